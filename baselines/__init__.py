@@ -1,0 +1,1 @@
+"""Baselines: the paper's U-Nets and what needs no network."""

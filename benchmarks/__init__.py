@@ -1,0 +1,1 @@
+"""The benchmark: metrics, submissions, scores and the leaderboard."""

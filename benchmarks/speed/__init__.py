@@ -1,0 +1,1 @@
+"""Speed benchmarks: peers side by side in one process, CPU seconds and ratios."""

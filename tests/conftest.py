@@ -1,0 +1,66 @@
+"""Shared fixtures; and the one list of skips that are expected, with their reasons."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+EXPECTED_SKIPS = {
+    "real simulation files are not here: set THREE_HUNDRED_MAPS_REAL or put them at ../shared/real",
+    "no Chromium on this machine: the pages' tests need one",
+}
+"""A skip with any other reason fails the run; with CI=true none is allowed."""
+
+ROOT = Path(__file__).resolve().parent.parent
+_NO_REAL, _NO_CHROMIUM = sorted(EXPECTED_SKIPS, reverse=True)
+
+
+def real_folder() -> Path:
+    """Where the real simulation files lie."""
+    given = os.environ.get("THREE_HUNDRED_MAPS_REAL")
+    return Path(given) if given else ROOT.parent / "shared" / "real"
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real simulation files."""
+    folder = real_folder()
+    if not (folder / "README.md").exists():
+        pytest.skip(_NO_REAL)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium or Chrome that can run headless."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    pytest.skip(_NO_CHROMIUM)
+
+
+@pytest.hookimpl(tryfirst=True, hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Turn an unexpected skip into a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
+        if reason not in EXPECTED_SKIPS or os.environ.get("CI") == "true":
+            report.outcome = "failed"
+            report.longrepr = f"unexpected skip: {reason}"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave long campaigns to `make test-long` (``-m long``)."""
+    if "long" in (config.getoption("-m") or ""):
+        return
+    kept = [item for item in items if "long" not in item.keywords]
+    dropped = [item for item in items if "long" in item.keywords]
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept

@@ -1,0 +1,1 @@
+"""The data set on and off the Hugging Face Hub."""

@@ -1,0 +1,1 @@
+"""From particles to maps: views, lines of sight, projection."""

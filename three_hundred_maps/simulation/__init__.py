@@ -1,0 +1,1 @@
+"""Snapshots and halo catalogues: reading, cut-outs, measurements, and the synthetic simulation."""

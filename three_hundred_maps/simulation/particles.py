@@ -1,0 +1,109 @@
+"""What a cut-out hands on: the particles around one halo, in proper kpc, Msun and kelvin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.simulation.cosmology import Cosmology
+
+SPECIES = ("gas", "dark_matter", "low_resolution", "stars", "black_holes")
+"""Names of the particle species, in the order of Gadget types 0, 1, 2 + 3, 4, 5."""
+
+GAS_FIELDS: Mapping[str, str] = {
+    "temperature": "K",
+    "density": "Msun kpc-3",  # proper
+    "smoothing_length": "kpc",  # proper; the radius where the kernel ends
+    "hydrogen_fraction": "1",  # by mass
+    "electron_abundance": "1",  # n_e / n_H
+    "metallicity": "1",  # mass fraction of metals, absolute
+    "star_formation_rate": "Msun yr-1",
+    "wind": "1",  # 1 where the particle is in a wind (decoupled), else 0
+}
+"""The fields of gas particles after the readers' work, with their units; every cut-out has all of them."""
+
+
+@dataclass(frozen=True)
+class Particles:
+    """Particles of one species around a halo.
+
+    Parameters
+    ----------
+    position
+        (n, 3) float32, proper kpc, relative to the halo's centre.
+    mass
+        (n,) float32, Msun.
+    index
+        (n,) int64: the row of each particle within its species in the snapshot. It names a particle
+        whatever the cut-out, so that seeded choices (the half-samples) do not depend on it.
+    fields
+        Further (n,) arrays by name; for gas those of `GAS_FIELDS`.
+    """
+
+    position: NDArray[np.float32]
+    mass: NDArray[np.float32]
+    index: NDArray[np.int64]
+    fields: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.mass)
+        if self.position.shape != (n, 3) or self.index.shape != (n,):
+            raise ValueError(
+                f"particles: {n} masses, positions {self.position.shape}, indices {self.index.shape}"
+            )
+        for name, values in self.fields.items():
+            if len(values) != n:
+                raise ValueError(f"particles: field {name!r} has {len(values)} rows for {n} particles")
+
+    def __len__(self) -> int:
+        return len(self.mass)
+
+    def select(self, rows: NDArray[np.generic]) -> Particles:
+        """The particles at ``rows`` (a mask or indices)."""
+        return Particles(
+            self.position[rows],
+            self.mass[rows],
+            self.index[rows],
+            {name: values[rows] for name, values in self.fields.items()},
+        )
+
+    @staticmethod
+    def empty(fields: Mapping[str, str] | None = None) -> Particles:
+        """No particles, with the named fields present and empty."""
+        return Particles(
+            np.zeros((0, 3), np.float32),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.int64),
+            {name: np.zeros(0, np.float32) for name in (fields or {})},
+        )
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """All particles within ``radius_kpc`` of a halo's centre.
+
+    Parameters
+    ----------
+    particles
+        By species name; every name of `SPECIES` is present, perhaps with no particles.
+    radius_kpc
+        Proper radius of the sphere that is complete.
+    redshift
+        Of the snapshot.
+    cosmology
+        Of the snapshot.
+    kernel
+        SPH kernel of the gas: ``cubic_spline``, ``wendland_c2`` or ``wendland_c4``.
+    """
+
+    particles: Mapping[str, Particles]
+    radius_kpc: float
+    redshift: float
+    cosmology: Cosmology
+    kernel: str = "cubic_spline"
+
+    def __getitem__(self, species: str) -> Particles:
+        return self.particles[species]

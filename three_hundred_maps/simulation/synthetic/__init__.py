@@ -1,0 +1,1 @@
+"""The embedded synthetic simulation: particles in the same files as real ones."""
