@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -18,20 +17,26 @@ COMMANDS: dict[str, tuple[str, str]] = {}
 class LazyGroup(TyperGroup):
     """A command group that imports a command's module only when that command is wanted."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
             return None
-        module, function = COMMANDS[name][0].split(":")
-        app = typer.Typer(add_completion=False)
-        app.command(name=name)(getattr(importlib.import_module(module), function))
-        return typer.main.get_command(app)
+        module, function = COMMANDS[cmd_name][0].split(":")
+        return lazy_command(cmd_name, getattr(importlib.import_module(module), function))
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        if COMMANDS:
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def lazy_command(name: str, function: Any) -> Any:
+    """A typer function as a command object."""
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name=name)(function)
+    return typer.main.get_command(single)
 
 
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -39,7 +44,6 @@ app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, ric
 
 @app.callback(invoke_without_command=True)
 def _root(
-    ctx: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),
 ) -> None:
     """Maps of galaxy clusters in SZ, X-rays, stars and total mass: build, look at, load and publish them."""

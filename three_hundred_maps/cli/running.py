@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import click
 import typer
 
 from three_hundred_maps.errors import InputError
+
+# Typer carries a click of its own in newer releases and uses the installed one in older ones; its public
+# exceptions lead to the base class that it really raises.
+_ClickException: Any = typer.BadParameter.__mro__[2]
 
 _DISK = {
     errno.ENOSPC: "no space is left on the device",
@@ -45,10 +48,10 @@ def run_app(app: typer.Typer, args: list[str] | None, program: str) -> NoReturn:
     command = typer.main.get_command(app)
     try:
         status = command.main(args=args, prog_name=program, standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.ctx.get_help() if error.ctx else error.format_message())
-        raise SystemExit(2) from None
-    except click.ClickException as error:
+    except _ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.ctx.get_help())
+            raise SystemExit(2) from None
         fail(error.format_message())
     except InputError as error:
         fail(str(error))
@@ -62,7 +65,7 @@ def run_app(app: typer.Typer, args: list[str] | None, program: str) -> NoReturn:
         )
     except OSError as error:
         fail(describe_os_error(error))
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("\nstopped; run the same command again to go on", file=sys.stderr)
         raise SystemExit(130) from None
     raise SystemExit(status if isinstance(status, int) else 0)
