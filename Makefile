@@ -1,0 +1,64 @@
+# Everything a fresh machine with Python 3.11+ and make needs: `make demo` to see it, `make test` to check it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+WORKERS ?= auto
+PYTEST_ARGS ?=
+
+.PHONY: help demo test test-long lint wheel-check speed docs constraints clean
+
+help:
+	@echo "make demo       from nothing to a report of scored U-Nets, in $(DEMO)/ (about 10 minutes on 2 cores)"
+	@echo "make test       ruff, mypy and the tests, in a virtual environment of their own"
+	@echo "make test-long  the long campaigns: kills, full disks, large files"
+	@echo "make lint       ruff and mypy alone"
+	@echo "make wheel-check  build the wheel, install it in a clean environment, run its commands elsewhere"
+	@echo "make speed      the speed benchmarks, beside their peers"
+	@echo "make docs       make every generated table and figure of the documents anew"
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'
+
+# The constraints hold the versions that were tested, and a CPU build of torch where one is at hand.
+$(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[build,baselines,benchmarks]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[all]' --group dev
+	@touch $@ $(VENV)/.run
+
+demo: $(VENV)/.run
+	$(BIN)/three-hundred-maps demo --out $(DEMO)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -m long --timeout 3600 $(PYTEST_ARGS)
+
+wheel-check: $(BIN)/python
+	$(BIN)/python -m pip install -q build -c constraints.txt
+	$(BIN)/python tests/wheel_check.py
+
+speed: $(VENV)/.dev
+	$(BIN)/python -m pip install -q -c constraints.txt --group peers
+	for b in reading projection store loading hub scoring training; do $(BIN)/python -m benchmarks.speed.$$b; done
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/refresh.py
+
+constraints: $(VENV)/.dev
+	$(BIN)/python -m pip freeze --exclude-editable > constraints.new
+	@echo "constraints.new holds what is installed now"
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
