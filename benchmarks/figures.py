@@ -1,0 +1,217 @@
+"""The paper's figures from any store and any predictions: arrays in, PNG bytes out.
+
+1: the sample's distribution in mass; 2: what a model sees beside the truth; 3: predictions of several
+models beside the truth; 4: their residuals. Used by the demo's report and by the results page.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Map = NDArray[np.floating[Any]]
+
+COLOUR_MAPS = {"sz": "magma", "xray": "inferno", "star": "bone", "mass": "viridis"}
+LABELS = {
+    "sz": ("Sunyaev-Zeldovich", "log$_{10}$ Compton y"),
+    "xray": ("X-rays", "log$_{10}$ erg s$^{-1}$ kpc$^{-2}$"),
+    "star": ("stars", "log$_{10}$ M$_\\odot$ kpc$^{-2}$"),
+    "mass": ("total mass", "log$_{10}$ M$_\\odot$ kpc$^{-2}$"),
+}
+DYNAMIC_RANGE_DEX = {"sz": 3.0, "xray": 5.0, "star": 4.0}
+MODEL_COLOURS = ("#3b6fb6", "#d1495b", "#edae49", "#2e7d5b", "#7b5ea7", "#8d6e63", "#00838f")
+
+
+def png(figure: Figure, dpi: int = 110) -> bytes:
+    """The figure as PNG bytes that hold no date and no version, so that the same figure is the same file."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None}, bbox_inches="tight")
+    return stream.getvalue()
+
+
+def _subplots(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def limits(view: str, maps: Map) -> tuple[float, float]:
+    """Colour limits in log10 for maps of one view: the brightest pixel down to the view's dynamic range."""
+    positive = maps[maps > 0]
+    if positive.size == 0:
+        return 0.0, 1.0
+    top = float(np.log10(positive.max()))
+    bottom = float(np.log10(np.percentile(positive, 0.5)))
+    return max(bottom, top - DYNAMIC_RANGE_DEX.get(view, 4.0)), top
+
+
+def draw(axis: Any, view: str, image: Map, span: tuple[float, float]) -> Any:
+    """One map in log10 with the circle of R200c; empty pixels take the darkest colour."""
+    floor = 10.0 ** span[0]
+    drawn = axis.imshow(
+        np.log10(np.maximum(image, floor)),
+        origin="lower",
+        extent=(-1, 1, -1, 1),
+        cmap=COLOUR_MAPS.get(view, "viridis"),
+        vmin=span[0],
+        vmax=span[1],
+        interpolation="nearest",
+    )
+    _circle(axis)
+    return drawn
+
+
+def _circle(axis: Any) -> None:
+    from matplotlib.patches import Circle
+
+    axis.add_patch(Circle((0, 0), 1.0, fill=False, lw=0.7, ls=(0, (3, 3)), color="white", alpha=0.6))
+    axis.set_xticks([-1, 0, 1])
+    axis.set_yticks([-1, 0, 1])
+    axis.tick_params(labelsize=7, length=2)
+
+
+def mass_distribution(masses_msun: Mapping[str, NDArray[np.float64]]) -> Figure:
+    """Figure 1: how many clusters per bin of log10 M200c, stacked by split.
+
+    Parameters
+    ----------
+    masses_msun
+        M200c in Msun of the halos of each split.
+    """
+    figure, axes = _subplots(1, 1, (6.4, 3.4))
+    axis = axes[0][0]
+    logs = {split: np.log10(m) for split, m in masses_msun.items() if len(m)}
+    every = np.concatenate(list(logs.values()))
+    bins = np.arange(np.floor(every.min() * 5) / 5, every.max() + 0.2, 0.2)
+    colours = MODEL_COLOURS[: len(logs)]
+    axis.hist(list(logs.values()), bins, stacked=True, label=list(logs), color=colours, rwidth=0.94)
+    axis.set_xlabel("log$_{10}$ M$_{200c}$ / M$_\\odot$")
+    axis.set_ylabel("clusters")
+    axis.legend(frameon=False, fontsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def inputs_and_truth(rows: Sequence[tuple[str, Mapping[str, Map]]], views: Sequence[str]) -> Figure:
+    """Figure 2: each row one cluster, each column one view.
+
+    Parameters
+    ----------
+    rows
+        A label and the maps (y, x) by view.
+    views
+        The columns, in order.
+    """
+    figure, axes = _subplots(len(rows), len(views), (2.5 * len(views), 2.25 * len(rows) + 0.3))
+    for column, view in enumerate(views):
+        for line, (label, maps) in enumerate(rows):
+            axis = axes[line][column]
+            image = draw(axis, view, maps[view], limits(view, maps[view]))
+            bar = figure.colorbar(image, ax=axis, shrink=0.9, pad=0.02)
+            bar.ax.tick_params(labelsize=6)
+            if line == 0:
+                axis.set_title(LABELS.get(view, (view, ""))[0], fontsize=9)
+            if column == 0:
+                axis.set_ylabel(label, fontsize=7)
+            if line == len(rows) - 1:
+                axis.set_xlabel(LABELS.get(view, ("", view))[1], fontsize=7)
+    return figure
+
+
+def predictions_and_truth(
+    rows: Sequence[tuple[str, Map, Mapping[str, Map]]], models: Sequence[str], *, dex: float = 0.6
+) -> Figure:
+    """Figure 3: for each cluster the truth, the models' maps, and below each map its error in dex.
+
+    Parameters
+    ----------
+    rows
+        A label, the true mass map (y, x) and the predicted ones by model.
+    models
+        The columns after the truth, in order.
+    dex
+        Half range of the error's colours.
+    """
+    figure, axes = _subplots(2 * len(rows), 1 + len(models), (2.1 * (1 + len(models)), 4.1 * len(rows)))
+    for line, (label, truth, predicted) in enumerate(rows):
+        span = limits("mass", truth)
+        upper, lower = axes[2 * line], axes[2 * line + 1]
+        image = draw(upper[0], "mass", truth, span)
+        upper[0].set_ylabel(label, fontsize=7)
+        lower[0].axis("off")
+        figure.colorbar(image, ax=lower[0], location="left", shrink=0.85, label=LABELS["mass"][1])
+        for column, model in enumerate(models, start=1):
+            draw(upper[column], "mass", predicted[model], span)
+            floor = 10.0 ** (span[0] - 1)
+            error = np.log10(np.maximum(predicted[model], floor) / np.maximum(truth, floor))
+            shown = lower[column].imshow(
+                error, origin="lower", extent=(-1, 1, -1, 1), cmap="RdBu_r", vmin=-dex, vmax=dex
+            )
+            _circle(lower[column])
+        figure.colorbar(shown, ax=list(lower[1:]), location="right", shrink=0.85, label="error / dex")
+        if line == 0:
+            upper[0].set_title("truth", fontsize=9)
+            for column, model in enumerate(models, start=1):
+                upper[column].set_title(model, fontsize=9)
+    return figure
+
+
+def residual_histogram(residuals: Mapping[str, NDArray[np.floating[Any]]], *, reach: float = 1.5) -> Figure:
+    """Figure 4: the distribution of (prediction - truth) / sigma of the truth, one line a model.
+
+    Parameters
+    ----------
+    residuals
+        Residuals of any shape by model, in units of the truth's standard deviation inside R200c (the
+        paper's equation 1).
+    reach
+        Half range of the axis; what lies beyond is counted in the last bins.
+    """
+    figure, axes = _subplots(1, 1, (6.4, 3.6))
+    axis = axes[0][0]
+    bins = np.linspace(-reach, reach, 121)
+    for (model, values), colour in zip(residuals.items(), MODEL_COLOURS, strict=False):
+        counts, _ = np.histogram(np.clip(values, -reach, reach), bins)
+        density = counts / counts.sum() / np.diff(bins)
+        axis.step(bins[:-1], density, where="post", label=model, color=colour, lw=1.3)
+    axis.axvline(0.0, color="0.6", lw=0.8)
+    axis.set_yscale("log")
+    axis.set_xlabel("(predicted - true) / standard deviation of the true map")
+    axis.set_ylabel("density")
+    axis.legend(frameon=False, fontsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def residual_maps(means: Mapping[str, Map], scatters: Mapping[str, Map], *, dex: float = 0.15) -> Figure:
+    """Figure 4, as maps: mean and root mean square of the error in dex at each pixel, over the test maps.
+
+    Parameters
+    ----------
+    means, scatters
+        (y, x) maps by model, in dex.
+    dex
+        Half range of the mean's colours; the scatter runs from 0 to twice this.
+    """
+    models = list(means)
+    figure, axes = _subplots(2, len(models), (2.1 * len(models) + 0.8, 4.2))
+    for column, model in enumerate(models):
+        for line, (image, cmap, low, high) in enumerate(
+            ((means[model], "RdBu_r", -dex, dex), (scatters[model], "viridis", 0.0, 2 * dex))
+        ):
+            axis = axes[line][column]
+            shown = axis.imshow(image, origin="lower", extent=(-1, 1, -1, 1), cmap=cmap, vmin=low, vmax=high)
+            _circle(axis)
+            if column == len(models) - 1:
+                label = ("mean error / dex", "rms error / dex")[line]
+                figure.colorbar(shown, ax=list(axes[line]), shrink=0.85, label=label)
+        axes[0][column].set_title(model, fontsize=9)
+    return figure
