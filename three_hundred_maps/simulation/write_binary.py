@@ -1,0 +1,147 @@
+"""One file of a Gadget binary snapshot, written."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.simulation.write import SOLAR_SHARES, SnapshotHeader, count
+
+# The marks stand in the unused bytes that fill the header up to 256, where codes write zeros.
+SYNTHETIC_MARK = b"SYNTHETIC"
+_ZS_ELEMENTS = ("He", "C", "Ca", "O", "N", "Ne", "Mg", "S", "Si", "Fe", "rest")
+
+
+def write_one(
+    path: Path,
+    header: SnapshotHeader,
+    particles: Mapping[int, Mapping[str, NDArray[Any]]],
+    total: NDArray[np.int64],
+    format: int,
+    order: str,
+    files: int,
+    position_dtype: type,
+    id_dtype: type,
+) -> None:
+    """Write one file: ``total`` are the particle numbers of the whole set, ``order`` is ``<`` or ``>``."""
+    here = np.array([count(particles.get(kind, {})) for kind in range(6)], np.int64)
+    length = {"kpc/h": 1.0, "Mpc/h": 1e-3}[header.length_unit]
+    velocity = 1.0 / np.sqrt(header.time)
+    real = np.dtype(position_dtype).newbyteorder(order)
+    single = np.dtype(np.float32).newbyteorder(order)
+
+    def scaled(field: str, kinds: tuple[int, ...], factor: float, dtype: np.dtype[Any]) -> list[NDArray[Any]]:
+        return [
+            (np.asarray(particles[kind][field], np.float64) * factor).astype(dtype)
+            for kind in kinds
+            if field in particles.get(kind, {})
+        ]
+
+    everyone = tuple(range(6))
+    blocks: list[tuple[str, list[NDArray[Any]]]] = [
+        ("POS", scaled("position", everyone, length, real)),
+        ("VEL", scaled("velocity", everyone, velocity, single)),
+    ]
+    ids = [
+        np.asarray(particles[kind]["id"]).astype(np.dtype(id_dtype).newbyteorder(order))
+        for kind in everyone
+        if "id" in particles.get(kind, {})
+    ]
+    blocks.append(("ID", ids))
+    blocks.append(("MASS", scaled("mass", everyone, 1.0, single)))
+    for name, field, factor in (
+        ("U", "internal_energy", 1.0),
+        ("RHO", "density", length**-3),
+        ("NE", "electron_abundance", 1.0),
+        ("NH", "neutral_fraction", 1.0),
+        ("HSML", "smoothing_length", length),
+        ("SFR", "star_formation_rate", 1.0),
+    ):
+        blocks.append((name, scaled(field, (0,), factor, single)))
+    blocks.append(("AGE", scaled("formation_time", (4,), 1.0, single)))
+    blocks.append(("Z", scaled("metallicity", (0, 4), 1.0, single)))
+    blocks.append(
+        ("Zs", [_element_masses(particles[k]).astype(single) for k in (0, 4) if _has_zs(particles, k)])
+    )
+    blocks.append(("TEMP", scaled("temperature", (0,), 1.0, single)))
+
+    for kind in everyone:
+        has_mass = "mass" in particles.get(kind, {})
+        if here[kind] and not has_mass and header.mass_table[kind] <= 0:
+            raise ValueError(f"type {kind}: neither masses nor an entry in the mass table")
+        if here[kind] and has_mass and header.mass_table[kind] > 0:
+            raise ValueError(f"type {kind}: both masses and an entry in the mass table")
+    present = {name for name, parts in blocks if sum(part.size for part in parts)}
+    with open(path, "wb") as stream:
+        _block(stream, "HEAD", [_header_bytes(header, here, total, order, files, present)], format, order)
+        for name, parts in blocks:
+            if name in present:
+                _block(stream, name, parts, format, order)
+
+
+def _has_zs(particles: Mapping[int, Mapping[str, NDArray[Any]]], kind: int) -> bool:
+    fields = particles.get(kind, {})
+    return "helium_fraction" in fields and "metallicity" in fields and "mass" in fields
+
+
+def _element_masses(fields: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """GADGET-X's Zs: (n, 11) masses of He, C, Ca, O, N, Ne, Mg, S, Si, Fe and the rest, in mass units."""
+    mass = np.asarray(fields["mass"], np.float64)
+    shares = [SOLAR_SHARES.get(name, 0.0) for name in _ZS_ELEMENTS[1:-1]]
+    metals = np.asarray(fields["metallicity"], np.float64)[:, None] * np.array([*shares, 1.0 - sum(shares)])
+    return (
+        np.concatenate([np.asarray(fields["helium_fraction"], np.float64)[:, None], metals], 1)
+        * mass[:, None]
+    )
+
+
+def _header_bytes(
+    header: SnapshotHeader,
+    here: NDArray[np.int64],
+    total: NDArray[np.int64],
+    order: str,
+    files: int,
+    present: set[str],
+) -> NDArray[np.uint8]:
+    length = {"kpc/h": 1.0, "Mpc/h": 1e-3}[header.length_unit]
+    cosmology = header.cosmology
+    packed = struct.pack(
+        f"{order}6I6d2d2i6I2i4d2i6I",
+        *here.tolist(),
+        *header.mass_table,
+        header.time,
+        header.redshift,
+        int("SFR" in present),
+        int("SFR" in present),
+        *(total & 0xFFFFFFFF).tolist(),
+        int("NE" in present),
+        files,
+        header.box_size * length,
+        cosmology.omega_m,
+        cosmology.omega_lambda,
+        cosmology.h,
+        int("AGE" in present),
+        int("Z" in present),
+        *(total >> 32).tolist(),
+    )
+    mark = SYNTHETIC_MARK if header.extra.get("Synthetic") else b""
+    return np.frombuffer(packed.ljust(256 - len(mark), b"\0") + mark, np.uint8)
+
+
+def _block(stream: BinaryIO, name: str, parts: list[NDArray[Any]], format: int, order: str) -> None:
+    size = sum(part.nbytes for part in parts)
+    if size >= 1 << 32:
+        raise ValueError(f"block {name} has {size} bytes, over 4 GiB: write more files")
+    marker = struct.pack(f"{order}I", size)
+    if format == 2:
+        label = struct.pack(f"{order}I4sII", 8, name.ljust(4).encode("ascii"), size + 8, 8)
+        stream.write(label)
+    stream.write(marker)
+    for part in parts:
+        stream.write(np.ascontiguousarray(part).data if part.size else b"")
+    stream.write(marker)
