@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from three_hundred_maps.hub import hook as _hook
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -33,3 +35,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+# datasets.load_dataset("three_hundred_maps") works from here on, in either import order; datasets is not imported.
+_hook.install()

@@ -1,0 +1,133 @@
+"""The builder that `datasets` uses for the name ``three_hundred_maps``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+from datasets.exceptions import DatasetGenerationError
+
+from three_hundred_maps import __version__
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.hub import cache
+from three_hundred_maps.hub.configs import DEFAULT, config_names, find_source
+from three_hundred_maps.hub.rows import ROW_FORMAT, row_features
+from three_hundred_maps.hub.sources import Chunk, Source
+from three_hundred_maps.store.schema import SPLITS
+
+
+@dataclass
+class MapsConfig(datasets.BuilderConfig):
+    """A config of the data set; ``views`` are the maps of a row, in the store's order (None: all of them)."""
+
+    version: datasets.Version | str | None = datasets.Version(__version__)
+    views: tuple[str, ...] | None = None
+
+
+def choose_views(wanted: str | Sequence[str] | None, source: Source) -> tuple[str, ...]:
+    """The views that were asked for, in the order of the source; InputError for one it lacks."""
+    if wanted is None:
+        return source.views
+    names = [name.strip() for name in wanted.split(",")] if isinstance(wanted, str) else list(wanted)
+    unknown = [str(name) for name in names if name not in source.views]
+    if unknown or not names:
+        raise InputError(
+            f"views={','.join(map(str, names))!r}: {source.name} holds no view "
+            f"{', '.join(unknown) or '(none was named)'}; it holds {', '.join(source.views)}"
+        )
+    return tuple(view for view in source.views if view in names)
+
+
+class ThreeHundredMaps(datasets.ArrowBasedBuilder):
+    """Rows of one config, from wherever `find_source` finds them.
+
+    Parameters
+    ----------
+    views
+        Names of the maps of a row, as a sequence or separated by commas; all of them by default.
+    repo, revision
+        A Hub repository, and a version of it, to take the rows from.
+    data_dir
+        A store, or a folder that was exported or downloaded.
+    """
+
+    BUILDER_CONFIG_CLASS = MapsConfig
+    BUILDER_CONFIGS = [MapsConfig(name=name) for name in config_names()]
+    DEFAULT_CONFIG_NAME = DEFAULT
+    config: MapsConfig
+
+    def __init__(
+        self,
+        cache_dir: str | None = None,
+        *,
+        config_name: str | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+        data_files: Any = None,
+        views: str | Sequence[str] | None = None,
+        repo: str | None = None,
+        revision: str | None = None,
+        hash: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if data_files is not None:
+            raise InputError("data_files is not understood here; give a store by data_dir=")
+        self.source = find_source(config_name, data_dir=data_dir, repository=repo, revision=revision)
+        self.views = choose_views(views, self.source)
+        # The cache follows the content of the source: its digest is in the path of what is cached.
+        if cache_dir is None and os.environ.get(cache.HOME_VARIABLE):
+            cache_dir = str(cache.home() / "arrow")
+        name = config_name or DEFAULT
+        known = name in config_names()
+        try:
+            super().__init__(
+                cache_dir=cache_dir,
+                config_name=name if known else DEFAULT,
+                config_id=f"{self.source.name}-{'-'.join(self.views)}",
+                hash=f"{self.source.digest[:16]}-{ROW_FORMAT}",
+                views=self.views,
+                **kwargs,
+            )
+        except OSError as error:
+            folder = Path(cache_dir or datasets.config.HF_DATASETS_CACHE)
+            raise cache.unwritable(folder, error) from None
+        self.config.name = self.info.config_name = self.source.name
+
+    def _info(self) -> datasets.DatasetInfo:
+        return datasets.DatasetInfo(
+            description="Maps of galaxy clusters: every row is one cluster along one line of sight.",
+            features=row_features(self.views, self.source.pixels),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        remote = bool(dl_manager.is_streaming)
+        generators = []
+        for split in SPLITS:
+            # A split without halos is left out: datasets cannot write one.
+            if self.source.rows.get(split):
+                chunks = self.source.chunks(split, remote=remote)
+                generators.append(datasets.SplitGenerator(name=split, gen_kwargs={"chunks": chunks}))
+        return generators
+
+    def _generate_tables(self, chunks: list[Chunk]) -> Iterator[tuple[str, pa.Table]]:
+        for i, chunk in enumerate(chunks):
+            for j, table in enumerate(self.source.tables(chunk, self.views)):
+                yield f"{i}_{j}", table
+
+    def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        """As in `datasets`; what a user can mend is raised as `InputError`."""
+        try:
+            super().download_and_prepare(*args, **kwargs)
+        except DatasetGenerationError as error:
+            cause = error.__cause__
+            if isinstance(cause, InputError):
+                raise cause from None
+            raise
+        except ConnectionError:
+            raise
+        except OSError as error:
+            raise cache.unwritable(Path(self._cache_dir_root), error) from None

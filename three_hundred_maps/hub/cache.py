@@ -1,0 +1,178 @@
+"""Where cached data lies, and the store that is built on the spot when no other source serves."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from three_hundred_maps import __version__
+from three_hundred_maps.build.recipe import Recipe
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.progress import is_quiet
+
+HOME_VARIABLE = "THREE_HUNDRED_MAPS_HOME"
+START_S, REGION_CORE_S = 20.0, 2.5
+"""What a build takes: to start and finish, and for each region of light resolution on one core."""
+
+_EXTRA = ("numba", "scipy", "h5py", "colossus")
+
+
+def home() -> Path:
+    """The folder of all that is cached by this package.
+
+    ``THREE_HUNDRED_MAPS_HOME``, else ``three_hundred_maps`` under ``HF_HOME``, else under ``XDG_CACHE_HOME``
+    (``~/.cache`` where that is not set).
+    """
+    given = os.environ.get(HOME_VARIABLE)
+    if given:
+        return Path(given).expanduser()
+    base = os.environ.get("HF_HOME") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "three_hundred_maps"
+
+
+def store_path(recipe: Recipe) -> Path:
+    """Where the cached store of a recipe lies: a changed recipe or package version has another place."""
+    return home() / "stores" / f"{recipe.name}-{__version__}-{recipe.sha256()[:16]}"
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a store is complete: its manifest is written last."""
+    return (path / "manifest.json").is_file()
+
+
+def unwritable(folder: Path, error: OSError) -> InputError:
+    """The error for a cache folder that cannot be used."""
+    return InputError(
+        f"the cache folder {folder} cannot be written ({error.strerror or error}); set HF_HOME, or "
+        f"{HOME_VARIABLE}, to a folder you may write"
+    )
+
+
+def missing_packages() -> list[str]:
+    """Packages that a build needs and that are not installed."""
+    return [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+
+
+def build_on_the_spot(config: str, recipe: Recipe) -> Path:
+    """Build the store of a shipped synthetic recipe into the cache and return its path.
+
+    The build is a process of its own, so that a script without a main guard or a notebook is safe, and it
+    runs under a file lock: of two processes at once one builds, the other waits and takes what it built. An
+    interrupted build is taken up where it stopped.
+
+    Raises
+    ------
+    InputError
+        The extra ``[build]`` is not installed, the cache cannot be written, or the build says no.
+    """
+    from filelock import FileLock
+
+    missing = missing_packages()
+    if missing:
+        raise InputError(
+            f"config {config!r} is built on this machine, which needs {', '.join(missing)}; install them "
+            "with: pip install 'three_hundred_maps[build]' (or give a finished store by data_dir=, or load "
+            "the shipped config 'sample')"
+        )
+    path = store_path(recipe)
+    lock = FileLock(str(path) + ".lock", timeout=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _probe(path.parent)
+    except OSError as error:
+        raise unwritable(path.parent, error) from None
+    from filelock import Timeout
+
+    try:
+        lock.acquire()
+    except Timeout:
+        _note(f"three_hundred_maps: another process is building {config!r}; waiting for it")
+        lock.acquire(timeout=-1)
+    try:
+        if not is_finished(path):
+            _note(announcement(config, recipe, path))
+            _run_build(config, path)
+        if not is_finished(path):
+            raise InputError(f"the build of {config!r} left no finished store in {path}; run it again")
+    finally:
+        lock.release()
+    return path
+
+
+def announcement(config: str, recipe: Recipe, path: Path) -> str:
+    """What is about to happen, how large it will be and where it goes."""
+    regions = len(recipe.simulation.region_list() or ())
+    los = recipe.maps.lines_of_sight
+    n_los = los if isinstance(los, int) else len(los)
+    halos = recipe.selection.max_halos or round(1.5 * regions)
+    megabytes = 0.7e-6 * halos * n_los * recipe.maps.pixels**2 * 4 * len(recipe.maps.views)
+    return (
+        f"three_hundred_maps: building config {config!r} from its synthetic simulation, once: {regions} "
+        f"regions, about {halos:,} clusters x {n_los} lines of sight, some {megabytes:,.0f} MB in {path}; "
+        f"about {_duration(regions)} on {_workers()} cores"
+    )
+
+
+def _duration(regions: int) -> str:
+    seconds = START_S + REGION_CORE_S * regions / _workers()
+    return f"{seconds / 3600:.1f} hours" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
+
+
+def _workers() -> int:
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, count)
+
+
+def _probe(folder: Path) -> None:
+    """Raise the OSError that writing into ``folder`` would."""
+    probe = folder / f".probe-{os.getpid()}"
+    probe.touch()
+    probe.unlink()
+
+
+def _note(text: str) -> None:
+    if not is_quiet():
+        print(text, file=sys.stderr, flush=True)
+
+
+def _run_build(config: str, path: Path) -> None:
+    command = [sys.executable, "-m", "three_hundred_maps", "build", config, "--out", str(path)]
+    command += ["--workers", str(_workers())]
+    # Its output goes through this process, because a notebook shows only what sys.stderr gets.
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
+    )
+    try:
+        last = _copy_output(process, sys.stderr)
+        status = process.wait()
+    except BaseException:
+        # Ctrl-C in a notebook reaches this process alone.
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+    if status != 0:
+        reason = last.removeprefix("error: ") or f"exit status {status}"
+        raise InputError(f"config {config!r} could not be built: {reason}")
+
+
+def _copy_output(process: subprocess.Popen[bytes], out: TextIO) -> str:
+    """Pass a process's output on as it comes and return its last line that is not a progress bar."""
+    assert process.stdout is not None
+    tail = b""
+    while block := os.read(process.stdout.fileno(), 4096):
+        if not is_quiet():
+            out.write(block.decode("utf-8", "replace"))
+            out.flush()
+        tail = (tail + block)[-8192:]
+    lines = [line.strip() for line in tail.decode("utf-8", "replace").replace("\r", "\n").splitlines()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return errors[-1] if errors else next((line for line in reversed(lines) if line), "")

@@ -1,0 +1,121 @@
+"""The configs of the data set, and where the rows of one come from."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from three_hundred_maps.build.recipe import Recipe, load_recipe, shipped_recipes
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.hub import cache
+from three_hundred_maps.hub.sources import (
+    MANIFEST,
+    ParquetSource,
+    Source,
+    StoreSource,
+    open_folder,
+    parse_manifest,
+)
+
+SAMPLE = "sample"
+DEFAULT = "mini"
+REPOSITORY_VARIABLE = "THREE_HUNDRED_MAPS_REPO"
+
+REAL_DATA = (
+    "its maps come from simulations that The Three Hundred collaboration shares on request "
+    "(https://the300-project.org); with access, build it by: three-hundred-maps build {config} --root DIR "
+    "--out STORE, then load_dataset('three_hundred_maps', data_dir='STORE')"
+)
+
+
+def config_names() -> list[str]:
+    """Names that `load_dataset` knows: the shipped sample and every shipped recipe."""
+    return [SAMPLE, *(name for name in shipped_recipes() if name != SAMPLE)]
+
+
+def sample_folder() -> Path:
+    """The folder of the shipped sample."""
+    return Path(__file__).resolve().parent.parent / "sample"
+
+
+@lru_cache(maxsize=32)
+def _recipe(config: str) -> Recipe:
+    return load_recipe(config)
+
+
+def check_config(config: str) -> None:
+    """InputError where no such config exists and no repository is configured that may hold it."""
+    if config not in config_names() and not os.environ.get(REPOSITORY_VARIABLE):
+        raise InputError(
+            f"no config {config!r}; there are {', '.join(config_names())} "
+            "(a store of your own is loaded by data_dir=)"
+        )
+
+
+def find_source(
+    config: str | None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    repository: str | None = None,
+    revision: str | None = None,
+) -> Source:
+    """Where the rows of a config come from.
+
+    In this order: the folder ``data_dir``; the shipped sample for the config ``sample``; a store built
+    before, in the cache; the Hub repository (``repository``, or ``THREE_HUNDRED_MAPS_REPO``); the recipe,
+    built on the spot where it is synthetic. A ``repository`` or ``revision`` that is asked for by name comes
+    before the cache.
+
+    Raises
+    ------
+    InputError
+        None of these serves; the message says which to do and how.
+    """
+    if data_dir is not None:
+        return open_folder(Path(data_dir).expanduser(), config)
+    config = config or DEFAULT
+    asked = repository is not None or revision is not None
+    repository = repository or os.environ.get(REPOSITORY_VARIABLE) or None
+    if revision is not None and repository is None:
+        raise InputError(
+            f"revision={revision!r} is of a Hub repository: name one by {REPOSITORY_VARIABLE}=ORG/NAME, "
+            "or load_dataset('ORG/NAME')"
+        )
+    if asked:
+        assert repository is not None
+        return _from_hub(repository, config, revision)
+    if config == SAMPLE:
+        return _sample()
+    check_config(config)
+    recipe = _recipe(config) if config in shipped_recipes() else None
+    if recipe is not None and cache.is_finished(cache.store_path(recipe)):
+        return StoreSource.open(cache.store_path(recipe))
+    reason = ""
+    if repository is not None:
+        try:
+            return _from_hub(repository, config, None)
+        except InputError as error:
+            if recipe is None or recipe.simulation.kind != "synthetic":
+                raise
+            reason = str(error)
+            cache._note(f"three_hundred_maps: {reason}; building instead")
+    assert recipe is not None
+    if recipe.simulation.kind != "synthetic":
+        raise InputError(f"config {config!r} is not here: {REAL_DATA.format(config=config)}")
+    return StoreSource.open(cache.build_on_the_spot(config, recipe))
+
+
+def _sample() -> Source:
+    folder = sample_folder()
+    file = folder / MANIFEST
+    if not file.is_file():
+        raise InputError(f"the shipped sample is missing from {folder}: install three_hundred_maps again")
+    return ParquetSource.from_manifest(parse_manifest(file.read_bytes(), str(folder)), SAMPLE, root=folder)
+
+
+def _from_hub(repository: str, config: str, revision: str | None) -> Source:
+    from three_hundred_maps.hub.remote import fetch_manifest
+
+    manifest, commit = fetch_manifest(repository, revision=revision)
+    return ParquetSource.from_manifest(manifest, config, repository=repository, revision=commit)

@@ -1,0 +1,105 @@
+"""``three_hundred_maps.load_dataset``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.hub import hook
+from three_hundred_maps.store.schema import SPLITS
+
+
+def load_dataset(
+    path: str = hook.NAME,
+    name: str | None = None,
+    *,
+    split: Any = None,
+    views: str | Sequence[str] | None = None,
+    streaming: bool = False,
+    data_dir: str | os.PathLike[str] | None = None,
+    revision: str | None = None,
+    num_proc: int | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Load the data set: each row is one cluster along one line of sight.
+
+    Parameters
+    ----------
+    path
+        ``"three_hundred_maps"``, or ``"ORG/NAME"`` for a copy on the Hugging Face Hub.
+    name
+        The config; ``mini`` by default, ``sample`` always works.
+    split
+        As in `datasets`: ``"train"``, ``"train[:10%]"``, ``"train+test"``; all of them by default.
+    views
+        The maps wanted, as a sequence or ``"sz,mass"``; all of them by default. Fewer are faster to load.
+    streaming
+        Read rows as they are asked for, and keep no copy in the cache.
+    data_dir
+        A finished store, or a folder that was exported or downloaded.
+    revision
+        A tag, branch or commit of the Hub repository.
+    num_proc
+        Processes that fill the cache.
+    **kwargs
+        Passed on to ``datasets.load_dataset``.
+
+    Returns
+    -------
+    Dataset, DatasetDict, IterableDataset or IterableDatasetDict
+        Maps are ``Array2D`` float32 (y, x) in the units of the card; ids, masses (Msun), radii (kpc, proper),
+        redshift and the line of sight are columns beside them.
+
+    Raises
+    ------
+    InputError
+        An unknown config, view or split; a store that is not finished; no source that serves.
+    """
+    path = os.fspath(path)
+    if path != hook.NAME:
+        if path.count("/") != 1 or path.startswith((".", "/", "~")):
+            raise InputError(
+                f"load_dataset({path!r}): write load_dataset('three_hundred_maps', CONFIG), or 'ORG/NAME' "
+                "for a repository on the Hub; a folder of yours is given by data_dir="
+            )
+        kwargs["repo"] = path
+    check_split(split)
+    if streaming and num_proc is not None:
+        raise InputError("num_proc fills the cache, which streaming=True does not: give one or the other")
+    if "data_files" in kwargs:
+        raise InputError("data_files is not understood here; give a store by data_dir=")
+    import datasets
+
+    hook.install()
+    if data_dir is not None:
+        kwargs["data_dir"] = os.fspath(data_dir)
+    try:
+        return datasets.load_dataset(
+            hook.NAME,
+            name,
+            split=split,
+            streaming=streaming,
+            revision=revision,
+            num_proc=num_proc,
+            views=views,
+            **kwargs,
+        )
+    except ValueError as error:
+        if isinstance(error, InputError) or not re.match(r"(Unknown split|Bad split)", str(error)):
+            raise
+        raise InputError(f"split={split!r}: {error}") from None
+
+
+def check_split(split: Any) -> None:
+    """InputError for a split that cannot be, before anything is built or fetched."""
+    names = [split] if isinstance(split, str) else split if isinstance(split, (list, tuple)) else []
+    for name in names:
+        for part in str(name).split("+"):
+            base = re.split(r"[\[(]", part.strip(), maxsplit=1)[0]
+            if base not in (*SPLITS, "all"):
+                raise InputError(
+                    f"split={split!r}: there is no split {base!r}; there are {', '.join(SPLITS)}"
+                )

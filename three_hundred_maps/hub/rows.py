@@ -1,0 +1,89 @@
+"""The rows of the data set: one map of every view along one line of sight, with what is known of its halo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Array2D, Features, List, Value
+from numpy.typing import NDArray
+
+from three_hundred_maps.store.arrays import SplitArrays
+from three_hundred_maps.store.schema import HALO_VARIABLES, KEY
+
+ROW_FORMAT = 1
+"""Raised when the columns change, so that rows cached before are not served as the new ones."""
+
+HALO_COLUMNS = tuple(name for name in HALO_VARIABLES if not name.endswith("_catalogue"))
+"""Columns that every line of sight of a halo shares; the catalogue's own values stay in the store."""
+
+COLUMNS = (*KEY, "los", *(name for name in HALO_COLUMNS if name not in KEY), "los_vector")
+"""Columns beside the views, in order."""
+
+
+def row_features(views: Sequence[str], pixels: tuple[int, int]) -> Features:
+    """The features of a row: each view as ``Array2D`` float32 (y, x), then the columns of `COLUMNS`."""
+    features: dict[str, Any] = {view: Array2D(shape=pixels, dtype="float32") for view in views}
+    for name in COLUMNS:
+        if name == "los":
+            features[name] = Value("int32")
+        elif name == "los_vector":
+            features[name] = List(Value("float64"), length=3)
+        else:
+            features[name] = Value(HALO_VARIABLES[name].dtype)
+    return Features(features)
+
+
+def to_table(split: SplitArrays, views: Sequence[str]) -> pa.Table:
+    """Halos of a split as an Arrow table of n_halo * n_los rows; the maps are not copied.
+
+    Parameters
+    ----------
+    split
+        Maps (halo, los, y, x) float32 and the columns of their halos.
+    views
+        Which maps, in this order.
+    """
+    n_los = len(split.los_vector)
+    first = split.maps[views[0]]
+    n_halos, pixels = first.shape[0], (first.shape[2], first.shape[3])
+    columns: dict[str, Any] = {view: map_column(split.maps[view], pixels) for view in views}
+    for name in COLUMNS:
+        if name == "los":
+            columns[name] = np.tile(np.arange(n_los, dtype=np.int32), n_halos)
+        elif name == "los_vector":
+            vectors = np.ascontiguousarray(np.tile(split.los_vector, (n_halos, 1)), dtype=np.float64)
+            columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), 3)
+        else:
+            dtype = np.dtype(HALO_VARIABLES[name].dtype)
+            columns[name] = np.repeat(split.halos[name].astype(dtype, copy=False), n_los)
+    schema = row_features(views, pixels).arrow_schema
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, type=field.type)
+        for field, column in zip(schema, columns.values(), strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def map_column(maps: NDArray[np.float32], pixels: tuple[int, int]) -> pa.Array:
+    """Maps (..., y, x) as one column of ``Array2D`` over the same memory."""
+    flat = np.ascontiguousarray(maps, dtype=np.float32).reshape(-1)
+    height, width = pixels
+    n_rows = flat.size // (height * width)
+    lines = pa.array(np.arange(0, flat.size + 1, width, dtype=np.int32))
+    rows = pa.array(np.arange(0, n_rows * height + 1, height, dtype=np.int32))
+    storage = pa.ListArray.from_arrays(rows, pa.ListArray.from_arrays(lines, pa.array(flat)))
+    kind = Features({"map": Array2D(shape=pixels, dtype="float32")}).arrow_schema.field("map").type
+    return pa.ExtensionArray.from_storage(kind, storage)
+
+
+def map_values(column: pa.ChunkedArray | pa.Array, pixels: tuple[int, int]) -> NDArray[np.float32]:
+    """(rows, y, x): the maps of a column that `map_column` or a Parquet file made."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else array.type.wrap_array(pa.array([]))
+    storage = array.storage if isinstance(array, pa.ExtensionArray) else array
+    values = storage.flatten().flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(values, dtype=np.float32).reshape(-1, *pixels)

@@ -1,0 +1,287 @@
+"""What rows are read from: a Zarr store, or Parquet files described by a manifest (shipped or exported).
+
+A source says what it holds without reading a map, and yields Arrow tables chunk by chunk. Sources are
+small and picklable: workers get a copy and open files of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.hub.rows import COLUMNS, map_column, map_values, row_features, to_table
+from three_hundred_maps.store.arrays import open_group, read_split, shard_size, store_digest
+from three_hundred_maps.store.schema import SPLITS
+
+MANIFEST = "manifest.json"
+"""The file at the root of an exported folder: configs, their files, sizes and sha256."""
+
+EXPORT_FORMAT = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VIEW = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+
+Chunk = tuple[Any, ...]
+
+
+class Source(Protocol):
+    """Where rows come from."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def views(self) -> tuple[str, ...]: ...
+    @property
+    def pixels(self) -> tuple[int, int]: ...
+    @property
+    def rows(self) -> Mapping[str, int]: ...
+    def chunks(self, split: str, *, remote: bool) -> list[Chunk]: ...
+    def tables(self, chunk: Chunk, views: Sequence[str]) -> Iterator[pa.Table]: ...
+
+
+def checked_name(name: Any, what: str) -> str:
+    """``name`` where it can be the name of a folder or config; a path trick is refused."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
+        raise InputError(
+            f"{what} {name!r} is not a plain name: letters, digits, '.', '_' and '-', at most 64"
+        )
+    return name
+
+
+def checked_path(path: Any, what: str) -> str:
+    """A relative path that stays in its folder, with forward slashes."""
+    parts = PurePosixPath(path).parts if isinstance(path, str) else ()
+    bad = not parts or "\\" in str(path) or ":" in str(path) or str(path).startswith(("/", "~"))
+    if bad or any(part in ("..", ".") or any(ord(c) < 32 for c in part) for part in parts):
+        raise InputError(f"{what}: the path {path!r} leaves its folder; this file is not to be trusted")
+    return str(PurePosixPath(*parts))
+
+
+@dataclass(frozen=True)
+class StoreSource:
+    """A finished Zarr store on this machine."""
+
+    path: Path
+    name: str
+    digest: str
+    views: tuple[str, ...]
+    pixels: tuple[int, int]
+    rows: Mapping[str, int]
+    halos: Mapping[str, int]
+    shard_halos: int
+
+    @classmethod
+    def open(cls, path: Path) -> StoreSource:
+        """Look at a store; InputError where it is none, is unfinished or carries bad names."""
+        digest = store_digest(path)
+        root: Any = open_group(path)
+        name = checked_name(root.attrs.get("name"), f"{path}: the name of the store")
+        views = tuple(str(view) for view in root.attrs["views"])
+        for view in views:
+            if not _VIEW.fullmatch(view):
+                raise InputError(f"{path}: {view!r} cannot be the name of a view")
+        shapes = {split: root[f"{split}/{views[0]}"].shape for split in SPLITS}
+        return cls(
+            path,
+            name,
+            digest,
+            views,
+            pixels=tuple(shapes["train"][2:]),
+            rows={split: shape[0] * shape[1] for split, shape in shapes.items()},
+            halos={split: shape[0] for split, shape in shapes.items()},
+            shard_halos=shard_size(root[f"train/{views[0]}"]),
+        )
+
+    def chunks(self, split: str, *, remote: bool) -> list[Chunk]:
+        """(split, first halo, last halo): the shards of the store, which are read whole."""
+        step, n_halos = self.shard_halos, self.halos[split]
+        return [(split, first, min(first + step, n_halos)) for first in range(0, n_halos, step)]
+
+    def tables(self, chunk: Chunk, views: Sequence[str]) -> Iterator[pa.Table]:
+        """One table a chunk."""
+        split, first, last = chunk
+        yield to_table(read_split(self.path, split, list(views), slice(first, last)), views)
+
+
+@dataclass(frozen=True)
+class ParquetSource:
+    """Parquet files of one config of an exported folder, here or on the Hub."""
+
+    root: Path | None
+    repository: str | None
+    revision: str | None
+    name: str
+    digest: str
+    views: tuple[str, ...]
+    pixels: tuple[int, int]
+    rows: Mapping[str, int]
+    files: Mapping[str, tuple[str, ...]]
+    sha256: Mapping[str, str]
+
+    @classmethod
+    def from_manifest(
+        cls,
+        manifest: Mapping[str, Any],
+        config: str | None,
+        *,
+        root: Path | None = None,
+        repository: str | None = None,
+        revision: str | None = None,
+    ) -> ParquetSource:
+        """The source of one config (None: the only or first one) of a manifest that `exporting` wrote."""
+        where = repository or str(root)
+        configs = manifest_configs(manifest, where)
+        if config is None:
+            config = next(iter(configs))
+        if config not in configs:
+            raise InputError(f"{where} holds no config {config!r}; it holds {', '.join(configs)}")
+        entry = configs[config]
+        try:
+            views = tuple(entry["views"])
+            height, width = entry["pixels"]
+            rows = {split: int(entry["splits"][split]["rows"]) for split in entry["splits"]}
+            files = {
+                split: tuple(checked_path(path, where) for path in entry["splits"][split]["parquet"])
+                for split in entry["splits"]
+            }
+            sha256 = {p: str(manifest["files"][p]["sha256"]) for paths in files.values() for p in paths}
+            digest = str(entry["digest"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{where}: its {MANIFEST} is damaged ({error!r}); export or download it again"
+            ) from None
+        if not views or any(not isinstance(v, str) or not _VIEW.fullmatch(v) for v in views):
+            raise InputError(f"{where}: its {MANIFEST} names views that cannot be: {views!r}")
+        if set(files) - set(SPLITS):
+            raise InputError(f"{where}: its {MANIFEST} names splits other than {', '.join(SPLITS)}")
+        return cls(root, repository, revision, config, digest, views, (height, width), rows, files, sha256)
+
+    def chunks(self, split: str, *, remote: bool) -> list[Chunk]:
+        """(file, first row group, last row group): whole files where they are streamed from the Hub."""
+        if self.repository is not None and remote:
+            return [(path, 0, None) for path in self.files[split]]
+        found: list[Chunk] = []
+        for path in self.files[split]:
+            local = str(self.local_file(path))
+            n_groups = pq.ParquetFile(local).metadata.num_row_groups
+            found.extend((local, first, min(first + 8, n_groups)) for first in range(0, n_groups, 8))
+        return found
+
+    def local_file(self, path: str) -> Path:
+        """The file on this machine, fetched from the Hub and checked by its sha256 where it must be."""
+        if self.root is not None:
+            file = self.root / path
+            if not file.resolve().is_relative_to(self.root.resolve()):
+                raise InputError(f"{self.root}: {path} is a link that leaves its folder; it is not followed")
+            if not file.is_file():
+                raise InputError(f"{self.root}: {path} is missing; export or download it again")
+            return file
+        from three_hundred_maps.hub.remote import fetch
+
+        assert self.repository is not None
+        return fetch(self.repository, path, revision=self.revision, sha256=self.sha256[path])
+
+    def tables(self, chunk: Chunk, views: Sequence[str]) -> Iterator[pa.Table]:
+        """One table a row group, of the columns that are wanted alone."""
+        path, first, last = chunk
+        if self.repository is not None and last is None:
+            from three_hundred_maps.hub.remote import open_file
+
+            with open_file(self.repository, path, revision=self.revision) as stream:
+                yield from self._row_groups(pq.ParquetFile(stream), first, last, views)
+        else:
+            with pq.ParquetFile(path) as file:
+                yield from self._row_groups(file, first, last, views)
+
+    def _row_groups(
+        self, file: pq.ParquetFile, first: int, last: int | None, views: Sequence[str]
+    ) -> Iterator[pa.Table]:
+        schema = row_features(views, self.pixels).arrow_schema
+        columns = [*views, *COLUMNS]
+        missing = [name for name in columns if name not in file.schema_arrow.names]
+        if missing:
+            raise InputError(
+                f"{self.repository or self.root}: Parquet lacks the columns {', '.join(missing)}"
+            )
+        for group in range(first, file.num_row_groups if last is None else last):
+            table = file.read_row_group(group, columns=columns)
+            arrays = [
+                map_column(map_values(table[name], self.pixels), self.pixels)
+                if name in views
+                else table[name].combine_chunks().cast(schema.field(name).type)
+                for name in columns
+            ]
+            yield pa.Table.from_arrays(arrays, schema=schema)
+
+
+def manifest_configs(manifest: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The configs of a manifest, their names checked."""
+    if not isinstance(manifest, dict) or manifest.get("format") != EXPORT_FORMAT:
+        raise InputError(
+            f"{where}: its {MANIFEST} is not of an export of this version (format {EXPORT_FORMAT}); "
+            "upgrade three_hundred_maps or export it again"
+        )
+    configs, files = manifest.get("configs"), manifest.get("files")
+    if not isinstance(configs, dict) or not configs or not isinstance(files, dict):
+        raise InputError(f"{where}: its {MANIFEST} is damaged; export or download it again")
+    for name in configs:
+        checked_name(name, f"{where}: the config")
+    for path in files:
+        checked_path(path, where)
+    return configs
+
+
+def parse_manifest(text: str | bytes, where: str) -> dict[str, Any]:
+    """The manifest as a dictionary, its outer form checked."""
+    try:
+        manifest = json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise InputError(f"{where}: {MANIFEST} is not JSON; export or download it again") from None
+    manifest_configs(manifest, where)
+    return manifest
+
+
+def open_folder(path: Path, config: str | None = None) -> Source:
+    """The source of a folder: a store (finished), or what `export` or `download` wrote.
+
+    Raises
+    ------
+    InputError
+        Where the folder does not exist or is neither.
+    """
+    if not path.exists():
+        raise InputError(f"data_dir: {path} does not exist")
+    if (path / "zarr.json").exists():
+        return StoreSource.open(path)
+    if (path / MANIFEST).exists():
+        manifest = parse_manifest((path / MANIFEST).read_bytes(), str(path))
+        return ParquetSource.from_manifest(manifest, config, root=path)
+    raise InputError(
+        f"data_dir: {path} is neither a store (three-hundred-maps build) nor an exported folder "
+        "(three-hundred-maps export)"
+    )
+
+
+def as_arrays(table: pa.Table, views: Sequence[str], pixels: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Columns of a table as numpy: views (rows, y, x), ``los_vector`` (rows, 3), the others (rows,)."""
+    arrays: dict[str, np.ndarray] = {}
+    for name in table.column_names:
+        column = table[name]
+        if name in views:
+            arrays[name] = map_values(column, pixels)
+        elif name == "los_vector":
+            flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            arrays[name] = np.asarray(flat, dtype=np.float64).reshape(-1, 3)
+        else:
+            arrays[name] = column.to_numpy()
+    return arrays
