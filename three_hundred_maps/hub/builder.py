@@ -15,7 +15,7 @@ from datasets.exceptions import DatasetGenerationError
 from three_hundred_maps import __version__
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache
-from three_hundred_maps.hub.configs import DEFAULT, config_names, find_source
+from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, config_names, find_source
 from three_hundred_maps.hub.rows import ROW_FORMAT, row_features
 from three_hundred_maps.hub.sources import Chunk, Source
 from three_hundred_maps.store.schema import SPLITS
@@ -86,7 +86,7 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
         try:
             super().__init__(
                 cache_dir=cache_dir,
-                config_name=name if known else DEFAULT,
+                config_name=name if known else SAMPLE,
                 config_id=f"{self.source.name}-{'-'.join(self.views)}",
                 hash=f"{self.source.digest[:16]}-{ROW_FORMAT}",
                 views=self.views,
