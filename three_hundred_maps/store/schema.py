@@ -11,6 +11,9 @@ KEY = ("region", "snapshot", "halo_id")
 """The key of a halo: ids repeat between regions."""
 
 MAP_DIMS = ("halo", "los", "y", "x")
+TARGET = "mass"
+"""The view that models predict."""
+
 HALF = "mass_half"
 """The map of a seeded half of the particles, in the test split alone: the noise floor of the benchmark."""
 
@@ -53,6 +56,13 @@ def map_variable(view: str, units: str, long_name: str) -> Variable:
 def total_variable(view: str, units: str, long_name: str) -> Variable:
     """The variable of a view's map integrals, from the particles; ``units`` are the map's times kpc2."""
     return Variable(f"total_{view}", ("halo", "los"), "float64", units, f"integral over the map: {long_name}")
+
+
+def half_variable(target: Variable) -> Variable:
+    """The variable of the half-sample's maps, from that of the target's."""
+    return map_variable(
+        HALF, target.units, f"{target.long_name}, from a seeded half of the particles, times 2"
+    )
 
 
 def _halo(

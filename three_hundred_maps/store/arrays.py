@@ -1,0 +1,225 @@
+"""Reading a store with numpy and zarr alone: a split into memory, or shard by shard.
+
+Zarr is never read at random: whole shards are decoded, once each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.manifest import check_schema_version, read_manifest, unfinished_message
+from three_hundred_maps.store.shards import decode_shard
+
+if TYPE_CHECKING:
+    import zarr
+
+    from three_hundred_maps.store.layout import Layout
+
+
+@dataclass(frozen=True)
+class SplitArrays:
+    """Maps and halo values of a split, or of a part of it.
+
+    Parameters
+    ----------
+    maps
+        (halo, los, y, x) float32 by view.
+    halos
+        (halo,) arrays of `schema.HALO_VARIABLES`.
+    los_vector, los_up
+        (los, 3) float64.
+    """
+
+    maps: dict[str, NDArray[np.float32]]
+    halos: dict[str, NDArray[Any]]
+    los_vector: NDArray[np.float64]
+    los_up: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.halos["region"])
+
+
+def open_group(path: str | Path) -> zarr.Group:
+    """The root group of a store at a path or any fsspec URL (``hf://...``), read-only.
+
+    Raises
+    ------
+    InputError
+        Where there is no store, or one of a schema that this code does not know.
+    """
+    import zarr
+
+    try:
+        root = zarr.open_group(str(path), mode="r")
+    except FileNotFoundError:
+        raise InputError(f"no store at {path}: there is no zarr.json") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: zarr.json cannot be read ({error}): the store is damaged") from None
+    if "schema_version" not in root.attrs:
+        raise InputError(f"{path} is a Zarr group but no store of this package: it has no schema_version")
+    check_schema_version(path, root.attrs["schema_version"])
+    return root
+
+
+def root_attrs(path: str | Path) -> dict[str, Any]:
+    """The root attributes of a store."""
+    return dict(open_group(path).attrs)
+
+
+def store_digest(path: str | Path) -> str:
+    """The digest of a finished store: equal for equal content."""
+    return str(read_manifest(path)["digest"])
+
+
+def _split_group(path: str | Path, split: str) -> tuple[zarr.Group, list[str]]:
+    if split not in schema.SPLITS:
+        raise InputError(f"no split {split!r}: a store has {', '.join(schema.SPLITS)}")
+    root = open_group(path)
+    group = root[split]
+    if "region" not in group:
+        raise InputError(unfinished_message(path))
+    return group, list(root.attrs["views"])
+
+
+def _chosen(
+    path: str | Path, group: zarr.Group, views: Sequence[str] | None, default: list[str]
+) -> list[str]:
+    if views is None:
+        return default
+    if isinstance(views, str):
+        raise InputError(f"views must be a list of names, not the text {views!r}")
+    have = [*default, *([schema.HALF] if schema.HALF in group else [])]
+    unknown = [view for view in views if view not in have]
+    if unknown:
+        raise InputError(
+            f"{path} has no view {', '.join(map(repr, unknown))} in this split; it has {', '.join(have)}"
+        )
+    return list(views)
+
+
+def split_length(path: str | Path, split: str) -> int:
+    """Number of halos of a split."""
+    return int(_split_group(path, split)[0]["region"].shape[0])
+
+
+def read_split(
+    path: str | Path,
+    split: str,
+    views: Sequence[str] | None = None,
+    halos: slice | None = None,
+) -> SplitArrays:
+    """Read a split (or a range of its halos) into memory.
+
+    Parameters
+    ----------
+    path
+        A store, or the URL of one.
+    split
+        ``train``, ``validation`` or ``test``.
+    views
+        Names of views, by default all of the store's; ``mass_half`` of the test split only where named.
+    halos
+        Rows, as a slice of step 1; all by default.
+
+    Raises
+    ------
+    InputError
+        Where the store, the split or a view is not there.
+    """
+    group, default = _split_group(path, split)
+    names = _chosen(path, group, views, default)
+    length = int(group["region"].shape[0])
+    start, stop, step = (halos or slice(None)).indices(length)
+    if step != 1:
+        raise InputError(f"halos must be a slice of step 1, not of {step}")
+    stop = max(stop, start)
+    columns = _halo_columns(group)
+    maps = {name: _read_rows(path, group, f"{split}/{name}", start, stop) for name in names}
+    return SplitArrays(
+        maps,
+        {name: values[start:stop] for name, values in columns.items()},
+        np.asarray(group["los_vector"][...]),
+        np.asarray(group["los_up"][...]),
+    )
+
+
+def iter_shards(
+    path: str | Path,
+    split: str,
+    views: Sequence[str] | None = None,
+    *,
+    seed: int | None = None,
+) -> Iterator[SplitArrays]:
+    """Yield a split shard by shard, each shard decoded once.
+
+    Parameters
+    ----------
+    path, split, views
+        As `read_split`.
+    seed
+        Shuffle the shards' order, and the halos within each, by this seed; None keeps the order.
+    """
+    group, default = _split_group(path, split)
+    names = _chosen(path, group, views, default)
+    columns = _halo_columns(group)
+    vectors, ups = np.asarray(group["los_vector"][...]), np.asarray(group["los_up"][...])
+    length, size = len(columns["region"]), shard_size(group[default[0]])
+    starts = np.arange(0, length, size)
+    generator = None if seed is None else np.random.default_rng(seed)
+    if generator is not None:
+        generator.shuffle(starts)
+    for start in starts.tolist():
+        stop = min(start + size, length)
+        maps = {name: _read_rows(path, group, f"{split}/{name}", start, stop) for name in names}
+        halos = {name: values[start:stop] for name, values in columns.items()}
+        if generator is not None:
+            order = generator.permutation(stop - start)
+            maps = {name: values[order] for name, values in maps.items()}
+            halos = {name: values[order] for name, values in halos.items()}
+        yield SplitArrays(maps, halos, vectors, ups)
+
+
+def shard_size(array: zarr.Array) -> int:
+    """Halos a shard of a map array."""
+    shards = array.shards or array.chunks
+    return int(shards[0])
+
+
+def _halo_columns(group: zarr.Group) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(group[name][...]) for name in schema.HALO_VARIABLES}
+
+
+def _read_rows(path: str | Path, group: zarr.Group, name: str, start: int, stop: int) -> NDArray[np.float32]:
+    """Rows ``start`` to ``stop`` of a map array, shard by shard into one array."""
+    array = group[name.partition("/")[2]]
+    out = np.empty((stop - start, *array.shape[1:]), np.float32)
+    size, local = shard_size(array), "://" not in str(path)
+    for first in range(start - start % size, stop, size):
+        low, high = max(start, first), min(stop, first + size)
+        target = out[low - start : high - start]
+        if local:
+            file = Path(path) / name / "c" / str(first // size) / "0" / "0" / "0"
+            decode_shard(file, target, low - first, size)
+        else:
+            target[...] = array[low:high]
+    return out
+
+
+def read_shard_file(path: Path, layout: Layout, rows: int) -> NDArray[np.float32]:
+    """A shard file as (rows, los, y, x); rows that were never written are NaN."""
+    out = np.empty((rows, layout.n_los, layout.pixels, layout.pixels), np.float32)
+    decode_shard(path, out, 0, layout.shard_halos)
+    return out
+
+
+def keys_of(halos: Mapping[str, NDArray[Any]]) -> list[tuple[int, int, int]]:
+    """The keys (region, snapshot, halo_id) of halos."""
+    return list(zip(*(halos[name].tolist() for name in schema.KEY), strict=True))

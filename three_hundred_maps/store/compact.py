@@ -1,0 +1,140 @@
+"""Closing the gaps that refused halos leave: rows are packed anew into whole shards.
+
+New shards are first written beside the old ones; then a marker says so, and each is moved into place.
+Every step may be repeated, so a kill at any moment is harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.files import fsync_folder, write_json
+from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
+from three_hundred_maps.store.records import (
+    PROGRESS,
+    ShardRecord,
+    is_done,
+    read_record,
+    record_path,
+    write_record,
+)
+from three_hundred_maps.store.statistics import Statistics
+
+STAGING = f"{PROGRESS}/compact"
+MARKER = f"{PROGRESS}/compact.json"
+
+
+def read_compaction(store: Path) -> dict[str, Any] | None:
+    """The marker of a compaction whose new shards are all written, None where there is none."""
+    try:
+        marker: dict[str, Any] = json.loads((store / MARKER).read_bytes())
+    except FileNotFoundError:
+        return None
+    return marker
+
+
+def close_gaps(store: Path, layout: Layout) -> tuple[Layout, dict[str, int], list[dict[str, Any]]]:
+    """Pack the rows of splits that refused halos into whole shards.
+
+    Returns
+    -------
+    The layout with the numbers of halos that remain, the numbers planned, and the refused halos.
+    """
+    marker = read_compaction(store)
+    if marker is None:
+        records = {
+            split: [record for k in range(layout.shards(split)) if (record := read_record(store, split, k))]
+            for split in schema.SPLITS
+        }
+        refused = [item for parts in records.values() for record in parts for item in record.refused]
+        planned = dict(layout.splits)
+        if not refused:
+            return layout, planned, []
+        kept = {split: sum(record.rows for record in parts) for split, parts in records.items()}
+        gaps = [split for split in schema.SPLITS if kept[split] != planned[split]]
+        packed = layout.with_splits(kept)
+        for split in gaps:
+            _stage(store, layout, packed, split, records[split])
+        marker = {"planned": planned, "kept": kept, "gaps": gaps, "refused": refused}
+        write_json(store / MARKER, marker)
+    packed = layout.with_splits(marker["kept"])
+    for split in marker["gaps"]:
+        _swap(store, packed, split, old_shards=-(-marker["planned"][split] // layout.shard_halos))
+    write_json(store / LAYOUT_FILE, packed.to_json())
+    shutil.rmtree(store / STAGING, ignore_errors=True)
+    return packed, marker["planned"], marker["refused"]
+
+
+def _stage(store: Path, layout: Layout, packed: Layout, split: str, records: list[ShardRecord]) -> None:
+    """Write the new shards of a split under the staging folder."""
+    from three_hundred_maps.store.arrays import read_shard_file
+    from three_hundred_maps.store.writer import write_maps
+
+    source = [(record, row) for record in records for row in range(record.rows)]
+    for shard in range(packed.shards(split)):
+        staged = read_record(store, split, shard, STAGING)
+        if staged is not None and all((store / STAGING / name).is_file() for name in staged.files):
+            continue
+        rows = source[shard * packed.shard_halos : (shard + 1) * packed.shard_halos]
+        maps: dict[str, np.ndarray] = {}
+        for variable in layout.map_variables(split):
+            out = np.empty((len(rows), layout.n_los, layout.pixels, layout.pixels), np.float32)
+            old: tuple[int, np.ndarray] | None = None
+            for place, (record, row) in enumerate(rows):
+                if old is None or old[0] != record.shard:
+                    name = f"{split}/{variable.name}/c/{record.shard}/0/0/0"
+                    planned = layout.shard_rows(split, record.shard)
+                    old = (record.shard, read_shard_file(store / name, layout, planned))
+                out[place] = old[1][row]
+            maps[variable.name] = out
+        halos = {
+            name: np.array([record.halos[name][row] for record, row in rows], variable.dtype)
+            for name, variable in schema.HALO_VARIABLES.items()
+        }
+        totals = {view: np.stack([record.totals[view][row] for record, row in rows]) for view in layout.views}
+        files = write_maps(store, packed, split, shard, maps, len(rows), folder=STAGING)
+        statistics = None
+        if split == "train":
+            views = {view: maps[view] for view in layout.views}
+            statistics = Statistics.of(views, halos, layout.width / layout.pixels)
+        write_record(
+            store,
+            ShardRecord(split, shard, packed.digest(), files, halos, totals, [], statistics),
+            STAGING,
+        )
+
+
+def _swap(store: Path, packed: Layout, split: str, old_shards: int) -> None:
+    """Move a split's staged shards into place and drop what lies beyond them."""
+    shards = packed.shards(split)
+    for shard in range(shards):
+        staged = read_record(store, split, shard, STAGING)
+        if staged is None:
+            # Its record is the last thing moved: it is in place already.
+            if not is_done(store, packed, split, shard):
+                raise RuntimeError(f"{store}: the compaction of {split} shard {shard} lost its files")
+            continue
+        for name in staged.files:
+            if (store / STAGING / name).exists():
+                (store / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(store / STAGING / name, store / name)
+                fsync_folder((store / name).parent)
+        os.replace(record_path(store, split, shard, STAGING), record_path(store, split, shard))
+        fsync_folder(store / PROGRESS)
+    for shard in range(shards, old_shards):
+        for variable in packed.map_variables(split):
+            shutil.rmtree(store / split / variable.name / "c" / str(shard), ignore_errors=True)
+        record_path(store, split, shard).unlink(missing_ok=True)
+
+
+def refused_so_far(records: Mapping[str, list[ShardRecord]]) -> list[dict[str, Any]]:
+    """The refused halos of some records, in order."""
+    return [item for parts in records.values() for record in parts for item in record.refused]

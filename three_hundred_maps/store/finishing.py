@@ -1,0 +1,213 @@
+"""Finishing a store: halo arrays, statistics, consolidated metadata and the manifest, from the shards' records."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.files import sha256_bytes, write_bytes
+from three_hundred_maps.store.layout import Layout, add_array, consolidate, memory_files
+from three_hundred_maps.store.lock import store_lock
+from three_hundred_maps.store.manifest import MANIFEST, read_manifest, write_manifest
+from three_hundred_maps.store.provenance import write_provenance
+from three_hundred_maps.store.records import PROGRESS, ShardRecord, is_done, read_layout, read_record
+from three_hundred_maps.store.statistics import LOG_BINS, RING_EDGES, Statistics, bin_edges
+
+if TYPE_CHECKING:
+    import zarr
+
+
+def finalise(
+    path: str | Path, *, provenance: Mapping[str, Any] | None = None, locked: bool = False
+) -> dict[str, Any]:
+    """Finish a store whose shards are all done; on a finished one nothing is done.
+
+    Parameters
+    ----------
+    path
+        The store.
+    provenance
+        What to add to ``provenance.json``.
+    locked
+        The caller holds the store's lock.
+
+    Returns
+    -------
+    The manifest.
+
+    Raises
+    ------
+    InputError
+        Where shards are missing (how many of how many), or a halo is there twice.
+    """
+    store = Path(path)
+    if not locked:
+        if not store.is_dir():
+            raise InputError(f"no store at {store}")
+        with store_lock(store):
+            return finalise(store, provenance=provenance, locked=True)
+    if (store / MANIFEST).exists():
+        manifest = read_manifest(store)
+        _remove_progress(store)
+        return manifest
+
+    from three_hundred_maps.store.compact import close_gaps, read_compaction
+
+    layout = read_layout(store)
+    if read_compaction(store) is None:
+        missing = [place for place in layout.all_shards() if not is_done(store, layout, *place)]
+        if missing:
+            total = len(layout.all_shards())
+            raise InputError(
+                f"{store}: {total - len(missing)} of {total} shards are done"
+                f" (missing {', '.join(f'{s} {k}' for s, k in missing[:3])}{', ...' if missing[3:] else ''});"
+                " run the build again to go on"
+            )
+    layout, planned, refused = close_gaps(store, layout)
+    records = {split: _records(store, layout, split) for split in schema.SPLITS}
+    _require_unique(store, records)
+    statistics = merged_statistics(layout, records["train"])
+    files = write_small_files(store, layout, _columns(layout, records), statistics)
+    for split in schema.SPLITS:
+        for record in records[split]:
+            files.update({name: dict(value) for name, value in record.files.items()})
+    write_provenance(store, provenance)
+    manifest = write_manifest(
+        store,
+        {
+            "schema_version": schema.SCHEMA_VERSION,
+            "name": layout.attrs["name"],
+            "recipe_sha256": layout.attrs["recipe_sha256"],
+            "halos": dict(layout.splits),
+            "halos_planned": planned,
+            "refused": refused,
+            "files": files,
+        },
+    )
+    _remove_progress(store)
+    return manifest
+
+
+def _remove_progress(store: Path) -> None:
+    # The manifest holds what the records held; the layout goes last of all, with its folder.
+    shutil.rmtree(store / PROGRESS, ignore_errors=True)
+
+
+def _records(store: Path, layout: Layout, split: str) -> list[ShardRecord]:
+    records = [read_record(store, split, shard) for shard in range(layout.shards(split))]
+    return [record for record in records if record is not None]
+
+
+def _require_unique(store: Path, records: Mapping[str, list[ShardRecord]]) -> None:
+    seen: dict[tuple[int, ...], str] = {}
+    for split, parts in records.items():
+        for record in parts:
+            for key in zip(*(record.halos[name].tolist() for name in schema.KEY), strict=True):
+                if key in seen:
+                    raise InputError(f"{store}: the halo {key} is in {seen[key]} and again in {split}")
+                seen[key] = split
+
+
+def merged_statistics(layout: Layout, records: list[ShardRecord]) -> Statistics:
+    """The train split's statistics: its shards' merged in order."""
+    total = Statistics.empty(layout.views)
+    for record in records:
+        if record.statistics is None:
+            raise InputError(
+                f"the record of train shard {record.shard} lacks its statistics: delete it and build again"
+            )
+        total = total.merge(record.statistics)
+    return total
+
+
+def _columns(layout: Layout, records: Mapping[str, list[ShardRecord]]) -> dict[str, dict[str, np.ndarray]]:
+    columns: dict[str, dict[str, np.ndarray]] = {}
+    for split, parts in records.items():
+        columns[split] = {
+            name: np.concatenate(
+                [np.zeros(0, variable.dtype), *(part.halos[name] for part in parts)], dtype=variable.dtype
+            )
+            for name, variable in schema.HALO_VARIABLES.items()
+        }
+        for view in layout.views:
+            empty = np.zeros((0, layout.n_los))
+            columns[split][f"total_{view}"] = np.concatenate([empty, *(part.totals[view] for part in parts)])
+    return columns
+
+
+def write_small_files(
+    store: Path, layout: Layout, columns: Mapping[str, Mapping[str, np.ndarray]], statistics: Statistics
+) -> dict[str, dict[str, Any]]:
+    """Write everything but the maps: metadata, halo arrays, statistics; return checksums and sizes."""
+    memory, root = layout.hierarchy()
+    units = {variable.name: variable for variable in layout.maps}
+    for split in schema.SPLITS:
+        group = root[split]
+        for name, variable in schema.HALO_VARIABLES.items():
+            add_array(group, name, columns[split][name], variable.dims, variable.attrs())
+        for view, variable in units.items():
+            total = schema.total_variable(view, times_kpc2(variable.units), variable.long_name)
+            add_array(group, total.name, columns[split][total.name], total.dims, total.attrs())
+        for name, (variable, values) in layout.axes().items():
+            add_array(group, name, values, variable.dims, variable.attrs())
+    _add_statistics(root, statistics)
+    consolidate(memory)
+    written = {}
+    for name, data in memory_files(memory).items():
+        write_bytes(store / name, data)
+        written[name] = {"sha256": sha256_bytes(data), "bytes": len(data)}
+    return written
+
+
+def times_kpc2(units: str) -> str:
+    """The units of a map's integral over proper area."""
+    factors = units.split()
+    if "kpc-2" in factors:
+        factors.remove("kpc-2")
+        return " ".join(factors) or "1"
+    return "kpc2" if units == "1" else f"{units} kpc2"
+
+
+def _add_statistics(root: zarr.Group, statistics: Statistics) -> None:
+    views = list(statistics)
+    group = root.create_group(
+        "statistics",
+        attributes={"split": "train", "views": views, "long_name": "statistics of the train split alone"},
+    )
+
+    def add(name: str, values: Any, dims: tuple[str, ...], units: str, long_name: str) -> None:
+        add_array(group, name, np.asarray(values), dims, {"units": units, "long_name": long_name})
+
+    each = [statistics[view] for view in views]
+    add("count", np.array([s.count for s in each], np.int64), ("view",), "1", "pixels")
+    add("zeros", np.array([s.zeros for s in each], np.int64), ("view",), "1", "pixels that are 0")
+    add("mean", [s.mean for s in each], ("view",), "dex", "mean of log10 of the positive pixels")
+    add("std", [s.std for s in each], ("view",), "dex", "standard deviation of log10 of the positive pixels")
+    add("minimum", [s.minimum for s in each], ("view",), "those of the view", "smallest pixel")
+    add("maximum", [s.maximum for s in each], ("view",), "those of the view", "largest pixel")
+    histogram = np.stack([s.histogram for s in each]).reshape(len(each), LOG_BINS)
+    add("histogram", histogram, ("view", "bin"), "1", "positive pixels by log10 of their value")
+    add("bin_edges", bin_edges(), ("bin_edge",), "dex", "edges of the histograms' bins, log10")
+    climate = statistics.climatology
+    if climate is None:
+        return
+    ring = "log10(max(mass, 1e6 Msun kpc-2)) on the score grid"
+    add("ring_edges", RING_EDGES, ("ring_edge",), "R200c", "edges of the climatology's rings")
+    add("climatology", climate.climatology, ("ring",), "dex", f"mean of {ring}")
+    add(
+        "scaled_climatology",
+        climate.scaled_climatology,
+        ("ring",),
+        "dex",
+        f"mean of {ring}, less log10(R200c rho_crit)",
+    )
+    add("ring_sum", climate.sum_l, ("ring",), "dex", f"sum of {ring}")
+    add("ring_sum_scaled", climate.sum_scaled, ("ring",), "dex", f"sum of {ring}, less log10(R200c rho_crit)")
+    add("ring_pixels", climate.pixels, ("ring",), "1", "pixels summed")
+    add("score_histogram", climate.histogram, ("bin",), "1", f"pixels by {ring}")

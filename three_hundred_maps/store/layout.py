@@ -1,0 +1,289 @@
+"""What a store looks like before a map is drawn: names, shapes, attributes; and its Zarr metadata."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.files import canonical_json, sha256_bytes
+from three_hundred_maps.store.schema import Variable
+from three_hundred_maps.store.score_grid import pixel_centres
+
+if TYPE_CHECKING:
+    import zarr
+    from zarr.storage import MemoryStore
+
+PROJECTION = "orthographic along los_vector, summed over the depth; +y is los_up, +x is los_up x los_vector"
+LAYOUT_FILE = "progress/layout.json"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything that fixes a store's shape and metadata.
+
+    Parameters
+    ----------
+    maps
+        One `schema.map_variable` a view, in order.
+    splits
+        Number of halos of each split.
+    vectors, ups
+        (los, 3) lines of sight: unit vectors to the observer, and of the maps' +y.
+    pixels, width, half_depth, smoothing_fwhm
+        The frame; lengths in R200c.
+    shard_halos
+        Halos a shard.
+    attrs
+        Root attributes; all of `schema.ROOT_ATTRS` but schema_version.
+    half
+        Whether the test split carries `schema.HALF`.
+    """
+
+    maps: tuple[Variable, ...]
+    splits: Mapping[str, int]
+    vectors: NDArray[np.float64]
+    ups: NDArray[np.float64]
+    pixels: int = 80
+    width: float = 2.0
+    half_depth: float = 2.0
+    smoothing_fwhm: float = 0.01
+    shard_halos: int = 32
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    half: bool = True
+
+    def __post_init__(self) -> None:
+        for variable in self.maps:
+            if variable.dims != schema.MAP_DIMS or variable.dtype != "float32":
+                raise InputError(f"view {variable.name!r}: maps are float32 over {schema.MAP_DIMS}")
+            for name, text in variable.attrs().items():
+                if not text:
+                    raise InputError(
+                        f"view {variable.name!r} has no {name}: every variable must say its {name}"
+                    )
+        if len({v.name for v in self.maps}) != len(self.maps) or not self.maps:
+            raise InputError("a store needs at least one view, each named once")
+        if set(self.splits) != set(schema.SPLITS):
+            raise InputError(
+                f"a store has the splits {', '.join(schema.SPLITS)}, not {', '.join(self.splits)}"
+            )
+        if self.vectors.shape != self.ups.shape or self.vectors.ndim != 2 or self.vectors.shape[1:] != (3,):
+            raise InputError(
+                f"lines of sight: vectors {self.vectors.shape}, ups {self.ups.shape}, wanted (n, 3)"
+            )
+        missing = [name for name in schema.ROOT_ATTRS if name not in self.attrs and name != "schema_version"]
+        if missing:
+            raise InputError(f"the store's attributes lack {', '.join(missing)}")
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views."""
+        return tuple(variable.name for variable in self.maps)
+
+    @property
+    def n_los(self) -> int:
+        """Lines of sight a halo."""
+        return len(self.vectors)
+
+    def map_variables(self, split: str) -> tuple[Variable, ...]:
+        """The map variables of a split: those of the views, and in the test split the half-sample's."""
+        if split != "test" or not self.half or schema.TARGET not in self.views:
+            return self.maps
+        target = next(v for v in self.maps if v.name == schema.TARGET)
+        return (*self.maps, schema.half_variable(target))
+
+    def shards(self, split: str) -> int:
+        """Number of shards of a split."""
+        return -(-self.splits[split] // self.shard_halos)
+
+    def shard_rows(self, split: str, shard: int) -> int:
+        """Number of rows planned for a shard."""
+        if not 0 <= shard < self.shards(split):
+            raise InputError(f"{split} has {self.shards(split)} shards; there is none of number {shard}")
+        return min(self.shard_halos, self.splits[split] - shard * self.shard_halos)
+
+    def all_shards(self) -> list[tuple[str, int]]:
+        """Every (split, shard), in order."""
+        return [(split, shard) for split in schema.SPLITS for shard in range(self.shards(split))]
+
+    def with_splits(self, splits: Mapping[str, int]) -> Layout:
+        """The same with other numbers of halos."""
+        return replace(self, splits=dict(splits))
+
+    def root_attrs(self) -> dict[str, Any]:
+        """The root group's attributes."""
+        return {
+            **self.attrs,
+            "schema_version": schema.SCHEMA_VERSION,
+            "views": list(self.views),
+            "pixels": self.pixels,
+            "width_R200c": self.width,
+            "half_depth_R200c": self.half_depth,
+            "smoothing_fwhm_R200c": self.smoothing_fwhm,
+            "shard_halos": self.shard_halos,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """As a progress folder keeps it."""
+        return {
+            "schema_version": schema.SCHEMA_VERSION,
+            "maps": [[v.name, v.units, v.long_name] for v in self.maps],
+            "splits": dict(self.splits),
+            "vectors": self.vectors.tolist(),
+            "ups": self.ups.tolist(),
+            "pixels": self.pixels,
+            "width": self.width,
+            "half_depth": self.half_depth,
+            "smoothing_fwhm": self.smoothing_fwhm,
+            "shard_halos": self.shard_halos,
+            "attrs": dict(self.attrs),
+            "half": self.half,
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Layout:
+        """The inverse of `to_json`."""
+        return Layout(
+            maps=tuple(schema.map_variable(*item) for item in value["maps"]),
+            splits=value["splits"],
+            vectors=np.array(value["vectors"], np.float64).reshape(-1, 3),
+            ups=np.array(value["ups"], np.float64).reshape(-1, 3),
+            attrs=value["attrs"],
+            **{
+                name: value[name]
+                for name in ("pixels", "width", "half_depth", "smoothing_fwhm", "shard_halos", "half")
+            },
+        )
+
+    @staticmethod
+    def of_store(path: str | Path) -> Layout:
+        """The layout of a finished store."""
+        from three_hundred_maps.store.arrays import open_group
+
+        root = open_group(path)
+        attrs = dict(root.attrs)
+        train = root["train"]
+        frame = {
+            name: attrs.pop(key)
+            for name, key in (
+                ("pixels", "pixels"),
+                ("width", "width_R200c"),
+                ("half_depth", "half_depth_R200c"),
+                ("smoothing_fwhm", "smoothing_fwhm_R200c"),
+                ("shard_halos", "shard_halos"),
+            )
+        }
+        views = attrs.pop("views")
+        attrs.pop("schema_version")
+        return Layout(
+            maps=tuple(
+                schema.map_variable(v, train[v].attrs["units"], train[v].attrs["long_name"]) for v in views
+            ),
+            splits={split: int(root[split]["region"].shape[0]) for split in schema.SPLITS},
+            vectors=np.asarray(train["los_vector"][...]),
+            ups=np.asarray(train["los_up"][...]),
+            attrs=attrs,
+            half=schema.HALF in root["test"],
+            **frame,
+        )
+
+    def digest(self) -> str:
+        """Digest of the layout, numbers of halos left out (refused halos change them)."""
+        return sha256_bytes(canonical_json({k: v for k, v in self.to_json().items() if k != "splits"}))
+
+    # -- Zarr ---------------------------------------------------------------------------------------------
+
+    def map_array(self, group: zarr.Group, variable: Variable, halos: int) -> zarr.Array:
+        """Create the sharded array of a map variable in ``group``."""
+        from zarr.codecs import BloscCodec
+
+        chunk = (1, self.n_los, self.pixels, self.pixels)
+        return group.create_array(
+            variable.name,
+            shape=(halos, *chunk[1:]),
+            chunks=chunk,
+            shards=(self.shard_halos, *chunk[1:]),
+            dtype="float32",
+            fill_value=math.nan,
+            dimension_names=variable.dims,
+            compressors=BloscCodec(typesize=4, cname="zstd", clevel=3, shuffle="bitshuffle", blocksize=0),
+            attributes={
+                **variable.attrs(),
+                "projection": PROJECTION,
+                "width_R200c": self.width,
+                "half_depth_R200c": self.half_depth,
+                "smoothing_fwhm_R200c": self.smoothing_fwhm,
+                "coordinates": "region snapshot halo_id redshift",
+            },
+        )
+
+    def hierarchy(self) -> tuple[MemoryStore, zarr.Group]:
+        """The store's groups and map arrays, without data, in memory."""
+        import zarr
+        from zarr.storage import MemoryStore
+
+        memory = MemoryStore()
+        root = zarr.create_group(store=memory, attributes=self.root_attrs())
+        for split in schema.SPLITS:
+            group = root.create_group(split, attributes={"split": split})
+            for variable in self.map_variables(split):
+                self.map_array(group, variable, self.splits[split])
+        return memory, root
+
+    def axes(self) -> dict[str, tuple[Variable, NDArray[Any]]]:
+        """Lines of sight and pixel centres, as variables with values."""
+        centres = pixel_centres(self.pixels, self.width).astype(np.float32)
+        return {
+            "los_vector": (schema.LOS_VARIABLES["los_vector"], self.vectors),
+            "los_up": (schema.LOS_VARIABLES["los_up"], self.ups),
+            "y": (schema.AXIS_VARIABLES["y"], centres),
+            "x": (schema.AXIS_VARIABLES["x"], centres),
+        }
+
+
+def add_array(
+    group: zarr.Group, name: str, values: NDArray[Any], dims: tuple[str, ...], attrs: Mapping[str, Any]
+) -> None:
+    """Write a small array into ``group``: one chunk, its fill value stated."""
+    fill: float | int = math.nan if values.dtype.kind == "f" else 0
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        chunks=tuple(max(n, 1) for n in values.shape),
+        dtype=values.dtype,
+        fill_value=fill,
+        dimension_names=dims,
+        attributes=dict(attrs),
+        config={"write_empty_chunks": True},
+    )
+    if values.size:
+        array[...] = values
+
+
+def memory_files(memory: MemoryStore) -> dict[str, bytes]:
+    """The files of an in-memory store: metadata last, the root's last of all, so that it marks the whole."""
+    files = {key: value.to_bytes() for key, value in memory._store_dict.items()}
+    return dict(sorted(files.items(), key=lambda item: (_is_metadata(item[0]), -item[0].count("/"), item[0])))
+
+
+def _is_metadata(key: str) -> bool:
+    return key.endswith("zarr.json")
+
+
+def consolidate(memory: MemoryStore) -> None:
+    """Consolidated metadata for the root and for each group below it, which are opened by themselves too."""
+    import zarr
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
+        for group in (*schema.SPLITS, "statistics"):
+            zarr.consolidate_metadata(memory, path=group)
+        zarr.consolidate_metadata(memory)

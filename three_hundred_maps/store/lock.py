@@ -1,0 +1,77 @@
+"""One builder at a time on a store, or several that share it by parts: file locks that a dead process gives back."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from three_hundred_maps.errors import InputError
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip() or "another process"
+    except OSError:
+        return "another process"
+
+
+@contextmanager
+def _hold(path: Path, kind: int, refusal: str) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise InputError(f"{refusal} ({_owner(path)})") from None
+        # The last holder removes the file: one opened just before that is locked in vain.
+        try:
+            same = os.fstat(descriptor).st_ino == os.stat(path).st_ino
+        except FileNotFoundError:
+            same = False
+        if same:
+            break
+        os.close(descriptor)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        try:
+            # Only a sole holder may take the name away: others still rest on it.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def store_lock(store: Path, part: tuple[int, int] | None = None) -> Iterator[None]:
+    """Hold a store against other builders: alone, or as one of the parts that share it.
+
+    Raises
+    ------
+    InputError
+        Where another builder holds the store (or the same part), naming its process and host.
+    """
+    refusal = f"{store} is being built by another process; wait for it, or stop it first"
+    if part is None:
+        with _hold(store / ".lock", fcntl.LOCK_EX, refusal):
+            yield
+        return
+    with (
+        _hold(store / ".lock", fcntl.LOCK_SH, refusal),
+        _hold(
+            store / f".lock-part-{part[0]}-of-{part[1]}",
+            fcntl.LOCK_EX,
+            f"part {part[0]}/{part[1]} of {store} is being built by another process",
+        ),
+    ):
+        yield

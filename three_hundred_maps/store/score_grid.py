@@ -1,0 +1,115 @@
+"""The grid on which maps are compared: a smoothing of 0.05 R200c, radii, and exact areas inside circles.
+
+The scores and the climatology kept in a store's statistics use these same functions.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCORE_FWHM = 0.05
+"""FWHM of the score grid's Gaussian, in R200c."""
+SIGMA_PER_FWHM = 1.0 / (2.0 * math.sqrt(2.0 * math.log(2.0)))
+TRUNCATE_SIGMA = 4.0
+
+
+def gaussian_kernel(sigma_pixels: float, truncate: float = TRUNCATE_SIGMA) -> NDArray[np.float64]:
+    """Samples of a Gaussian at whole pixels, cut at ``truncate`` sigma and normalised to a sum of 1."""
+    reach = int(truncate * sigma_pixels + 0.5)
+    offsets = np.arange(-reach, reach + 1)
+    weights = np.exp(-0.5 * (offsets / sigma_pixels) ** 2) if sigma_pixels > 0 else np.ones(1)
+    return weights / weights.sum()
+
+
+def _smooth_axis(maps: NDArray[np.float64], kernel: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    # A sum of shifted slices in a fixed order: the same bytes whatever the number of threads.
+    reach = len(kernel) // 2
+    widths = [(0, 0)] * maps.ndim
+    widths[axis] = (reach, reach)
+    padded = np.pad(maps, widths, mode="symmetric")
+    length = maps.shape[axis]
+
+    def shifted(first: int) -> NDArray[np.float64]:
+        window = [slice(None)] * maps.ndim
+        window[axis] = slice(first, first + length)
+        return padded[tuple(window)]
+
+    result = shifted(reach) * kernel[reach]
+    for k in range(1, reach + 1):
+        result += (shifted(reach - k) + shifted(reach + k)) * kernel[reach + k]
+    return result
+
+
+def smooth_score_grid(maps: NDArray[np.generic], pixel: float = 0.025) -> NDArray[np.float64]:
+    """Smooth maps to the score grid: a Gaussian of FWHM 0.05 R200c, reflected at the edge, cut at 4 sigma.
+
+    Parameters
+    ----------
+    maps
+        (..., y, x), linear units.
+    pixel
+        Size of a pixel in R200c.
+
+    Returns
+    -------
+    (..., y, x) float64, in the units of ``maps``.
+    """
+    kernel = gaussian_kernel(SCORE_FWHM * SIGMA_PER_FWHM / pixel)
+    values = np.asarray(maps, np.float64)
+    return _smooth_axis(_smooth_axis(values, kernel, values.ndim - 1), kernel, values.ndim - 2)
+
+
+def pixel_centres(pixels: int, width: float) -> NDArray[np.float64]:
+    """Pixel centres along an axis of a map ``width`` wide (R200c), the halo at 0."""
+    return (np.arange(pixels) + 0.5) * (width / pixels) - 0.5 * width
+
+
+def radius_grid(pixels: int, pixel: float = 0.025) -> NDArray[np.float64]:
+    """(y, x): distance of every pixel centre from the halo, in R200c."""
+    centres = pixel_centres(pixels, pixels * pixel)
+    return np.hypot(centres[:, None], centres[None, :])
+
+
+def _quadrant_area(x: NDArray[np.float64], y: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+    """Area of the circle's part in [0, x] x [0, y] for x, y >= 0: by the circle's primitive."""
+
+    def primitive(t: NDArray[np.float64]) -> NDArray[np.float64]:
+        t = np.clip(t, 0.0, radius)
+        return 0.5 * (t * np.sqrt(radius**2 - t**2) + radius**2 * np.arcsin(t / radius))
+
+    x, y = np.minimum(x, radius), np.minimum(y, radius)
+    # The circle is above y up to x_y; from there to x it is the upper edge.
+    x_y = np.minimum(np.sqrt(np.maximum(radius**2 - y**2, 0.0)), x)
+    return y * x_y + primitive(x) - primitive(x_y)
+
+
+def aperture_fractions(pixels: int, radius: float, pixel: float = 0.025) -> NDArray[np.float64]:
+    """Fraction of every pixel's area inside the circle R < ``radius``, exactly.
+
+    Parameters
+    ----------
+    pixels
+        Pixels along a side; the circle's centre is the map's.
+    radius, pixel
+        In R200c.
+
+    Returns
+    -------
+    (y, x) float64 between 0 and 1; times ``pixel**2`` it sums to the circle's area.
+    """
+    if radius <= 0:
+        return np.zeros((pixels, pixels))
+    edges = (np.arange(pixels + 1) - 0.5 * pixels) * pixel
+    x, y = np.meshgrid(edges, edges)
+    corner = np.sign(x) * np.sign(y) * _quadrant_area(np.abs(x), np.abs(y), radius)
+    area = corner[1:, 1:] - corner[1:, :-1] - corner[:-1, 1:] + corner[:-1, :-1]
+    return np.clip(area / pixel**2, 0.0, 1.0)
+
+
+def ring_fractions(pixels: int, edges: NDArray[np.float64], pixel: float = 0.025) -> NDArray[np.float64]:
+    """(ring, y, x): fraction of every pixel's area in each ring between successive ``edges`` (R200c)."""
+    circles = np.stack([aperture_fractions(pixels, float(edge), pixel) for edge in edges])
+    return np.diff(circles, axis=0)

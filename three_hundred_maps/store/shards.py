@@ -1,0 +1,79 @@
+"""Decoding a local shard file straight into an array: Zarr v3's sharding codec with blosc inside.
+
+zarr's own pipeline does the same in general; this one knows the store's layout (one chunk a halo, an
+index of offsets and lengths at the end, crc32c behind it) and decodes into the caller's memory.
+Specification: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/
+"""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+
+_EMPTY = np.uint64(2**64 - 1)
+_ENTRY_BYTES = 16
+_CHECKSUM_BYTES = 4
+
+
+def shard_index(data: memoryview, path: Path, entries: int) -> NDArray[np.uint64]:
+    """(entries, 2): offset and length of each chunk; both 2^64 - 1 where a chunk was never written."""
+    from google_crc32c import value as crc32c
+
+    size = entries * _ENTRY_BYTES
+    if len(data) < size + _CHECKSUM_BYTES:
+        raise InputError(f"{path} is damaged: it is shorter than its own index")
+    index = bytes(data[-size - _CHECKSUM_BYTES : -_CHECKSUM_BYTES])
+    stored = int.from_bytes(data[-_CHECKSUM_BYTES:], "little")
+    if crc32c(index) != stored:
+        raise InputError(f"{path} is damaged: the checksum of its index does not match")
+    return np.frombuffer(index, "<u8").reshape(entries, 2)
+
+
+def decode_shard(path: Path, out: NDArray[np.float32], first: int, shard_halos: int) -> None:
+    """Decode the rows ``first``, ``first + 1``, ... of a shard file into ``out``.
+
+    Parameters
+    ----------
+    path
+        The shard file.
+    out
+        (n, los, y, x) float32, C-contiguous. Rows that were never written become NaN.
+    first
+        The shard's row that goes to ``out[0]``.
+    shard_halos
+        Rows of a whole shard, written or not.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing or damaged.
+    """
+    from numcodecs import blosc
+
+    if not len(out):
+        return
+    try:
+        with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            with memoryview(mapped) as data:
+                index = shard_index(data, path, shard_halos)
+                for row in range(len(out)):
+                    offset, length = index[first + row]
+                    if offset == _EMPTY:
+                        out[row] = np.nan
+                        continue
+                    low, high = int(offset), int(offset) + int(length)
+                    if high > len(data):
+                        raise InputError(f"{path} is damaged: a chunk lies beyond its end")
+                    with data[low:high] as chunk:
+                        blosc.decompress(chunk, out[row])
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: the store is not whole; build or download it again") from None
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is damaged: {error}; build or download the store again") from None

@@ -1,0 +1,232 @@
+"""Making a store and writing its shards: whole, atomically, each with a record that says it is done."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.files import sha256_bytes, write_bytes, write_json
+from three_hundred_maps.store.finishing import finalise
+from three_hundred_maps.store.layout import LAYOUT_FILE, Layout, memory_files
+from three_hundred_maps.store.manifest import MANIFEST
+from three_hundred_maps.store.records import PROGRESS, ShardRecord, read_layout, write_record
+from three_hundred_maps.store.schema import Variable
+from three_hundred_maps.store.statistics import Statistics
+
+__all__ = ["Layout", "Variable", "create_store", "encode_shard", "finalise", "write_shard"]
+
+
+def create_store(path: str | Path, layout: Layout) -> None:
+    """Lay an empty store at ``path``; on one of the same layout nothing is done.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds other things, or a store of another recipe (the difference is shown).
+    """
+    store = Path(path)
+    if store.exists() and not store.is_dir():
+        raise InputError(f"{store} is a file; a store is a folder")
+    if (store / LAYOUT_FILE).exists():
+        _require_same(store, read_layout(store), layout)
+    elif (store / MANIFEST).exists():
+        raise InputError(f"{store} is a finished store; build into another folder, or delete it first")
+    else:
+        require_free(store)
+        write_json(store / LAYOUT_FILE, layout.to_json())
+    if (store / "zarr.json").exists():
+        return
+    memory, _ = layout.hierarchy()
+    for name, data in memory_files(memory).items():
+        write_bytes(store / name, data)
+
+
+def require_free(store: Path) -> None:
+    """Refuse a folder that holds anything but what an interrupted start of a build leaves."""
+    if not store.exists():
+        return
+    foreign = sorted(
+        entry.name
+        for entry in store.iterdir()
+        if not entry.name.startswith(".lock") and not (entry.name == PROGRESS and not any(_whole(entry)))
+    )
+    if foreign:
+        raise InputError(
+            f"{store} is not empty and is no store (it holds {', '.join(foreign[:3])}{', ...' if foreign[3:] else ''});"
+            " give a new folder"
+        )
+
+
+def _whole(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.is_file() and not p.name.endswith(".partial")]
+
+
+def _require_same(store: Path, there: Layout, wanted: Layout) -> None:
+    if json.dumps(there.to_json(), sort_keys=True) == json.dumps(wanted.to_json(), sort_keys=True):
+        return
+    raise InputError(
+        f"{store} was begun with other settings ({describe_difference(there, wanted)});"
+        " give a new folder, or the recipe it was begun with"
+    )
+
+
+def describe_difference(there: Layout, wanted: Layout) -> str:
+    """What differs between two layouts, on one line: the recipe's lines first."""
+    before, after = there.to_json(), wanted.to_json()
+    recipe = [
+        line
+        for line in difflib.unified_diff(
+            str(there.attrs.get("recipe", "")).splitlines(),
+            str(wanted.attrs.get("recipe", "")).splitlines(),
+            lineterm="",
+            n=0,
+        )
+        if line[:1] in "+-" and line[:3] not in ("+++", "---")
+    ]
+    if recipe:
+        return "there - now +: " + "; ".join(" ".join(line.split()) for line in recipe[:8])
+    keys = [key for key in before if before[key] != after[key]]
+    if keys == ["attrs"]:
+        return "; ".join(
+            f"{k}: there {there.attrs.get(k)!r:.80}, now {wanted.attrs.get(k)!r:.80}"
+            for k in sorted({*there.attrs, *wanted.attrs})
+            if there.attrs.get(k) != wanted.attrs.get(k)
+        )
+    return "; ".join(f"{key}: there {str(before[key])[:80]}, now {str(after[key])[:80]}" for key in keys)
+
+
+def encode_shard(layout: Layout, variable: Variable, maps: NDArray[np.float32], rows: int) -> bytes:
+    """The bytes of one shard file holding ``maps`` and then nothing up to ``rows``."""
+    import zarr
+    from zarr.storage import MemoryStore
+
+    memory = MemoryStore()
+    array = layout.map_array(zarr.create_group(store=memory), variable, rows)
+    whole = maps
+    if len(maps) < rows:
+        whole = np.full((rows, *maps.shape[1:]), np.nan, np.float32)
+        whole[: len(maps)] = maps
+    array[...] = whole
+    return memory._store_dict[f"{variable.name}/c/0/0/0/0"].to_bytes()
+
+
+def write_shard(
+    path: str | Path,
+    split: str,
+    shard: int,
+    maps: Mapping[str, NDArray[np.float32]],
+    totals: Mapping[str, NDArray[np.float64]],
+    halos: Mapping[str, NDArray[Any]],
+    *,
+    refused: Sequence[Mapping[str, Any]] = (),
+    layout: Layout | None = None,
+) -> ShardRecord:
+    """Write one whole shard of every view, then the record that makes it count.
+
+    Parameters
+    ----------
+    path, split, shard
+        The store and the shard's place.
+    maps
+        By variable name (the views, and `schema.HALF` in the test split): (n, los, y, x) float32, finite
+        and not negative, in the variable's units.
+    totals
+        By view: (n, los), the integral over the map in the map's units times kpc2.
+    halos
+        Every variable of `schema.HALO_VARIABLES`, (n,).
+    refused
+        Planned halos that are left out: region, snapshot, halo_id, reason. With ``n`` they make up the
+        number of rows planned; `finalise` closes the gaps.
+    layout
+        The store's, where the caller has it at hand.
+
+    Raises
+    ------
+    InputError
+        Where names, shapes or values do not fit the store.
+    """
+    store = Path(path)
+    layout = layout or read_layout(store)
+    planned = layout.shard_rows(split, shard)
+    columns = _check_halos(halos, f"{split} shard {shard}")
+    n = len(columns["region"])
+    if n + len(refused) != planned:
+        raise InputError(f"{split} shard {shard}: {n} halos and {len(refused)} refused, {planned} planned")
+    variables = layout.map_variables(split)
+    _check_names("maps", maps, [v.name for v in variables])
+    _check_names("totals", totals, list(layout.views))
+    shape = (n, layout.n_los, layout.pixels, layout.pixels)
+    for name, values in maps.items():
+        if values.shape != shape or values.dtype != np.float32:
+            raise InputError(
+                f"{split} shard {shard}: {name} is {values.dtype} {values.shape}, wanted float32 {shape}"
+            )
+        if n and not (float(values.min()) >= 0.0 and np.isfinite(values.max())):
+            raise InputError(f"{split} shard {shard}: {name} holds negative or non-finite values")
+    sums = {name: np.asarray(values, np.float64) for name, values in totals.items()}
+    for name, values in sums.items():
+        if values.shape != (n, layout.n_los) or not np.isfinite(values).all():
+            raise InputError(
+                f"{split} shard {shard}: total_{name} is {values.shape} or not finite, wanted {shape[:2]}"
+            )
+    files = write_maps(store, layout, split, shard, maps, planned)
+    statistics = None
+    if split == "train":
+        statistics = Statistics.of({v: maps[v] for v in layout.views}, columns, layout.width / layout.pixels)
+    record = ShardRecord(
+        split, shard, layout.digest(), files, columns, sums, [dict(r) for r in refused], statistics
+    )
+    write_record(store, record)
+    return record
+
+
+def write_maps(
+    store: Path,
+    layout: Layout,
+    split: str,
+    shard: int,
+    maps: Mapping[str, NDArray[np.float32]],
+    rows: int,
+    folder: str = "",
+) -> dict[str, dict[str, Any]]:
+    """Write a shard's map files (below ``folder`` of the store) and return their checksums and sizes."""
+    files: dict[str, dict[str, Any]] = {}
+    for variable in layout.map_variables(split):
+        if not len(maps[variable.name]):
+            continue
+        data = encode_shard(layout, variable, maps[variable.name], rows)
+        name = f"{split}/{variable.name}/c/{shard}/0/0/0"
+        write_bytes(store / folder / name, data)
+        files[name] = {"sha256": sha256_bytes(data), "bytes": len(data)}
+    return files
+
+
+def _check_names(what: str, given: Mapping[str, Any], wanted: list[str]) -> None:
+    if set(given) != set(wanted):
+        raise InputError(
+            f"{what} given for {', '.join(sorted(given))}; the store holds {', '.join(sorted(wanted))}"
+        )
+
+
+def _check_halos(halos: Mapping[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:
+    _check_names(f"{where}: halo variables", halos, list(schema.HALO_VARIABLES))
+    columns = {
+        name: np.ascontiguousarray(halos[name], dtype=variable.dtype)
+        for name, variable in schema.HALO_VARIABLES.items()
+    }
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) != 1:
+        raise InputError(f"{where}: halo variables of different lengths {sorted(lengths)}")
+    keys = list(zip(*(columns[k].tolist() for k in schema.KEY), strict=True))
+    if len(set(keys)) != len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InputError(f"{where}: the halo {dict(zip(schema.KEY, twice, strict=True))} is there twice")
+    return columns

@@ -1,0 +1,253 @@
+"""Helpers for tests, yours and ours: small finished stores with structure that can be learned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.store import schema
+
+VIEW_TEXTS = {
+    "sz": ("1", "Compton y of the thermal SZ effect"),
+    "xray": ("1e44 erg s-1 kpc-2", "bolometric X-ray surface brightness, rest frame, over 4 pi"),
+    "star": ("Msun kpc-2", "stellar surface density"),
+    "mass": ("Msun kpc-2", "total surface density"),
+}
+_COSMOLOGY = Cosmology(h=0.678, omega_m=0.307, omega_lambda=0.693, omega_b=0.048)
+_PARTICLE_MSUN = 2e9
+
+
+def tiny_attrs(name: str = "tiny", **more: Any) -> dict[str, Any]:
+    """Root attributes of a store made for a test."""
+    return {
+        "name": name,
+        "description": "Clusters of analytic blobs, for tests",
+        "synthetic": True,
+        "recipe": f"name: {name}\n",
+        "recipe_sha256": "0" * 64,
+        "package_version": "0",
+        "license": "CC0-1.0",
+        "attribution": "made for a test",
+        "citation": "",
+        "simulation": {"code": "blobs", "redshift": 0.0},
+        **more,
+    }
+
+
+def tiny_store(
+    path: str | Path,
+    *,
+    halos: tuple[int, int, int] = (12, 4, 4),
+    n_los: int = 3,
+    pixels: int = 80,
+    width: float = 2.0,
+    views: Sequence[str] = ("sz", "xray", "star", "mass"),
+    seed: int = 0,
+    halos_per_region: int = 1,
+    first_region: int = 1,
+    shard_halos: int = 8,
+    name: str = "tiny",
+    half: bool = True,
+) -> Path:
+    """Write a finished store of analytic clusters through the real writer.
+
+    Every cluster is a triaxial body of Plummer spheres with subhaloes, seen along the same lines of
+    sight; gas is smoother than mass, X-rays go as the gas squared, stars sit in the peaks. The views
+    thus inform on mass, with scatter of their own.
+
+    Parameters
+    ----------
+    path
+        A new folder.
+    halos
+        Numbers of halos in train, validation and test.
+    n_los, pixels, width
+        Lines of sight, pixels a side, and the maps' width in R200c.
+    views
+        Any of sz, xray, star, mass.
+    seed
+        Of everything.
+    halos_per_region, first_region
+        Regions are numbered from ``first_region`` and never shared by two splits.
+    shard_halos, name
+        Of the store.
+    half
+        Whether the test split carries the half-sample's maps.
+
+    Returns
+    -------
+    The store's path.
+    """
+    from three_hundred_maps.store.writer import Layout, create_store, finalise, write_shard
+
+    unknown = [view for view in views if view not in VIEW_TEXTS]
+    if unknown:
+        raise InputError(f"tiny_store knows {', '.join(VIEW_TEXTS)}, not {', '.join(unknown)}")
+    store = Path(path)
+    splits = dict(zip(schema.SPLITS, halos, strict=True))
+    vectors, ups = tiny_lines_of_sight(n_los)
+    layout = Layout(
+        maps=tuple(schema.map_variable(view, *VIEW_TEXTS[view]) for view in views),
+        splits=splits,
+        vectors=vectors,
+        ups=ups,
+        pixels=pixels,
+        width=width,
+        shard_halos=shard_halos,
+        attrs=tiny_attrs(name),
+        half=half,
+    )
+    create_store(store, layout)
+    region = first_region
+    for split in schema.SPLITS:
+        keys = [(region + row // halos_per_region, row % halos_per_region) for row in range(splits[split])]
+        region = keys[-1][0] + 1 if keys else region
+        clusters = [BlobCluster.draw(seed, *key) for key in keys]
+        for shard in range(layout.shards(split)):
+            chosen = clusters[shard * shard_halos : (shard + 1) * shard_halos]
+            drawn = [cluster.maps(vectors, ups, pixels, width) for cluster in chosen]
+            maps = {v.name: np.stack([d[v.name] for d in drawn]) for v in layout.map_variables(split)}
+            areas = np.array([(width / pixels * cluster.R200c) ** 2 for cluster in chosen])
+            totals = {view: maps[view].sum(axis=(2, 3), dtype=np.float64) * areas[:, None] for view in views}
+            columns = {
+                name: np.array([getattr(cluster, name) for cluster in chosen], variable.dtype)
+                for name, variable in schema.HALO_VARIABLES.items()
+            }
+            write_shard(store, split, shard, maps, totals, columns, layout=layout)
+    finalise(store)
+    return store
+
+
+def tiny_lines_of_sight(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``n`` unit vectors spread over the half sphere, and unit vectors at right angles to them."""
+    step = np.arange(n) + 0.5
+    z = 1.0 - step / n
+    phi = step * math.pi * (3.0 - math.sqrt(5.0))
+    rho = np.sqrt(1.0 - z**2)
+    vectors = np.stack([rho * np.cos(phi), rho * np.sin(phi), z], axis=1)
+    helper = np.where(np.abs(vectors[:, 2:]) < 0.9, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]])
+    ups = helper - (helper * vectors).sum(axis=1, keepdims=True) * vectors
+    return vectors, ups / np.linalg.norm(ups, axis=1, keepdims=True)
+
+
+class BlobCluster:
+    """An analytic cluster of Plummer spheres; its attributes are the store's halo variables."""
+
+    snapshot = 128
+    redshift = 0.0
+
+    def __init__(self, region: int, number: int, generator: np.random.Generator) -> None:
+        self._generator = generator
+        self.region, self.halo_id = region, region * 1000 + number
+        self.M200c = 10 ** generator.uniform(13.7, 15.2)
+        rho = _COSMOLOGY.critical_density_msun_kpc3(self.redshift)
+        self.R200c = (3.0 * self.M200c / (800.0 * math.pi * rho)) ** (1.0 / 3.0)
+        self.f_sub = float(generator.uniform(0.03, 0.25))
+        self.c200c = float(10 ** (0.55 - 0.1 * (math.log10(self.M200c) - 14.5) + generator.normal(0, 0.1)))
+        smooth, subhaloes = self._body(generator), self._subhaloes(generator)
+        # In units of M200c and R200c: position, share of the mass, Plummer radius, and which part it is.
+        self._position = np.concatenate([smooth[0], subhaloes[0]])
+        self._share = np.concatenate([smooth[1] * (1 - self.f_sub), subhaloes[1] * self.f_sub]) * 1.2
+        self._radius = np.concatenate([smooth[2], subhaloes[2]])
+        self._is_sub = np.arange(len(self._share)) >= len(smooth[1])
+        weighted = (self._share[:, None] * self._position).sum(axis=0) / self._share.sum()
+        self.com_offset = float(np.linalg.norm(weighted))
+        self.relaxed = int(self.com_offset < 0.1 and self.f_sub < 0.1)
+        self.R500c, self.M500c = 0.66 * self.R200c, 0.72 * self.M200c
+        self.f_gas_500 = float(0.13 * (self.M200c / 1e15) ** 0.1 * 10 ** generator.normal(0, 0.03))
+        self.f_star_500 = float(0.015 * (self.M200c / 1e15) ** -0.25 * 10 ** generator.normal(0, 0.08))
+        self.d_neighbour = float(generator.uniform(1.0, 10.0))
+        self.M200c_catalogue, self.R200c_catalogue = self.M200c * 1.01, self.R200c * 1.0033
+
+    @staticmethod
+    def draw(seed: int, region: int, number: int) -> BlobCluster:
+        """The cluster of a seed, region and number."""
+        return BlobCluster(region, number, np.random.default_rng([seed, region, number]))
+
+    def _body(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        radii = np.repeat([0.03, 0.09, 0.25, 0.55], 6) * (4.0 / self.c200c) ** 0.5
+        share = np.repeat([0.04, 0.14, 0.36, 0.46], 6) / 6
+        axis = generator.normal(size=3)
+        axis /= np.linalg.norm(axis)
+        stretch = generator.normal(0, 1, len(radii)) * generator.uniform(0.3, 0.8)
+        return radii[:, None] * stretch[:, None] * axis[None, :], share, radii
+
+    @staticmethod
+    def _subhaloes(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        n = int(generator.integers(8, 22))
+        share = generator.pareto(0.9, n) + 0.1
+        share = np.minimum(share / share.sum(), 0.5)
+        direction = generator.normal(size=(n, 3))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        distance = generator.uniform(0.1, 1.3, n)
+        return direction * distance[:, None], share / share.sum(), 0.02 + 0.1 * share ** (1 / 3)
+
+    def _project(
+        self,
+        share: np.ndarray,
+        radius: np.ndarray,
+        vectors: np.ndarray,
+        ups: np.ndarray,
+        pixels: int,
+        width: float,
+    ) -> NDArray[np.float64]:
+        """(los, y, x): sum of Plummer discs, M a^2 / (pi (a^2 + R^2)^2), in units of 1 / R200c^2."""
+        from three_hundred_maps.store.score_grid import pixel_centres
+
+        centres = pixel_centres(pixels, width)
+        x = self._position @ np.cross(ups, vectors).T
+        y = self._position @ ups.T
+        out = np.zeros((len(vectors), pixels, pixels))
+        for blob in range(len(share)):
+            square = (
+                (centres[None, None, :] - x[blob][:, None, None]) ** 2
+                + (centres[None, :, None] - y[blob][:, None, None]) ** 2
+                + radius[blob] ** 2
+            )
+            out += share[blob] * radius[blob] ** 2 / math.pi / square**2
+        return out
+
+    def maps(
+        self, vectors: np.ndarray, ups: np.ndarray, pixels: int, width: float
+    ) -> dict[str, NDArray[np.float32]]:
+        """Maps (los, y, x) of every view, and of the half-sample."""
+        generator = self._generator
+        column = self.M200c / self.R200c**2
+        args = (vectors, ups, pixels, width)
+        smooth = self._project(self._share, self._radius, *args)
+        gas_share = self._share * np.where(self._is_sub, 0.4, 1.0)
+        gas = self._project(gas_share, 1.3 * self._radius + 0.04, *args)
+        core = self._project(gas_share**2 * 30, 0.8 * self._radius + 0.03, *args)
+        galaxies = self._project(self._share ** np.where(self._is_sub, 0.8, 1.2), 0.25 * self._radius, *args)
+        area_kpc2 = (width / pixels * self.R200c) ** 2
+        # Shot noise of the particles a simulation would have: the two halves differ by it.
+        lumps = np.maximum(smooth * column * area_kpc2 / _PARTICLE_MSUN, 0.05)
+        first, second = generator.poisson(lumps / 2), generator.poisson(lumps / 2)
+        unit = _PARTICLE_MSUN / area_kpc2
+        texture = np.exp(0.1 * _smooth_noise(generator, smooth.shape))
+        stars = self.f_star_500 * column * galaxies * np.exp(0.2 * _smooth_noise(generator, smooth.shape))
+        found = {
+            "mass": np.maximum((first + second) * unit, 1e-3 * unit),
+            "mass_half": 2.0 * first * unit,
+            "sz": 1.1e-5 * (self.M200c / 1e15) ** (2 / 3) * (self.f_gas_500 / 0.13) * gas * texture,
+            "xray": 4.0 / self.R200c**2 * (self.M200c / 1e15) ** 1.6 * (core + 0.02 * gas**2) * texture**2,
+            "star": np.where(stars < 2e4, 0.0, stars),
+        }
+        return {name: values.astype(np.float32) for name, values in found.items()}
+
+
+def _smooth_noise(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Gaussian noise of unit variance on a tenth of the map's scale."""
+    n_los, pixels, _ = shape
+    wave = np.hypot(np.fft.fftfreq(pixels)[:, None], np.fft.rfftfreq(pixels)[None, :])
+    filtered = np.fft.irfft2(
+        np.fft.rfft2(generator.normal(size=shape)) * np.exp(-0.5 * (wave * pixels / 8.0) ** 2), s=shape[1:]
+    )
+    return filtered / max(float(filtered.std()), 1e-12)
