@@ -19,8 +19,6 @@ from three_hundred_maps.store.manifest import check_schema_version, read_manifes
 from three_hundred_maps.store.shards import decode_shard
 
 if TYPE_CHECKING:
-    import zarr
-
     from three_hundred_maps.store.layout import Layout
 
 
@@ -47,8 +45,8 @@ class SplitArrays:
         return len(self.halos["region"])
 
 
-def open_group(path: str | Path) -> zarr.Group:
-    """The root group of a store at a path or any fsspec URL (``hf://...``), read-only.
+def open_group(path: str | Path) -> Any:
+    """The root ``zarr.Group`` of a store at a path or any fsspec URL (``hf://...``), read-only.
 
     Raises
     ------
@@ -79,7 +77,7 @@ def store_digest(path: str | Path) -> str:
     return str(read_manifest(path)["digest"])
 
 
-def _split_group(path: str | Path, split: str) -> tuple[zarr.Group, list[str]]:
+def _split_group(path: str | Path, split: str) -> tuple[Any, list[str]]:
     if split not in schema.SPLITS:
         raise InputError(f"no split {split!r}: a store has {', '.join(schema.SPLITS)}")
     root = open_group(path)
@@ -89,9 +87,7 @@ def _split_group(path: str | Path, split: str) -> tuple[zarr.Group, list[str]]:
     return group, list(root.attrs["views"])
 
 
-def _chosen(
-    path: str | Path, group: zarr.Group, views: Sequence[str] | None, default: list[str]
-) -> list[str]:
+def _chosen(path: str | Path, group: Any, views: Sequence[str] | None, default: list[str]) -> list[str]:
     if views is None:
         return default
     if isinstance(views, str):
@@ -187,17 +183,17 @@ def iter_shards(
         yield SplitArrays(maps, halos, vectors, ups)
 
 
-def shard_size(array: zarr.Array) -> int:
+def shard_size(array: Any) -> int:
     """Halos a shard of a map array."""
     shards = array.shards or array.chunks
     return int(shards[0])
 
 
-def _halo_columns(group: zarr.Group) -> dict[str, NDArray[Any]]:
+def _halo_columns(group: Any) -> dict[str, NDArray[Any]]:
     return {name: np.asarray(group[name][...]) for name in schema.HALO_VARIABLES}
 
 
-def _read_rows(path: str | Path, group: zarr.Group, name: str, start: int, stop: int) -> NDArray[np.float32]:
+def _read_rows(path: str | Path, group: Any, name: str, start: int, stop: int) -> NDArray[np.float32]:
     """Rows ``start`` to ``stop`` of a map array, shard by shard into one array."""
     array = group[name.partition("/")[2]]
     out = np.empty((stop - start, *array.shape[1:]), np.float32)

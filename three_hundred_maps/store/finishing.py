@@ -1,4 +1,4 @@
-"""Finishing a store: halo arrays, statistics, consolidated metadata and the manifest, from the shards' records."""
+"""Finishing a store: from the shards' records, halo arrays, statistics, metadata and the manifest."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def write_small_files(
     memory, root = layout.hierarchy()
     units = {variable.name: variable for variable in layout.maps}
     for split in schema.SPLITS:
-        group = root[split]
+        group: Any = root[split]
         for name, variable in schema.HALO_VARIABLES.items():
             add_array(group, name, columns[split][name], variable.dims, variable.attrs())
         for view, variable in units.items():

@@ -1,4 +1,4 @@
-"""One builder at a time on a store, or several that share it by parts: file locks that a dead process gives back."""
+"""One builder at a time on a store, or several that share it by parts; a dead process gives its lock back."""
 
 from __future__ import annotations
 

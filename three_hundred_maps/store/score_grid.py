@@ -21,7 +21,7 @@ def gaussian_kernel(sigma_pixels: float, truncate: float = TRUNCATE_SIGMA) -> ND
     reach = int(truncate * sigma_pixels + 0.5)
     offsets = np.arange(-reach, reach + 1)
     weights = np.exp(-0.5 * (offsets / sigma_pixels) ** 2) if sigma_pixels > 0 else np.ones(1)
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum(), np.float64)
 
 
 def _smooth_axis(maps: NDArray[np.float64], kernel: NDArray[np.float64], axis: int) -> NDArray[np.float64]:

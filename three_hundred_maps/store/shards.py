@@ -58,19 +58,22 @@ def decode_shard(path: Path, out: NDArray[np.float32], first: int, shard_halos: 
     if not len(out):
         return
     try:
-        with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            with memoryview(mapped) as data:
-                index = shard_index(data, path, shard_halos)
-                for row in range(len(out)):
-                    offset, length = index[first + row]
-                    if offset == _EMPTY:
-                        out[row] = np.nan
-                        continue
-                    low, high = int(offset), int(offset) + int(length)
-                    if high > len(data):
-                        raise InputError(f"{path} is damaged: a chunk lies beyond its end")
-                    with data[low:high] as chunk:
-                        blosc.decompress(chunk, out[row])
+        with (
+            open(path, "rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as data,
+        ):
+            index = shard_index(data, path, shard_halos)
+            for row in range(len(out)):
+                offset, length = index[first + row]
+                if offset == _EMPTY:
+                    out[row] = np.nan
+                    continue
+                low, high = int(offset), int(offset) + int(length)
+                if high > len(data):
+                    raise InputError(f"{path} is damaged: a chunk lies beyond its end")
+                with data[low:high] as chunk:
+                    blosc.decompress(chunk, out[row])
     except FileNotFoundError:
         raise InputError(f"{path} is missing: the store is not whole; build or download it again") from None
     except (RuntimeError, ValueError) as error:

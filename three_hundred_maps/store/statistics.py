@@ -18,7 +18,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.score_grid import radius_grid, smooth_score_grid
 
 LOG_MIN, LOG_STEP, LOG_BINS = -16.0, 0.02, 3000
-"""Histograms count log10 of positive values in 3000 bins of 0.02 dex from -16 to 44; the end bins take what lies beyond."""
+"""Histograms count log10 of positive values in 3000 bins of 0.02 dex from -16; the end bins take the rest."""
 
 RINGS = 40
 RING_EDGES = np.linspace(0.0, 1.0, RINGS + 1)
@@ -32,12 +32,12 @@ TARGET = "mass"
 
 def bin_edges() -> NDArray[np.float64]:
     """(3001,): edges of the histograms' bins, log10."""
-    return LOG_MIN + LOG_STEP * np.arange(LOG_BINS + 1)
+    return LOG_MIN + LOG_STEP * np.arange(LOG_BINS + 1, dtype=np.float64)
 
 
 def histogram_of(logs: NDArray[np.floating]) -> NDArray[np.int64]:
     """Counts of log10 values in the fixed bins."""
-    # Scaled by 1 / LOG_STEP in single precision for single-precision input: a bin is 0.02 dex, so the rounding of 1e-6 is of no account.
+    # In the precision of the input: against bins of 0.02 dex single precision is of no account.
     places = np.subtract(logs, logs.dtype.type(LOG_MIN)) * logs.dtype.type(round(1.0 / LOG_STEP))
     rows = np.clip(places, 0, LOG_BINS - 1).astype(np.int32).ravel()
     return np.bincount(rows, minlength=LOG_BINS).astype(np.int64)
@@ -142,7 +142,7 @@ class ViewStatistics:
         )
 
     def quantile(self, q: float) -> float:
-        """The q-quantile of log10 of the positive pixels, to the histogram's 0.02 dex (linear inside a bin)."""
+        """The q-quantile of log10 of the positive pixels, to the histogram's 0.02 dex."""
         return histogram_quantile(self.histogram, q)
 
     def to_json(self) -> dict[str, Any]:
@@ -165,8 +165,8 @@ class ViewStatistics:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> ViewStatistics:
         """The inverse of `to_json`."""
-        floats = [math.nan if value[k] is None else float(value[k]) for k in _FLOATS]
-        return ViewStatistics(value["count"], value["zeros"], *floats, _dense(value["histogram"]))
+        floats = {k: math.nan if value[k] is None else float(value[k]) for k in _FLOATS}
+        return ViewStatistics(value["count"], value["zeros"], histogram=_dense(value["histogram"]), **floats)
 
 
 _FLOATS = ("mean", "std", "minimum", "maximum")
@@ -254,7 +254,7 @@ class Climatology:
 
     @property
     def climatology(self) -> NDArray[np.float64]:
-        """(40,): mean of l by ring; a ring without pixel centres takes its neighbours' line; NaN without maps."""
+        """(40,): mean of l by ring, interpolated where a ring has no pixel centre; NaN without maps."""
         return self._mean(self.sum_l)
 
     @property
@@ -381,8 +381,8 @@ def read_statistics(path: str | Path) -> Statistics:
         result[view] = ViewStatistics(
             int(columns["count"][row]),
             int(columns["zeros"][row]),
-            *(float(columns[name][row]) for name in _FLOATS),
-            columns["histogram"][row],
+            histogram=columns["histogram"][row],
+            **{name: float(columns[name][row]) for name in _FLOATS},
         )
     if "ring_sum" in group:
         result.climatology = Climatology(

@@ -60,8 +60,7 @@ def require_free(store: Path) -> None:
     )
     if foreign:
         raise InputError(
-            f"{store} is not empty and is no store (it holds {', '.join(foreign[:3])}{', ...' if foreign[3:] else ''});"
-            " give a new folder"
+            f"{store} is not empty and is no store (it holds {', '.join(foreign[:3])}); give a new folder"
         )
 
 
@@ -172,10 +171,10 @@ def write_shard(
         if n and not (float(values.min()) >= 0.0 and np.isfinite(values.max())):
             raise InputError(f"{split} shard {shard}: {name} holds negative or non-finite values")
     sums = {name: np.asarray(values, np.float64) for name, values in totals.items()}
-    for name, values in sums.items():
-        if values.shape != (n, layout.n_los) or not np.isfinite(values).all():
+    for name, total in sums.items():
+        if total.shape != (n, layout.n_los) or not np.isfinite(total).all():
             raise InputError(
-                f"{split} shard {shard}: total_{name} is {values.shape} or not finite, wanted {shape[:2]}"
+                f"{split} shard {shard}: total_{name} is {total.shape} or not finite, wanted {shape[:2]}"
             )
     files = write_maps(store, layout, split, shard, maps, planned)
     statistics = None
