@@ -1,0 +1,119 @@
+"""A run's model card: written from the run's own files, with its scores where they have been made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from baselines.model import CONFIG_FILE, read_model_config
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.files import write_bytes
+
+CARD = "README.md"
+EVAL_FOLDER = ".eval_results"
+RANKED = "residual_rms_dex"
+
+
+def write_card(run: Path, result: Path | None = None) -> Path:
+    """Write `README.md` of a run's folder, and with a RESULT.json of the benchmark `.eval_results/`.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    result
+        What ``python -m benchmarks score`` wrote for the run's submission.
+
+    Raises
+    ------
+    InputError
+        Where ``result`` is not a result of the benchmark.
+    """
+    config = read_model_config(run)
+    settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    scores = read_scores(result) if result else None
+    views = config["views"]
+    header: dict[str, Any] = {
+        "license": "apache-2.0",
+        "library_name": "three_hundred_maps",
+        "tags": ["astronomy", "galaxy-clusters", "u-net", *views],
+    }
+    architecture = config["architecture"]
+    network = architecture["encoder"] or "the paper's U-Net"
+    lines = [
+        "---",
+        yaml.safe_dump(header, sort_keys=False).strip(),
+        "---",
+        f"# {config['name']}",
+        "",
+        f"Predicts the total projected mass map of a galaxy cluster from its maps in {', '.join(views)}.",
+        "",
+        f"- Network: {network}, {architecture['channels']} channels, {config['parameters']:,} parameters, "
+        f"normalisation `{architecture['norm']}`.",
+        f"- Trained on the split `train` of `{Path(str(settings['data'])).name}`: "
+        f"{settings['steps']} steps of {settings['batch']} maps, loss `{settings['loss']}` on the "
+        f"{settings['grid']} grid, seed {settings['seed']}.",
+        f"- The weights kept are the averaged ones of step {config['best_step']}, "
+        "the best on the split `validation`.",
+        "- It sees the maps of its views alone, framed by R200c. Predictions mean little outside the range "
+        "of masses, redshifts and physics it was trained on.",
+        "",
+        "```python",
+        "from baselines import from_pretrained",
+        "",
+        f'model = from_pretrained("{run.name}")  # this folder, or its name on the Hub',
+        f"mass, sigma = model.predict(maps)  # maps (N, {len(views)}, {config['transforms']['pixels']}, "
+        f"{config['transforms']['pixels']}): {', '.join(views)}, as the store holds them",
+        "```",
+        "",
+    ]
+    if scores is not None:
+        lines += ["| score | value | 95 % interval |", "| --- | --- | --- |"]
+        lines += [f"| {name} | {_number(v)} | {_interval(v)} |" for name, v in scores["scores"].items()]
+        lines.append("")
+        _write_eval_results(run, scores)
+    write_bytes(run / CARD, "\n".join(lines).encode())
+    return run / CARD
+
+
+def read_scores(result: Path) -> dict[str, Any]:
+    """A RESULT.json of the benchmark."""
+    try:
+        content = json.loads(result.read_text(encoding="utf-8"))
+        content["scores"][RANKED]["value"]
+    except (OSError, json.JSONDecodeError, KeyError, TypeError):
+        raise InputError(f"{result} is not a RESULT.json of `python -m benchmarks score`") from None
+    return content
+
+
+def _write_eval_results(run: Path, result: dict[str, Any]) -> None:
+    """The Hub's evaluation results of a model repository: one value a task."""
+    dataset = result.get("dataset", {})
+    name = dataset.get("name") if isinstance(dataset, dict) else dataset
+    entry = {
+        "dataset": {
+            "id": str(name or "three_hundred_maps"),
+            "task_id": f"{result['task']}-{result['track']}",
+        },
+        "value": result["scores"][RANKED]["value"],
+        "notes": f"{RANKED} of the three_hundred_maps benchmark; lower is better",
+    }
+    write_bytes(
+        run / EVAL_FOLDER / "three_hundred_maps.yaml", yaml.safe_dump([entry], sort_keys=False).encode()
+    )
+
+
+def _number(score: dict[str, Any]) -> str:
+    value = score.get("value")
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
+
+
+def _interval(score: dict[str, Any]) -> str:
+    low, high = score.get("low"), score.get("high")
+    return "-" if low is None or high is None else f"{low:.4g} to {high:.4g}"
+
+
+__all__ = ["CARD", "CONFIG_FILE", "EVAL_FOLDER", "read_scores", "write_card"]

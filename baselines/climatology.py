@@ -1,0 +1,49 @@
+"""``python -m baselines.climatology``: the train split's mean profile for every map, seeing none.
+
+The zero of the skill score, and the row ``frame`` of every board: a map framed by R200c tells something
+even before it is looked at.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from baselines.reference import Frame, run_baseline, sharpen, submit, test_blocks
+from three_hundred_maps.torch_transforms import Transforms
+
+NAME = "climatology"
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The command line."""
+    run_baseline(
+        "climatology", __doc__ or "", lambda store, out, _: write(store, out), args, default_views=None
+    )
+
+
+def write(store: Path, out: Path) -> Path:
+    """Write the submission ``out/submission``."""
+    transforms = Transforms.from_store(store, ())
+    frame = Frame.of(transforms)
+    mass = sharpen(transforms.climatology_map().double().numpy(), frame.pixel).astype(np.float32)
+
+    def blocks() -> Iterator[np.ndarray]:
+        for arrays in test_blocks(store, []):
+            yield np.broadcast_to(mass, (len(arrays), len(arrays.los_vector), *mass.shape))
+
+    return submit(
+        out / "submission",
+        store,
+        name=NAME,
+        track="none",
+        maps=blocks(),
+        parameters=len(transforms.climatology),
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,59 @@
+"""What the baselines' command lines share: their manners, and where a store or a folder is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from three_hundred_maps.cli.running import run_app
+from three_hundred_maps.errors import InputError
+
+MANIFEST = "manifest.json"
+
+
+def run_command(function: Callable[[list[str]], None], args: Sequence[str] | None, program: str) -> NoReturn:
+    """Run ``function`` on the arguments: exit status 0, or 2 with one clear line."""
+    app = typer.Typer(add_completion=False)
+
+    # The options are argparse's, made from the settings: typer passes them on untouched.
+    @app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    )
+    def command(context: typer.Context) -> None:
+        function(list(context.args))
+
+    run_app(app, None if args is None else list(args), program)
+
+
+def find_store(data: str) -> Path:
+    """The store at a path, or that of a config, which is built and cached at its first use."""
+    path = Path(data)
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        if not (path / "zarr.json").is_file():
+            raise InputError(
+                f"no store at {path}: a store is a folder with zarr.json, made by three-hundred-maps build"
+            )
+        return path
+    from three_hundred_maps.hub.configs import find_source
+
+    source = find_source(data)
+    found = getattr(source, "path", None)
+    if not isinstance(found, Path):
+        raise InputError(
+            f"the config {data!r} is here as Parquet, and training reads a Zarr store: "
+            f"three-hundred-maps build {data} --out STORE, then --data STORE"
+        )
+    return found
+
+
+def new_folder(path: Path, *, ours: str) -> Path:
+    """A folder to write to: new, empty, or one that this program began (it holds the file ``ours``)."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"--out {path} is a file; give a folder")
+    if path.is_dir() and any(path.iterdir()) and not (path / ours).is_file():
+        raise InputError(f"--out {path} holds other things; give a new or empty folder")
+    path.mkdir(parents=True, exist_ok=True)
+    return path

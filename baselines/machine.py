@@ -1,0 +1,120 @@
+"""Where a run computes: device, processes of torchrun, and what fits into which memory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from baselines.settings import Settings
+from three_hundred_maps.errors import InputError
+
+SHARE = 0.7
+"""Share of the free memory that a training set may take; the rest is for the network's activations."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """This process's device and its place among the processes of the run."""
+
+    device: torch.device
+    rank: int = 0
+    ranks: int = 1
+
+    @property
+    def preset(self) -> str:
+        """The preset of defaults that suits the device."""
+        return "gpu" if self.device.type == "cuda" else "cpu"
+
+    def barrier(self) -> None:
+        """Wait for the other processes."""
+        if self.ranks > 1:
+            torch.distributed.barrier()
+
+    def leave(self) -> None:
+        """Leave the group of processes."""
+        if self.ranks > 1 and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def find_machine(device: str = "auto") -> Machine:
+    """The device asked for; under torchrun, a member of its group (gloo on CPUs, nccl on GPUs)."""
+    rank, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device != "cpu" and not device.startswith("cuda"):
+        raise InputError(f"--device is auto, cpu, cuda or cuda:N, not {device!r}")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no GPU on this machine; use --device cpu")
+    if device == "cuda" and ranks > 1:
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"--device is auto, cpu, cuda or cuda:N, not {device!r}") from None
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    if ranks > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    return Machine(chosen, rank, ranks)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes free on a device; of a CPU, what the system could give without swapping."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    info = Path("/proc/meminfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES")) // 2
+
+
+def set_bytes(settings: Settings, rows: int, pixels: int, *, gpu: bool) -> int:
+    """Bytes of a training set held whole: inputs as bfloat16 or float32, targets as float32."""
+    each = 2 if gpu and settings.precision == "bf16" else 4
+    return rows * pixels**2 * (each * len(settings.view_list()) + 4)
+
+
+def choose_place(settings: Settings, machine: Machine, rows: int, pixels: int) -> str:
+    """``device``, ``ram`` or ``stream``: the first that holds the training set, or the one asked for.
+
+    Raises
+    ------
+    InputError
+        Where the place asked for is too small; it says how much is needed and what would fit.
+    """
+    gpu = machine.device.type == "cuda"
+    need = set_bytes(settings, rows, pixels, gpu=gpu)
+    places = {"device": free_memory(machine.device)} if gpu else {}
+    places["ram"] = free_memory(torch.device("cpu"))
+    # Blocks are read, transformed and joined: for a moment a CPU holds the set twice.
+    fits = {place: need * (1 if place == "device" else 2) <= SHARE * free for place, free in places.items()}
+    if settings.place == "stream":
+        return "stream"
+    if settings.place == "auto":
+        return next((("device" if not gpu else place) for place in fits if fits[place]), "stream")
+    asked = "ram" if settings.place == "device" and not gpu else settings.place
+    if not fits[asked]:
+        better = next((place for place in fits if fits[place]), "stream")
+        raise InputError(
+            f"--place {settings.place}: the training set takes {need / 2**30:.1f} GiB and "
+            f"{places[asked] / 2**30:.1f} GiB are free; --place {better} would do"
+        )
+    return "device" if not gpu else asked
+
+
+def memory_advice(settings: Settings, machine: Machine) -> str:
+    """One line for a device whose memory ran out."""
+    free = free_memory(machine.device) / 2**30
+    return (
+        f"the memory of {machine.device} ran out at --batch {settings.batch} with {settings.channels} "
+        f"channels ({free:.1f} GiB are free now): try --batch {max(settings.batch // 2, 1)}, "
+        "or --place ram for the data"
+    )

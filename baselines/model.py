@@ -1,0 +1,221 @@
+"""The whole model: standardised maps in, the mass map's residual to the climatology out; saved and loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from baselines.networks import EncoderUNet, UNet
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.files import write_bytes, write_json
+from three_hundred_maps.store.score_grid import radius_grid
+from three_hundred_maps.torch_transforms import SYMMETRIES, Transforms, symmetry, undo_symmetry
+
+MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+FORMAT_VERSION = 1
+LOG_SIGMA_RANGE = (-7.0, 1.0)
+"""Natural logarithm of the least and greatest sigma (dex) a heteroscedastic model can state."""
+START_SIGMA_DEX = 0.15
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is needed to make the network again; see `baselines.networks` for the parameters."""
+
+    network: str = "unet"
+    encoder: str | None = None
+    channels: int = 32
+    poolings: int = 4
+    norm: str = "batch"
+    drop: float = 0.0
+    radius: bool = True
+    sigma: bool = False
+
+
+class MassModel(nn.Module):
+    """A network between a store's transforms.
+
+    It sees the maps of its views and, as an option, the distance of each pixel from the centre, which is
+    the same for every map. It predicts the residual of log10 of the mass map to the climatology, in dex,
+    and with ``sigma`` the logarithm of that residual's uncertainty.
+    """
+
+    climatology: torch.Tensor
+    radius_map: torch.Tensor
+
+    def __init__(self, architecture: Architecture, transforms: Transforms) -> None:
+        super().__init__()
+        self.architecture, self.transforms = architecture, transforms
+        inputs = len(transforms.inputs) + int(architecture.radius)
+        outputs = 1 + int(architecture.sigma)
+        common: dict[str, Any] = {
+            "channels": architecture.channels,
+            "norm": architecture.norm,
+            "drop": architecture.drop,
+        }
+        if architecture.network == "encoder":
+            self.network: nn.Module = EncoderUNet(architecture.encoder or "", inputs, outputs, **common)
+        else:
+            self.network = UNet(inputs, outputs, poolings=architecture.poolings, **common)
+        # The first prediction is the climatology, with a plausible sigma.
+        head = self.network.head
+        assert isinstance(head, nn.Conv2d) and head.bias is not None
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        if architecture.sigma:
+            nn.init.constant_(head.bias[1:], float(np.log(START_SIGMA_DEX)))
+        self.register_buffer("climatology", transforms.climatology_map(), persistent=False)
+        radius = torch.from_numpy(radius_grid(transforms.pixels, transforms.pixel)).float()
+        self.register_buffer("radius_map", (radius - radius.mean()) / radius.std(), persistent=False)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) standardised maps to (N, 1 or 2, H, W): residual in dex, and log of its sigma."""
+        if self.architecture.radius:
+            radius = self.radius_map.to(inputs.dtype).expand(len(inputs), 1, -1, -1)
+            inputs = torch.cat([inputs, radius], dim=1)
+        return self.network(inputs)
+
+    @torch.no_grad()
+    def predict(
+        self, maps: np.ndarray | torch.Tensor, *, symmetries: int = SYMMETRIES, bf16: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Mass maps from raw maps.
+
+        Parameters
+        ----------
+        maps
+            (N, C, H, W), raw values in the units of the store, channels in the order of the views.
+        symmetries
+            1, or 8 to average log10 of the mass over the square's symmetries.
+        bf16
+            Whether the network computes in bfloat16.
+
+        Returns
+        -------
+        (N, H, W) float32 Msun kpc-2, and (N, H, W) sigma in dex or None.
+        """
+        self.eval()
+        device = self.climatology.device
+        inputs = self.transforms.standardise(torch.as_tensor(maps).to(device, torch.float32))
+        if not bool(torch.isfinite(inputs).all()):
+            raise InputError("the maps to predict from hold values that are not finite or are negative")
+        total: torch.Tensor | None = None
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            for number in range(symmetries):
+                output = undo_symmetry(self(symmetry(inputs, number)), number).float()
+                total = output if total is None else total + output
+        assert total is not None
+        mean = total / symmetries
+        mass = 10.0 ** (self.climatology + mean[:, 0])
+        return mass, sigma_dex(mean[:, 1]) if self.architecture.sigma else None
+
+    def save(self, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
+        """Write `model.safetensors` and `config.json`, each whole or not at all."""
+        from safetensors.torch import save
+
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        write_bytes(folder / MODEL_FILE, save(state))
+        content = {
+            "format_version": FORMAT_VERSION,
+            "architecture": asdict(self.architecture),
+            "transforms": self.transforms.to_dict(),
+            **(extra or {}),
+        }
+        write_json(folder / CONFIG_FILE, content)
+
+
+def sigma_dex(log_sigma: torch.Tensor) -> torch.Tensor:
+    """The network's second channel as a sigma in dex."""
+    return log_sigma.clamp(*LOG_SIGMA_RANGE).exp()
+
+
+def from_pretrained(source: str | Path, *, device: str = "cpu") -> MassModel:
+    """A trained model from a run's folder, a Hub repository, or by the name of one that is shipped.
+
+    Parameters
+    ----------
+    source
+        A folder with `config.json` and `model.safetensors`; a shipped name, as ``unet-mini``; or
+        ``organisation/name`` on the Hub.
+    device
+        Where to put it.
+
+    Raises
+    ------
+    InputError
+        Where there is no such model, or it is not one of this package's version.
+    """
+    folder = find_model(source)
+    config = read_model_config(folder)
+    try:
+        architecture = Architecture(**config["architecture"])
+        transforms = Transforms.from_dict(config["transforms"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / CONFIG_FILE} does not describe a model: {error}") from None
+    model = MassModel(architecture, transforms)
+    load_weights(model, folder / MODEL_FILE)
+    return model.to(device).eval()
+
+
+def read_model_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a model's folder, its version checked."""
+    path = folder / CONFIG_FILE
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        raise InputError(
+            f"{path} is missing or not JSON: is {folder} the folder of a trained model?"
+        ) from None
+    if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
+        raise InputError(f"{path} is not of format version {FORMAT_VERSION}, the one this package reads")
+    return config
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Read weights into ``model``; InputError where the file is not whole or is of another network."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        state = load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read as safetensors ({error})") from None
+    try:
+        model.load_state_dict(state)
+    except RuntimeError:
+        raise InputError(
+            f"{path} holds the weights of another network than its {CONFIG_FILE} describes"
+        ) from None
+
+
+def find_model(source: str | Path) -> Path:
+    """The folder of a model: a path, a shipped name or, downloaded, a Hub repository."""
+    import importlib.resources
+
+    path = Path(source)
+    if path.is_dir():
+        return path
+    shipped = Path(str(importlib.resources.files("baselines"))) / "pretrained"
+    names = sorted(p.name for p in shipped.glob("*") if (p / CONFIG_FILE).is_file())
+    if str(source) in names:
+        return shipped / str(source)
+    parts = str(source).split("/")
+    if len(parts) == 2 and all(parts) and not str(source).startswith("."):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+        try:
+            return Path(snapshot_download(str(source), allow_patterns=[MODEL_FILE, CONFIG_FILE]))
+        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+            raise InputError(f"no folder {source}, and the Hub gave no model of that name: {error}") from None
+    raise InputError(
+        f"no model {str(source)!r}: neither a folder nor one of the shipped {', '.join(names) or '-'}"
+    )

@@ -1,0 +1,220 @@
+"""The networks: the paper's U-Net (after fastMRI's), and a U-Net on any encoder of timm.
+
+Both map (N, channels in, H, W) to (N, channels out, H, W) for any H and W of at least 16 pixels.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from three_hundred_maps.errors import InputError
+
+NORMS = ("batch", "group", "instance", "none")
+"""Normalisation layers. ``instance`` is the paper's (fastMRI's): it takes the mean of every channel away,
+map by map, and with it the amplitude of the input, which carries the cluster's mass."""
+
+GROUP_CHANNELS = 16
+"""Channels normalised together by ``group``: enough that their differences keep the amplitude."""
+
+
+def norm_layer(norm: str, channels: int) -> nn.Module:
+    """The normalisation layer ``norm`` for ``channels`` channels."""
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    if norm == "instance":
+        return nn.InstanceNorm2d(channels)
+    if norm == "group":
+        return nn.GroupNorm(max(channels // GROUP_CHANNELS, 1), channels)
+    if norm == "none":
+        return nn.Identity()
+    raise InputError(f"no normalisation {norm!r}; there are {', '.join(NORMS)}")
+
+
+class ConvBlock(nn.Module):
+    """Two times: 3 x 3 convolution, normalisation, leaky ReLU of slope 0.2."""
+
+    def __init__(self, inputs: int, outputs: int, norm: str, drop: float = 0.0) -> None:
+        super().__init__()
+        # A convolution needs no bias where the normalisation that follows takes the mean away.
+        bias = norm == "none"
+        layers: list[nn.Module] = []
+        for channels in (inputs, outputs):
+            layers += [
+                nn.Conv2d(channels, outputs, 3, padding=1, bias=bias),
+                norm_layer(norm, outputs),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+            if drop > 0:
+                layers.append(nn.Dropout2d(drop))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H, W)."""
+        return self.layers(x)
+
+
+class UpBlock(nn.Module):
+    """Doubles height and width: 2 x 2 transposed convolution, normalisation, leaky ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, norm: str) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ConvTranspose2d(inputs, outputs, 2, stride=2, bias=norm == "none"),
+            norm_layer(norm, outputs),
+            nn.LeakyReLU(0.2, inplace=True),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, inputs, H, W) -> (N, outputs, 2 H, 2 W)."""
+        return self.layers(x)
+
+
+class UNet(nn.Module):
+    """The paper's U-Net: average pooling down, transposed convolutions up, channels doubled at each level.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Channels in and out.
+    channels
+        Channels of the first level (32 in the paper).
+    poolings
+        Levels below it (4 in the paper: 80, 40, 20, 10, 5 pixels).
+    norm
+        One of `NORMS`.
+    drop
+        Probability of dropping a channel after each convolution.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        channels: int = 32,
+        poolings: int = 4,
+        norm: str = "batch",
+        drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        widths = [channels * 2**level for level in range(poolings + 1)]
+        self.down = nn.ModuleList(
+            ConvBlock(a, b, norm, drop) for a, b in zip([inputs, *widths[:-1]], widths, strict=True)
+        )
+        pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.up = nn.ModuleList(UpBlock(below, here, norm) for below, here in pairs)
+        self.merge = nn.ModuleList(ConvBlock(2 * here, here, norm, drop) for _, here in pairs)
+        self.head = nn.Conv2d(channels, outputs, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H, W)."""
+        skips = []
+        for level, block in enumerate(self.down):
+            x = block(x)
+            if level < len(self.down) - 1:
+                skips.append(x)
+                x = functional.avg_pool2d(x, 2)
+        for up, merge in zip(self.up, self.merge, strict=True):
+            skip = skips.pop()
+            x = merge(torch.cat([fit(up(x), skip), skip], dim=1))
+        return self.head(x)
+
+
+class EncoderUNet(nn.Module):
+    """A U-Net whose way down is a timm encoder, with a stem at full resolution beside it.
+
+    Parameters
+    ----------
+    encoder
+        The name of any timm model that gives features (``resnet10t``, ``regnetx_002``, ...).
+    inputs, outputs, channels, norm, drop
+        As for `UNet`; ``channels`` is the width of the stem and of the last level.
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        inputs: int,
+        outputs: int,
+        *,
+        channels: int = 32,
+        norm: str = "batch",
+        drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.stem = ConvBlock(inputs, channels, norm, drop)
+        self.encoder, widths = timm_encoder(encoder, inputs)
+        widths = [channels, *widths]
+        self.merge = nn.ModuleList()
+        below = widths[-1]
+        for here in widths[-2::-1]:
+            width = max(channels, min(here, below // 2))
+            self.merge.append(ConvBlock(below + here, width, norm, drop))
+            below = width
+        self.head = nn.Conv2d(below, outputs, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H, W)."""
+        features = [self.stem(x), *self.encoder(x)]
+        x = features.pop()
+        for merge in self.merge:
+            skip = features.pop()
+            # Encoders round odd sizes up (10, 5, 3), so the size to return to is the skip's.
+            x = functional.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            x = merge(torch.cat([x, skip], dim=1))
+        return self.head(x)
+
+
+def fit(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """``x`` with its last row or column repeated where pooling dropped one of ``like``."""
+    rows, columns = like.shape[-2] - x.shape[-2], like.shape[-1] - x.shape[-1]
+    return functional.pad(x, (0, columns, 0, rows), mode="replicate") if rows or columns else x
+
+
+def timm_encoder(name: str, inputs: int) -> tuple[nn.Module, list[int]]:
+    """A timm encoder without weights from elsewhere, its features at 1/2 to 1/16, and their channels."""
+    timm = import_timm()
+    try:
+        encoder = timm.create_model(
+            name, pretrained=False, features_only=True, in_chans=inputs, out_indices=(0, 1, 2, 3)
+        )
+    except RuntimeError as error:
+        raise InputError(
+            f"--encoder {name}: timm cannot make features of it ({error}); try resnet10t or regnetx_002"
+        ) from None
+    return encoder, list(encoder.feature_info.channels())
+
+
+_KEPT_LIBRARIES: list[torch.library.Library] = []
+
+
+def import_timm() -> ModuleType:
+    """``timm``, also where torchvision was built for another torch.
+
+    timm imports torchvision, whose build for a GPU fails beside a CPU torch with "operator
+    torchvision::nms does not exist". Nothing here calls that operator: declaring it lets the import
+    through. A healthy installation never gets to that.
+    """
+    try:
+        return importlib.import_module("timm")
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+    for module in [m for m in sys.modules if m.split(".")[0] in ("torchvision", "timm")]:
+        del sys.modules[module]
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _KEPT_LIBRARIES.append(library)  # the declarations live as long as this object
+    return importlib.import_module("timm")
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -1,0 +1,131 @@
+"""What the baselines without a network share: command line, observables, and maps from the score grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.command import find_store, new_folder, run_command
+from baselines.predict import submit
+from baselines.settings import Parser
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.progress import set_quiet
+from three_hundred_maps.store.arrays import SplitArrays, iter_shards, split_length
+from three_hundred_maps.store.score_grid import aperture_fractions, radius_grid, smooth_score_grid
+from three_hundred_maps.store.statistics import FLOOR_MSUN_KPC2, TARGET
+from three_hundred_maps.torch_transforms import Transforms
+
+OUT_MARK = "baseline.yaml"
+SHARPEN_STEPS = 30
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The grid of a store's maps, and the radial functions on it."""
+
+    pixels: int
+    pixel: float
+    radius: Floats
+    inside: NDArray[np.bool_]
+    aperture: Floats
+
+    @staticmethod
+    def of(transforms: Transforms) -> Frame:
+        """Of a store's transforms."""
+        radius = radius_grid(transforms.pixels, transforms.pixel)
+        aperture = aperture_fractions(transforms.pixels, 1.0, transforms.pixel)
+        return Frame(transforms.pixels, transforms.pixel, radius, radius < 1.0, aperture)
+
+
+def score_log(mass: NDArray[np.floating], pixel: float) -> Floats:
+    """l = log10(max(m, S0)) of mass maps (..., y, x) on the score grid, dex of Msun kpc-2."""
+    return np.log10(np.maximum(smooth_score_grid(mass, pixel), FLOOR_MSUN_KPC2))
+
+
+def sharpen(logs: Floats, pixel: float) -> Floats:
+    """Maps whose score-grid logarithm is ``logs``: the score smooths a prediction once more.
+
+    A fixed point of m <- m 10^(l - l(m)), as in van Cittert's and Richardson and Lucy's deconvolutions,
+    begun at 10^l. Exact to 1e-4 dex for what varies over two pixels or more, as radial profiles do.
+
+    Parameters
+    ----------
+    logs
+        (..., y, x) dex of Msun kpc-2.
+    """
+    mass = 10.0**logs
+    for _ in range(SHARPEN_STEPS):
+        mass *= 10.0 ** (logs - score_log(mass, pixel))
+    return mass
+
+
+def log_total(maps: NDArray[np.floating], frame: Frame, floor: float) -> Floats:
+    """log10 of a view's sum inside R200c, in its units times pixels, at least ``floor``; (halo, los)."""
+    total = np.tensordot(np.asarray(maps, np.float64), frame.aperture, axes=([-2, -1], [0, 1]))
+    return np.log10(np.maximum(total, floor))
+
+
+def run_baseline(
+    program: str,
+    description: str,
+    write: Callable[[Path, Path, tuple[str, ...]], object],
+    args: Sequence[str] | None,
+    *,
+    default_views: str | None,
+) -> None:
+    """The command line of a baseline: ``--views`` (where it has any), ``--data``, ``--out``.
+
+    ``write`` is given the store, the folder and the views.
+    """
+
+    def command(words: list[str]) -> None:
+        parser = Parser(prog=f"python -m baselines.{program}", description=description)
+        parser.add_argument("--data", default="mini", help="a store, or the name of a config")
+        parser.add_argument(
+            "--out", type=Path, required=True, help="folder; the submission is OUT/submission"
+        )
+        parser.add_argument("--quiet", action="store_true")
+        if default_views is not None:
+            parser.add_argument("--views", default=default_views, help=f"as {default_views}")
+        options = parser.parse_args(words)
+        if options.quiet:
+            set_quiet(True)
+        store = find_store(options.data)
+        for split in ("train", "test"):
+            if split_length(store, split) == 0:
+                raise InputError(f"{store} has no halos in its split {split}")
+        views = tuple(v.strip() for v in getattr(options, "views", "").split(",") if v.strip())
+        new_folder(options.out, ours=OUT_MARK)
+        (options.out / OUT_MARK).write_text(f"baseline: {program}\nviews: {','.join(views) or 'none'}\n")
+        write(store, options.out, views)
+        print(options.out / "submission")
+
+    run_command(command, args, f"python -m baselines.{program}")
+
+
+def test_blocks(store: Path, views: Sequence[str]) -> Iterator[SplitArrays]:
+    """The split test, shard by shard."""
+    return iter_shards(store, "test", list(views))
+
+
+def train_blocks(store: Path, views: Sequence[str]) -> Iterator[SplitArrays]:
+    """The split train with its truth, shard by shard."""
+    return iter_shards(store, "train", [*views, TARGET])
+
+
+__all__ = [
+    "Frame",
+    "log_total",
+    "run_baseline",
+    "score_log",
+    "sharpen",
+    "submit",
+    "test_blocks",
+    "train_blocks",
+]

@@ -1,0 +1,294 @@
+"""``python -m baselines.unet``: train a U-Net on a store and write its prediction of the test split.
+
+RUN holds config.yaml (every setting), config.json and model.safetensors (the model), log.csv, curve.png,
+submission/, README.md (the model card) and, until it is deleted, the checkpoint to go on from.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from baselines.checkpoint import CHECKPOINT_FILE
+from baselines.command import find_store, new_folder, run_command
+from baselines.data import ResidentBatches, ScoreGrid, StreamBatches, load_rows
+from baselines.losses import MassLoss
+from baselines.machine import Machine, choose_place, find_machine, memory_advice
+from baselines.model import Architecture, MassModel
+from baselines.networks import count_parameters
+from baselines.settings import Parser, Settings, add_settings, merge, read_config
+from baselines.training import Batches, Progress, Trainer
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.progress import set_quiet
+from three_hundred_maps.store.arrays import split_length
+from three_hundred_maps.store.files import write_bytes
+from three_hundred_maps.torch_data import StreamDataset, Transforms, check_views
+
+CONFIG, LOG, CURVE = "config.yaml", "log.csv", "curve.png"
+COLUMNS = ("step", "epoch", "samples", "learning_rate", "train_loss", "validation_rms_dex", "seconds")
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The command line."""
+    run_command(_command, args, "python -m baselines.unet")
+
+
+def _command(args: list[str]) -> None:
+    parser = Parser(prog="python -m baselines.unet", description=__doc__)
+    parser.add_argument("--out", type=Path, default=None, help="the run's folder (default: runs/VIEWS-SEED)")
+    parser.add_argument(
+        "--config", type=Path, default=None, help="a YAML of settings, as a run's config.yaml"
+    )
+    parser.add_argument("--preset", default=None, help="cpu or gpu (default: by the device)")
+    parser.add_argument("--name", default=None, help="name on the leaderboard (default: from the settings)")
+    parser.add_argument("--no-submission", action="store_true", help="train only")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    add_settings(parser)
+    options = vars(parser.parse_args(args))
+    if options.pop("quiet"):
+        set_quiet(True)
+    out, config, preset = options.pop("out"), options.pop("config"), options.pop("preset")
+    name, no_submission = options.pop("name"), options.pop("no_submission")
+    named = options["device"] or (read_config(config).get("device") if config else None) or "auto"
+    machine = find_machine(str(named))
+    settings = merge(options, config=config, preset=preset or machine.preset)
+    try:
+        train(settings, out, machine=machine, name=name, submission=not no_submission)
+    finally:
+        machine.leave()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, the model with the lowest validation error, and where training ended."""
+
+    folder: Path
+    model: MassModel
+    progress: Progress
+
+
+def train(
+    settings: Settings,
+    out: Path | None = None,
+    *,
+    machine: Machine | None = None,
+    name: str | None = None,
+    submission: bool = True,
+    stop_at: int | None = None,
+) -> Run:
+    """Train by ``settings`` into the folder ``out``; goes on where an earlier run of it was stopped.
+
+    Parameters
+    ----------
+    out
+        New, empty, or of an unfinished run with the same settings.
+    name
+        On the leaderboard.
+    submission
+        Whether to predict the test split into ``out/submission``.
+    stop_at
+        Stop after so many steps, as a killed run would, with a checkpoint to go on from.
+
+    Raises
+    ------
+    InputError
+        For settings that do not fit the store, too little memory, or a loss that is no longer finite.
+    """
+    machine = machine or find_machine(settings.device)
+    views = settings.view_list()
+    store = find_store(settings.data)
+    check_views(store, "train", views)
+    if split_length(store, "train") == 0:
+        raise InputError(f"{store} has no halos in its split train: nothing to train on")
+    out = out or Path("runs") / f"{'-'.join(views)}-{settings.seed}"
+    if machine.rank == 0:
+        new_folder(out, ours=CONFIG)
+        _claim(out, settings)
+    machine.barrier()
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    try:
+        trainer = make_trainer(settings, store, out / CHECKPOINT_FILE, machine)
+        state = trainer.run(stop_at=stop_at, on_validation=lambda s: write_log(out, s))
+    except torch.OutOfMemoryError:
+        raise InputError(memory_advice(settings, machine)) from None
+    model = trainer.best_model()
+    if machine.rank == 0:
+        write_log(out, state)
+        if state.step >= settings.steps or state.stopped_early:
+            finish(settings, store, out, model, state, machine, name=name, submission=submission)
+    machine.barrier()
+    return Run(out, model, state)
+
+
+def make_trainer(settings: Settings, store: Path, checkpoint: Path, machine: Machine) -> Trainer:
+    """Model, data and optimiser of a run, at its first step."""
+    device = machine.device
+    transforms = Transforms.from_store(store, settings.view_list())
+    score_grid = ScoreGrid(transforms, settings.grid, device)
+    lines = min(settings.validation_lines, _lines(store))
+    validation = load_rows(store, "validation", transforms, score_grid, device=device, lines=lines)
+    batches, rows = make_batches(settings, store, transforms, score_grid, machine)
+    torch.manual_seed(settings.seed)
+    architecture = Architecture(
+        network=settings.network,
+        encoder=settings.encoder,
+        channels=settings.channels,
+        poolings=settings.poolings,
+        norm=settings.norm,
+        drop=settings.drop,
+        radius=settings.radius,
+        sigma=settings.loss == "gaussian",
+    )
+    model = MassModel(architecture, transforms).to(device)
+    if settings.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Trainer(
+        model=model,
+        batches=batches,
+        validation=validation,
+        loss=MassLoss(model, score_grid, settings.loss, settings.outside_weight),
+        settings=settings,
+        checkpoint=checkpoint,
+        samples_per_epoch=rows,
+        rank=machine.rank,
+        ranks=machine.ranks,
+    )
+
+
+def make_batches(
+    settings: Settings, store: Path, transforms: Transforms, score_grid: ScoreGrid, machine: Machine
+) -> tuple[Batches, int]:
+    """The training batches, where they fit best, and the number of rows of an epoch."""
+    device = machine.device
+    halos, lines = split_length(store, "train"), _lines(store)
+    place = choose_place(settings, machine, halos * lines, transforms.pixels)
+    if place == "stream":
+        dataset = StreamDataset(
+            store, "train", transforms.views, seed=settings.seed, rank=machine.rank, ranks=machine.ranks
+        )
+        workers = 0 if device.type == "cpu" else 8
+        return (
+            StreamBatches(
+                dataset,
+                transforms,
+                score_grid,
+                batch=settings.batch,
+                symmetries=settings.symmetries,
+                device=device,
+                workers=workers,
+            ),
+            halos * lines,
+        )
+    # bfloat16 is what the network computes in: on a GPU the set is kept so, in half the memory.
+    dtype = torch.bfloat16 if settings.precision == "bf16" and device.type == "cuda" else torch.float32
+    rows = load_rows(
+        store,
+        "train",
+        transforms,
+        score_grid if place == "device" else ScoreGrid(transforms, settings.grid, torch.device("cpu")),
+        device=device if place == "device" else torch.device("cpu"),
+        dtype=dtype,
+    )
+    batches = ResidentBatches(
+        rows,
+        batch=settings.batch,
+        seed=settings.seed,
+        symmetries=settings.symmetries,
+        device=device,
+        rank=machine.rank,
+        ranks=machine.ranks,
+    )
+    return batches, len(rows)
+
+
+def _lines(store: Path) -> int:
+    from three_hundred_maps.store.arrays import open_group
+
+    return int(open_group(store)["train"]["los_vector"].shape[0])
+
+
+def finish(
+    settings: Settings,
+    store: Path,
+    out: Path,
+    model: MassModel,
+    state: Progress,
+    machine: Machine,
+    *,
+    name: str | None,
+    submission: bool,
+) -> None:
+    """Write the model, its learning curve, its prediction of the test split, and its card."""
+    from baselines.card import write_card
+    from baselines.curve import draw_curve
+    from baselines.predict import predict_split
+
+    parameters = count_parameters(model)
+    extra: dict[str, Any] = {
+        "views": list(settings.view_list()),
+        "parameters": parameters,
+        "best_step": state.best_step,
+        "name": name or default_name(settings),
+    }
+    model.save(out, extra)
+    draw_curve(state.rows, out / CURVE, title=extra["name"])
+    if submission and split_length(store, "test"):
+        predict_split(
+            model,
+            store,
+            out / "submission",
+            name=extra["name"],
+            symmetries=settings.test_symmetries,
+            trained_on=str(settings.data) if settings.data != str(store) else None,
+        )
+    write_card(out)
+
+
+def default_name(settings: Settings) -> str:
+    """The run's name on a leaderboard: network, width, what is unusual, seed."""
+    parts = [f"unet-{settings.encoder or ''}".rstrip("-"), f"{settings.channels}ch"]
+    if settings.loss != "l2":
+        parts.append(settings.loss)
+    return f"{' '.join(parts)}, seed {settings.seed}"
+
+
+def write_log(out: Path, state: Progress) -> None:
+    """`log.csv`: one row a validation."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in state.rows:
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    write_bytes(out / LOG, text.getvalue().encode())
+
+
+def _claim(out: Path, settings: Settings) -> None:
+    """Write config.yaml, or check that the run which is there already is this one."""
+    path = out / CONFIG
+    if path.is_file():
+        from baselines.settings import FREE
+
+        there, here = read_config(path), asdict(settings)
+        other = [
+            f"{k} {there.get(k)!r} there, {here[k]!r} here"
+            for k in here
+            if k not in FREE and there.get(k) != here[k]
+        ]
+        if other:
+            raise InputError(
+                f"--out {out} holds a run with other settings ({'; '.join(other)}); give another folder"
+            )
+        return
+    write_bytes(path, settings.to_yaml().encode())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

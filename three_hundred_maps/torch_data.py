@@ -1,0 +1,207 @@
+"""Torch datasets over a store: in memory or streamed, raw or transformed, with the square's symmetries.
+
+Needs numpy, torch and zarr alone, so that it runs on a GPU machine as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import SplitArrays, read_split, root_attrs, split_length
+from three_hundred_maps.store.schema import KEY, SPLITS
+from three_hundred_maps.store.statistics import FLOOR_MSUN_KPC2, TARGET
+from three_hundred_maps.torch_transforms import (
+    SYMMETRIES,
+    LogTransform,
+    Transforms,
+    grid_of,
+    statistics_digest,
+    symmetry,
+    undo_symmetry,
+)
+
+__all__ = [
+    "SYMMETRIES",
+    "LogTransform",
+    "MapDataset",
+    "StreamDataset",
+    "Transforms",
+    "check_views",
+    "grid_of",
+    "split_views",
+    "statistics_digest",
+    "symmetry",
+    "undo_symmetry",
+]
+
+
+def check_views(store: str | Path, split: str, views: Sequence[str]) -> None:
+    """InputError unless every view is there, each asked for once, and none of them is the target."""
+    known = split_views(store, split)
+    if not views:
+        raise InputError(f"no view is named; {store} has {', '.join(known)}")
+    for view in views:
+        if view not in known:
+            raise InputError(f"{store} has no view {view!r} in its split {split}; it has {', '.join(known)}")
+    if len(set(views)) != len(views):
+        raise InputError(f"a view is named twice: {','.join(views)}")
+    if TARGET in views or f"{TARGET}_half" in views:
+        raise InputError(f"{TARGET} is what is to be predicted: it cannot be an input view")
+
+
+def split_views(store: str | Path, split: str) -> list[str]:
+    """Names of the views of a store, of which every split holds the maps."""
+    if split not in SPLITS:
+        raise InputError(f"no split {split!r}: a store has {', '.join(SPLITS)}")
+    return [str(view) for view in root_attrs(store)["views"]]
+
+
+class MapDataset(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+    """Rows (halo, line of sight) of one split, held in memory.
+
+    Item ``i`` is ``(inputs (C, H, W), target (1, H, W), key (4,))``, float32, float32 and int64; ``key`` is
+    region, snapshot, halo_id and the number of the line of sight.
+
+    Parameters
+    ----------
+    store, split
+        A finished store and one of its splits.
+    views
+        The input views, in the order of the channels.
+    transforms
+        None: raw physical values. Else inputs are standardised and the target is the residual of
+        ``log10(max(mass, 1e6))`` to the climatology, in dex.
+    target
+        False where the split has no truth (sealed inputs): the target is then empty, (0, H, W).
+    symmetries
+        Draw one of the square's eight symmetries for each item from torch's random numbers.
+    halos
+        Only these, as a slice.
+    """
+
+    def __init__(
+        self,
+        store: str | Path,
+        split: str = "train",
+        views: Sequence[str] = ("sz", "xray", "star"),
+        *,
+        transforms: Transforms | None = None,
+        target: bool = True,
+        symmetries: bool = False,
+        halos: slice | None = None,
+    ) -> None:
+        check_views(store, split, views)
+        check_transforms(transforms, views)
+        self.arrays = read_split(store, split, [*views, *([TARGET] if target else [])], halos)
+        self.views, self.transforms, self.symmetries = tuple(views), transforms, symmetries
+        self.lines = len(self.arrays.los_vector)
+
+    def __len__(self) -> int:
+        return len(self.arrays) * self.lines
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        item = _item(self.arrays, self.views, *divmod(row % len(self), self.lines), self.transforms)
+        return _turned(item) if self.symmetries else item
+
+
+class StreamDataset(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+    """The items of `MapDataset`, read block by block: for stores that memory does not hold.
+
+    Each epoch goes once through every row: blocks of halos in an order drawn from (seed, epoch), dealt out
+    to ranks and workers, rows shuffled inside a buffer of several blocks. Set ``epoch`` before iterating.
+
+    Parameters
+    ----------
+    block, buffer
+        Halos read at once (best a store's ``shard_halos``), and blocks held and shuffled together.
+    rank, ranks
+        This process and the number of processes that share the epoch.
+    """
+
+    def __init__(
+        self,
+        store: str | Path,
+        split: str = "train",
+        views: Sequence[str] = ("sz", "xray", "star"),
+        *,
+        transforms: Transforms | None = None,
+        symmetries: bool = False,
+        seed: int = 0,
+        block: int = 32,
+        buffer: int = 4,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        check_views(store, split, views)
+        check_transforms(transforms, views)
+        self.store, self.split, self.views, self.transforms = store, split, tuple(views), transforms
+        self.symmetries, self.seed, self.block, self.buffer = symmetries, seed, block, max(buffer, 1)
+        self.rank, self.ranks, self.epoch = rank, ranks, 0
+        self.halos = split_length(store, split)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        worker = get_worker_info()
+        parts = self.ranks * (worker.num_workers if worker else 1)
+        part = self.rank * (worker.num_workers if worker else 1) + (worker.id if worker else 0)
+        blocks = np.random.default_rng([self.seed, self.epoch]).permutation(-(-self.halos // self.block))
+        draw = np.random.default_rng([self.seed, self.epoch, part])
+        mine = blocks[part::parts]
+        for first in range(0, len(mine), self.buffer):
+            held = [
+                read_split(
+                    self.store,
+                    self.split,
+                    [*self.views, TARGET],
+                    slice(int(b) * self.block, min((int(b) + 1) * self.block, self.halos)),
+                )
+                for b in mine[first : first + self.buffer]
+            ]
+            rows = [
+                (arrays, halo, los)
+                for arrays in held
+                for halo in range(len(arrays))
+                for los in range(len(arrays.los_vector))
+            ]
+            for place in draw.permutation(len(rows)):
+                arrays, halo, los = rows[place]
+                item = _item(arrays, self.views, halo, los, self.transforms)
+                yield _turned(item, int(draw.integers(SYMMETRIES))) if self.symmetries else item
+
+
+def check_transforms(transforms: Transforms | None, views: Sequence[str]) -> None:
+    """InputError where transforms are for other views, or for the same in another order."""
+    if transforms is not None and transforms.views != tuple(views):
+        raise InputError(
+            f"these transforms are for the views {', '.join(transforms.views)}, not {', '.join(views)}"
+        )
+
+
+def _item(
+    arrays: SplitArrays, views: Sequence[str], halo: int, los: int, transforms: Transforms | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    inputs = torch.from_numpy(np.stack([arrays.maps[view][halo, los] for view in views]))
+    if TARGET in arrays.maps:
+        target = torch.from_numpy(np.array(arrays.maps[TARGET][halo, los][None]))
+    else:
+        target = inputs.new_zeros((0, *inputs.shape[1:]))
+    if transforms is not None:
+        inputs = transforms.standardise(inputs[None])[0]
+        target = target.clamp_min(FLOOR_MSUN_KPC2).log10() - transforms.climatology_map()
+    key = [int(arrays.halos[name][halo]) for name in KEY]
+    return inputs, target, torch.tensor([*key, los])
+
+
+def _turned(
+    item: tuple[torch.Tensor, torch.Tensor, torch.Tensor], number: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    number = int(torch.randint(SYMMETRIES, ())) if number is None else number
+    inputs, target, key = item
+    return symmetry(inputs, number), symmetry(target, number), key
