@@ -21,7 +21,7 @@ Map = NDArray[np.floating[Any]]
 COLOUR_MAPS = {"sz": "magma", "xray": "inferno", "star": "bone", "mass": "viridis"}
 LABELS = {
     "sz": ("Sunyaev-Zeldovich", "log$_{10}$ Compton y"),
-    "xray": ("X-rays", "log$_{10}$ erg s$^{-1}$ kpc$^{-2}$"),
+    "xray": ("X-rays", "log$_{10}$ 10$^{44}$ erg s$^{-1}$ kpc$^{-2}$"),
     "star": ("stars", "log$_{10}$ M$_\\odot$ kpc$^{-2}$"),
     "mass": ("total mass", "log$_{10}$ M$_\\odot$ kpc$^{-2}$"),
 }
@@ -53,7 +53,7 @@ def limits(view: str, maps: Map) -> tuple[float, float]:
     return max(bottom, top - DYNAMIC_RANGE_DEX.get(view, 4.0)), top
 
 
-def draw(axis: Any, view: str, image: Map, span: tuple[float, float]) -> Any:
+def draw(axis: Any, view: str, image: Map, span: tuple[float, float], *, ticks: bool = True) -> Any:
     """One map in log10 with the circle of R200c; empty pixels take the darkest colour."""
     floor = 10.0 ** span[0]
     drawn = axis.imshow(
@@ -65,16 +65,16 @@ def draw(axis: Any, view: str, image: Map, span: tuple[float, float]) -> Any:
         vmax=span[1],
         interpolation="nearest",
     )
-    _circle(axis)
+    _circle(axis, ticks=ticks)
     return drawn
 
 
-def _circle(axis: Any) -> None:
+def _circle(axis: Any, *, ticks: bool = True) -> None:
     from matplotlib.patches import Circle
 
     axis.add_patch(Circle((0, 0), 1.0, fill=False, lw=0.7, ls=(0, (3, 3)), color="white", alpha=0.6))
-    axis.set_xticks([-1, 0, 1])
-    axis.set_yticks([-1, 0, 1])
+    axis.set_xticks([-1, 0, 1] if ticks else [])
+    axis.set_yticks([-1, 0, 1] if ticks else [])
     axis.tick_params(labelsize=7, length=2)
 
 
@@ -140,23 +140,29 @@ def predictions_and_truth(
     dex
         Half range of the error's colours.
     """
-    figure, axes = _subplots(2 * len(rows), 1 + len(models), (2.1 * (1 + len(models)), 4.1 * len(rows)))
+    figure, axes = _subplots(2 * len(rows), 1 + len(models), (2.0 * (1 + len(models)), 3.9 * len(rows)))
     for line, (label, truth, predicted) in enumerate(rows):
         span = limits("mass", truth)
         upper, lower = axes[2 * line], axes[2 * line + 1]
-        image = draw(upper[0], "mass", truth, span)
+        image = draw(upper[0], "mass", truth, span, ticks=False)
         upper[0].set_ylabel(label, fontsize=7)
         lower[0].axis("off")
-        figure.colorbar(image, ax=lower[0], location="left", shrink=0.85, label=LABELS["mass"][1])
+        # Both colour bars stand in the empty cell below the truth, so that rows and columns stay aligned.
+        upper_bar, lower_bar = (lower[0].inset_axes((0.0, y, 1.0, 0.07)) for y in (0.78, 0.3))
+        bar = figure.colorbar(image, cax=upper_bar, orientation="horizontal")
+        bar.set_label(LABELS["mass"][1], fontsize=7)
+        bar.ax.tick_params(labelsize=6)
         for column, model in enumerate(models, start=1):
-            draw(upper[column], "mass", predicted[model], span)
+            draw(upper[column], "mass", predicted[model], span, ticks=False)
             floor = 10.0 ** (span[0] - 1)
             error = np.log10(np.maximum(predicted[model], floor) / np.maximum(truth, floor))
             shown = lower[column].imshow(
                 error, origin="lower", extent=(-1, 1, -1, 1), cmap="RdBu_r", vmin=-dex, vmax=dex
             )
-            _circle(lower[column])
-        figure.colorbar(shown, ax=list(lower[1:]), location="right", shrink=0.85, label="error / dex")
+            _circle(lower[column], ticks=False)
+        bar = figure.colorbar(shown, cax=lower_bar, orientation="horizontal")
+        bar.set_label("predicted - true / dex", fontsize=7)
+        bar.ax.tick_params(labelsize=6)
         if line == 0:
             upper[0].set_title("truth", fontsize=9)
             for column, model in enumerate(models, start=1):
