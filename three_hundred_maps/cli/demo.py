@@ -19,8 +19,8 @@ def demo(
 ) -> None:
     """Build the data set `mini`, train four U-Nets, score them, write one HTML report.
 
-    Takes about ten minutes on two cores and needs no GPU. Stopped or killed, the same command goes on where it was. The
-    last line printed is the report's path.
+    Takes about ten minutes on two cores and needs no GPU. Stopped or killed, the same command goes on where
+    it was. The last line printed is the report's path.
     """
     if importlib.util.find_spec("benchmarks") is None or importlib.util.find_spec("baselines") is None:
         raise InputError("the demo needs the packages baselines and benchmarks, which come with this project")
