@@ -62,7 +62,7 @@ def load_checkpoint(trainer: Trainer) -> None:
         )
     if content["statistics_digest"] != trainer.model.transforms.statistics_digest:
         raise InputError(
-            f"{trainer.checkpoint} was trained with other statistics than this store has; choose another --out"
+            f"{trainer.checkpoint} was trained with other statistics than this store has; give another --out"
         )
     trainer.model.load_state_dict(_part(tensors, "model"))
     trainer.average.load_state_dict(_part(tensors, "average"))

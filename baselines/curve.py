@@ -30,7 +30,7 @@ def draw_curve(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> Non
         axes.annotate(
             f"{validation[best]:.4f}",
             (epochs[best], validation[best]),
-            (0, -14),
+            (0, 9),
             textcoords="offset points",
             ha="center",
         )

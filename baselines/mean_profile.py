@@ -1,0 +1,84 @@
+"""``python -m baselines.mean_profile --views sz``: the mean profile, scaled by what a view sums to.
+
+The train split's mean profile of log10 mass, raised or lowered as a whole by a line in the logarithms of the
+views' totals inside R200c: Y for sz, L for xray, stellar mass for star.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from baselines.reference import (
+    Floats,
+    Frame,
+    log_total,
+    run_baseline,
+    score_log,
+    sharpen,
+    submit,
+    test_blocks,
+    train_blocks,
+)
+from three_hundred_maps.store.arrays import SplitArrays
+from three_hundred_maps.store.statistics import TARGET
+from three_hundred_maps.torch_data import check_views
+from three_hundred_maps.torch_transforms import Transforms
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The command line."""
+    run_baseline("mean_profile", __doc__ or "", write, args, default_views="sz")
+
+
+def observables(arrays: SplitArrays, transforms: Transforms, frame: Frame) -> Floats:
+    """(halo, los, view): log10 of each view's total inside R200c, in its units times pixels."""
+    return np.stack(
+        [log_total(arrays.maps[item.view], frame, item.offset) for item in transforms.inputs], axis=-1
+    )
+
+
+def fit_line(x: Floats, y: Floats) -> tuple[Floats, float]:
+    """Least squares: slopes (view,) and constant of y (row,) against x (row, view)."""
+    design = np.column_stack([x, np.ones(len(x))])
+    solution, *_ = np.linalg.lstsq(design, y, rcond=None)
+    return solution[:-1], float(solution[-1])
+
+
+def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
+    """Write the submission ``out/submission``."""
+    check_views(store, "train", views)
+    transforms = Transforms.from_store(store, views)
+    frame = Frame.of(transforms)
+    profile = transforms.climatology_map().double().numpy()
+    xs, ys = [], []
+    for arrays in train_blocks(store, views):
+        xs.append(observables(arrays, transforms, frame).reshape(-1, len(views)))
+        for halo in range(len(arrays)):
+            residual = score_log(arrays.maps[TARGET][halo], frame.pixel) - profile
+            ys.append(residual[:, frame.inside].mean(-1))
+    slopes, constant = fit_line(np.concatenate(xs), np.concatenate(ys))
+
+    def blocks() -> Iterator[np.ndarray]:
+        # Raising a map as a whole commutes with the smoothing: one sharpened profile serves all.
+        sharp = sharpen(profile, frame.pixel)
+        for arrays in test_blocks(store, views):
+            shift = observables(arrays, transforms, frame) @ slopes + constant
+            yield (10.0**shift)[..., None, None] * sharp
+
+    return submit(
+        out / "submission",
+        store,
+        name="mean profile",
+        track=views,
+        maps=blocks(),
+        parameters=len(transforms.climatology) + len(slopes) + 1,
+        description="The mean profile of log mass, scaled by the totals of " + ", ".join(views),
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,163 @@
+"""``python -m baselines.ridge --views sz,xray,star``: linear on log views and smoothed copies of them.
+
+What no network is needed for. For every pixel: the standardised logarithm of each view, at its own
+resolution and smoothed by Gaussians of 1 to 8 pixels; the mean of those over the map, alone and times the
+radius; and powers of the radius. Ridge regression in closed form; its strength is chosen on the split
+validation.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from baselines.reference import Floats, Frame, run_baseline, score_log, sharpen, submit, test_blocks
+from three_hundred_maps.store.arrays import SplitArrays, iter_shards, split_length
+from three_hundred_maps.store.score_grid import gaussian_kernel
+from three_hundred_maps.store.statistics import TARGET
+from three_hundred_maps.torch_data import check_views
+from three_hundred_maps.torch_transforms import Transforms
+
+SIGMAS_PIXELS = (1.0, 2.0, 4.0, 8.0)
+STRENGTHS = tuple(10.0**k for k in range(-6, 1))
+"""Ridge strengths that are tried, as shares of the mean square of a feature."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The command line."""
+    run_baseline("ridge", __doc__ or "", write, args, default_views="sz,xray,star")
+
+
+def smoothing_matrix(pixels: int, sigma: float) -> Floats:
+    """(pixels, pixels): a Gaussian of ``sigma`` pixels along an axis, reflected at the edges."""
+    kernel = gaussian_kernel(sigma)
+    reach = len(kernel) // 2
+    # Row i holds which pixel stands at each place of the padded axis.
+    places = np.pad(np.arange(pixels), reach, mode="symmetric")
+    matrix = np.zeros((pixels, pixels))
+    for i in range(pixels):
+        np.add.at(matrix[i], places[i : i + len(kernel)], kernel)
+    return matrix
+
+
+@dataclass(frozen=True)
+class Features:
+    """The linear model's view of a map."""
+
+    transforms: Transforms
+    frame: Frame
+    matrices: tuple[Floats, ...]
+
+    @staticmethod
+    def of(transforms: Transforms) -> Features:
+        """For a store's views."""
+        matrices = tuple(smoothing_matrix(transforms.pixels, sigma) for sigma in SIGMAS_PIXELS)
+        return Features(transforms, Frame.of(transforms), matrices)
+
+    def maps(self, arrays: SplitArrays, halo: int) -> Floats:
+        """(los, feature, y, x) of one halo; the last feature is 1."""
+        frame, features = self.frame, []
+        radius = np.broadcast_to(frame.radius, (len(arrays.los_vector), *frame.radius.shape))
+        for item in self.transforms.inputs:
+            raw = np.asarray(arrays.maps[item.view][halo], np.float64)
+            copies = [raw, *(m @ raw @ m.T for m in self.matrices)]
+            logs = [(np.log10(copy + item.offset) - item.mean) / item.std for copy in copies]
+            means = [
+                np.broadcast_to(log[:, frame.inside].mean(-1)[:, None, None], log.shape)
+                for log in (logs[0], logs[-1])
+            ]
+            features += [*logs, *means, means[0] * radius, means[1] * radius]
+        features += [radius, radius**2, np.ones_like(radius)]
+        return np.stack(features, axis=1)
+
+
+@dataclass
+class Normal:
+    """The sums of a least-squares fit: X'X, X'y, y'y and the number of rows."""
+
+    gram: Floats
+    moment: Floats
+    square: float
+    count: int
+
+    def error(self, weights: Floats) -> float:
+        """Mean square error of ``weights`` on the rows summed."""
+        return float(
+            (self.square - 2 * weights @ self.moment + weights @ self.gram @ weights) / max(self.count, 1)
+        )
+
+    def solve(self, strength: float) -> Floats:
+        """Ridge weights; the constant is not shrunk."""
+        scale = strength * np.trace(self.gram) / len(self.gram)
+        penalty = np.full(len(self.gram), scale)
+        penalty[-1] = 0.0
+        return np.linalg.solve(self.gram + np.diag(penalty), self.moment)
+
+
+def accumulate(blocks: Iterable[SplitArrays], features: Features) -> Normal:
+    """The sums over the pixels inside R200c of all maps; every region has the same weight."""
+    frame = features.frame
+    profile = features.transforms.climatology_map().double().numpy()
+    total: Normal | None = None
+    for arrays in blocks:
+        for halo in range(len(arrays)):
+            x = (
+                features.maps(arrays, halo)[:, :, frame.inside]
+                .transpose(0, 2, 1)
+                .reshape(-1, _width(features))
+            )
+            y = (score_log(arrays.maps[TARGET][halo], frame.pixel) - profile)[:, frame.inside].ravel()
+            part = Normal(x.T @ x, x.T @ y, float(y @ y), len(y))
+            if total is None:
+                total = part
+            else:
+                total.gram += part.gram
+                total.moment += part.moment
+                total.square += part.square
+                total.count += part.count
+    assert total is not None
+    return total
+
+
+def _width(features: Features) -> int:
+    return len(features.transforms.inputs) * (len(SIGMAS_PIXELS) + 5) + 3
+
+
+def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
+    """Write the submission ``out/submission``."""
+    check_views(store, "train", views)
+    transforms = Transforms.from_store(store, views)
+    features = Features.of(transforms)
+    wanted = [*views, TARGET]
+    normal = accumulate(iter_shards(store, "train", wanted), features)
+    if split_length(store, "validation"):
+        judge = accumulate(iter_shards(store, "validation", wanted), features)
+        strength = min(STRENGTHS, key=lambda s: judge.error(normal.solve(s)))
+    else:
+        strength = STRENGTHS[len(STRENGTHS) // 2]
+    weights = normal.solve(strength)
+    profile = transforms.climatology_map().double().numpy()
+
+    def blocks() -> Iterator[np.ndarray]:
+        for arrays in test_blocks(store, views):
+            for halo in range(len(arrays)):
+                residual = np.einsum("lfyx,f->lyx", features.maps(arrays, halo), weights)
+                yield sharpen(profile + residual, features.frame.pixel)[None]
+
+    return submit(
+        out / "submission",
+        store,
+        name="ridge regression",
+        track=views,
+        maps=blocks(),
+        parameters=len(weights),
+        description=f"Linear on log views and smoothed copies; ridge strength {strength:g}",
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,122 @@
+"""``python -m baselines.scaling --views sz``: a mass from the scaling relation, then an NFW map.
+
+M200c from a power law in the views' totals (Y, L, stellar mass), c200c from a power law in that mass, both
+fitted on the train split; then the surface density of a sphere of NFW density (Navarro, Frenk & White 1997)
+inside a box of the store's depth. What a survey does that has one number a cluster.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from baselines.mean_profile import fit_line, observables
+from baselines.reference import Floats, Frame, run_baseline, submit, test_blocks, train_blocks
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import root_attrs
+from three_hundred_maps.store.statistics import column_scale
+from three_hundred_maps.torch_data import check_views
+from three_hundred_maps.torch_transforms import Transforms
+
+DEPTH_STEPS = 400
+SUB_PIXELS = 4
+CONCENTRATIONS = np.linspace(1.0, 20.0, 77)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The command line."""
+    run_baseline("scaling", __doc__ or "", write, args, default_views="sz")
+
+
+def nfw_shape(concentration: float, radius: Floats, half_depth: float) -> Floats:
+    """Surface density of an NFW sphere in units of M200c / R200c^2.
+
+    Parameters
+    ----------
+    concentration
+        c200c.
+    radius
+        Projected, in R200c, above 0.
+    half_depth
+        In R200c: the line of sight is integrated from -half_depth to half_depth.
+    """
+    c = concentration
+    norm = c**3 / (4.0 * math.pi * (math.log1p(c) - c / (1.0 + c)))
+    # In sinh(t) steps along the line of sight, so that the cusp is resolved at every radius.
+    top = np.arcsinh(half_depth / radius)
+    t = (np.arange(DEPTH_STEPS) + 0.5) / DEPTH_STEPS
+    angle = t * top[..., None]
+    r = radius[..., None] * np.cosh(angle)
+    density = norm / (c * r * (1.0 + c * r) ** 2)
+    return 2.0 * np.sum(density * r, axis=-1) * top / DEPTH_STEPS
+
+
+def nfw_maps(frame: Frame, half_depth: float) -> Floats:
+    """(concentration, y, x): pixel means of `nfw_shape` on the frame's grid, for `CONCENTRATIONS`."""
+    fine = frame.pixels * SUB_PIXELS
+    axis = (np.arange(fine) + 0.5) * frame.pixel / SUB_PIXELS - 0.5 * frame.pixels * frame.pixel
+    distance = np.hypot(axis[:, None], axis[None, :])
+    table = np.geomspace(distance.min(), distance.max(), 256)
+    maps = []
+    for c in CONCENTRATIONS:
+        values = np.interp(np.log(distance), np.log(table), np.log(nfw_shape(float(c), table, half_depth)))
+        blocks = np.exp(values).reshape(frame.pixels, SUB_PIXELS, frame.pixels, SUB_PIXELS)
+        maps.append(blocks.mean(axis=(1, 3)))
+    return np.stack(maps)
+
+
+def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
+    """Write the submission ``out/submission``."""
+    check_views(store, "train", views)
+    transforms = Transforms.from_store(store, views)
+    frame = Frame.of(transforms)
+    xs, masses, concentrations, redshifts, scales = [], [], [], [], []
+    for arrays in train_blocks(store, views):
+        x = observables(arrays, transforms, frame)
+        xs.append(x.reshape(-1, len(views)))
+        masses.append(np.repeat(np.log10(arrays.halos["M200c"]), x.shape[1]))
+        concentrations.append(np.repeat(arrays.halos["c200c"], x.shape[1]))
+        redshifts.append(arrays.halos["redshift"])
+        # rho_crit from the halos themselves: M200c / R200c^3 is 800/3 pi of it.
+        scales.append(
+            [
+                column_scale(m, r) / r
+                for m, r in zip(arrays.halos["M200c"], arrays.halos["R200c"], strict=True)
+            ]
+        )
+    log_mass, concentration = np.concatenate(masses), np.concatenate(concentrations)
+    if not (np.isfinite(concentration) & (concentration > 0)).any():
+        raise InputError(f"{store}: c200c of its split train is not known, and an NFW map needs it")
+    slopes, constant = fit_line(np.concatenate(xs), log_mass)
+    known = np.isfinite(concentration) & (concentration > 0)
+    c_slope, c_constant = fit_line(log_mass[known, None], np.log10(concentration[known]))
+    z, rho_crit = np.concatenate(redshifts), np.concatenate(scales)
+    order = np.argsort(z)
+    shapes = nfw_maps(frame, float(root_attrs(store)["half_depth_R200c"]))
+
+    def blocks() -> Iterator[np.ndarray]:
+        for arrays in test_blocks(store, views):
+            mass = 10.0 ** (observables(arrays, transforms, frame) @ slopes + constant)
+            here = np.interp(arrays.halos["redshift"], z[order], rho_crit[order])[:, None]
+            radius = (3.0 * mass / (800.0 * math.pi * here)) ** (1.0 / 3.0)
+            c = 10.0 ** (np.log10(mass) * c_slope[0] + c_constant)
+            nearest = np.abs(c[..., None] - CONCENTRATIONS).argmin(-1)
+            yield (mass / radius**2)[..., None, None] * shapes[nearest]
+
+    return submit(
+        out / "submission",
+        store,
+        name="scaling relation + NFW",
+        track=views,
+        maps=blocks(),
+        parameters=len(slopes) + 3,
+        description="M200c by a power law in the totals of " + ", ".join(views) + ", then an NFW map",
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
