@@ -1,1 +1,30 @@
 """From particles to maps: views, lines of sight, projection."""
+
+from three_hundred_maps.mapping.emissivity import EmissivitySource, emissivity_source
+from three_hundred_maps.mapping.frame import Frame, cutout_radius
+from three_hundred_maps.mapping.render import BACKENDS, render
+from three_hundred_maps.mapping.sight import lines_of_sight
+from three_hundred_maps.mapping.views import (
+    VIEWS,
+    GasCuts,
+    MapContext,
+    View,
+    get_view,
+    register_view,
+)
+
+__all__ = [
+    "BACKENDS",
+    "VIEWS",
+    "EmissivitySource",
+    "Frame",
+    "GasCuts",
+    "MapContext",
+    "View",
+    "cutout_radius",
+    "emissivity_source",
+    "get_view",
+    "lines_of_sight",
+    "register_view",
+    "render",
+]

@@ -1,0 +1,144 @@
+"""Bolometric emissivity of hot gas: the shipped table, AtomDB where it is installed, bremsstrahlung.
+
+A source answers Lambda(T, Z) / n_H^2 in erg cm^3 s^-1, so that a particle's luminosity is
+Lambda n_H^2 V = Lambda (X / m_p)^2 m rho.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.units import HYDROGEN_FRACTION
+
+TABLE_SOLAR_METALLICITY = 0.01295
+"""Mass fraction of metals that the shipped table calls solar (Wiersma, Schaye & Smith 2009)."""
+
+
+class EmissivitySource(Protocol):
+    """What a view needs to know of the X-ray emission of gas."""
+
+    @property
+    def name(self) -> str:
+        """As in the recipe and in the store's attributes."""
+
+    @property
+    def description(self) -> str:
+        """One line on where the numbers come from."""
+
+    def cooling_rate(
+        self, temperature_K: NDArray[np.generic], metallicity: NDArray[np.generic]
+    ) -> NDArray[np.float64]:
+        """Lambda / n_H^2 in erg cm^3 s^-1, for absolute metal mass fractions; same shape as the inputs."""
+
+
+class TableSource:
+    """Lambda / n_H^2 = lambda_0(T) + (Z / Z_sun) lambda_Z(T), interpolated in log T and log Lambda.
+
+    Nothing below the table, sqrt(T) above it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        log10_temperature_K: NDArray[np.float64],
+        primordial: NDArray[np.float64],
+        metals: NDArray[np.float64],
+        solar_metallicity: float,
+        electrons: NDArray[np.float64] | None = None,
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.log10_temperature_K = np.asarray(log10_temperature_K, np.float64)
+        self.solar_metallicity = float(solar_metallicity)
+        self._electrons = electrons
+        tiny = np.finfo(np.float64).tiny
+        # log Lambda is what varies smoothly; a zero in the table becomes a number too small to matter
+        self._log_primordial = np.log10(np.maximum(primordial, tiny))
+        self._log_metals = np.log10(np.maximum(metals, tiny))
+
+    def cooling_rate(
+        self, temperature_K: NDArray[np.generic], metallicity: NDArray[np.generic]
+    ) -> NDArray[np.float64]:
+        """See `EmissivitySource.cooling_rate`."""
+        temperature = np.asarray(temperature_K, np.float64)
+        low, high = 10.0 ** self.log10_temperature_K[[0, -1]]
+        log_t = np.log10(np.clip(temperature, low, high))
+        rate = 10.0 ** np.interp(log_t, self.log10_temperature_K, self._log_primordial)
+        rate += (np.asarray(metallicity, np.float64) / self.solar_metallicity) * 10.0 ** np.interp(
+            log_t, self.log10_temperature_K, self._log_metals
+        )
+        rate *= np.sqrt(np.maximum(temperature, high) / high)
+        return np.where(temperature < low, 0.0, rate)
+
+    def electrons_per_hydrogen(self, temperature_K: NDArray[np.generic]) -> NDArray[np.float64]:
+        """n_e / n_H in equilibrium, of the table that has it."""
+        if self._electrons is None:
+            raise ValueError(f"the emissivity table {self.name} does not hold electron abundances")
+        log_t = np.log10(np.asarray(temperature_K, np.float64))
+        return np.interp(log_t, self.log10_temperature_K, self._electrons)
+
+
+class Bremsstrahlung:
+    """Thermal free-free emission of a fully ionised plasma, in closed form.
+
+    1.426e-27 sqrt(T) g n_e (n_H + 4 n_He), Rybicki & Lightman 1979, eq. 5.15b, with the Gaunt factor 1.2
+    and helium by mass 1 - X - Z; X = 0.76 (1 - Z) as in primordial gas.
+    """
+
+    name = "bremsstrahlung"
+    description = "analytic free-free emission, Gaunt factor 1.2 (Rybicki & Lightman 1979)"
+    gaunt_factor = 1.2
+
+    def cooling_rate(
+        self, temperature_K: NDArray[np.generic], metallicity: NDArray[np.generic]
+    ) -> NDArray[np.float64]:
+        """See `EmissivitySource.cooling_rate`; the metallicity does not matter here."""
+        temperature = np.asarray(temperature_K, np.float64)
+        helium = (1.0 - HYDROGEN_FRACTION) / (4.0 * HYDROGEN_FRACTION)
+        electrons, charges_squared = 1.0 + 2.0 * helium, 1.0 + 4.0 * helium
+        return 1.426e-27 * self.gaunt_factor * np.sqrt(temperature) * electrons * charges_squared
+
+
+@functools.cache
+def cie_table() -> TableSource:
+    """The shipped collisional-equilibrium table (Wiersma, Schaye & Smith 2009), 1e4 to 1e9 K."""
+    file = importlib.resources.files("three_hundred_maps") / "data" / "cooling_cie.csv"
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    header = lines[0].split(",")
+    columns = np.array([[float(value) for value in line.split(",")] for line in lines[1:]]).T
+    table = dict(zip(header, columns, strict=True))
+    return TableSource(
+        "cie",
+        "collisional ionisation equilibrium, Wiersma, Schaye & Smith 2009 (MNRAS 393, 99)",
+        table["log10_T_K"],
+        table["lambda_hhe"],
+        table["lambda_metals"],
+        TABLE_SOLAR_METALLICITY,
+        table["ne_over_nh"],
+    )
+
+
+def emissivity_source(name: str) -> EmissivitySource:
+    """The source that a recipe names: ``cie``, ``atomdb`` or ``bremsstrahlung``.
+
+    Raises
+    ------
+    InputError
+        For another name, or when AtomDB is not installed.
+    """
+    if name == "cie":
+        return cie_table()
+    if name == "bremsstrahlung":
+        return Bremsstrahlung()
+    if name == "atomdb":
+        from three_hundred_maps.mapping.atomdb import atomdb_source
+
+        return atomdb_source()
+    raise InputError(f"emissivity {name!r} is not known: use cie, atomdb or bremsstrahlung")

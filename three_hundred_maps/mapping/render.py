@@ -1,0 +1,261 @@
+"""From a cut-out to maps: which particle adds what to which view, and through which back end."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.mapping.frame import Frame, cutout_radius
+from three_hundred_maps.mapping.halves import in_half
+from three_hundred_maps.mapping.kernels import check_kernel
+from three_hundred_maps.mapping.projection import Backend, Batch, Grid, gaussian_matrix, split_gaussian
+from three_hundred_maps.mapping.sight import rotations
+from three_hundred_maps.mapping.views import Contribution, MapContext, View
+from three_hundred_maps.simulation.particles import SPECIES, Cutout, Particles
+
+BACKENDS: dict[str, str] = {
+    "reference": "three_hundred_maps.mapping.reference:project",
+    "fast": "three_hundred_maps.mapping.fast:project",
+    "torch": "three_hundred_maps.mapping.gpu:project",
+}
+"""Every back end and where it lives: imported when it is first asked for."""
+
+CHUNK = 1 << 20
+"""Particles that are prepared at a time: bounds the memory beside the particles themselves."""
+
+ADAPTIVE_SPECIES = ("dark_matter", "low_resolution", "stars", "black_holes")
+
+
+def get_backend(name: str) -> Backend:
+    """The back end of that name; InputError when there is none or what it needs is not installed."""
+    if name not in BACKENDS:
+        raise InputError(f"back end {name!r} is not known: use {', '.join(BACKENDS)}")
+    module, _, attribute = BACKENDS[name].partition(":")
+    try:
+        backend: Backend = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"back end {name!r} needs {error.name}: pip install 'three_hundred_maps[build]' (fast) or torch"
+        ) from None
+    return backend
+
+
+@dataclass(frozen=True)
+class _Field:
+    """One map that is accumulated: a sum of ``value`` (times ``weight``) over particles."""
+
+    value: Contribution
+    weight: Contribution | None
+
+    def of(self, particles: Particles, context: MapContext) -> NDArray[np.float64]:
+        result = np.asarray(self.value(particles, context), dtype=np.float64)
+        if self.weight is not None:
+            result = result * np.asarray(self.weight(particles, context), dtype=np.float64)
+        return result
+
+
+def _fields_of(view: View) -> tuple[_Field, ...]:
+    if view.weight is None:
+        return (_Field(view.contribution, None),)
+    return (_Field(view.contribution, view.weight), _Field(view.weight, None))
+
+
+def render(
+    cutout: Cutout,
+    views: Sequence[View],
+    frame: Frame,
+    vectors: NDArray[np.float64],
+    ups: NDArray[np.float64],
+    *,
+    backend: str = "fast",
+    threads: int = 1,
+    half_seed: int | None = None,
+    context: MapContext | None = None,
+) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float64]]]:
+    """Maps of every view along every line of sight.
+
+    Parameters
+    ----------
+    cutout
+        The particles around the halo, complete to `cutout_radius`.
+    views
+        What to map; names must differ.
+    frame
+        Size, depth, pixels and smoothing of the maps.
+    vectors, ups
+        (n_los, 3) from `lines_of_sight`.
+    backend
+        ``fast`` (numba), ``reference`` (exact, slow) or ``torch``.
+    threads
+        Lines of sight that are worked on at a time; the result does not depend on it.
+    half_seed
+        When given, only a seeded half of the particles counts, twice.
+    context
+        Gas rules and emissivity; the paper's when not given.
+
+    Returns
+    -------
+    dict
+        By view name: maps (n_los, y, x) float32 in the view's units, and their integrals over the area
+        in kpc^2, (n_los,) float64. For a summed view the integral comes from the particles themselves.
+
+    Raises
+    ------
+    InputError
+        A cut-out too small for the frame, positions, smoothing lengths or contributions that are not
+        finite, a negative smoothing length, an unknown back end or kernel.
+    """
+    context = context or MapContext()
+    turn = rotations(vectors, ups)
+    _check(cutout, views, frame, threads)
+    project = get_backend(backend)
+    stamp_sigma, rest_sigma, margin = split_gaussian(frame.sigma_px)
+    if backend == "reference":
+        stamp_sigma, rest_sigma, margin = frame.sigma_px, 0.0, 0
+    grid = Grid(frame.pixels + 2 * margin, frame.pixel_kpc, frame.half_depth_kpc, stamp_sigma)
+
+    wanted: dict[_Field, set[str]] = {}  # which species each distinct field sums over, once for all views
+    for view in views:
+        for item in _fields_of(view):
+            wanted.setdefault(item, set()).update(view.species)
+    # a field that two views sum over different species is kept by species, so that nothing is projected twice
+    sums: dict[tuple[_Field, str], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    for species in SPECIES:
+        fields = [item for item, where in wanted.items() if species in where]
+        for batch, scales in _batches(cutout, species, fields, frame, half_seed, context, views):
+            maps, totals = project(batch, grid, turn, threads)
+            for k, item in enumerate(fields):
+                old = sums.get((item, species))
+                new = (maps[k] * scales[k], totals[k] * scales[k])
+                sums[item, species] = new if old is None else (old[0] + new[0], old[1] + new[1])
+
+    smooth = gaussian_matrix(frame.pixels, rest_sigma, margin) if margin else None
+    return {view.name: _finish(view, sums, frame, len(turn), smooth) for view in views}
+
+
+def _finish(
+    view: View,
+    sums: dict[tuple[_Field, str], tuple[NDArray[np.float64], NDArray[np.float64]]],
+    frame: Frame,
+    n_los: int,
+    smooth: NDArray[np.float64] | None,
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    area = frame.pixel_area_kpc2
+    summed = []
+    for item in _fields_of(view):
+        maps = np.zeros((n_los, frame.pixels, frame.pixels))
+        totals = np.zeros(n_los)
+        for species in view.species:
+            if (item, species) in sums:
+                part, inside = sums[item, species]
+                if smooth is not None:
+                    # without BLAS, whose threads may add in another order
+                    part = np.einsum("yv,lvx->lyx", smooth, np.einsum("lvu,xu->lvx", part, smooth))
+                    inside = part.sum(axis=(1, 2))
+                maps += part
+                totals += inside
+        summed.append((maps, totals))
+    if view.weight is None:
+        maps, totals = summed[0]
+        return (maps / area).astype(np.float32), totals
+    (product, _), (weight, _) = summed
+    mean = np.divide(product, weight, out=np.zeros_like(product), where=weight > 0)
+    return mean.astype(np.float32), mean.sum(axis=(1, 2)) * area
+
+
+def _check(cutout: Cutout, views: Sequence[View], frame: Frame, threads: int) -> None:
+    if not views:
+        raise InputError("no view to map: give at least one")
+    names = [view.name for view in views]
+    if len(set(names)) != len(names):
+        raise InputError(f"views must have different names, not {', '.join(names)}")
+    if threads < 1:
+        raise InputError(f"threads must be at least 1, not {threads}")
+    check_kernel(cutout.kernel)
+    needed = cutout_radius(frame)
+    if cutout.radius_kpc < needed * (1.0 - 1e-6):
+        raise InputError(
+            f"the cut-out's radius of {cutout.radius_kpc:.6g} kpc is too small for these maps: "
+            f"they need {needed:.6g} kpc (cutout_radius)"
+        )
+
+
+def _batches(
+    cutout: Cutout,
+    species: str,
+    fields: list[_Field],
+    frame: Frame,
+    half_seed: int | None,
+    context: MapContext,
+    views: Sequence[View],
+) -> Iterator[tuple[Batch, NDArray[np.float64]]]:
+    """The particles of a species in chunks, with the power of two that each field was divided by.
+
+    Contributions are made in float64 and scaled to fit float32, which luminosities would not.
+    """
+    particles = cutout[species]
+    if not fields or len(particles) == 0:
+        return
+    lengths = _smoothing_lengths(cutout, species, frame)
+    for start in range(0, len(particles), CHUNK):
+        rows: slice | NDArray[np.int64] = slice(start, start + CHUNK)
+        chunk = particles.select(rows)  # type: ignore[arg-type]  # a slice: a view, not a copy
+        radius = None if lengths is None else lengths[rows]
+        factor = 1.0
+        if half_seed is not None:
+            half = np.flatnonzero(in_half(species, chunk.index, half_seed))
+            chunk, factor = chunk.select(half), 2.0
+            radius = None if radius is None else radius[half]
+        _check_particles(chunk, radius, species)
+        if len(chunk) == 0:
+            continue
+        weights = np.empty((len(chunk), len(fields)), np.float32)
+        scales = np.ones(len(fields))
+        for k, item in enumerate(fields):
+            values = item.of(chunk, context)
+            if values.shape != (len(chunk),):
+                raise InputError(
+                    f"{_used_by(item, views)}: the contribution of {len(chunk)} particles of {species} has "
+                    f"the shape {values.shape}"
+                )
+            largest = float(np.max(np.abs(values)))
+            if not np.isfinite(largest):
+                bad = int(np.count_nonzero(~np.isfinite(values)))
+                raise InputError(
+                    f"{_used_by(item, views)}: {bad} particles of {species} contribute a number "
+                    "that is not finite"
+                )
+            if largest > 0.0:
+                scales[k] = 2.0 ** np.floor(np.log2(largest))
+            weights[:, k] = values / scales[k]
+        yield Batch(chunk.position, radius, weights, cutout.kernel), scales * factor
+
+
+def _used_by(item: _Field, views: Sequence[View]) -> str:
+    return "view " + " and ".join(view.name for view in views if item in _fields_of(view))
+
+
+def _check_particles(particles: Particles, radius: NDArray[np.float32] | None, species: str) -> None:
+    if not np.isfinite(particles.position).all():
+        raise InputError(f"{species}: some positions are not finite; check the snapshot")
+    if radius is not None and not (np.isfinite(radius).all() and (radius >= 0).all()):
+        bad = int(np.count_nonzero(~(np.isfinite(radius) & (radius >= 0))))
+        raise InputError(f"{species}: {bad} smoothing lengths are negative or not finite; check the snapshot")
+
+
+def _smoothing_lengths(cutout: Cutout, species: str, frame: Frame) -> NDArray[np.float32] | None:
+    particles = cutout[species]
+    if species == "gas":
+        if "smoothing_length" not in particles.fields:
+            raise InputError("gas: the cut-out has no smoothing_length")
+        return np.asarray(particles.fields["smoothing_length"], dtype=np.float32)
+    if frame.dm_smoothing == "adaptive" and species in ADAPTIVE_SPECIES:
+        from three_hundred_maps.mapping.neighbours import neighbour_distance
+
+        return neighbour_distance(particles.position)
+    return None

@@ -1,0 +1,100 @@
+"""Lines of sight: a fixed quasi-uniform set on the half sphere, or the user's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from three_hundred_maps.errors import InputError
+
+GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))
+
+
+def lines_of_sight(
+    n_or_vectors: int | Sequence[Sequence[float]] | NDArray[np.generic],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Unit vectors to the observer, and which way is up on each map.
+
+    Parameters
+    ----------
+    n_or_vectors
+        A number n: the first n-point golden spiral on the half sphere z > 0 (the other half would give
+        mirrored maps), the same for every halo. Or vectors of any length, (n, 3).
+
+    Returns
+    -------
+    vectors, ups
+        (n, 3) float64 each. ``ups`` is the direction of the map's +y: the box's z axis as seen by the
+        observer, or the box's y axis for lines of sight within 8 degrees of z. The map's +x is
+        ``cross(up, vector)``, so that x, y and the direction to the observer are right-handed.
+
+    Raises
+    ------
+    InputError
+        No line of sight, one of length zero, or one that is not finite.
+    """
+    if isinstance(n_or_vectors, int | np.integer):
+        vectors = _spiral(int(n_or_vectors))
+    else:
+        vectors = _unit(n_or_vectors)
+    ups = np.zeros_like(vectors)
+    near_pole = np.abs(vectors[:, 2]) > math.cos(math.radians(8.0))
+    ups[~near_pole, 2] = 1.0
+    ups[near_pole, 1] = 1.0
+    ups -= np.sum(ups * vectors, axis=1, keepdims=True) * vectors
+    ups /= np.linalg.norm(ups, axis=1, keepdims=True)
+    return vectors, ups
+
+
+def _spiral(n: int) -> NDArray[np.float64]:
+    if n < 1:
+        raise InputError(f"lines of sight: at least 1 is needed, not {n}")
+    i = np.arange(n)
+    z = 1.0 - (i + 0.5) / n
+    ring = np.sqrt(1.0 - z**2)
+    vectors = np.stack([ring * np.cos(i * GOLDEN_ANGLE), ring * np.sin(i * GOLDEN_ANGLE), z], axis=1)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _unit(given: ArrayLike) -> NDArray[np.float64]:
+    try:
+        vectors = np.atleast_2d(np.asarray(given, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise InputError("lines of sight: give a number, or vectors of three numbers each") from None
+    if vectors.ndim != 2 or vectors.shape[1] != 3 or len(vectors) == 0:
+        raise InputError(f"lines of sight: vectors must be (n, 3) with n >= 1, not {vectors.shape}")
+    # scaled by the largest component first, so that neither tiny nor huge vectors lose their direction
+    largest = np.max(np.abs(vectors), axis=1, keepdims=True)
+    bad = ~np.isfinite(largest[:, 0]) | (largest[:, 0] == 0)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(
+            f"lines of sight: vector {row} is {vectors[row].tolist()}; it must be finite and not zero"
+        )
+    vectors = vectors / largest
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def rotations(vectors: NDArray[np.float64], ups: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 3, 3) matrices whose rows are the map's +x, its +y and the direction to the observer.
+
+    Raises
+    ------
+    InputError
+        When ``vectors`` or ``ups`` are not unit vectors at right angles.
+    """
+    n = np.asarray(vectors, dtype=np.float64)
+    u = np.asarray(ups, dtype=np.float64)
+    if n.ndim != 2 or n.shape[1:] != (3,) or u.shape != n.shape or len(n) == 0:
+        raise InputError(f"lines of sight: vectors {n.shape} and ups {u.shape} must both be (n, 3), n >= 1")
+    off = np.abs(np.stack([np.sum(n * n, 1) - 1.0, np.sum(u * u, 1) - 1.0, np.sum(n * u, 1)], axis=1))
+    bad = ~(off.max(axis=1) < 1e-6)  # written so that NaN is bad
+    if bad.any():
+        raise InputError(
+            f"lines of sight: number {int(np.argmax(bad))} is not a pair of unit vectors at right angles; "
+            "make them with lines_of_sight"
+        )
+    return np.stack([np.cross(u, n), u, n], axis=1)

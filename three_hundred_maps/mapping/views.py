@@ -1,0 +1,246 @@
+"""Views: what is mapped. A view is a declaration; the registry makes it known by name.
+
+A summed view maps ``sum(contribution) / area``; a weighted one ``sum(weight * contribution) / sum(weight)``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.mapping.emissivity import EmissivitySource, cie_table
+from three_hundred_maps.simulation.particles import SPECIES, Particles
+from three_hundred_maps.units import (
+    BOLTZMANN_ERG_PER_K,
+    ELECTRON_MASS_G,
+    KEV_K,
+    KPC_CM,
+    LIGHT_CM_PER_S,
+    PROTON_MASS_G,
+    SUN_G,
+    THOMSON_CM2,
+)
+
+XRAY_UNIT_ERG_S = 1e44
+"""X-ray maps are in 1e44 erg/s kpc^-2: in erg/s kpc^-2 a cluster's core (1e41) exceeds float32 (3e38)."""
+
+COMPTON_KPC2_PER_MSUN_K = (
+    THOMSON_CM2
+    * BOLTZMANN_ERG_PER_K
+    / (ELECTRON_MASS_G * LIGHT_CM_PER_S**2 * PROTON_MASS_G)
+    * SUN_G
+    / KPC_CM**2
+)
+"""sigma_T k_B / (m_e c^2 m_p): integrated Compton y in kpc^2 of one Msun of hydrogen (with X = 1) at 1 K."""
+
+_HYDROGEN_PER_CM3 = SUN_G / KPC_CM**3 / PROTON_MASS_G
+"""Hydrogen nuclei a cm^3 for one Msun kpc^-3 of hydrogen."""
+
+
+@dataclass(frozen=True)
+class GasCuts:
+    """Which gas counts where; field by field what a recipe's ``simulation.gas`` says."""
+
+    drop_winds: bool = True
+    xray_min_temperature_K: float = 1e6
+    xray_star_forming: bool = False
+    xray_max_hydrogen_density_cm3: float | None = None
+    sz_star_forming: bool = True
+
+
+@dataclass(frozen=True)
+class MapContext:
+    """What contributions may need beyond the particles: the gas rules and the emissivity."""
+
+    gas: GasCuts = GasCuts()
+    emissivity: EmissivitySource = field(default_factory=cie_table)
+
+
+Contribution = Callable[[Particles, MapContext], NDArray[np.generic]]
+"""(particles of one species, context) -> (n,) what each adds, as an integral over its area."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One kind of map.
+
+    Parameters
+    ----------
+    name, units, long_name
+        As in the store; ``units`` of the map, that is of the contribution divided by kpc^2 (of the
+        contribution itself for a weighted view).
+    species
+        Names of the particle species that contribute, out of `SPECIES`.
+    contribution
+        What each particle adds, integrated over its area; for a weighted view the averaged quantity.
+    weight
+        None for a sum; else the weight of each particle. Where no weight falls on a pixel the map is 0.
+    """
+
+    name: str
+    units: str
+    long_name: str
+    species: tuple[str, ...]
+    contribution: Contribution
+    weight: Contribution | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise InputError(f"view {self.name!r}: a name is letters, digits and underscores")
+        unknown = sorted(set(self.species) - set(SPECIES))
+        if unknown or not self.species:
+            raise InputError(
+                f"view {self.name}: species {', '.join(unknown) or '(none)'} not known; "
+                f"there are {', '.join(SPECIES)}"
+            )
+
+    @property
+    def total_units(self) -> str:
+        """Units of the map's integral over its area in kpc^2."""
+        if self.units == "1":
+            return "kpc2"
+        if self.units.endswith(" kpc-2"):
+            return self.units.removesuffix(" kpc-2")
+        return f"{self.units} kpc2"
+
+
+def particle_mass(particles: Particles, context: MapContext) -> NDArray[np.generic]:
+    """Mass in Msun."""
+    return particles.mass
+
+
+def _gas(particles: Particles, name: str) -> NDArray[np.float64]:
+    # float64 first: masses times densities times 1e44 do not fit float32
+    return particles.fields[name].astype(np.float64)
+
+
+def _not_wind(particles: Particles, cuts: GasCuts) -> NDArray[np.bool_]:
+    if cuts.drop_winds:
+        return np.asarray(particles.fields["wind"] == 0)
+    return np.ones(len(particles), bool)
+
+
+def compton_area(particles: Particles, context: MapContext) -> NDArray[np.float64]:
+    """Integrated Compton y in kpc^2: sigma_T k_B / (m_e c^2 m_p) m X (n_e/n_H) T; non-relativistic."""
+    keep = _not_wind(particles, context.gas)
+    if not context.gas.sz_star_forming:
+        keep &= _gas(particles, "star_formation_rate") <= 0
+    y = COMPTON_KPC2_PER_MSUN_K * particles.mass.astype(np.float64)
+    y *= _gas(particles, "hydrogen_fraction")
+    y *= _gas(particles, "electron_abundance")
+    y *= _gas(particles, "temperature")
+    return np.where(keep, y, 0.0)
+
+
+def emits_xrays(particles: Particles, context: MapContext) -> NDArray[np.bool_]:
+    """The gas that counts in X-rays under the context's rules."""
+    cuts = context.gas
+    keep = _not_wind(particles, cuts) & (_gas(particles, "temperature") > cuts.xray_min_temperature_K)
+    if not cuts.xray_star_forming:
+        keep &= _gas(particles, "star_formation_rate") <= 0
+    if cuts.xray_max_hydrogen_density_cm3 is not None:
+        hydrogen_cm3 = _HYDROGEN_PER_CM3 * _gas(particles, "hydrogen_fraction") * _gas(particles, "density")
+        keep &= hydrogen_cm3 < cuts.xray_max_hydrogen_density_cm3
+    return keep
+
+
+def xray_luminosity(particles: Particles, context: MapContext) -> NDArray[np.float64]:
+    """Bolometric luminosity in 1e44 erg/s: Lambda(T, Z) n_H^2 V = Lambda (X / m_p)^2 m rho."""
+    keep = emits_xrays(particles, context)
+    hydrogen = _gas(particles, "hydrogen_fraction")
+    # (X rho / m_p)^2 V with V = m / rho; one density in cm^-3, the other as nuclei in the particle
+    hydrogen_cm3 = _HYDROGEN_PER_CM3 * hydrogen * _gas(particles, "density")
+    nuclei_per_unit = hydrogen * particles.mass.astype(np.float64) * (SUN_G / PROTON_MASS_G / XRAY_UNIT_ERG_S)
+    rate = context.emissivity.cooling_rate(particles.fields["temperature"], particles.fields["metallicity"])
+    return np.where(keep, rate * hydrogen_cm3 * nuclei_per_unit, 0.0)
+
+
+def temperature_keV(particles: Particles, context: MapContext) -> NDArray[np.float64]:
+    """k_B T in keV."""
+    return _gas(particles, "temperature") / KEV_K
+
+
+def spectroscopic_weight(particles: Particles, context: MapContext) -> NDArray[np.float64]:
+    """n^2 T^(-3/4) V, the spectroscopic-like weight of Mazzotta et al. 2004, of the gas that emits X-rays."""
+    keep = emits_xrays(particles, context)
+    temperature = np.where(keep, _gas(particles, "temperature"), 1.0)
+    weight = particles.mass.astype(np.float64) * _gas(particles, "density") * temperature**-0.75
+    return np.where(keep, weight, 0.0)
+
+
+VIEWS: dict[str, View] = {}
+"""The registry: every known view by name."""
+
+
+def register_view(view: View) -> View:
+    """Make a view known by its name; the same declaration may be registered again.
+
+    Raises
+    ------
+    InputError
+        When another view already has the name.
+    """
+    if VIEWS.get(view.name, view) != view:
+        raise InputError(f"there is already a view {view.name!r}: give yours another name")
+    VIEWS[view.name] = view
+    return view
+
+
+def get_view(name: str) -> View:
+    """A view by its registered name, or from a user's code as ``module:attribute``.
+
+    Raises
+    ------
+    InputError
+        When there is none, or what the module holds is not a `View`.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        if name not in VIEWS:
+            raise InputError(
+                f"no view {name!r}; there are {', '.join(sorted(VIEWS))}, and your own as module:attribute"
+            )
+        return VIEWS[name]
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"view {name!r} cannot be loaded: {error}") from None
+    if not isinstance(found, View):
+        raise InputError(f"view {name!r} is {type(found).__name__}, not a View")
+    return register_view(found)
+
+
+for _view in (
+    View("sz", "1", "thermal SZ Compton y", ("gas",), compton_area),
+    View(
+        "xray",
+        "1e44 erg s-1 kpc-2",
+        "bolometric X-ray surface brightness, rest frame, over 4 pi",
+        ("gas",),
+        xray_luminosity,
+    ),
+    View("star", "Msun kpc-2", "stellar surface density", ("stars",), particle_mass),
+    View("mass", "Msun kpc-2", "total surface density, all particles", SPECIES, particle_mass),
+    View("gas", "Msun kpc-2", "gas surface density", ("gas",), particle_mass),
+    View(
+        "dark_matter",
+        "Msun kpc-2",
+        "dark matter surface density",
+        ("dark_matter", "low_resolution"),
+        particle_mass,
+    ),
+    View(
+        "temperature",
+        "keV",
+        "spectroscopic-like temperature; 0 without emitting gas",
+        ("gas",),
+        temperature_keV,
+        spectroscopic_weight,
+    ),
+):
+    register_view(_view)
