@@ -33,7 +33,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -182,7 +182,7 @@ def write_gadget(
     particles: ParticleData,
     *,
     format: int = 2,
-    byteorder: str = "little",
+    byteorder: Literal["little", "big"] = "little",
     files: int = 1,
     position_dtype: type = np.float32,
     id_dtype: type = np.uint32,
@@ -215,7 +215,7 @@ def write_gadget(
     if format not in (1, 2):
         raise ValueError(f"Gadget binary format {format!r}: 1 or 2")
     path = Path(path)
-    order = {"little": "<", "big": ">"}[byteorder]
+    order: Literal["<", ">"] = "<" if byteorder == "little" else ">"
     total = counts(particles)
     written = []
     for part in range(files):

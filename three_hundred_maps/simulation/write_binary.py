@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ def write_one(
     particles: Mapping[int, Mapping[str, NDArray[Any]]],
     total: NDArray[np.int64],
     format: int,
-    order: str,
+    order: Literal["<", ">"],
     files: int,
     position_dtype: type,
     id_dtype: type,

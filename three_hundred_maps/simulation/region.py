@@ -1,0 +1,286 @@
+"""A region: the particles of one snapshot, read once and indexed once, from which halos are cut out.
+
+Columns stay in float32 and in the file's own units, in the file's order; proper kpc and Msun are made for the
+particles of a cut-out only, from a float64 difference to its centre.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation import contamination
+from three_hundred_maps.simulation.cell_grid import CellGrid
+from three_hundred_maps.simulation.gas import LIMITS, assumptions, gas_fields
+from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout, Particles
+from three_hundred_maps.simulation.snapshot import SnapshotInfo, Source, open_source
+
+GAS_COLUMNS = tuple(LIMITS)
+"""Columns of the gas that are read where they are present (and the temperature only where it is needed)."""
+
+
+class Region:
+    """The particles of a snapshot and their index; make one with `Region.open`.
+
+    Attributes
+    ----------
+    info
+        What the snapshot is, with everything that was assumed about its gas.
+    """
+
+    info: SnapshotInfo
+
+    def __init__(self, source: Source, *, drop_winds: bool = True) -> None:
+        self.path = source.path
+        self._factors = dict(source.factors)
+        self._drop_winds = drop_winds
+        self._arepo = source.info.dialect == "arepo"
+        self._origin = _origin(source)
+        self._mass: dict[str, NDArray[np.float32] | float] = {}
+        self._gas: dict[str, NDArray[np.float32]] = {}
+        self._grids: dict[str, CellGrid] = {}
+        said = dict(source.info.assumptions)
+        for species in SPECIES:
+            kinds = [kind for kind in source.species_types[species] if source.count(kind)]
+            position = _positions(source, kinds, self._origin)
+            try:
+                self._grids[species] = CellGrid.build(position)
+            except ValueError as error:
+                raise InputError(f"{self.path}: {species}: {error}") from None
+            self._mass[species] = self._read_mass(source, species, kinds)
+            if species == "gas" and kinds:
+                self._read_gas(source, said)
+        self.info = replace(source.info, assumptions=said)
+        self._box = self.info.box_kpc / self._factors["position"] if self._periodic() else 0.0
+
+    @staticmethod
+    def open(
+        path: str | Path,
+        *,
+        length_unit: str | None = None,
+        drop_winds: bool = True,
+    ) -> Region:
+        """Read a snapshot.
+
+        Parameters
+        ----------
+        path
+            A file, the prefix of a set, a folder with one set, or a pattern with ``*``.
+        length_unit
+            ``kpc/h``, ``Mpc/h``, ``kpc`` or ``Mpc``; by default what the file says, else kpc/h.
+        drop_winds
+            Whether decoupled wind particles are marked, so that gas views leave them out.
+
+        Raises
+        ------
+        InputError
+            One line on what is wrong with the files.
+        """
+        return Region(open_source(path, length_unit=length_unit), drop_winds=drop_winds)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns held (not of the index)."""
+        masses = sum(m.nbytes for m in self._mass.values() if isinstance(m, np.ndarray))
+        positions = sum(grid.position.nbytes for grid in self._grids.values())
+        return positions + masses + sum(column.nbytes for column in self._gas.values())
+
+    def bounds_kpc(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(3,) and (3,): the corners of the box around all particles, proper kpc."""
+        grids = [grid for grid in self._grids.values() if len(grid.position)]
+        if not grids:
+            raise InputError(f"{self.path}: the snapshot has no particles")
+        low = np.min([grid.low for grid in grids], axis=0)
+        high = np.max([grid.high for grid in grids], axis=0)
+        return (low + self._origin) * self._factors["position"], (high + self._origin) * self._factors[
+            "position"
+        ]
+
+    @cached_property
+    def extent_kpc(self) -> float:
+        """Proper radius of the sphere about the middle of `bounds_kpc` that holds all particles."""
+        low, high = self.bounds_kpc()
+        scale = self._factors["position"]
+        middle = 0.5 * (low + high) / scale - self._origin
+        return max(grid.farthest(middle) for grid in self._grids.values()) * scale
+
+    @property
+    def periodic(self) -> bool:
+        """Whether particles fill the periodic box, so that cut-outs wrap around its faces."""
+        return self._box > 0.0
+
+    def cutout(self, centre_kpc: ArrayLike, radius_kpc: float) -> Cutout:
+        """All particles within a sphere.
+
+        Parameters
+        ----------
+        centre_kpc
+            (3,) proper kpc, in the frame of the snapshot (as `Halos.centre_kpc`).
+        radius_kpc
+            Proper kpc.
+
+        Returns
+        -------
+        Cutout
+            Particles in rising order of their row in the files.
+
+        Raises
+        ------
+        InputError
+            Where the sphere is wider than the periodic box.
+        """
+        centre = np.asarray(centre_kpc, np.float64)
+        if centre.shape != (3,) or not np.isfinite(centre).all() or not 0.0 < radius_kpc < math.inf:
+            raise InputError(
+                f"cut-out: centre {centre.tolist()} and radius {radius_kpc!r} must be finite numbers"
+            )
+        scale = self._factors["position"]
+        at = centre / scale - self._origin
+        radius = radius_kpc / scale
+        if self._box and radius >= 0.5 * self._box:
+            raise InputError(
+                f"{self.path}: a cut-out of radius {radius_kpc:.0f} kpc does not fit into the box of "
+                f"{self.info.box_kpc:.0f} kpc"
+            )
+        if self._box:
+            at -= self._box * np.floor((at + self._origin) / self._box)
+        particles = {species: self._cut(species, at, radius) for species in SPECIES}
+        return Cutout(particles, float(radius_kpc), self.info.redshift, self.info.cosmology, self.info.kernel)
+
+    def refusal(self, centre_kpc: ArrayLike, radius_kpc: float, cutout: Cutout | None = None) -> str | None:
+        """Why a halo is to be left out, in words; None where nothing speaks against it.
+
+        A cut-out must lie within the volume that has particles, and low-resolution particles may hold at most
+        1e-3 of its mass. ``cutout`` is what `cutout` gave for the same sphere, else it is made.
+        """
+        reason = contamination.edge_reason(self, np.asarray(centre_kpc, np.float64), radius_kpc)
+        if reason is None:
+            reason = contamination.contamination_reason(cutout or self.cutout(centre_kpc, radius_kpc))
+        return reason
+
+    def _cut(self, species: str, at: NDArray[np.float64], radius: float) -> Particles:
+        grid = self._grids[species]
+        rows = grid.within(at, radius, self._box)
+        position = grid.relative(rows, at, self._box, self._factors["position"])
+        stored = self._mass[species]
+        if isinstance(stored, np.ndarray):
+            # float64 first: 1e10 times a large unit would lose nothing here, but the habit is the rule.
+            mass = (stored[rows].astype(np.float64) * self._factors["mass"]).astype(np.float32)
+        else:
+            mass = np.full(len(rows), stored * self._factors["mass"], np.float32)
+        fields: Mapping[str, NDArray[np.generic]] = {}
+        if species == "gas":
+            if self._gas or len(rows):
+                raw = {name: column[rows] for name, column in self._gas.items()}
+                for name, column in raw.items():
+                    if name in self._factors:
+                        raw[name] = (column.astype(np.float64) * self._factors[name]).astype(np.float32)
+                if "element_mass" in raw:
+                    raw["helium_fraction"] = raw.pop("element_mass") / stored[rows]  # type: ignore[index]
+                fields = gas_fields(
+                    raw,
+                    mass,
+                    position,
+                    arepo=self._arepo,
+                    kernel=self.info.kernel,
+                    drop_winds=self._drop_winds,
+                )
+            else:
+                fields = {name: np.zeros(0, np.float32) for name in GAS_FIELDS}
+        return Particles(position, mass, rows.astype(np.int64), fields)
+
+    def _read_mass(self, source: Source, species: str, kinds: list[int]) -> NDArray[np.float32] | float:
+        """Masses in the file's unit: one number where all particles of the species weigh the same."""
+        tabled = [not source.has(kind, "mass") for kind in kinds]
+        for kind, without in zip(kinds, tabled, strict=True):
+            value = source.mass_table[kind]
+            if without and not 0.0 < value < math.inf:
+                raise InputError(
+                    f"{self.path}: type {kind} has particles of mass {value!r} in the mass table"
+                )
+        if len(kinds) == 1 and tabled[0]:
+            return float(source.mass_table[kinds[0]])
+        n = sum(source.count(kind) for kind in kinds)
+        masses = np.empty(n, np.float32)
+        start = 0
+        for kind, without in zip(kinds, tabled, strict=True):
+            part = masses[start : start + source.count(kind)]
+            if without:
+                part[:] = source.mass_table[kind]
+            else:
+                source.read(kind, "mass", part, self._origin)
+                _check(part, "mass", species, self.path)
+            start += len(part)
+        return masses
+
+    def _read_gas(self, source: Source, said: dict[str, str]) -> None:
+        n = source.count(0)
+        present = {name for name in GAS_COLUMNS if name != "mass" and source.has(0, name)}
+        if not present & {"internal_energy", "temperature"}:
+            raise InputError(
+                f"{self.path}: the gas has neither an internal energy nor a temperature "
+                "(truncated, or not a snapshot of a hydrodynamical run)"
+            )
+        if "internal_energy" in present:
+            present.discard("temperature")
+        if "hydrogen_fraction" in present:
+            present.discard("helium_fraction")
+        for name in GAS_COLUMNS:
+            if name in present:
+                column = np.empty(n, np.float32)
+                source.read(0, name, column, self._origin)
+                _check(column, name, "gas", self.path)
+                self._gas[name] = column
+        said.update(assumptions(present, arepo=self._arepo, kernel=source.info.kernel))
+
+    def _periodic(self) -> bool:
+        """Whether the particles fill the box that the header gives, in every direction."""
+        if not self.info.box_kpc > 0.0:
+            return False
+        low, high = self.bounds_kpc()
+        return bool(np.all(high - low > 0.9 * self.info.box_kpc))
+
+
+def _origin(source: Source) -> NDArray[np.float64]:
+    """What is taken off double-precision positions, so that float32 keeps what matters of them."""
+    for kinds in source.species_types.values():
+        for kind in kinds:
+            first = source.first_position(kind)
+            if first is not None:
+                return np.asarray(np.round(np.where(np.isfinite(first), first, 0.0)), np.float64)
+    return np.zeros(3)
+
+
+def _positions(source: Source, kinds: list[int], origin: NDArray[np.float64]) -> NDArray[np.float32]:
+    position = np.empty((sum(source.count(kind) for kind in kinds), 3), np.float32)
+    start = 0
+    for kind in kinds:
+        stop = start + source.count(kind)
+        source.read(kind, "position", position[start:stop], origin)
+        start = stop
+    return position
+
+
+def _check(column: NDArray[np.float32], name: str, species: str, path: Path) -> None:
+    """Refuse values that no snapshot has; zero is refused where it would divide or weigh nothing."""
+    if not len(column):
+        return
+    low, high = float(column.min()), float(column.max())
+    least, most = LIMITS[name]
+    above = low > 0.0 if name in ("mass", "density", "smoothing_length") else low >= least
+    if math.isfinite(low) and math.isfinite(high) and above and high <= most:
+        return
+    bad = ~np.isfinite(column) | (column > most)
+    bad |= (column <= 0) if name in ("mass", "density", "smoothing_length") else (column < least)
+    row = int(np.argmax(bad))
+    raise InputError(
+        f"{path}: {species}: {name.replace('_', ' ')} of row {row} is {column[row]:.6g} "
+        f"({int(bad.sum())} of {len(column)} rows are not usable)"
+    )
