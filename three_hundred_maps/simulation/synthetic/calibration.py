@@ -1,0 +1,83 @@
+"""The published relations that the two flavours are calibrated on, and what follows for a halo's baryons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from three_hundred_maps.simulation.synthetic.setup import BARYON_FRACTION, FLAVOURS, Flavour
+
+if TYPE_CHECKING:
+    from three_hundred_maps.simulation.synthetic.profiles import HaloProfile
+
+LOG_M500 = np.array([13.3, 13.5, 13.7, 13.9, 14.1, 14.3, 14.5, 14.7, 14.9, 15.1])
+"""log10 M500c in Msun."""
+F_GAS: dict[Flavour, NDArray[np.float64]] = {
+    "gadgetx": np.array([0.0747, 0.0864, 0.0969, 0.1063, 0.1143, 0.1204, 0.1263, 0.1290, 0.1336, 0.1353]),
+    "gizmo": np.array([0.0274, 0.0327, 0.0458, 0.0599, 0.0772, 0.0870, 0.1018, 0.1153, 0.1208, 0.1278]),
+}
+"""Median gas fraction inside R500c (Cui et al. 2022)."""
+F_STAR: dict[Flavour, NDArray[np.float64]] = {
+    "gadgetx": np.array([0.0200, 0.0186, 0.0174, 0.0165, 0.0154, 0.0151, 0.0141, 0.0134, 0.0132, 0.0131]),
+    "gizmo": np.array([0.0254, 0.0234, 0.0208, 0.0188, 0.0174, 0.0159, 0.0152, 0.0138, 0.0129, 0.0126]),
+}
+"""Median stellar fraction inside R500c."""
+SCATTER_LOG_M500 = np.array([13.5, 14.1, 14.7])
+F_GAS_SCATTER: dict[Flavour, NDArray[np.float64]] = {
+    "gadgetx": np.array([0.018, 0.011, 0.007]),
+    "gizmo": np.array([0.030, 0.015, 0.009]),
+}
+"""Half of the 16-84 % range of f_gas."""
+F_STAR_SCATTER: dict[Flavour, NDArray[np.float64]] = {
+    "gadgetx": np.array([0.0044, 0.0032, 0.0019]),
+    "gizmo": np.array([0.0063, 0.0036, 0.0013]),
+}
+"""Half of the 16-84 % range of f_star."""
+
+
+def _table(
+    log_m500: ArrayLike, nodes: NDArray[np.float64], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Linear in log mass, going on beyond the ends with half the end's slope."""
+    x = np.asarray(log_m500, np.float64)
+    inside = np.interp(x, nodes, values)
+    low = np.minimum(x - nodes[0], 0.0) * (values[1] - values[0]) / (nodes[1] - nodes[0])
+    high = np.maximum(x - nodes[-1], 0.0) * (values[-1] - values[-2]) / (nodes[-1] - nodes[-2])
+    return inside + 0.5 * (low + high)
+
+
+def gas_fraction(flavour: Flavour, log_m500: float, state: float) -> float:
+    """f_gas inside R500c of a halo whose gas is ``state`` standard deviations from the median."""
+    median = float(_table(log_m500, LOG_M500, F_GAS[flavour]))
+    scatter = float(np.interp(log_m500, SCATTER_LOG_M500, F_GAS_SCATTER[flavour]))
+    scatter = min(scatter, 0.75 * median)
+    return float(np.clip(median + scatter * state, 0.12 * median, 0.97 * BARYON_FRACTION))
+
+
+def star_fraction(flavour: Flavour, log_m500: float, state: float) -> float:
+    """f_star inside R500c, log-normal around the median."""
+    median = float(_table(log_m500, LOG_M500, F_STAR[flavour]))
+    scatter = float(np.interp(log_m500, SCATTER_LOG_M500, F_STAR_SCATTER[flavour]))
+    return float(median * np.exp(scatter / median * state))
+
+
+_SHELL = {"gadgetx": 0.80, "gizmo": 1.0}
+"""Baryon fraction between R500c and R200c over the universe's, where feedback has not drawn on it."""
+
+
+def common_baryons(mass_msun: float, profile: HaloProfile, gas_state: float) -> float:
+    """Baryon fraction inside R200c, the same in both flavours.
+
+    What feedback drives out of R500c stays, in part, between R500c and R200c: there the flavour that has
+    lost more gas from its core holds more. So M200c is one number for both flavours to within 1 %.
+    """
+    log_m500 = float(np.log10(mass_msun * profile.m500))
+    inner = [
+        gas_fraction(flavour, log_m500, gas_state) + star_fraction(flavour, log_m500, 0.0)
+        for flavour in FLAVOURS
+    ]
+    shell = [_SHELL[flavour] * BARYON_FRACTION for flavour in FLAVOURS]
+    natural = [i * profile.m500 + s * (1.0 - profile.m500) for i, s in zip(inner, shell, strict=True)]
+    return float(np.mean(natural))

@@ -1,0 +1,178 @@
+"""The AHF catalogue of a region, measured from the particles as they stand in the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.simulation.synthetic.dark_matter import Halo
+from three_hundred_maps.simulation.synthetic.profiles import nfw_mass
+from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, RHO_CRIT, SNAPSHOT, H
+from three_hundred_maps.units import GRAVITY_KPC_KMS2_PER_MSUN
+
+SMALLEST = 20
+"""Particles of the smallest subhalo listed, AHF's own default."""
+_REACH = 1.35
+
+
+@dataclass(frozen=True)
+class Sample:
+    """All particles of a file: position (n, 3) comoving kpc/h as float32, velocity, mass in Msun, Gadget type."""
+
+    position: NDArray[np.float32]
+    velocity: NDArray[np.float32]
+    mass: NDArray[np.float64]
+    kind: NDArray[np.int8]
+
+
+def overdensity_radius(
+    radius_kpc: NDArray[np.float64], mass: NDArray[np.float64], overdensity: float
+) -> tuple[float, float]:
+    """Spherical overdensity of sorted particles: the last radius with a mean density of at least the threshold.
+
+    Returns the mass (Msun) of the particles counted and the radius (kpc) at which they make that density.
+    """
+    enclosed = np.cumsum(mass)
+    threshold = overdensity * RHO_CRIT * 4.0 / 3.0 * np.pi
+    dense = np.flatnonzero(enclosed >= threshold * radius_kpc**3)
+    if not len(dense):
+        return 0.0, 0.0
+    total = float(enclosed[dense[-1]])
+    return total, float(np.cbrt(total / threshold))
+
+
+def _file_centre(halo: Halo, offset: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    place = halo.centre if offset is None else halo.centre + offset * halo.radius
+    return place * H + CENTRE_KPC_H
+
+
+def _concentration(v_max: float, v_200: float) -> float:
+    """Concentration of an NFW halo from Vmax/V200 (Prada et al. 2012)."""
+    c = np.geomspace(2.2, 60.0, 300)
+    ratio = np.sqrt(0.216 * c / nfw_mass(c))
+    return float(np.interp(v_max / v_200, ratio, c))
+
+
+def _distinct_row(sample: Sample, halo: Halo, halo_id: int, substructures: int) -> dict[str, float]:
+    centre = _file_centre(halo)
+    reach = _REACH * halo.radius * H
+    near = np.flatnonzero(np.abs(sample.position[:, 0] - np.float32(centre[0])) < reach)
+    offset = sample.position[near].astype(np.float64) - centre
+    r2 = (offset**2).sum(1)
+    inside = r2 < reach**2
+    near, offset, r = near[inside], offset[inside], np.sqrt(r2[inside])
+    order = np.argsort(r, kind="stable")
+    near, offset, r = near[order], offset[order], r[order]
+    mass = sample.mass[near]
+    total, radius = overdensity_radius(r / H, mass, 200.0)
+    n = int(np.searchsorted(r, radius * H, side="right"))
+    near, offset, r, mass = near[:n], offset[:n], r[:n], mass[:n]
+    kind = sample.kind[near]
+    velocity = sample.velocity[near].astype(np.float64)
+    weight = mass / mass.sum()
+    bulk = weight @ velocity
+    moving = velocity - bulk
+    enclosed = np.cumsum(mass)
+    start = min(20, n - 1)
+    circular = np.sqrt(GRAVITY_KPC_KMS2_PER_MSUN * enclosed[start:] * H / np.maximum(r[start:], 1.0))
+    peak = int(np.argmax(circular))
+    v_200 = float(np.sqrt(GRAVITY_KPC_KMS2_PER_MSUN * total / radius))
+    spin = weight @ np.cross(offset / H, moving)
+    inertia = np.einsum("i,ij,ik->jk", weight, offset, offset)
+    values, vectors = np.linalg.eigh(inertia)
+    lengths = np.sqrt(values[::-1])
+    gas, star = kind == 0, kind == 4
+    spin_size = float(np.linalg.norm(spin))
+    row = {
+        "ID": halo_id, "hostHalo": 0, "numSubStruct": substructures, "Mhalo": total * H, "npart": n,
+        "Rhalo": radius * H, "Rmax": r[start + peak], "r2": r[start + peak] / 2.163, "mbp_offset": 0.0,
+        "com_offset": float(np.linalg.norm(weight @ offset)) / (radius * H), "Vmax": float(circular[peak]),
+        "v_esc": 2.0 * float(circular[peak]), "sigV": float(np.sqrt(weight @ (moving**2).sum(1))),
+        "lambda": spin_size / (np.sqrt(2.0) * v_200 * radius), "b": lengths[1] / lengths[0],
+        "c": lengths[2] / lengths[0], "ovdens": 200.0, "nbins": 20,
+        "fMhires": 1.0 - float(mass[(kind == 2) | (kind == 3)].sum() / mass.sum()),
+        "cNFW": _concentration(float(circular[peak]), v_200),
+        "n_gas": int(gas.sum()), "M_gas": float(mass[gas].sum()) * H,
+        "n_star": int(star.sum()), "M_star": float(mass[star].sum()) * H,
+        "Ekin": 0.5 * float(mass @ (moving**2).sum(1)) * H,
+    }  # fmt: skip
+    for name, values_3 in (
+        (("Xc", "Yc", "Zc"), centre),
+        (("VXc", "VYc", "VZc"), bulk),
+        (("Lx", "Ly", "Lz"), spin / max(spin_size, 1e-12)),
+        (("Eax", "Eay", "Eaz"), vectors[:, 2]),
+        (("Ebx", "Eby", "Ebz"), vectors[:, 1]),
+        (("Ecx", "Ecy", "Ecz"), vectors[:, 0]),
+    ):
+        row.update(zip(name, map(float, values_3), strict=True))
+    return row
+
+
+def catalogue_columns(
+    sample: Sample,
+    halos: list[Halo],
+    star_counts: list[NDArray[np.int64]],
+    gas_counts: list[NDArray[np.int64]],
+    masses: tuple[float, float, float],
+) -> dict[str, NDArray[np.float64]]:
+    """Columns of AHF_halos: the distinct halos of the plan first, then subhaloes in falling mass.
+
+    A distinct halo's M200c is a spherical-overdensity count of all particles around its density peak. A subhalo's mass
+    is that of its own particles (dark matter, gas and stars bound to it), as AHF's is after unbinding.
+
+    Parameters
+    ----------
+    sample
+        All particles.
+    halos
+        The distinct halos, with their satellites.
+    star_counts, gas_counts
+        Star and gas particles of each halo's satellites.
+    masses
+        Of a dark-matter, gas and star particle, Msun.
+    """
+    first_id = SNAPSHOT * 10**12 + 1
+    subs: list[dict[str, float]] = []
+    inside_of: list[int] = []
+    for i, halo in enumerate(halos):
+        sat = halo.satellites
+        numbers = np.stack([np.array(halo.members, np.int64), gas_counts[i], star_counts[i]], 1).reshape(
+            -1, 3
+        )
+        mass = numbers @ np.array(masses)
+        distance = np.linalg.norm(sat.position, axis=1)
+        limit = sat.truncation() * halo.radius
+        listed = np.flatnonzero(numbers[:, 0] >= SMALLEST)
+        inside_of.append(int(np.count_nonzero(distance[listed] < 1.0)))
+        for k in listed:
+            scale = sat.radius_acc[k] * halo.radius / sat.concentration[k]
+            share = nfw_mass(min(2.163, limit[k] / scale)) / nfw_mass(sat.concentration[k])
+            r_max = min(2.163 * scale, limit[k])
+            v_max = np.sqrt(GRAVITY_KPC_KMS2_PER_MSUN * share * sat.mass_acc[k] * halo.mass / r_max)
+            centre = _file_centre(halo, sat.position[k])
+            velocity = sat.velocity[k] * halo.speed + halo.velocity
+            subs.append(
+                {
+                    "ID": 0, "hostHalo": first_id + i if distance[k] < 1.0 else 0, "numSubStruct": 0,
+                    "Mhalo": float(mass[k]) * H, "npart": int(numbers[k].sum()), "Rhalo": float(limit[k]) * H,
+                    "Rmax": float(r_max) * H, "r2": float(scale) * H, "Vmax": float(v_max), "v_esc": 2.0 * float(v_max),
+                    "sigV": float(v_max), "b": 1.0, "c": 1.0, "ovdens": 200.0, "nbins": 5, "fMhires": 1.0,
+                    "cNFW": float(sat.concentration[k]), "n_gas": int(numbers[k, 1]), "n_star": int(numbers[k, 2]),
+                    "M_gas": float(numbers[k, 1] * masses[1]) * H, "M_star": float(numbers[k, 2] * masses[2]) * H,
+                    "Xc": centre[0], "Yc": centre[1], "Zc": centre[2],
+                    "VXc": velocity[0], "VYc": velocity[1], "VZc": velocity[2],
+                }
+            )  # fmt: skip
+    rows = [_distinct_row(sample, halo, first_id + i, inside_of[i]) for i, halo in enumerate(halos)]
+    subs.sort(key=lambda row: -row["Mhalo"])
+    for k, row in enumerate(subs):
+        row["ID"] = first_id + len(halos) + k
+    rows += subs
+    integers = ("ID", "hostHalo", "numSubStruct", "npart", "nbins", "n_gas", "n_star")
+    names = rows[0].keys() | (subs[0].keys() if subs else set())
+    return {
+        name: np.array([row.get(name, 0) for row in rows], np.int64 if name in integers else np.float64)
+        for name in sorted(names)
+    }

@@ -1,0 +1,142 @@
+"""Random fields and the shapes that clouds of particles take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from three_hundred_maps.simulation.synthetic.kernels import sample_cloud
+from three_hundred_maps.simulation.synthetic.profiles import DLOG_X, N_X, X_MIN, X
+
+FIELD_SIDE = 6.0
+"""Side of the periodic box of a halo's random field, R200c: larger than the halo, so nothing repeats."""
+
+
+def random_field(rng: np.random.Generator, n: int = 48, slope: float = -3.0) -> NDArray[np.float32]:
+    """A periodic Gaussian random field on (n, n, n), zero mean and unit variance, P(k) ~ k^slope.
+
+    Waves longer than a third of the box are left out: a halo's centre stays its centre.
+    """
+    noise = rng.standard_normal((n, n, n), dtype=np.float32)
+    modes = fft.rfftn(noise)
+    k = np.fft.fftfreq(n, 1.0 / n).astype(np.float32)
+    k2 = k[:, None, None] ** 2 + k[None, :, None] ** 2 + k[None, None, : n // 2 + 1] ** 2
+    k2[0, 0, 0] = 1.0
+    shape = k2 ** np.float32(slope / 4.0) * np.exp(-k2 / np.float32((0.36 * n) ** 2))
+    shape[k2 < 2.5**2] = 0.0
+    field = fft.irfftn(modes * shape, s=(n, n, n))
+    return np.ascontiguousarray(field / field.std(), np.float32)
+
+
+def rotation(rng: np.random.Generator, long_axis: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """(3, 3) orthonormal rows; the first along ``long_axis`` where given."""
+    first = rng.standard_normal(3) if long_axis is None else np.asarray(long_axis, np.float64)
+    first = first / np.linalg.norm(first)
+    second = np.cross(first, rng.standard_normal(3))
+    second /= np.linalg.norm(second)
+    return np.stack([first, second, np.cross(first, second)])
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Departures of a cloud from a sphere; see `kernels.sample_cloud`.
+
+    ``middle`` and ``short`` are (N_X,) axis ratios of iso-density surfaces to the long axis,
+    ``amplitude`` (N_X,) the strength of the random field in ln density.
+    """
+
+    axes: NDArray[np.float64]
+    middle: NDArray[np.float64]
+    short: NDArray[np.float64]
+    amplitude: NDArray[np.float64]
+    field: NDArray[np.float32]
+    octave: float = 0.0
+    spiral: tuple[float, float, float, float] = (0.0, 1.0, 0.0, 0.0)
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def place(
+        self,
+        rng: np.random.Generator,
+        radii: NDArray[np.float64],
+        slope: NDArray[np.float64],
+        quiet: bool = False,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Put particles at ``radii`` (R200c) in this shape.
+
+        Parameters
+        ----------
+        rng
+            Gives the seed of the directions.
+        radii
+            (n,) in R200c.
+        slope
+            (N_X,) minus the logarithmic slope of the density: it turns iso-density axis ratios q into
+            those of directions, q^(slope/3).
+        quiet
+            Low-discrepancy directions (for gas, which in a real code is no Poisson sample).
+
+        Returns
+        -------
+        (n, 3) positions in R200c, and (n,) density over its mean in shells.
+        """
+        n = len(radii)
+        position, log_density = np.empty((n, 3)), np.empty(n)
+        power = np.clip(slope, 1.0, 3.5) / 3.0
+        sample_cloud(
+            int(rng.integers(1, 2**62)),
+            np.ascontiguousarray(radii, np.float64),
+            self.axes,
+            self.middle**power,
+            self.short**power,
+            self.amplitude,
+            X_MIN,
+            1.0 / DLOG_X,
+            self.field,
+            self.field.shape[0] / FIELD_SIDE,
+            self.octave,
+            np.array(self.spiral, np.float64),
+            np.array(self.shift, np.float64),
+            quiet,
+            position,
+            log_density,
+        )
+        return position, _over_shell_mean(radii, log_density)
+
+
+def _over_shell_mean(radii: NDArray[np.float64], log_density: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Density over the volume mean of its shell: particles are a mass-weighted sample, hence 1/<1/rho>."""
+    if not len(radii):
+        return np.empty(0)
+    bins = np.clip((np.log(radii / 0.02) * 8.0).astype(np.int64), 0, 45)
+    counts = np.bincount(bins, minlength=46)
+    inverse = np.bincount(bins, weights=np.exp(-log_density), minlength=46) / np.maximum(counts, 1)
+    mean = np.where(counts > 20, 1.0 / np.maximum(inverse, 1e-9), 1.0)
+    return np.exp(log_density) / mean[bins]
+
+
+def log_slope(density: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Minus the logarithmic slope of a density tabulated at `profiles.X`."""
+    return -np.gradient(np.log(np.maximum(density, 1e-30)), DLOG_X)
+
+
+def stratified_radii(
+    rng: np.random.Generator, number: int, mass: NDArray[np.float64], inner: float, outer: float
+) -> NDArray[np.float64]:
+    """``number`` radii of the cumulative ``mass`` between ``inner`` and ``outer`` (R200c), one a stratum."""
+    if number <= 0:
+        return np.empty(0)
+    low, high = np.interp(np.log([max(inner, 1e-9), outer]), np.log(X), mass)
+    if inner <= X_MIN:
+        low = 0.0
+    u = low + (np.arange(number) + rng.random(number)) / number * (high - low)
+    r = np.exp(np.interp(u, mass, np.log(X)))
+    # Inside the first point of the table M grows as r^2 or steeper.
+    return np.where(u < mass[0], X_MIN * np.sqrt(np.maximum(u / mass[0], 1e-6)), r)
+
+
+def flat(value: float) -> NDArray[np.float64]:
+    """A constant table."""
+    return np.full(N_X, value)

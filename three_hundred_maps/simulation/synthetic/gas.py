@@ -1,0 +1,328 @@
+"""Gas of a region: hydrostatic halos with clumps, sloshing and shocks, satellites' gas, filaments, cold clouds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.simulation.synthetic.calibration import gas_fraction
+from three_hundred_maps.simulation.synthetic.dark_matter import (
+    BACKGROUND,
+    FILAMENT_MASS,
+    Cloud,
+    Halo,
+    filament_points,
+    uniform_ball,
+)
+from three_hundred_maps.simulation.synthetic.fields import Shape, log_slope, random_field, stratified_radii
+from three_hundred_maps.simulation.synthetic.gas_profiles import Core, GasProfile, gas_profile
+from three_hundred_maps.simulation.synthetic.profiles import X_MAX, X_MIN, X, at
+from three_hundred_maps.simulation.synthetic.setup import (
+    BARYON_FRACTION,
+    REGION_KPC,
+    RHO_MEAN,
+    Flavour,
+    Resolution,
+)
+from three_hundred_maps.simulation.synthetic.stars import SOLAR_METALLICITY, Galaxies
+from three_hundred_maps.simulation.synthetic.universe import Plan, isotropic
+
+NEIGHBOURS = {"gadgetx": 200, "gizmo": 64}
+"""Particles within a kernel's support: Wendland C4 in GADGET-X, a cubic spline in GIZMO-SIMBA."""
+_STAR_FORMING_DENSITY = 6.5e6  # Msun/kpc^3: n_H = 0.2 cm^-3
+
+
+@dataclass(frozen=True)
+class GasPart:
+    """Gas particles with temperature (K), density (Msun/kpc^3), metallicity, star formation (Msun/yr), wind."""
+
+    cloud: Cloud
+    temperature: NDArray[np.float64]
+    density: NDArray[np.float64]
+    metallicity: NDArray[np.float64]
+    star_formation: NDArray[np.float64]
+    wind: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.cloud)
+
+    @staticmethod
+    def join(parts: list[GasPart]) -> GasPart:
+        """All of them, in order."""
+        return GasPart(
+            Cloud.join([p.cloud for p in parts]),
+            np.concatenate([p.temperature for p in parts]),
+            np.concatenate([p.density for p in parts]),
+            np.concatenate([p.metallicity for p in parts]),
+            np.concatenate([p.star_formation for p in parts]),
+            np.concatenate([p.wind for p in parts]),
+        )
+
+
+def _part(
+    cloud: Cloud,
+    temperature: NDArray[np.float64],
+    density: NDArray[np.float64],
+    metallicity: NDArray[np.float64],
+) -> GasPart:
+    n = len(cloud)
+    return GasPart(cloud, temperature, density, metallicity, np.zeros(n), np.zeros(n, bool))
+
+
+@dataclass(frozen=True)
+class HaloGas:
+    """What is drawn of a halo's gas before its particles."""
+
+    core: Core
+    shape: Shape
+    fraction_500: float
+    nonthermal_scale: float
+    isobaric: NDArray[np.float64]
+
+
+def draw_halo_gas(
+    halo: Halo, flavour: Flavour, shared: np.random.Generator, rng: np.random.Generator
+) -> HaloGas:
+    """Core, irregularities and gas fraction of a halo; ``shared`` is the same for both flavours."""
+    log_m500 = float(np.log10(halo.mass * halo.profile.m500))
+    own = float(np.clip(rng.standard_normal(), -2.5, 2.5))
+    gas_state = 0.97 * halo.gas_state + np.sqrt(1.0 - 0.97**2) * own
+    fraction = gas_fraction(flavour, log_m500, gas_state)
+    calm = shared.standard_normal() - 0.8 * halo.state
+    cool = 1.0 / (1.0 + np.exp(-1.6 * (calm - 0.35)))
+    deficit = 1.0 - fraction / BARYON_FRACTION
+    swell = np.exp(1.5 * max(deficit - 0.15, 0.0))
+    noise = np.exp(0.15 * shared.standard_normal())
+    if flavour == "gadgetx":
+        core = Core(0.25 + 1.15 * cool, 0.145 * (1.0 - 0.25 * cool) * swell * noise, 0.62)
+    else:
+        core = Core(0.10 + 1.05 * cool, 0.155 * (1.0 - 0.25 * cool) * swell * noise, 0.62)
+    slosh = np.clip(0.18 + 0.10 * halo.state + 0.08 * shared.standard_normal(), 0.02, 0.5)
+    middle, short = 1.0 - 0.45 * (1.0 - halo.shape.middle), 1.0 - 0.45 * (1.0 - halo.shape.short)
+    turbulence = np.exp(0.28 * np.clip(halo.state, -2, 2)) * (1.1 if flavour == "gizmo" else 1.0)
+    clumping = turbulence * (0.07 + 0.30 * np.clip(X, 0, 1.6) ** 0.9)
+    push = 0.75 * np.asarray(halo.shape.shift)
+    shape = Shape(
+        halo.shape.axes, middle, short, np.minimum(clumping, 0.75), random_field(rng, slope=-2.6), 0.5,
+        (float(slosh), float(0.16 * np.exp(0.2 * shared.standard_normal())), 2.2, float(shared.uniform(0, 2 * np.pi))),
+        (float(push[0]), float(push[1]), float(push[2])),
+    )  # fmt: skip
+    isobaric = np.interp(np.log(X), np.log([0.05, 0.3, 0.6, 1.2, 2.5]), [0.95, 0.75, 0.45, 0.05, -0.25])
+    return HaloGas(core, shape, fraction, float(np.exp(0.25 * np.clip(halo.state, -2, 2))), isobaric)
+
+
+def _satellite_gas(
+    halo: Halo, flavour: Flavour, rng: np.random.Generator, resolution: Resolution
+) -> tuple[list[GasPart], NDArray[np.int64]]:
+    """Gas that satellites still hold: only recent infall keeps it, displaced backwards by ram pressure."""
+    sat = halo.satellites
+    n = len(sat)
+    acc = sat.mass_acc * halo.mass
+    share = np.array([gas_fraction(flavour, float(np.log10(m * 0.7)), 0.0) if m > 4e11 else 0.0 for m in acc])
+    share *= np.clip((np.log10(np.maximum(acc, 1e9)) - 11.6) / 1.2, 0.0, 1.0)
+    keep = np.exp(-sat.since / np.where(acc > 1e13, 0.9, 0.5))
+    keep *= np.where(sat.pericentre < 0.25, 0.6, 1.0) * np.clip(1.6 * sat.mass / sat.mass_acc, 0.0, 1.0)
+    gas_mass = share * keep * acc
+    counts = np.floor(gas_mass / resolution.gas + rng.random(n)).astype(np.int64) * (gas_mass > 0)
+    counts = np.where(counts >= 3, counts, 0)
+    limit = sat.truncation()
+    parts = []
+    for i in np.flatnonzero(counts):
+        k = int(counts[i])
+        core, edge = 0.14 * sat.radius_acc[i], max(limit[i], 0.25 * sat.radius_acc[i])
+        s = np.geomspace(1e-2, edge / core, 80)
+        beta = (1.0 + s**2) ** -1.0
+        mass = np.cumsum(4 * np.pi * s**3 * beta * np.log(s[1] / s[0]))
+        r = np.interp((np.arange(k) + rng.random(k)) / k * mass[-1], mass, s)
+        speed = np.linalg.norm(sat.velocity[i]) + 1e-9
+        heading = sat.velocity[i] / speed
+        offset = isotropic(rng, k) * (r * core)[:, None]
+        drag = min(speed, 1.6) * (1.0 - np.exp(-sat.since[i] / 0.25)) * edge
+        back = (0.10 + 0.30 * rng.random(k) ** 1.5 * (r / s[-1])) * drag
+        position = sat.position[i] + offset - heading * back[:, None]
+        velocity = sat.velocity[i] * (1.0 - 0.25 * (r / s[-1]))[:, None] + 0.1 * rng.standard_normal((k, 3))
+        density = gas_mass[i] / (mass[-1] * (core * halo.radius) ** 3) * (1.0 + r**2) ** -1.0
+        virial = 3.5e6 * (acc[i] / 1e13) ** (2.0 / 3.0)
+        temperature = np.maximum(virial * np.exp(0.1 * rng.standard_normal(k)), 3e5)
+        metals = SOLAR_METALLICITY * 0.35 * np.exp(0.3 * rng.standard_normal(k))
+        parts.append(_part(halo.cloud(position, velocity), temperature, density, metals))
+    return parts, counts
+
+
+def _host_part(
+    halo: Halo,
+    drawn: HaloGas,
+    table: GasProfile,
+    rng: np.random.Generator,
+    flavour: Flavour,
+    radii: NDArray[np.float64],
+) -> GasPart:
+    """The halo's own gas at given radii."""
+    position, ratio = drawn.shape.place(rng, radii, log_slope(table.density), quiet=True)
+    n = len(radii)
+    density = at(radii, table.density) * ratio * halo.mass / halo.radius**3
+    temperature = at(radii, table.temperature) * ratio ** -np.interp(
+        np.log(radii + X_MIN), np.log(X), drawn.isobaric
+    )
+    temperature *= np.exp(0.06 * rng.standard_normal(n))
+    density, temperature = _shocks(halo, position, density, temperature)
+    support = np.interp(np.log(radii + X_MIN), np.log(X), table.nonthermal)
+    sigma = np.sqrt(support) * at(radii, halo.profile.sigma)
+    velocity = 0.9 * sigma[:, None] * rng.standard_normal((n, 3))
+    metals = SOLAR_METALLICITY * (0.22 + 0.45 * np.exp(-radii / 0.12)) * np.exp(0.25 * rng.standard_normal(n))
+    part = _part(halo.cloud(position, velocity), temperature, density, metals)
+    if flavour == "gizmo":
+        chance = 0.004 * np.exp(-((radii / 0.25) ** 2))
+        part.wind[:] = rng.random(n) < chance
+    return part
+
+
+def _shocks(
+    halo: Halo, position: NDArray[np.float64], density: NDArray[np.float64], temperature: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bow shocks ahead of massive satellites that move faster than sound: denser and hotter gas."""
+    sat = halo.satellites
+    speed = np.linalg.norm(sat.velocity, axis=1)
+    for i in np.flatnonzero((sat.mass_acc > 0.03) & (speed > 1.15) & (sat.since > 0) & (sat.since < 1.4)):
+        heading = sat.velocity[i] / speed[i]
+        mach = min(speed[i] / 0.85, 2.5)
+        stand_off = 0.30 * sat.radius_acc[i]
+        away = position - sat.position[i]
+        along = away @ heading
+        side2 = (away**2).sum(1) - along**2
+        surface = stand_off - side2 / (4.0 * stand_off)
+        behind = surface - along
+        profile = np.where(behind > 0, np.exp(-behind / (0.9 * stand_off)), np.exp(-((behind / 0.02) ** 2)))
+        profile *= np.exp(-side2 / (2.2 * stand_off) ** 2)
+        jump_density = 4.0 * mach**2 / (mach**2 + 3.0) - 1.0
+        jump_temperature = (5.0 * mach**2 - 1.0) * (mach**2 + 3.0) / (16.0 * mach**2) - 1.0
+        density = density * (1.0 + 0.5 * jump_density * profile)
+        temperature = temperature * (1.0 + jump_temperature * profile)
+    return density, temperature
+
+
+def _cold_gas(
+    galaxies: Galaxies, halo: Halo, flavour: Flavour, rng: np.random.Generator, resolution: Resolution
+) -> GasPart:
+    """Star-forming gas in galaxies: cold, dense, a few per cent of their stars; less where gas was stripped."""
+    n = len(galaxies.stellar_mass)
+    kept = np.concatenate([[0.5], np.exp(-halo.satellites.since / 0.5)])
+    share = 0.05 if flavour == "gizmo" else 0.07
+    counts = np.floor(share * kept * galaxies.stellar_mass / resolution.gas + rng.random(n)).astype(np.int64)
+    counts = np.where(galaxies.stellar_mass > 3e9, counts, 0)
+    parent = np.repeat(np.arange(n), counts)
+    k = len(parent)
+    size = 6.0 * (np.maximum(galaxies.stellar_mass, 1e8) / 1e11) ** 0.3
+    position = galaxies.position[parent] + size[parent][:, None] * rng.standard_normal((k, 3))
+    velocity = galaxies.velocity[parent] + 60.0 * rng.standard_normal((k, 3))
+    density = _STAR_FORMING_DENSITY * np.exp(0.5 * rng.standard_normal(k))
+    cloud = Cloud(position.astype(np.float32), velocity.astype(np.float32))
+    temperature = 1e4 * np.exp(0.2 * rng.standard_normal(k))
+    part = _part(cloud, temperature, density, np.full(k, SOLAR_METALLICITY))
+    part.star_formation[:] = resolution.gas / 2.5e9 * np.exp(0.3 * rng.standard_normal(k))
+    if flavour == "gizmo":
+        part.wind[:] = rng.random(k) < 0.1
+    return part
+
+
+def _between(plan: Plan, rng: np.random.Generator, resolution: Resolution) -> GasPart:
+    """Warm gas of filaments, cool gas of the background."""
+    volume = 4.0 / 3.0 * np.pi * REGION_KPC**3
+    filament_mass = FILAMENT_MASS * plan.mass[0] * BARYON_FRACTION
+    n_filament = int(filament_mass / resolution.gas)
+    n_background = int(BACKGROUND * RHO_MEAN * volume * BARYON_FRACTION / resolution.gas)
+    width = 480.0
+    filament, spread = filament_points(plan, rng, n_filament, width)
+    background = uniform_ball(rng, n_background, 0.0, REGION_KPC) + 900.0 * rng.standard_normal(
+        (n_background, 3)
+    )
+    position = np.concatenate([filament, background])
+    line = filament_mass / (len(plan.filaments) * REGION_KPC)
+    core = line / (np.pi * width**2) * (1.0 + (spread / width) ** 2) ** -1.6
+    ambient = BACKGROUND * BARYON_FRACTION * RHO_MEAN
+    density = np.concatenate([core + ambient, np.full(n_background, ambient)])
+    density *= np.exp(0.3 * rng.standard_normal(len(density)))
+    warm = 4e6 * (plan.mass[0] / 1e15) ** 0.4 * (1.0 + (spread / width) ** 2) ** -0.5
+    temperature = np.concatenate([warm, np.full(n_background, 3e4)]) * np.exp(
+        0.3 * rng.standard_normal(len(density))
+    )
+    keep = np.linalg.norm(position, axis=1) < REGION_KPC + 500.0
+    for centre, radius in zip(plan.centre, plan.radius, strict=True):
+        keep &= ((position - centre) ** 2).sum(1) > (0.9 * radius) ** 2
+    position = position[keep]
+    r = np.linalg.norm(position, axis=1)
+    velocity = -position / r[:, None] * 350.0 + 80.0 * rng.standard_normal(position.shape)
+    cloud = Cloud(position.astype(np.float32), velocity.astype(np.float32))
+    metals = SOLAR_METALLICITY * 0.1 * np.exp(0.4 * rng.standard_normal(len(r)))
+    return _part(cloud, temperature[keep], density[keep], metals)
+
+
+def make_gas(
+    plan: Plan,
+    halos: list[Halo],
+    stars: Cloud,
+    galaxies: list[Galaxies],
+    flavour: Flavour,
+    resolution: Resolution,
+    rngs: list[list[np.random.Generator]],
+    shared: list[np.random.Generator],
+    rng_between: np.random.Generator,
+) -> tuple[GasPart, list[NDArray[np.int64]]]:
+    """All gas of a region, and the gas particles of each halo's satellites.
+
+    As with dark matter, lumps and surroundings come first; the halo's own gas then fills up R500c to the
+    flavour's gas fraction and R200c to the baryons that both flavours share.
+    """
+    particle = resolution.gas
+    parts: list[GasPart] = []
+    counts = []
+    for i, halo in enumerate(halos):
+        own, number = _satellite_gas(halo, flavour, rngs[i][0], resolution)
+        parts += [*own, _cold_gas(galaxies[i], halo, flavour, rngs[i][0], resolution)]
+        counts.append(number)
+    parts.append(_between(plan, rng_between, resolution))
+    drawn = [draw_halo_gas(halo, flavour, shared[i], rngs[i][1]) for i, halo in enumerate(halos)]
+    tables = []
+    budgets = []
+    for i, halo in enumerate(halos):
+        r500 = halo.profile.r500
+        target_500 = drawn[i].fraction_500 * halo.profile.m500
+        star_mass = _inside(stars.position, halo, 1.0) * resolution.star / halo.mass
+        target_200 = max(halo.baryons - star_mass, target_500 * 1.05)
+        budgets.append((target_500, target_200))
+        present = [
+            sum(_inside(p.cloud.position, halo, x) for p in parts) * particle / halo.mass for x in (r500, 1.0)
+        ]
+        inside_500 = max(target_500 - present[0], 0.2 * target_500)
+        inside_200 = max(target_200 - present[1], 1.02 * inside_500)
+        tables.append(
+            gas_profile(
+                halo.profile, halo.speed, drawn[i].core, inside_500, inside_200, drawn[i].nonthermal_scale
+            )
+        )
+    for i, halo in enumerate(halos):
+        mass = tables[i].mass
+        number = int((mass[-1] - at(1.0, mass)) * halo.mass / particle)
+        radii = stratified_radii(rngs[i][2], number, mass, 1.0, X_MAX)
+        parts.append(_host_part(halo, drawn[i], tables[i], rngs[i][2], flavour, radii))
+    everything = np.concatenate([p.cloud.position for p in parts])
+    for i, halo in enumerate(halos):
+        r500, mass = halo.profile.r500, tables[i].mass
+        present = [_inside(everything, halo, x) for x in (r500, 1.0)]
+        n_500 = max(int(round(budgets[i][0] * halo.mass / particle)) - present[0], 0)
+        n_shell = max(int(round(budgets[i][1] * halo.mass / particle)) - present[1] - n_500, 0)
+        radii = np.concatenate(
+            [
+                stratified_radii(rngs[i][3], n_500, mass, 0.0, r500),
+                stratified_radii(rngs[i][3], n_shell, mass, r500, 1.0),
+            ]
+        )
+        parts.append(_host_part(halo, drawn[i], tables[i], rngs[i][3], flavour, radii))
+    return GasPart.join(parts), counts
+
+
+def _inside(position: NDArray[np.float32], halo: Halo, x: float) -> int:
+    centre = halo.centre.astype(np.float32)
+    return int(np.count_nonzero(((position - centre) ** 2).sum(1) < (x * halo.radius) ** 2))

@@ -1,0 +1,256 @@
+"""One region from seed to files: dark matter, then the flavour's baryons, then the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.synthetic.catalogue import Sample, catalogue_columns
+from three_hundred_maps.simulation.synthetic.dark_matter import Cloud, Halo, make_dark_matter
+from three_hundred_maps.simulation.synthetic.gas import NEIGHBOURS, GasPart, make_gas
+from three_hundred_maps.simulation.synthetic.setup import (
+    BOX_KPC_H,
+    CENTRE_KPC_H,
+    COSMOLOGY,
+    FLAVOURS,
+    GENERATOR_VERSION,
+    REDSHIFT,
+    SNAPSHOT,
+    Flavour,
+    H,
+    Resolution,
+    check_flavour,
+    check_resolution,
+    generators,
+)
+from three_hundred_maps.simulation.synthetic.stars import black_holes, make_stars
+from three_hundred_maps.simulation.synthetic.universe import draw_plan
+from three_hundred_maps.simulation.write import SnapshotHeader, write_ahf, write_gadget, write_hdf5
+from three_hundred_maps.units import BOLTZMANN_ERG_PER_K, KM_CM, PROTON_MASS_G
+
+Format = Literal["hdf5", "gadget2"]
+FORMATS: tuple[Format, ...] = ("hdf5", "gadget2")
+DEFAULT_FORMAT: dict[Flavour, Format] = {"gadgetx": "gadget2", "gizmo": "hdf5"}
+"""Each flavour in its code's own form."""
+_CATALOGUE_PREFIX: dict[Flavour, str] = {"gadgetx": "GadgetX", "gizmo": "GIZMO"}
+_HELIUM = 0.24
+
+Fields = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class RegionFiles:
+    """The files of one region: snapshot and AHF catalogue."""
+
+    snapshot: Path
+    catalogue: Path
+
+
+@dataclass(frozen=True)
+class RegionData:
+    """A region in memory: particles by Gadget type in `simulation.write`'s convention, the catalogue's columns."""
+
+    flavour: Flavour
+    resolution: Resolution
+    seed: int
+    region: int
+    halos: list[Halo]
+    particles: dict[int, Fields]
+    catalogue: dict[str, NDArray[Any]]
+
+
+def region_name(region: int) -> str:
+    """The Three Hundred's name of a region's folder."""
+    return f"NewMDCLUSTER_{region:04d}"
+
+
+def region_files(out: Path, region: int, flavour: Flavour, format: Format) -> RegionFiles:
+    """Where the files of a region lie under ``out``."""
+    folder = out / region_name(region)
+    suffix = ".hdf5" if format == "hdf5" else ""
+    name = f"{_CATALOGUE_PREFIX[flavour]}-{region_name(region)}.snap_{SNAPSHOT}.z{REDSHIFT:.3f}.AHF_halos"
+    return RegionFiles(folder / f"snap_{SNAPSHOT}{suffix}", folder / name)
+
+
+def _common(cloud: Cloud, mass_msun: float | NDArray[np.float64], first_id: int) -> Fields:
+    n = len(cloud)
+    position = cloud.position.astype(np.float64) * H + CENTRE_KPC_H
+    return {
+        "position": position.astype(np.float32),
+        "velocity": cloud.velocity,
+        "id": np.arange(first_id, first_id + n, dtype=np.uint32),
+        "mass": np.full(n, mass_msun * H / 1e10, np.float32),
+    }
+
+
+def _gas_fields(gas: GasPart, flavour: Flavour, resolution: Resolution, first_id: int) -> Fields:
+    fields = _common(gas.cloud, resolution.gas, first_id)
+    z = np.clip(gas.metallicity, 1e-6, 0.06)
+    hydrogen = 1.0 - _HELIUM - z
+    ionised = np.clip((np.log10(gas.temperature) - 3.9) / 0.6, 0.0, 1.0)
+    neutral = 1.0 - ionised
+    y_he = _HELIUM / (4.0 * hydrogen)
+    electrons = ionised * (1.0 + 2.0 * y_he)
+    weight = (1.0 + 4.0 * y_he) / (1.0 + y_he + electrons)
+    energy = 1.5 * BOLTZMANN_ERG_PER_K * gas.temperature / (weight * PROTON_MASS_G) / KM_CM**2
+    radius = np.cbrt(3.0 * NEIGHBOURS[flavour] * resolution.gas / (4.0 * np.pi * gas.density))
+    fields |= {
+        "internal_energy": energy.astype(np.float32),
+        "density": (gas.density / (1e10 * H**2)).astype(np.float32),
+        "electron_abundance": electrons.astype(np.float32),
+        "neutral_fraction": neutral.astype(np.float32),
+        "smoothing_length": (np.minimum(radius, 3e3) * H).astype(np.float32),
+        "star_formation_rate": gas.star_formation.astype(np.float32),
+        "metallicity": z.astype(np.float32),
+        "helium_fraction": np.full(len(gas), _HELIUM, np.float32),
+        "temperature": gas.temperature.astype(np.float32),
+    }
+    if flavour == "gizmo":
+        fields["delay_time"] = np.where(gas.wind, 0.02, 0.0).astype(np.float32)
+    return fields
+
+
+def make_region(seed: int, region: int, flavour: Flavour, resolution: str = "light") -> RegionData:
+    """A region in memory.
+
+    Parameters
+    ----------
+    seed, region
+        Base seed and number of the region (>= 1); regions are independent of one another.
+    flavour
+        ``gadgetx`` or ``gizmo``: same dark matter, other baryons.
+    resolution
+        ``light`` or ``full``.
+
+    Raises
+    ------
+    InputError
+        For a negative seed, a region below 1, an unknown flavour or resolution.
+    """
+    number, masses = check_flavour(flavour), check_resolution(resolution)
+    plan = draw_plan(seed, region)
+    dark = make_dark_matter(plan, masses)
+    halos = dark.halos
+    # Shared streams: what is drawn of the baryons once for both flavours.
+    shared = [generators(seed, region, i + 1, 8)[6:] for i in range(len(halos))]
+    own = [generators(seed, region, i + 1, 6, number) for i in range(len(halos))]
+    between = generators(seed, region, len(halos) + 1, 1, number)[0]
+    stars = make_stars(halos, flavour, masses, [rngs[4] for rngs in own], [rngs[0] for rngs in shared])
+    gas, gas_counts = make_gas(
+        plan,
+        halos,
+        stars.particles,
+        stars.galaxies,
+        flavour,
+        masses,
+        own,
+        [rngs[1] for rngs in shared],
+        between,
+    )
+    holes, hole_mass = black_holes(stars.galaxies)
+
+    particles: dict[int, Fields] = {}
+    next_id = 1
+    for kind, cloud, mass in (
+        (1, dark.particles, masses.dark_matter),
+        (2, *dark.low_resolution[0]),
+        (3, *dark.low_resolution[1]),
+    ):
+        particles[kind] = _common(cloud, mass, next_id)
+        next_id += len(cloud)
+    particles[0] = _gas_fields(gas, flavour, masses, next_id)
+    next_id += len(gas)
+    particles[4] = _common(stars.particles, masses.star, next_id)
+    particles[4] |= {
+        "formation_time": stars.formation,
+        "metallicity": stars.metallicity,
+        "helium_fraction": np.full(len(stars.particles), _HELIUM, np.float32),
+    }
+    next_id += len(stars.particles)
+    particles[5] = _common(holes, hole_mass, next_id)
+    order = sorted(particles)
+    sample = Sample(
+        np.concatenate([particles[k]["position"] for k in order]),
+        np.concatenate([particles[k]["velocity"] for k in order]),
+        np.concatenate([particles[k]["mass"].astype(np.float64) * (1e10 / H) for k in order]),
+        np.concatenate([np.full(len(particles[k]["mass"]), k, np.int8) for k in order]),
+    )
+    columns = catalogue_columns(
+        sample, halos, stars.satellite_counts, gas_counts, (masses.dark_matter, masses.gas, masses.star)
+    )
+    return RegionData(
+        flavour, masses, int(seed), int(region), halos, {k: particles[k] for k in order}, columns
+    )
+
+
+def simulate_region(
+    out: str | Path,
+    *,
+    seed: int,
+    region: int,
+    flavour: Flavour = "gadgetx",
+    resolution: str = "light",
+    format: str | None = None,
+) -> RegionFiles:
+    """Simulate one region and write its snapshot and AHF catalogue.
+
+    Parameters
+    ----------
+    out
+        Folder; the region's own folder ``NewMDCLUSTER_0001`` is made in it. Files of the same region, flavour
+        and format are replaced, each atomically.
+    seed, region, flavour, resolution
+        See `make_region`.
+    format
+        ``hdf5`` (GIZMO-SIMBA's fields) or ``gadget2`` (GADGET-X's blocks); by default the flavour's own.
+
+    Returns
+    -------
+    RegionFiles
+        Paths of the snapshot and the catalogue.
+
+    Raises
+    ------
+    InputError
+        For a negative seed, a region below 1, an unknown flavour, resolution or format.
+    """
+    check_flavour(flavour)
+    chosen = format or DEFAULT_FORMAT[flavour]
+    if chosen not in FORMATS:
+        raise InputError(f"format {format!r} is unknown: one of {', '.join(FORMATS)}")
+    data = make_region(seed, region, flavour, resolution)
+    files = region_files(Path(out), region, flavour, "hdf5" if chosen == "hdf5" else "gadget2")
+    header = SnapshotHeader(
+        redshift=REDSHIFT,
+        box_size=BOX_KPC_H,
+        cosmology=COSMOLOGY,
+        extra={
+            "Synthetic": np.int32(1),
+            "SyntheticVersion": np.int32(GENERATOR_VERSION),
+            "SyntheticSeed": np.int64(seed),
+            "SyntheticRegion": np.int32(region),
+            "SyntheticFlavour": flavour,
+        },
+    )
+    if chosen == "hdf5":
+        write_hdf5(files.snapshot, header, data.particles, dialect="gizmo")
+    else:
+        write_gadget(files.snapshot, header, data.particles, format=2)
+    write_ahf(files.catalogue, data.catalogue)
+    return files
+
+
+__all__ = [
+    "DEFAULT_FORMAT",
+    "FLAVOURS",
+    "FORMATS",
+    "RegionData",
+    "RegionFiles",
+    "make_region",
+    "simulate_region",
+]

@@ -1,0 +1,211 @@
+"""Satellites: accreted along the host's history, on orbits that friction and tides shape, leaving streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.simulation.synthetic.kernels import drift_stripped, integrate_orbits
+from three_hundred_maps.simulation.synthetic.profiles import DLOG_X, X_MIN, HaloProfile, at, nfw_mass
+from three_hundred_maps.simulation.synthetic.setup import (
+    TIME_UNIT_GYR,
+    concentration,
+    expansion,
+    lookback_gyr,
+)
+from three_hundred_maps.simulation.synthetic.universe import isotropic
+
+DT = 0.0125
+"""Time step in R200c/V200c: 18 Myr."""
+Z_FIRST = 1.5
+"""Satellites accreted earlier are taken to have mixed with the smooth halo."""
+
+_SHMF_NORM, _SHMF_SLOPE, _SHMF_CUT = 0.135, -0.82, 0.45
+"""Unevolved subhalo mass function dN/dln(m_acc/M) = norm mu^slope exp(-(mu/cut)^3)."""
+_INFALL_SHARE = 0.45
+"""Satellites still falling in outside R200c, over those accreted within the last 10 Gyr."""
+
+
+@dataclass(frozen=True)
+class Satellites:
+    """Satellites of one halo; lengths in its R200c, masses in M200c, velocities in V200c, times in R200c/V200c.
+
+    ``mass_acc``, ``radius_acc`` and ``concentration`` at accretion; ``mass`` bound today; ``since`` the time
+    since accretion (0: still falling in); ``pericentre`` of the orbit so far; ``merger`` marks the recent
+    major merger; ``stream_*`` are stripped dark-matter particles, the satellite each came from and how
+    deep in it each was bound (0 outermost, 1 innermost).
+    """
+
+    mass_acc: NDArray[np.float64]
+    radius_acc: NDArray[np.float64]
+    concentration: NDArray[np.float64]
+    mass: NDArray[np.float64]
+    position: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+    since: NDArray[np.float64]
+    pericentre: NDArray[np.float64]
+    merger: NDArray[np.bool_]
+    stream_position: NDArray[np.float64]
+    stream_velocity: NDArray[np.float64]
+    stream_parent: NDArray[np.int64]
+    stream_depth: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.mass)
+
+    def truncation(self) -> NDArray[np.float64]:
+        """(n,) radius in R200c that holds the bound mass in the profile at accretion."""
+        s = np.geomspace(1e-3, 1.0, 200)
+        out = np.empty(len(self))
+        for i, (c, share) in enumerate(zip(self.concentration, self.mass / self.mass_acc, strict=True)):
+            out[i] = np.interp(share, nfw_mass(c * s) / nfw_mass(c), s)
+        return out * self.radius_acc
+
+
+def _mass_ratios(
+    rng: np.random.Generator, low: float, accreted_share: float, state: float
+) -> NDArray[np.float64]:
+    """Mass ratios m_acc/M200c of the satellites accreted since z = 1.5, above ``low``."""
+    richness = np.exp(0.28 * np.clip(state, -2.5, 2.5) - 0.04)
+    mean = _SHMF_NORM / -_SHMF_SLOPE * (low**_SHMF_SLOPE - 1.0) * accreted_share * richness
+    number = rng.poisson(max(mean, 0.0))
+    u = rng.random(number)
+    ratios = (low**_SHMF_SLOPE * (1.0 - u) + u) ** (1.0 / _SHMF_SLOPE)
+    return ratios[rng.random(number) < np.exp(-((ratios / _SHMF_CUT) ** 3))]
+
+
+def draw_satellites(
+    rng: np.random.Generator,
+    profile: HaloProfile,
+    mass_msun: float,
+    state: float,
+    inflow: NDArray[np.float64],
+    smallest_msun: float,
+    particle_msun: float,
+) -> Satellites:
+    """Draw, move and strip the satellites of one halo.
+
+    Parameters
+    ----------
+    rng
+        Of this halo's satellites.
+    profile, mass_msun, state
+        The host: profile, M200c, latent state.
+    inflow
+        (m, 3) unit vectors from which matter falls in (filaments).
+    smallest_msun
+        Satellites of less mass at accretion belong to the smooth halo.
+    particle_msun
+        Dark-matter particle mass: what is stripped becomes particles of streams.
+    """
+    growth = 0.85 * np.exp(0.4 * np.clip(state, -2.0, 2.0))  # M(z) = M0 exp(-growth z), Wechsler et al. 2002
+    oldest = np.exp(-growth * Z_FIRST)
+    low = smallest_msun / mass_msun
+    ratio = _mass_ratios(rng, low, 1.0 - oldest, state) if low < 0.3 else np.empty(0)
+    z = -np.log(rng.uniform(oldest, 1.0, len(ratio))) / growth
+    merger = np.zeros(len(ratio), bool)
+    chance = 0.22 * np.exp(0.9 * np.clip(state, -2.0, 2.0))
+    if rng.random() < min(chance, 0.8) and low < 0.05:
+        ratio = np.append(ratio, 10.0 ** rng.uniform(-1.0, np.log10(0.42)))
+        z = np.append(z, rng.uniform(0.04, 0.28))
+        merger = np.append(merger, True)
+    n_in = len(ratio)
+    extra = _mass_ratios(rng, low, _INFALL_SHARE * (1.0 - oldest), state) if low < 0.3 else np.empty(0)
+    extra = extra[extra < 3e12 / mass_msun]
+    ratio, z = np.append(ratio, extra), np.append(z, np.zeros(len(extra)))
+    merger = np.append(merger, np.zeros(len(extra), bool))
+
+    n = len(ratio)
+    mass_acc = ratio * mass_msun
+    c = concentration(mass_acc, z) * 10.0 ** (0.16 * rng.standard_normal(n))
+    size = np.cbrt(ratio) * expansion(z) ** (-2.0 / 3.0)
+    host_share = np.exp(-growth * z)
+    start = np.cbrt(host_share) * expansion(z) ** (-2.0 / 3.0)
+    direction = _infall_directions(rng, n, inflow)
+    start[n_in:] = rng.uniform(1.05, 2.4, n - n_in)
+    position = direction * start[:, None]
+    circular = np.sqrt(at(start, profile.mass) / start)
+    speed = circular * np.exp(0.17 + 0.16 * rng.standard_normal(n))
+    radial = np.sqrt(rng.beta(2.4, 1.0, n))
+    side = np.cross(direction, isotropic(rng, n))
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    velocity = speed[:, None] * (-radial[:, None] * direction + np.sqrt(1.0 - radial**2)[:, None] * side)
+
+    steps = np.rint(lookback_gyr(z) / TIME_UNIT_GYR / DT).astype(np.int64)
+    steps[n_in:] = 0
+    longest = int(steps.max(initial=0))
+    track = np.zeros((n, longest + 1, 6))
+    bound = np.zeros((n, longest + 1))
+    # A massive satellite on its way out would count as a halo of its own: it is seen when last inside.
+    stop_inside = np.where((mass_acc > 8e12) & (np.arange(n) < n_in), 0.93, 0.0)
+    start_steps = steps.copy()
+    integrate_orbits(
+        profile.mass, profile.density, profile.sigma, X_MIN, 1.0 / DLOG_X,
+        position, velocity, steps, DT, ratio, c, size, stop_inside, track, bound,
+    )  # fmt: skip
+    outside = (mass_acc > 8e12) & (np.arange(n) < n_in) & (np.linalg.norm(position, axis=1) > 0.97)
+    keep = ~outside
+    now = bound[np.arange(n), steps]
+    pericentre = np.array(
+        [np.sqrt((track[i, : steps[i] + 1, :3] ** 2).sum(1)).min() for i in range(n)] if n else np.empty(0)
+    )
+    lost_particles = np.floor((ratio - now) * mass_msun / particle_msun * keep).astype(np.int64)
+    stream = _release(rng, profile, track, bound, steps, lost_particles)
+    renumber = np.cumsum(keep) - 1
+    return Satellites(
+        ratio[keep], size[keep], c[keep], now[keep], position[keep], velocity[keep],
+        (start_steps * DT)[keep], pericentre[keep], merger[keep],
+        stream[0], stream[1], renumber[stream[2]], stream[3],
+    )  # fmt: skip
+
+
+def _infall_directions(rng: np.random.Generator, n: int, inflow: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half of the directions spread around the filaments, half isotropic."""
+    directions = isotropic(rng, n)
+    along = rng.random(n) < 0.5
+    which = rng.integers(0, len(inflow), n)
+    spread = inflow[which] + 0.35 * rng.standard_normal((n, 3))
+    spread /= np.linalg.norm(spread, axis=1, keepdims=True)
+    return np.where(along[:, None], spread, directions)
+
+
+def _release(
+    rng: np.random.Generator,
+    profile: HaloProfile,
+    track: NDArray[np.float64],
+    bound: NDArray[np.float64],
+    steps: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """Let go of stripped particles at both tidal points as mass is lost, and follow them to today."""
+    parent = np.repeat(np.arange(len(numbers)), numbers)
+    total = len(parent)
+    u = rng.random(total)
+    when = np.empty(total, np.int64)
+    first = 0
+    for i, number in enumerate(numbers):
+        if number:
+            lost = bound[i, 0] - bound[i, : steps[i] + 1]
+            when[first : first + number] = np.interp(
+                u[first : first + number] * lost[-1], lost, np.arange(len(lost))
+            )
+            first += number
+    at_release = track[parent, when]
+    position, velocity = at_release[:, :3].copy(), at_release[:, 3:].copy()
+    r = np.linalg.norm(position, axis=1) + 1e-3
+    tidal = np.cbrt(bound[parent, when] / (2.0 * at(r, profile.mass))) * r
+    side = np.where(rng.random(total) < 0.5, 1.0, -1.0) * (0.9 + 0.35 * rng.standard_normal(total)) * tidal
+    offset = position / r[:, None] * side[:, None]
+    offset += 0.3 * tidal[:, None] * rng.standard_normal((total, 3))
+    spin = np.cross(position, velocity) / (r**2)[:, None]
+    inner = np.sqrt(bound[parent, when] / np.maximum(tidal, 1e-3))
+    velocity += 0.6 * np.cross(spin, offset) + 0.3 * inner[:, None] * rng.standard_normal((total, 3))
+    position += offset
+    remaining = (steps[parent] - when).astype(np.int64)
+    drift_stripped(profile.mass, X_MIN, 1.0 / DLOG_X, position, velocity, remaining, DT)
+    inside = np.linalg.norm(position, axis=1) < 2.8
+    lost_share = 1.0 - bound[np.arange(len(numbers)), steps] / np.maximum(bound[:, 0], 1e-30)
+    depth = u * lost_share[parent]
+    return position[inside], velocity[inside], parent[inside], depth[inside]

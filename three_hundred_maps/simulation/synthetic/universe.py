@@ -1,0 +1,204 @@
+"""What lies where in a region: its central cluster, the clusters and groups around it, the filaments.
+
+Milliseconds a region, and the same for every flavour: a plan can be made before a particle exists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.simulation.halos import Halos
+from three_hundred_maps.simulation.synthetic.setup import (
+    CENTRE_KPC_H,
+    REGION_KPC,
+    SNAPSHOT,
+    H,
+    check_seed,
+    concentration,
+    generators,
+    radius_200c,
+)
+
+CENTRAL_RANGE = (13.9, 15.15)
+"""log10 M200c (Msun/h) of central clusters: flat, so that the sample is flat as the paper's figure 1."""
+
+_NEIGHBOUR_EDGES = np.array([12.7, 13.1, 13.5, 13.9, 14.3, 14.6])
+_NEIGHBOURS_PER_DEX = np.array([2.0, 1.1, 0.85, 0.16, 0.06])
+CONCENTRATION_SCATTER_DEX = 0.155
+_STATE_IN_CONCENTRATION = -0.55
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A region before its particles: distinct halos in falling mass, kpc from the region's centre.
+
+    Parameters
+    ----------
+    mass, radius
+        (n,) M200c in Msun and R200c in kpc.
+    centre, velocity
+        (n, 3) kpc and km/s.
+    state
+        (n,) latent dynamical state, N(0, 1): above 0 disturbed, late-formed, rich in substructure.
+    concentration
+        (n,) c200c.
+    filaments
+        (m, 3, 3) control points of quadratic Bezier curves that start in the central halo, kpc.
+    filament_weight
+        (m,) their shares.
+    """
+
+    seed: int
+    region: int
+    mass: NDArray[np.float64]
+    radius: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+    state: NDArray[np.float64]
+    concentration: NDArray[np.float64]
+    filaments: NDArray[np.float64]
+    filament_weight: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.mass)
+
+    @property
+    def halo_id(self) -> NDArray[np.int64]:
+        """The Three Hundred's ids: snapshot * 10^12 + rank in mass."""
+        return SNAPSHOT * 10**12 + 1 + np.arange(len(self), dtype=np.int64)
+
+
+def isotropic(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+    """(n, 3) random unit vectors."""
+    vectors = rng.standard_normal((n, 3))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def draw_plan(seed: int, region: int) -> Plan:
+    """The plan of a region; a pure function of its arguments."""
+    check_seed(seed, region)
+    rng_mass, rng_place, rng_state = generators(seed, region, 0, 3)
+    central = 10.0 ** rng_mass.uniform(*CENTRAL_RANGE) / H
+    neighbours = []
+    for low, high, rate in zip(_NEIGHBOUR_EDGES[:-1], _NEIGHBOUR_EDGES[1:], _NEIGHBOURS_PER_DEX, strict=True):
+        number = rng_mass.poisson(rate * (high - low))
+        neighbours.append(10.0 ** rng_mass.uniform(low, high, number) / H)
+    others = np.sort(np.concatenate(neighbours))[::-1]
+
+    filaments, weight = _draw_filaments(rng_place)
+    others = others[others < 0.8 * central]
+    centres, masses = [np.zeros(3)], [central]
+    radii = [float(radius_200c(central))]
+    for mass in others:
+        radius = float(radius_200c(mass))
+        place = _find_place(rng_place, radius, centres, radii, filaments, weight)
+        if place is not None:
+            centres.append(place)
+            masses.append(mass)
+            radii.append(radius)
+    mass, centre, radius_all = np.array(masses), np.array(centres), np.array(radii)
+    n = len(mass)
+    state = rng_state.standard_normal(n)
+    own = rng_state.standard_normal(n)
+    mixed = _STATE_IN_CONCENTRATION * state + np.sqrt(1.0 - _STATE_IN_CONCENTRATION**2) * own
+    c = concentration(mass) * 10.0 ** (CONCENTRATION_SCATTER_DEX * np.clip(mixed, -2.5, 2.5))
+    distance = np.linalg.norm(centre, axis=1)
+    infall = np.where(
+        distance > 0, -700.0 * np.sqrt(central * H / 1e15 * 4e3 / np.maximum(distance, 2e3)), 0.0
+    )
+    velocity = centre / np.maximum(distance, 1.0)[:, None] * infall[:, None]
+    velocity += 180.0 * rng_state.standard_normal((n, 3)) + 250.0 * rng_state.standard_normal(3)
+    return Plan(
+        int(seed), int(region), mass, radius_all, centre, velocity, state, np.clip(c, 1.6, 14.0), filaments, weight
+    )  # fmt: skip
+
+
+def _draw_filaments(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    number = int(rng.integers(3, 6))
+    ends: list[NDArray[np.float64]] = []
+    while len(ends) < number:
+        direction = isotropic(rng, 1)[0]
+        if all(direction @ other < 0.6 for other in ends):
+            ends.append(direction)
+    curves = np.zeros((number, 3, 3))
+    for k, direction in enumerate(ends):
+        bend = isotropic(rng, 1)[0]
+        curves[k, 1] = REGION_KPC * (0.45 * direction + 0.16 * bend)
+        curves[k, 2] = REGION_KPC * 1.02 * direction
+    weight = rng.dirichlet(np.full(number, 3.0))
+    return curves, weight
+
+
+def on_filament(
+    filaments: NDArray[np.float64], which: NDArray[np.int64], t: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n, 3) points of the curves ``which`` at parameter ``t`` of 0-1."""
+    a, b, c = (filaments[which, k] for k in range(3))
+    t = t[:, None]
+    return (1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c
+
+
+def _find_place(
+    rng: np.random.Generator,
+    radius: float,
+    centres: list[NDArray[np.float64]],
+    radii: list[float],
+    filaments: NDArray[np.float64],
+    weight: NDArray[np.float64],
+) -> NDArray[np.float64] | None:
+    """A place on or off the filaments where the halo's R200c overlaps no other's; None when it is full."""
+    for _ in range(60):
+        if rng.random() < 0.65:
+            which = rng.choice(len(weight), size=1, p=weight)
+            place = on_filament(filaments, which, rng.uniform(0.08, 0.9, 1))[0]
+            place = place + 500.0 * rng.standard_normal(3)
+        else:
+            place = isotropic(rng, 1)[0] * REGION_KPC * rng.uniform(0.1, 0.9) ** 0.7
+        gaps = [
+            np.linalg.norm(place - other) - 1.12 * (radius + size)
+            for other, size in zip(centres, radii, strict=True)
+        ]
+        if min(gaps) > 0.0:
+            return place
+    return None
+
+
+def draw_halos(seed: int, region: int) -> Halos:
+    """The distinct halos of a region as they are meant to be, before a particle exists.
+
+    Parameters
+    ----------
+    seed
+        Base seed of the simulation, >= 0.
+    region
+        Number of the region, >= 1.
+
+    Returns
+    -------
+    Halos
+        Ids, centres (proper kpc in the snapshot's frame), M200c and R200c, in falling mass. The catalogue
+        that `simulate_region` writes has the same halos under the same ids, with M200c measured from the
+        particles of its flavour to within 1 %; it has subhaloes too, which this has not.
+
+    Raises
+    ------
+    InputError
+        For a negative seed or a region below 1.
+    """
+    plan = draw_plan(seed, region)
+    n = len(plan)
+    return Halos(
+        halo_id=plan.halo_id,
+        host_id=np.full(n, -1, np.int64),
+        centre_kpc=plan.centre + CENTRE_KPC_H / H,
+        M200c_msun=plan.mass.copy(),
+        R200c_kpc=plan.radius.copy(),
+        f_high_resolution=np.ones(n),
+        com_offset=np.full(n, np.nan),
+        f_sub=np.full(n, np.nan),
+        redshift=0.0,
+        source="synthetic",
+    )
