@@ -1,0 +1,44 @@
+"""A small store for the baselines' tests, made once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from baselines.settings import Settings, merge
+from three_hundred_maps.testing import tiny_store
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve halos to train on, four to choose by, four to test on; 32 pixels, three lines of sight."""
+    return tiny_store(tmp_path_factory.mktemp("stores") / "small", halos=(12, 4, 4), n_los=3, pixels=32)
+
+
+@pytest.fixture
+def settings(store: Path) -> Settings:
+    """A run of seconds."""
+    base = merge({}, config=None, preset="cpu")
+    return replace(
+        base,
+        data=str(store),
+        views="sz,star",
+        channels=4,
+        poolings=2,
+        steps=12,
+        batch=8,
+        validate_every=4,
+        validation_lines=3,
+        precision="fp32",
+        threads=1,
+        test_symmetries=1,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THREE_HUNDRED_MAPS_QUIET", "1")
+    torch.set_num_threads(1)

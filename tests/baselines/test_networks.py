@@ -1,0 +1,77 @@
+"""Networks: shapes, the amplitude trap, timm beside a torchvision built for another torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from baselines.networks import NORMS, EncoderUNet, UNet, count_parameters, norm_layer
+from three_hundred_maps.errors import InputError
+
+
+@pytest.mark.parametrize("size", [(80, 80), (32, 48), (37, 50), (101, 64)])
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_output_has_the_size_of_the_input(size, norm):
+    network = UNet(3, 2, channels=4, norm=norm)
+    assert network(torch.rand(2, 3, *size)).shape == (2, 2, *size)
+
+
+def test_the_papers_network_has_the_size_that_is_published_for_it():
+    # fastMRI's U-Net of 32 channels and 4 poolings has 7.76 million parameters.
+    assert count_parameters(UNet(1, 1, channels=32, poolings=4, norm="instance")) == 7_756_097
+
+
+def test_instance_norm_is_blind_to_the_amplitude_and_the_others_are_not():
+    torch.manual_seed(0)
+    inputs = torch.rand(4, 2, 32, 32)
+    change = {}
+    for norm in NORMS:
+        network = UNet(2, 1, channels=16, poolings=2, norm=norm).eval()
+        with torch.no_grad():
+            once, louder = network(inputs), network(10 * inputs)
+        change[norm] = float((louder - once).abs().mean() / once.abs().mean())
+    assert change["instance"] < 2e-3
+    assert change["batch"] > 0.5 and change["none"] > 0.5
+
+
+def test_an_unknown_norm_is_refused():
+    with pytest.raises(InputError, match="no normalisation 'weight'; there are batch"):
+        norm_layer("weight", 8)
+
+
+@pytest.mark.parametrize(("encoder", "size"), [("resnet10t", 80), ("regnetx_002", 80), ("resnet10t", 50)])
+def test_a_timm_encoder_keeps_the_size(encoder, size):
+    network = EncoderUNet(encoder, 3, 1, channels=8)
+    assert network(torch.rand(2, 3, size, size)).shape == (2, 1, size, size)
+
+
+def test_an_unknown_encoder_is_refused():
+    with pytest.raises(InputError, match="--encoder resnet9000: timm"):
+        EncoderUNet("resnet9000", 3, 1)
+
+
+def test_timm_loads_where_torchvision_lacks_its_operators():
+    # A torchvision built for a GPU fails at its import beside a CPU torch: here a stand-in that does just so.
+    code = """
+import sys, types, importlib.abc, importlib.machinery, torch
+from baselines.networks import import_timm
+
+class Broken(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name, path=None, target=None):
+        if name == "torchvision" and not hasattr(torch.ops.torchvision, "nms"):
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+sys.meta_path.insert(0, Broken())
+timm = import_timm()
+print(timm.create_model("resnet10t", num_classes=1)(torch.rand(1, 3, 64, 64)).shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "torch.Size([1, 1])" in done.stdout

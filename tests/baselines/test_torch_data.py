@@ -1,0 +1,207 @@
+"""Torch datasets: every row once, transforms that invert, symmetries that form a group."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.statistics import read_statistics
+from three_hundred_maps.torch_data import (
+    SYMMETRIES,
+    LogTransform,
+    MapDataset,
+    StreamDataset,
+    Transforms,
+    symmetry,
+    undo_symmetry,
+)
+
+VIEWS = ("sz", "xray", "star")
+
+
+def test_the_eight_symmetries_differ_and_form_a_group():
+    square = torch.arange(9.0).reshape(3, 3)
+    turned = [symmetry(square, k) for k in range(SYMMETRIES)]
+    assert len({tuple(t.flatten().tolist()) for t in turned}) == 8
+    products = {tuple(symmetry(t, k).flatten().tolist()) for t in turned for k in range(SYMMETRIES)}
+    assert products == {tuple(t.flatten().tolist()) for t in turned}
+
+
+@pytest.mark.parametrize("number", range(SYMMETRIES))
+def test_a_symmetry_is_undone(number):
+    maps = torch.rand(2, 3, 5, 5)
+    assert torch.equal(undo_symmetry(symmetry(maps, number), number), maps)
+
+
+@pytest.mark.parametrize("number", [-1, 8])
+def test_there_are_eight_symmetries(number):
+    with pytest.raises(ValueError, match="0 to 7"):
+        symmetry(torch.zeros(2, 2), number)
+
+
+@given(
+    st.floats(1e-12, 1e12),
+    st.floats(-10, 20),
+    st.floats(0.05, 3),
+    st.lists(st.floats(0, 1e4), min_size=1, max_size=20),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_transform_is_inverted_also_at_zero(offset, mean, std, multiples):
+    transform = LogTransform("sz", offset, mean, std)
+    maps = torch.tensor(multiples, dtype=torch.float64) * offset
+    back = transform.inverse(transform.forward(maps))
+    torch.testing.assert_close(back, maps, rtol=1e-9, atol=1e-9 * offset)
+
+
+def test_inputs_are_standard_over_train(store):
+    dataset = MapDataset(store, views=VIEWS, transforms=Transforms.from_store(store, VIEWS))
+    inputs = torch.stack([dataset[i][0] for i in range(len(dataset))])
+    assert inputs.shape == (36, 3, 32, 32)
+    # The histogram's bins are 0.02 dex wide: that is the accuracy of the moments.
+    assert inputs.mean((0, 2, 3)).abs().max() < 0.02
+    assert (inputs.std((0, 2, 3)) - 1).abs().max() < 0.02
+
+
+def test_transforms_restore_the_maps(store):
+    transforms = Transforms.from_store(store, VIEWS)
+    maps = torch.from_numpy(
+        np.stack([read_split(store, "train", [v]).maps[v][0] for v in VIEWS], axis=1)
+    ).double()
+    back = transforms.restore(transforms.standardise(maps))
+    for i, item in enumerate(transforms.inputs):
+        torch.testing.assert_close(back[:, i], maps[:, i], rtol=1e-9, atol=1e-9 * item.offset)
+
+
+def test_the_target_is_the_residual_to_the_climatology(store):
+    transforms = Transforms.from_store(store, ("sz",))
+    raw = MapDataset(store, views=["sz"])
+    residual = MapDataset(store, views=["sz"], transforms=transforms)
+    expected = raw[5][1].clamp_min(1e6).log10() - transforms.climatology_map()
+    torch.testing.assert_close(residual[5][1], expected)
+
+
+def test_the_climatology_map_is_that_of_the_statistics_at_the_rings(store):
+    transforms = Transforms.from_store(store, ("sz",))
+    known = read_statistics(store).climatology
+    assert transforms.climatology == tuple(known.climatology)
+    values = transforms.climatology_map()
+    assert values.shape == (32, 32)
+    assert values[0, 0] == pytest.approx(known.climatology[-1])  # the corner lies beyond the last ring
+    assert torch.equal(values, values.T) and torch.equal(values, values.flip(0))
+
+
+def test_transforms_go_through_json_with_their_version(store):
+    import json
+
+    transforms = Transforms.from_store(store, VIEWS)
+    content = json.loads(json.dumps(transforms.to_dict()))
+    assert Transforms.from_dict(content) == transforms
+    with pytest.raises(InputError, match="version 0"):
+        Transforms.from_dict({**content, "version": 0})
+    del content["climatology"]
+    with pytest.raises(InputError, match="climatology"):
+        Transforms.from_dict(content)
+
+
+def test_a_missing_statistic_raises(store):
+    with pytest.raises(InputError, match="no statistics of kinetic"):
+        Transforms.from_store(store, ("sz", "kinetic"))
+
+
+def test_a_row_is_the_maps_of_one_halo_and_line_of_sight(store):
+    dataset = MapDataset(store, "test", VIEWS)
+    arrays = read_split(store, "test")
+    inputs, target, key = dataset[7]
+    halo, los = divmod(7, 3)
+    for i, view in enumerate(VIEWS):
+        assert np.array_equal(inputs[i], arrays.maps[view][halo, los])
+    assert np.array_equal(target[0], arrays.maps["mass"][halo, los])
+    assert key.tolist() == [
+        *(int(arrays.halos[k][halo]) for k in ("region", "snapshot", "halo_id")),
+        los,
+    ]
+    assert inputs.dtype == target.dtype == torch.float32
+    with pytest.raises(IndexError):
+        dataset[12]
+
+
+def test_symmetries_turn_inputs_and_target_alike(store):
+    torch.manual_seed(3)
+    plain = MapDataset(store, views=["sz"])
+    turned = MapDataset(store, views=["sz"], symmetries=True)
+    seen = set()
+    for row in range(24):
+        inputs, target, _ = turned[row]
+        number = next(k for k in range(8) if torch.equal(symmetry(plain[row][0], k), inputs))
+        assert torch.equal(symmetry(plain[row][1], number), target)
+        seen.add(number)
+    assert len(seen) > 4
+
+
+def test_a_data_loader_batches_it(store):
+    inputs, target, key = next(iter(DataLoader(MapDataset(store, views=VIEWS), batch_size=4)))
+    assert inputs.shape == (4, 3, 32, 32) and target.shape == (4, 1, 32, 32) and key.shape == (4, 4)
+
+
+@given(st.integers(1, 4), st.integers(1, 13), st.integers(1, 3), st.integers(0, 5))
+@settings(max_examples=25, deadline=None)
+def test_streaming_parts_give_every_row_once(store, ranks, block, buffer, epoch):
+    keys = []
+    for rank in range(ranks):
+        stream = StreamDataset(store, views=["sz"], block=block, buffer=buffer, rank=rank, ranks=ranks)
+        stream.epoch = epoch
+        keys += [tuple(key.tolist()) for _, _, key in stream]
+    dataset = MapDataset(store, views=["sz"])
+    assert sorted(keys) == sorted(tuple(dataset[i][2].tolist()) for i in range(len(dataset)))
+
+
+def test_streaming_shuffles_by_seed_and_epoch(store):
+    stream = StreamDataset(store, views=["sz"], block=4)
+
+    def order() -> list[tuple[int, ...]]:
+        return [tuple(key.tolist()) for _, _, key in stream]
+
+    first = order()
+    assert order() == first
+    stream.epoch = 1
+    assert order() != first
+
+
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        (["sz", "kinetic"], "no view 'kinetic'.*it has sz, xray, star, mass"),
+        (["sz", "sz"], "named twice"),
+        (["mass"], "cannot be an input"),
+        ([], "no view is named"),
+    ],
+)
+def test_views_that_cannot_be_are_refused(store, views, message):
+    with pytest.raises(InputError, match=message):
+        MapDataset(store, views=views)
+
+
+def test_an_unknown_split_and_foreign_transforms_are_refused(store):
+    with pytest.raises(InputError, match="no split 'dev'"):
+        MapDataset(store, "dev", ["sz"])
+    with pytest.raises(InputError, match="for the views star, not sz"):
+        MapDataset(store, views=["sz"], transforms=Transforms.from_store(store, ["star"]))
+
+
+def test_importing_it_needs_numpy_torch_and_zarr_alone():
+    code = (
+        "import sys, three_hundred_maps.torch_data, baselines.training, baselines.unet;"
+        "heavy = {'xarray', 'pandas', 'datasets', 'pydantic', 'numba', 'scipy', 'pyarrow', 'matplotlib', 'timm'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
