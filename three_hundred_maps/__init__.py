@@ -28,6 +28,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "build":
+        # The package three_hundred_maps.build is called as its function: one object, imported before or not.
+        return importlib.import_module(_HOME[name])
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module 'three_hundred_maps' has no attribute {name!r}")
