@@ -9,14 +9,8 @@ from pathlib import Path
 from three_hundred_maps.build.recipe import Recipe, load_recipe, shipped_recipes
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache
-from three_hundred_maps.hub.sources import (
-    MANIFEST,
-    ParquetSource,
-    Source,
-    StoreSource,
-    open_folder,
-    parse_manifest,
-)
+from three_hundred_maps.hub.manifests import MANIFEST, parse_manifest
+from three_hundred_maps.hub.sources import ParquetSource, Source, StoreSource, open_folder
 
 SAMPLE = "sample"
 DEFAULT = "mini"

@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 )
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub.sources import MANIFEST, parse_manifest
+from three_hundred_maps.hub.manifests import MANIFEST, parse_manifest
 from three_hundred_maps.store.files import sha256_file
 
 ATTEMPTS = 4

@@ -10,17 +10,9 @@ import pyarrow as pa
 from datasets import Array2D, Features, List, Value
 from numpy.typing import NDArray
 
+from three_hundred_maps.hub.columns import COLUMNS
 from three_hundred_maps.store.arrays import SplitArrays
-from three_hundred_maps.store.schema import HALO_VARIABLES, KEY
-
-ROW_FORMAT = 1
-"""Raised when the columns change, so that rows cached before are not served as the new ones."""
-
-HALO_COLUMNS = tuple(name for name in HALO_VARIABLES if not name.endswith("_catalogue"))
-"""Columns that every line of sight of a halo shares; the catalogue's own values stay in the store."""
-
-COLUMNS = (*KEY, "los", *(name for name in HALO_COLUMNS if name not in KEY), "los_vector")
-"""Columns beside the views, in order."""
+from three_hundred_maps.store.schema import HALO_VARIABLES
 
 
 def row_features(views: Sequence[str], pixels: tuple[int, int]) -> Features:

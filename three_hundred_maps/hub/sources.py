@@ -6,11 +6,9 @@ small and picklable: workers get a copy and open files of their own.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,16 +16,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub.rows import COLUMNS, map_column, map_values, row_features, to_table
+from three_hundred_maps.hub.columns import COLUMNS
+from three_hundred_maps.hub.manifests import (
+    MANIFEST,
+    VIEW,
+    checked_name,
+    checked_path,
+    manifest_configs,
+    parse_manifest,
+)
+from three_hundred_maps.hub.rows import map_column, map_values, row_features, to_table
 from three_hundred_maps.store.arrays import open_group, read_split, shard_size, store_digest
 from three_hundred_maps.store.schema import SPLITS
-
-MANIFEST = "manifest.json"
-"""The file at the root of an exported folder: configs, their files, sizes and sha256."""
-
-EXPORT_FORMAT = 1
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_VIEW = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 Chunk = tuple[Any, ...]
 
@@ -47,24 +47,6 @@ class Source(Protocol):
     def rows(self) -> Mapping[str, int]: ...
     def chunks(self, split: str, *, remote: bool) -> list[Chunk]: ...
     def tables(self, chunk: Chunk, views: Sequence[str]) -> Iterator[pa.Table]: ...
-
-
-def checked_name(name: Any, what: str) -> str:
-    """``name`` where it can be the name of a folder or config; a path trick is refused."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
-        raise InputError(
-            f"{what} {name!r} is not a plain name: letters, digits, '.', '_' and '-', at most 64"
-        )
-    return name
-
-
-def checked_path(path: Any, what: str) -> str:
-    """A relative path that stays in its folder, with forward slashes."""
-    parts = PurePosixPath(path).parts if isinstance(path, str) else ()
-    bad = not parts or "\\" in str(path) or ":" in str(path) or str(path).startswith(("/", "~"))
-    if bad or any(part in ("..", ".") or any(ord(c) < 32 for c in part) for part in parts):
-        raise InputError(f"{what}: the path {path!r} leaves its folder; this file is not to be trusted")
-    return str(PurePosixPath(*parts))
 
 
 @dataclass(frozen=True)
@@ -88,7 +70,7 @@ class StoreSource:
         name = checked_name(root.attrs.get("name"), f"{path}: the name of the store")
         views = tuple(str(view) for view in root.attrs["views"])
         for view in views:
-            if not _VIEW.fullmatch(view):
+            if not VIEW.fullmatch(view):
                 raise InputError(f"{path}: {view!r} cannot be the name of a view")
         shapes = {split: root[f"{split}/{views[0]}"].shape for split in SPLITS}
         return cls(
@@ -160,7 +142,7 @@ class ParquetSource:
             raise InputError(
                 f"{where}: its {MANIFEST} is damaged ({error!r}); export or download it again"
             ) from None
-        if not views or any(not isinstance(v, str) or not _VIEW.fullmatch(v) for v in views):
+        if not views or any(not isinstance(v, str) or not VIEW.fullmatch(v) for v in views):
             raise InputError(f"{where}: its {MANIFEST} names views that cannot be: {views!r}")
         if set(files) - set(SPLITS):
             raise InputError(f"{where}: its {MANIFEST} names splits other than {', '.join(SPLITS)}")
@@ -222,33 +204,6 @@ class ParquetSource:
                 for name in columns
             ]
             yield pa.Table.from_arrays(arrays, schema=schema)
-
-
-def manifest_configs(manifest: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The configs of a manifest, their names checked."""
-    if not isinstance(manifest, dict) or manifest.get("format") != EXPORT_FORMAT:
-        raise InputError(
-            f"{where}: its {MANIFEST} is not of an export of this version (format {EXPORT_FORMAT}); "
-            "upgrade three_hundred_maps or export it again"
-        )
-    configs, files = manifest.get("configs"), manifest.get("files")
-    if not isinstance(configs, dict) or not configs or not isinstance(files, dict):
-        raise InputError(f"{where}: its {MANIFEST} is damaged; export or download it again")
-    for name in configs:
-        checked_name(name, f"{where}: the config")
-    for path in files:
-        checked_path(path, where)
-    return configs
-
-
-def parse_manifest(text: str | bytes, where: str) -> dict[str, Any]:
-    """The manifest as a dictionary, its outer form checked."""
-    try:
-        manifest = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise InputError(f"{where}: {MANIFEST} is not JSON; export or download it again") from None
-    manifest_configs(manifest, where)
-    return manifest
 
 
 def open_folder(path: Path, config: str | None = None) -> Source:

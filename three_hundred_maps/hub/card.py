@@ -1,0 +1,261 @@
+"""The data set card: one template for the Hub and for the shipped sample, every number from the manifest.
+
+What comes from a store (names, licences, recipes, citations) is text of strangers: it is escaped.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from three_hundred_maps.hub import card_text as text
+from three_hundred_maps.hub.columns import COLUMNS
+from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
+
+SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{1,40}")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#!|~])")
+
+
+def plain(value: Any) -> str:
+    """Text from a store as Markdown that shows it and does nothing else: one line, no HTML, no links."""
+    line = " ".join(str(value).split())
+    return _MARKDOWN.sub(r"\\\1", html.escape(line, quote=False))
+
+
+def fenced(value: Any, language: str = "") -> str:
+    """Text from a store as a code block that it cannot close."""
+    body = str(value).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    longest = max((len(run) for run in re.findall(r"`+", body)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{body}\n{fence}"
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number for a table: `-` where it is not known."""
+    if value is None:
+        return "-"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if value != 0 and not 1e-2 <= abs(value) < 1e4:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:.{digits}g}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def render_card(manifest: Mapping[str, Any], repository: str, *, shipped: bool = False) -> str:
+    """The README.md of a Hub repository, or (``shipped``) of the package folder with its sample."""
+    configs: Mapping[str, Any] = manifest["configs"]
+    first = next(iter(configs))
+    synthetic = [name for name, c in configs.items() if c["synthetic"]]
+    if len(synthetic) == len(configs):
+        opening = text.SYNTHETIC
+    elif synthetic:
+        opening = text.PARTLY_SYNTHETIC.format(configs=", ".join(f"`{n}`" for n in synthetic))
+    else:
+        opening = text.SIMULATED
+    parts = [
+        front_matter(manifest, shipped=shipped),
+        f"# {text.SAMPLE_TITLE if shipped else text.TITLE}",
+        opening,
+        text.WHAT.format(views=view_sentence(configs[first])),
+        pictures(configs),
+        "## Load it",
+        loading(configs, repository, shipped=shipped),
+        "## What a row holds",
+        fields(configs),
+        "## Configs and splits",
+        splits(configs, shipped=shipped),
+        text.WHY_REGIONS,
+        "## Statistics of the maps",
+        statistics(configs),
+        "## How it was made",
+        making(configs, shipped=shipped),
+        "## Use, limits and biases",
+        text.LIMITS,
+        text.SYNTHETIC_LIMITS if synthetic else "",
+        "## The real data",
+        text.REAL,
+        "## Licence",
+        licences(configs),
+        "## Citation",
+        citations(configs),
+    ]
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def front_matter(manifest: Mapping[str, Any], *, shipped: bool) -> str:
+    """The YAML that the Hub and `datasets` read; written by a YAML library, so nothing in it can break out."""
+    configs = manifest["configs"]
+    rows = sum(entry["rows"] for c in configs.values() for entry in c["splits"].values())
+    sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+    names = sorted({spdx(c["license"]) for c in configs.values()})
+    listed = []
+    for name, c in configs.items():
+        for suffix, key in (("", "parquet"), ("-halos", "halos_file")):
+            data_files = [
+                {"split": split, "path": c["splits"][split][key]}
+                for split in SPLITS
+                if c["splits"][split][key]
+            ]
+            if data_files and not (shipped and suffix):
+                listed.append({"config_name": f"{name}{suffix}", "data_files": data_files})
+    listed[0]["default"] = True
+    content = {
+        "pretty_name": text.SAMPLE_TITLE if shipped else text.TITLE,
+        "license": names[0] if len(names) == 1 else "other",
+        "task_categories": ["image-to-image"],
+        "tags": ["astronomy", "astrophysics", "cosmology", "galaxy-clusters", "dark-matter", "simulation"]
+        + (["synthetic"] if any(c["synthetic"] for c in configs.values()) else []),
+        "size_categories": [next((label for limit, label in sizes if rows < limit), "1M<n<10M")],
+        "configs": listed,
+    }
+    return f"---\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}---"
+
+
+def spdx(license: Any) -> str:
+    """A licence as the Hub writes it: a short identifier, else ``other``."""
+    known = isinstance(license, str) and SPDX.fullmatch(license) and license != "unspecified"
+    return str(license).lower() if known else "other"
+
+
+def view_sentence(config: Mapping[str, Any]) -> str:
+    """What the views are, as one line of text."""
+    info = config["view_info"]
+    return "; ".join(f"**{view}** ({plain(info[view]['long_name'])})" for view in config["views"])
+
+
+def pictures(configs: Mapping[str, Any]) -> str:
+    """The pictures of the configs."""
+    lines = []
+    for name, c in configs.items():
+        shown = ", ".join(c["views"][:4])
+        kind = "synthetic clusters" if c["synthetic"] else "simulated clusters"
+        lines += [
+            f"![Config {name}: {kind}; from left to right {shown}]({path})" for path in c.get("images", [])
+        ]
+        lines.append(
+            f"*Config `{name}`: {kind}, light to heavy from top to bottom; from left to right {shown}, in logarithmic "
+            "colours.*"
+        )
+    return "\n\n".join(lines)
+
+
+def loading(configs: Mapping[str, Any], repository: str, *, shipped: bool) -> str:
+    """The ways of loading, as a table and as snippets that run."""
+    config = next(iter(configs))
+    c = configs[config]
+    split = next(split for split in SPLITS if c["splits"][split]["rows"])
+    target = c["views"][-1]
+    values = {
+        "repository": repository,
+        "config": config,
+        "split": split,
+        "view": target,
+        "zarr": c["zarr"] or "",
+    }
+    if shipped:
+        return text.LOADING_SAMPLE.format(**values)
+    return text.LOADING.format(**values) + (text.LOADING_ZARR.format(**values) if c["zarr"] else "")
+
+
+def fields(configs: Mapping[str, Any]) -> str:
+    """Every column with its unit."""
+    rows = []
+    seen: set[str] = set()
+    for c in configs.values():
+        height, width = c["pixels"]
+        for view in c["views"]:
+            if view not in seen:
+                seen.add(view)
+                info = c["view_info"][view]
+                shape = f"float32 ({height}, {width})"
+                rows.append([f"`{view}`", shape, plain(info["units"]), plain(info["long_name"])])
+    for name in COLUMNS:
+        if name == "los":
+            rows.append(["`los`", "int32", "1", "number of the line of sight"])
+        elif name == "los_vector":
+            rows.append(
+                ["`los_vector`", "float64 (3)", "1", "unit vector to the observer, in the simulation box"]
+            )
+        else:
+            v = HALO_VARIABLES[name]
+            rows.append([f"`{name}`", v.dtype, v.units, v.long_name])
+    return table(("column", "type", "unit", "meaning"), rows) + "\n\n" + text.FIELDS
+
+
+def splits(configs: Mapping[str, Any], *, shipped: bool) -> str:
+    """n of N halos, regions, rows and masses of each split."""
+    rows = []
+    for name, c in configs.items():
+        for split in SPLITS:
+            s = c["splits"][split]
+            mass = s["ranges"]["M200c"]
+            halos = f"{s['halos']:,} of {s['halos_planned']:,}"
+            span = "-" if mass is None else f"{mass[0]:.2e} to {mass[2]:.2e}"
+            rows.append([f"`{name}`", split, f"{s['regions']:,}", halos, f"{s['rows']:,}", span])
+    head = ("config", "split", "regions", "clusters", "rows", "M200c (Msun)")
+    note = text.SAMPLE_SPLITS if shipped else text.SPLITS_NOTE
+    return table(head, rows) + "\n\n" + note
+
+
+def statistics(configs: Mapping[str, Any]) -> str:
+    """Quantiles of the positive pixels over train, and the share of empty ones."""
+    rows = []
+    for name, c in configs.items():
+        for view in c["views"]:
+            info = c["view_info"][view]
+            quantiles = [number(q) for q in info["log10_quantiles"]]
+            empty = "-" if info["zero_fraction"] is None else f"{100 * info['zero_fraction']:.2f} %"
+            rows.append([f"`{name}`", f"`{view}`", plain(info["units"]), *quantiles, empty])
+    head = ("config", "view", "unit", "log10: 1 %", "50 %", "99 %", "pixels of 0")
+    return table(head, rows) + "\n\n" + text.STATISTICS
+
+
+def making(configs: Mapping[str, Any], *, shipped: bool) -> str:
+    """Simulation, frame and recipe of each config."""
+    lines = [text.MADE]
+    for name, c in configs.items():
+        origin = c.get("description") or "no description"
+        lines.append(f"**`{name}`**: {plain(origin)}")
+        frame = ", ".join(
+            f"{what} {number(c[key])} R200c"
+            for key, what in (
+                ("width_R200c", "width"),
+                ("half_depth_R200c", "half depth"),
+                ("smoothing_fwhm_R200c", "smoothing (FWHM)"),
+            )
+        )
+        lines.append(
+            f"{c['lines_of_sight']} lines of sight a cluster; {frame}. Refused halos: {c['refused']}. "
+            f"Recipe sha256 `{plain(c['recipe_sha256'])[:16]}`, store digest `{plain(c['digest'])[:16]}`."
+        )
+        simulation = c.get("simulation")
+        if isinstance(simulation, dict) and simulation:
+            facts = [[plain(key), plain(value)] for key, value in sorted(simulation.items())]
+            lines.append(table(("simulation", "value"), facts))
+        if c.get("recipe") and not shipped:
+            lines.append(
+                f"<details><summary>The whole recipe</summary>\n\n{fenced(c['recipe'], 'yaml')}\n\n</details>"
+            )
+    return "\n\n".join(lines)
+
+
+def licences(configs: Mapping[str, Any]) -> str:
+    """Licence and attribution of each config."""
+    rows = [[f"`{n}`", plain(c["license"]), plain(c["attribution"] or "-")] for n, c in configs.items()]
+    return table(("config", "licence", "attribution"), rows)
+
+
+def citations(configs: Mapping[str, Any]) -> str:
+    """The paper, the simulations, and what each store asks for."""
+    own = dict.fromkeys(str(c["citation"]).strip() for c in configs.values() if c.get("citation"))
+    return "\n\n".join([text.CITE, *(fenced(citation) for citation in own), fenced(text.BIBTEX, "bibtex")])

@@ -1,0 +1,256 @@
+"""Croissant 1.0: the data set in the vocabulary that search engines and other loaders read.
+
+Format specification: http://mlcommons.org/croissant/1.0, with the responsible-AI terms of
+http://mlcommons.org/croissant/RAI/1.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from three_hundred_maps import __version__
+from three_hundred_maps.hub import card_text as text
+from three_hundred_maps.hub.columns import COLUMNS
+from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
+
+_TYPES = {"float64": "sc:Float", "float32": "sc:Float", "int64": "sc:Integer", "uint8": "sc:Integer"}
+_CR_TERMS = [
+    "citeAs",
+    "column",
+    "equivalentProperty",
+    "extract",
+    "field",
+    "fileProperty",
+    "fileObject",
+    "fileSet",
+    "format",
+    "includes",
+    "isLiveDataset",
+    "jsonPath",
+    "key",
+    "md5",
+    "parentField",
+    "path",
+    "recordSet",
+    "references",
+    "regex",
+    "repeated",
+    "replace",
+    "samplingRate",
+    "separator",
+    "source",
+    "subField",
+    "transform",
+]
+_UNCHECKED = "https://github.com/mlcommons/croissant/issues/80"
+"""What the specification's own examples give as checksum of a git repository, which has none."""
+
+
+def context() -> dict[str, Any]:
+    """The JSON-LD context of Croissant 1.0 with the responsible-AI vocabulary."""
+    return {
+        "@language": "en",
+        "@vocab": "https://schema.org/",
+        "sc": "https://schema.org/",
+        "cr": "http://mlcommons.org/croissant/",
+        "rai": "http://mlcommons.org/croissant/RAI/",
+        "dct": "http://purl.org/dc/terms/",
+        "conformsTo": "dct:conformsTo",
+        "data": {"@id": "cr:data", "@type": "@json"},
+        "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+        "examples": {"@id": "cr:examples", "@type": "@json"},
+        **{term: f"cr:{term}" for term in _CR_TERMS},
+    }
+
+
+def render_croissant(manifest: Mapping[str, Any], repository: str) -> dict[str, Any]:
+    """croissant.json of an export: every Parquet file with its sha256, a record set a config, the Zarr stores."""
+    configs: Mapping[str, Any] = manifest["configs"]
+    home = f"https://huggingface.co/datasets/{repository}"
+    distribution: list[dict[str, Any]] = [
+        {
+            "@type": "cr:FileObject",
+            "@id": "repository",
+            "name": "repository",
+            "description": "The git repository of the data set on the Hugging Face Hub.",
+            "contentUrl": home,
+            "encodingFormat": "git+https",
+            "sha256": _UNCHECKED,
+        }
+    ]
+    records = []
+    for name, c in configs.items():
+        for split in SPLITS:
+            for path in c["splits"][split]["parquet"]:
+                distribution.append(_parquet_file(path, manifest["files"][path], home))
+        distribution.append(
+            _file_set(f"{name}-parquet", f"{name}/parquet/*.parquet", "application/x-parquet")
+        )
+        if c["zarr"]:
+            distribution.append(_file_set(f"{name}-zarr", f"{c['zarr']}/**", "application/vnd.zarr"))
+        records.append(_split_records(name, c))
+        records.append(_record_set(name, c))
+    synthetic = any(c["synthetic"] for c in configs.values())
+    licences = sorted({str(c["license"]) for c in configs.values()})
+    return {
+        "@context": context(),
+        "@type": "sc:Dataset",
+        "conformsTo": [
+            "http://mlcommons.org/croissant/1.0",
+            "http://mlcommons.org/croissant/RAI/1.0",
+        ],
+        "name": "three_hundred_maps",
+        "description": f"{_bare(text.SYNTHETIC) if synthetic else text.SIMULATED} "
+        "Each record is a galaxy cluster along one line of sight, in several views on one grid.",
+        "version": __version__,
+        "datePublished": "2026-11-24",
+        "url": home,
+        "license": licences[0] if len(licences) == 1 else licences,
+        "creator": {"@type": "sc:Organization", "name": "The three_hundred_maps developers"},
+        "keywords": ["galaxy clusters", "dark matter", "hydrodynamical simulations", "machine learning"],
+        "citeAs": text.BIBTEX,
+        **responsible_ai(configs),
+        "distribution": distribution,
+        "recordSet": records,
+    }
+
+
+def responsible_ai(configs: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields on collection, processing, limits, biases and use."""
+    origin = "; ".join(
+        f"{name}: {'synthetic simulation' if c['synthetic'] else 'hydrodynamical simulation'}, "
+        f"{' '.join(str(c.get('description') or 'no description').split())}"
+        for name, c in configs.items()
+    )
+    synthetic = any(c["synthetic"] for c in configs.values())
+    limits = text.LIMITS + ("\n" + text.SYNTHETIC_LIMITS if synthetic else "")
+    return {
+        "rai:dataCollection": f"Nothing was collected from people or places: maps were computed. {origin}.",
+        "rai:dataCollectionType": ["Software Collection", "Others"],
+        "rai:dataPreprocessingProtocol": [_bare(text.MADE), _bare(text.WHY_REGIONS)],
+        "rai:dataCollectionMissingData": (
+            "Halos whose cut-out leaves its region or holds low-resolution particles are refused and counted; "
+            "unknown properties are NaN."
+        ),
+        "rai:dataUseCases": [
+            "Learning maps of total mass from maps of gas and stars, and comparing methods that do, under one benchmark."
+        ],
+        "rai:dataLimitations": [line.removeprefix("- ") for line in _items(limits)],
+        "rai:dataBiases": [
+            "Clusters are selected to be flat in log mass: they do not follow the mass function.",
+            "Gas and stars follow the physics and calibration of one simulation code a config.",
+            "Maps are framed by the true R200c, which tells something of the mass.",
+        ],
+        "rai:personalSensitiveInformation": ["None: simulated matter."],
+        "rai:dataSocialImpact": "None is expected beyond that of astronomy at large.",
+        "rai:dataReleaseMaintenancePlan": (
+            "Versions are tagged; the manifest of each lists every file with its sha256. A config is rebuilt from "
+            "its recipe, never edited."
+        ),
+    }
+
+
+def _parquet_file(path: str, entry: Mapping[str, Any], home: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": path,
+        "name": path.rsplit("/", 1)[-1],
+        "contentUrl": f"{home}/resolve/main/{path}",
+        "contentSize": f"{entry['bytes']} B",
+        "encodingFormat": "application/x-parquet",
+        "sha256": entry["sha256"],
+    }
+
+
+def _file_set(identity: str, includes: str, encoding: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileSet",
+        "@id": identity,
+        "name": identity,
+        "containedIn": {"@id": "repository"},
+        "encodingFormat": encoding,
+        "includes": includes,
+    }
+
+
+def _split_records(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    identity = f"{name}-splits"
+    return {
+        "@type": "cr:RecordSet",
+        "@id": identity,
+        "name": identity,
+        "dataType": "cr:Split",
+        "key": {"@id": f"{identity}/split"},
+        "field": [
+            {"@type": "cr:Field", "@id": f"{identity}/split", "name": "split", "dataType": "sc:Text"},
+            {"@type": "cr:Field", "@id": f"{identity}/rows", "name": "rows", "dataType": "sc:Integer"},
+        ],
+        "data": [
+            {f"{identity}/split": split, f"{identity}/rows": config["splits"][split]["rows"]}
+            for split in SPLITS
+        ],
+    }
+
+
+def _record_set(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    fields = [
+        {
+            "@type": "cr:Field",
+            "@id": f"{name}/split",
+            "name": "split",
+            "description": "The split, from the name of the file.",
+            "dataType": "sc:Text",
+            "references": {"field": {"@id": f"{name}-splits/split"}},
+            "source": {
+                "fileSet": {"@id": f"{name}-parquet"},
+                "extract": {"fileProperty": "filename"},
+                "transform": {"regex": r"^(train|validation|test)-\d+-of-\d+\.parquet$"},
+            },
+        }
+    ]
+    height, width = config["pixels"]
+    for view in config["views"]:
+        info = config["view_info"][view]
+        description = f"{info['long_name']}, unit {info['units']}: {height} rows of {width} pixels"
+        fields.append(_field(name, view, "sc:Float", description, repeated=True))
+    for column in COLUMNS:
+        if column == "los":
+            fields.append(_field(name, column, "sc:Integer", "number of the line of sight"))
+        elif column == "los_vector":
+            described = "unit vector to the observer, in the simulation box"
+            fields.append(_field(name, column, "sc:Float", described, repeated=True))
+        else:
+            v = HALO_VARIABLES[column]
+            fields.append(_field(name, column, _TYPES[v.dtype], f"{v.long_name}, unit {v.units}"))
+    return {
+        "@type": "cr:RecordSet",
+        "@id": name,
+        "name": name,
+        "description": f"Config {name}: one record a cluster and line of sight.",
+        "field": fields,
+    }
+
+
+def _field(name: str, column: str, kind: str, description: str, *, repeated: bool = False) -> dict[str, Any]:
+    field: dict[str, Any] = {
+        "@type": "cr:Field",
+        "@id": f"{name}/{column}",
+        "name": column,
+        "description": " ".join(description.split()),
+        "dataType": kind,
+        "source": {"fileSet": {"@id": f"{name}-parquet"}, "extract": {"column": column}},
+    }
+    if repeated:
+        field["repeated"] = True
+    return field
+
+
+def _bare(markdown: str) -> str:
+    return " ".join(markdown.replace("**", "").replace("`", "").split())
+
+
+def _items(markdown: str) -> list[str]:
+    """The items of a Markdown list, each on one line."""
+    joined = markdown.replace("\n  ", " ")
+    return [line for line in joined.splitlines() if line.startswith("- ")]

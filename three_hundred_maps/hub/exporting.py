@@ -1,0 +1,264 @@
+"""From stores to the layout of a Hub repository: card, Parquet, Zarr, Croissant, one folder a config."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from three_hundred_maps import __version__
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.hub.card import render_card
+from three_hundred_maps.hub.croissant import render_croissant
+from three_hundred_maps.hub.manifests import EXPORT_FORMAT, MANIFEST, checked_path, parse_manifest
+from three_hundred_maps.hub.parquet import colour_ranges, write_split
+from three_hundred_maps.hub.pictures import gallery, panel
+from three_hundred_maps.hub.record import describe_store, file_entry
+from three_hundred_maps.hub.side_files import render_citation, render_eval
+from three_hundred_maps.hub.sources import StoreSource
+from three_hundred_maps.progress import progress
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.files import canonical_json, sha256_bytes, sha256_file, write_bytes, write_json
+from three_hundred_maps.store.manifest import read_manifest
+from three_hundred_maps.store.schema import SPLITS
+from three_hundred_maps.store.statistics import read_statistics
+
+ZARR = "maps.zarr"
+"""The store's folder inside a config's."""
+
+PLACEHOLDER = "ORG/three_hundred_maps"
+ROOT_FILES = ("README.md", "croissant.json", "eval.yaml", "CITATION.cff")
+MAX_FILES, MAX_FOLDER_ENTRIES, MAX_FILE_BYTES = 100_000, 10_000, 200e9
+"""Limits of a Hub repository: files in all, entries of a folder, bytes of a file."""
+
+_MARK = ".exporting.json"
+GALLERY_ROWS = 4
+
+
+def export(
+    stores: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    repository: str = PLACEHOLDER,
+    zarr: bool = True,
+) -> dict[str, Any]:
+    """Write the Hub layout of finished stores into ``out``: one folder a config, named after its store.
+
+    An interrupted export goes on where it stopped; a config whose store has not changed is kept as it is;
+    configs exported before stay.
+
+    Parameters
+    ----------
+    stores
+        Finished stores of different names.
+    out
+        A new folder, or one that was exported before.
+    repository
+        ``ORG/NAME`` that the card's snippets load from; `publish` writes the right one in.
+    zarr
+        Whether the Zarr stores go along with the Parquet files.
+
+    Returns
+    -------
+    dict
+        The manifest: configs, and every file with its size and sha256.
+
+    Raises
+    ------
+    InputError
+        A store that is unfinished or damaged, two of one name, a folder that holds other things, links that
+        leave a store, or more files than the Hub takes.
+    """
+    root = Path(out)
+    sources = [StoreSource.open(Path(store)) for store in stores]
+    names = [source.name for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(
+                f"two stores are named {name!r}; a config needs a name of its own: see its recipe"
+            )
+    before = check_folder(root)
+    configs: dict[str, Any] = dict(before.get("configs", {}))
+    files: dict[str, Any] = {
+        path: entry for path, entry in before.get("files", {}).items() if path.split("/")[0] in configs
+    }
+    root.mkdir(parents=True, exist_ok=True)
+    for source in sources:
+        old = configs.get(source.name)
+        if old is not None and _unchanged(root, old, source, files, zarr=zarr):
+            continue
+        files = {path: entry for path, entry in files.items() if not path.startswith(f"{source.name}/")}
+        record, entries = export_config(source, root, zarr=zarr)
+        configs[source.name] = record
+        files.update(entries)
+        check_limits(files)
+        # Written after each config, so that an interrupted export of many keeps those it finished.
+        write_root_files(root, {"configs": configs, "files": files}, repository)
+    return write_root_files(root, {"configs": configs, "files": files}, repository)
+
+
+def check_folder(root: Path) -> dict[str, Any]:
+    """The manifest of an earlier export in ``root``, empty for a new one; InputError where other things lie."""
+    if not root.exists() or not any(root.iterdir()):
+        return {}
+    manifest: dict[str, Any] = {}
+    if (root / MANIFEST).is_file():
+        manifest = parse_manifest((root / MANIFEST).read_bytes(), str(root))
+    known = {MANIFEST, ".cache", *ROOT_FILES, *manifest.get("configs", {})}
+    foreign = sorted(
+        entry.name for entry in root.iterdir() if entry.name not in known and not (entry / _MARK).is_file()
+    )
+    if foreign:
+        raise InputError(
+            f"{root} holds other things ({', '.join(foreign[:5])}); choose a new folder for --out"
+        )
+    return manifest
+
+
+def _unchanged(
+    root: Path, record: Mapping[str, Any], source: StoreSource, files: Mapping[str, Any], *, zarr: bool
+) -> bool:
+    mine = {path: entry for path, entry in files.items() if path.startswith(f"{source.name}/")}
+    return (
+        record.get("digest") == source.digest
+        and record.get("row_format") == describe_store(source)["row_format"]
+        and bool(record.get("zarr")) == zarr
+        and all(
+            (root / path).is_file() and (root / path).stat().st_size == entry["bytes"]
+            for path, entry in mine.items()
+        )
+    )
+
+
+def export_config(
+    source: StoreSource, root: Path, *, zarr: bool = True, folder_name: str | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write the folder of one config; its record and the manifest's lines of its files."""
+    record = describe_store(source)
+    name = folder_name or source.name
+    folder = root / name
+    mark = {"digest": source.digest, "row_format": record["row_format"]}
+    if folder.exists() and _read_mark(folder) != mark:
+        shutil.rmtree(folder)
+    write_json(folder / _MARK, mark)
+    entries: dict[str, Any] = {}
+    record["zarr"] = None
+    if zarr:
+        record["zarr"] = f"{name}/{ZARR}"
+        entries.update(copy_store(source.path, folder / ZARR, root))
+    ranges = colour_ranges(read_statistics(source.path), source.views)
+    for split in progress(SPLITS, desc=f"{name}: Parquet", unit="split"):
+        if not source.halos[split]:
+            continue
+        paths, catalogue = write_split(source, split, folder, ranges)
+        for path in (*paths, catalogue):
+            key, entry = file_entry(root, path, sha256_file(path))
+            entries[key] = entry
+        record["splits"][split]["parquet"] = [path.relative_to(root).as_posix() for path in paths]
+        record["splits"][split]["halos_file"] = catalogue.relative_to(root).as_posix()
+    picture = folder / "images" / "clusters.png"
+    write_bytes(picture, draw_gallery(source, ranges))
+    record["images"] = [picture.relative_to(root).as_posix()]
+    key, entry = file_entry(root, picture, sha256_file(picture))
+    entries[key] = entry
+    (folder / _MARK).unlink()
+    return record, entries
+
+
+def _read_mark(folder: Path) -> Any:
+    try:
+        return json.loads((folder / _MARK).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+
+
+def copy_store(store: Path, target: Path, root: Path) -> dict[str, Any]:
+    """Copy the files of a finished store, each checked against its manifest on the way."""
+    manifest = read_manifest(store)
+    entries: dict[str, Any] = {}
+    inside = store.resolve()
+    listed = {checked_path(path, str(store)): entry["sha256"] for path, entry in manifest["files"].items()}
+    extra = {n: sha256_file(store / n) for n in ("manifest.json", "provenance.json") if (store / n).is_file()}
+    for path, sha256 in progress((listed | extra).items(), desc="copying the store", unit="file"):
+        file = store / path
+        if not file.resolve().is_relative_to(inside):
+            raise InputError(f"{store}: {path} is a link that leaves the store; it is not followed")
+        copy = target / path
+        if not (copy.is_file() and sha256_file(copy) == sha256):
+            try:
+                data = file.read_bytes()
+            except FileNotFoundError:
+                raise InputError(f"{store}: {path} is missing; see three-hundred-maps verify") from None
+            if sha256_bytes(data) != sha256:
+                raise InputError(
+                    f"{store}: {path} does not match its checksum; see three-hundred-maps verify"
+                )
+            write_bytes(copy, data)
+        key, entry = file_entry(root, copy, sha256)
+        entries[key] = entry
+    return entries
+
+
+def draw_gallery(source: StoreSource, ranges: Mapping[str, tuple[float, float]]) -> bytes:
+    """A picture of some clusters of the split with most halos, light to heavy, each in up to four views."""
+    split = max(SPLITS, key=lambda s: source.halos[s])
+    chosen = source.views[:4]
+    masses = read_split(source.path, split, [], slice(None)).halos["M200c"]
+    order = np.argsort(masses)
+    count = min(GALLERY_ROWS, len(order))
+    rows = [int(order[round(q * (len(order) - 1))]) for q in np.linspace(0.1, 1.0, count)]
+    panels = []
+    for row in dict.fromkeys(rows):
+        part = read_split(source.path, split, list(chosen), slice(row, row + 1))
+        indices, palette = panel({view: part.maps[view][0, 0] for view in chosen}, ranges, chosen)
+        panels.append(indices)
+    return gallery(panels, palette)
+
+
+def check_limits(files: Mapping[str, Any]) -> None:
+    """InputError where a repository would break the Hub's limits."""
+    if len(files) > MAX_FILES:
+        raise InputError(
+            f"{len(files):,} files are more than the Hub's {MAX_FILES:,}: raise store.shard_halos"
+        )
+    folders: dict[str, set[str]] = {}
+    for path, entry in files.items():
+        if entry["bytes"] > MAX_FILE_BYTES:
+            raise InputError(f"{path} is larger than the Hub's limit of {MAX_FILE_BYTES / 1e9:.0f} GB a file")
+        parts = path.split("/")
+        for i in range(1, len(parts) + 1):
+            folders.setdefault("/".join(parts[: i - 1]), set()).add(parts[i - 1])
+    for folder, names in folders.items():
+        if len(names) > MAX_FOLDER_ENTRIES:
+            raise InputError(
+                f"{folder} holds {len(names):,} entries, more than the Hub's {MAX_FOLDER_ENTRIES:,}"
+            )
+
+
+def write_root_files(root: Path, content: Mapping[str, Any], repository: str) -> dict[str, Any]:
+    """Write card, Croissant, eval.yaml and citation, then the manifest, which marks the export as whole."""
+    files = {path: entry for path, entry in content["files"].items() if path not in ROOT_FILES}
+    manifest: dict[str, Any] = {
+        "format": EXPORT_FORMAT,
+        "package_version": __version__,
+        "repository": repository,
+        "configs": dict(content["configs"]),
+        "files": files,
+    }
+    texts = {
+        "README.md": render_card(manifest, repository),
+        "croissant.json": canonical_json(render_croissant(manifest, repository)).decode(),
+        "eval.yaml": render_eval(manifest),
+        "CITATION.cff": render_citation(manifest, repository),
+    }
+    for name, text in texts.items():
+        data = text.encode()
+        write_bytes(root / name, data)
+        files[name] = {"bytes": len(data), "sha256": sha256_bytes(data)}
+    write_json(root / MANIFEST, manifest)
+    return manifest

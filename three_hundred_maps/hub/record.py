@@ -1,0 +1,101 @@
+"""What the manifest of an export says of one config: all that the card and the loaders need to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from three_hundred_maps.hub.columns import ROW_FORMAT
+from three_hundred_maps.hub.sources import StoreSource
+from three_hundred_maps.store.arrays import open_group
+from three_hundred_maps.store.manifest import read_manifest
+from three_hundred_maps.store.schema import SPLITS
+from three_hundred_maps.store.statistics import ViewStatistics, read_statistics
+
+ATTRIBUTES = (
+    "description",
+    "synthetic",
+    "recipe",
+    "recipe_sha256",
+    "package_version",
+    "license",
+    "attribution",
+    "citation",
+    "simulation",
+)
+FRAME = ("width_R200c", "half_depth_R200c", "smoothing_fwhm_R200c")
+QUANTILES = (0.01, 0.5, 0.99)
+RANGED = ("redshift", "M200c", "R200c", "c200c", "f_gas_500", "f_star_500")
+
+
+def describe_store(source: StoreSource) -> dict[str, Any]:
+    """All of a config's record but its files."""
+    root: Any = open_group(source.path)
+    attrs = dict(root.attrs)
+    manifest = read_manifest(source.path)
+    statistics = read_statistics(source.path)
+    train = root["train"]
+    return {
+        "config": source.name,
+        "digest": source.digest,
+        "row_format": ROW_FORMAT,
+        **{name: attrs.get(name) for name in ATTRIBUTES},
+        **{name: attrs.get(name) for name in FRAME},
+        "views": list(source.views),
+        "view_info": {
+            view: {
+                "units": train[view].attrs["units"],
+                "long_name": train[view].attrs["long_name"],
+                **view_statistics(statistics[view]),
+            }
+            for view in source.views
+        },
+        "pixels": list(source.pixels),
+        "lines_of_sight": int(train["los_vector"].shape[0]),
+        "refused": len(manifest.get("refused", [])),
+        "splits": {
+            split: describe_split(root[split], source, split, manifest.get("halos_planned", {}))
+            for split in SPLITS
+        },
+    }
+
+
+def describe_split(group: Any, source: StoreSource, split: str, planned: Mapping[str, int]) -> dict[str, Any]:
+    """Numbers of a split, and the range of what its halos are like."""
+    regions = np.asarray(group["region"][...])
+    return {
+        "halos": source.halos[split],
+        "halos_planned": int(planned.get(split, source.halos[split])),
+        "regions": len(np.unique(regions)),
+        "rows": source.rows[split],
+        "ranges": {name: value_range(np.asarray(group[name][...])) for name in RANGED},
+        "parquet": [],
+        "halos_file": None,
+    }
+
+
+def value_range(values: np.ndarray) -> list[float] | None:
+    """[least, median, greatest] of the known values; None where none is known."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return None
+    return [float(known.min()), float(np.median(known)), float(known.max())]
+
+
+def view_statistics(statistics: ViewStatistics) -> dict[str, Any]:
+    """Quantiles of log10 over train and the share of pixels that are 0; None where train is empty."""
+    count = statistics.count
+    quantiles = [statistics.quantile(q) for q in QUANTILES]
+    return {
+        "log10_quantiles": [round(q, 4) if np.isfinite(q) else None for q in quantiles],
+        "zero_fraction": statistics.zeros / count if count else None,
+        "maximum": statistics.maximum if np.isfinite(statistics.maximum) else None,
+    }
+
+
+def file_entry(root: Path, path: Path, sha256: str) -> tuple[str, dict[str, Any]]:
+    """A file's line of the manifest."""
+    return path.relative_to(root).as_posix(), {"bytes": path.stat().st_size, "sha256": sha256}
