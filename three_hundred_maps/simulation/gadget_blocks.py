@@ -73,10 +73,10 @@ def read_header(stream: BinaryIO, path: Path, size: int) -> tuple[Header, bool]:
     packed = stream.read(HEADER_BYTES)
     values = struct.unpack_from(f"{order}{_LAYOUT}", packed)
     here, table = values[0:6], values[6:12]
-    total = np.array(values[18:24], np.int64) + (np.array(values[32:38], np.int64) << 32)
-    if (np.array(values[32:38]) > 2**20).any():
+    total = np.array(values[16:22], np.int64) + (np.array(values[30:36], np.int64) << 32)
+    if (np.array(values[30:36]) > 2**20).any():
         raise InputError(f"{path}: the header counts more particles than any simulation has: damaged")
-    numbers = (*table, *values[12:14], *values[26:30])
+    numbers = (*table, *values[12:14], *values[24:28])
     if not all(math.isfinite(value) for value in numbers) or min(table) < 0:
         raise InputError(f"{path}: the header holds numbers that are not finite, or negative masses: damaged")
     if sum(here) * 12 > size:
@@ -90,13 +90,13 @@ def read_header(stream: BinaryIO, path: Path, size: int) -> tuple[Header, bool]:
         time=values[12],
         redshift=values[13],
         star_formation=bool(values[14]),
-        cooling=bool(values[24]),
+        cooling=bool(values[22]),
         total=total if total.any() else np.array(here, np.int64),
-        num_files=max(int(values[25]), 1),
-        box=values[26],
-        omega_m=values[27],
-        omega_lambda=values[28],
-        h=values[29],
+        num_files=max(int(values[23]), 1),
+        box=values[24],
+        omega_m=values[25],
+        omega_lambda=values[26],
+        h=values[27],
         synthetic=packed.endswith(SYNTHETIC_MARK),
         order=order,
     )
@@ -211,7 +211,7 @@ def name_by_order(
 def _find_smoothing(
     stream: BinaryIO, header: Header, named: Mapping[str, Block], rest: list[Block], gas: int
 ) -> int | None:
-    """Which of the blocks holds smoothing lengths: 4/3 pi h^3 rho / m is the same for nearly all particles."""
+    """Which block holds smoothing lengths: 4/3 pi h^3 rho / m is the same for nearly all particles."""
     single = np.dtype(f"{header.order}f4")
 
     def sample(block: Block) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """The state of the gas: hydrogen, temperature and electrons from what a snapshot stores.
 
-X_H = 1 - Z - Y;  y_He = (1 - X) / (4 X);  mu = (1 + 4 y_He) / (1 + y_He + NE);  T = (gamma - 1) u mu m_H / k_B,
+X = 1 - Z - Y;  y_He = (1 - X) / (4 X);  mu = (1 + 4 y_He) / (1 + y_He + NE);  T = (gamma - 1) u mu m_H / k_B
 with u the physical specific energy and NE electrons per hydrogen nucleus.
 """
 
