@@ -1,0 +1,112 @@
+"""The commands of the benchmark, one function each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.progress import set_quiet
+
+Submission = Annotated[Path, typer.Argument(help="The submission: a folder, or an archive made by pack.")]
+Data = Annotated[str, typer.Option("--data", help="The store predicted on (public, or sealed truth).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
+
+
+def validate(
+    submission: Submission,
+    data: Annotated[str | None, typer.Option("--data", help="The store predicted on.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tell all that is wrong with a submission, and what was expected."""
+    from benchmarks.packing import opened
+    from benchmarks.truth import Truth
+    from benchmarks.validation import find_problems
+
+    truth = None if data is None else Truth(data)
+    with opened(submission) as folder:
+        problems, manifest, _ = find_problems(folder, truth)
+    if as_json:
+        print(json.dumps({"valid": not problems, "problems": problems}, indent=1))
+    elif not quiet:
+        for problem in problems:
+            print(f"- {problem}")
+    if problems or manifest is None:
+        raise InputError(f"{submission}: {len(problems)} problem(s); the submission cannot be scored")
+    if not quiet and not as_json:
+        against = "" if truth is None else f", fits the test split of {truth.name} ({truth.digest[:12]})"
+        print(f"valid: {manifest.name!r}, task {manifest.task}, track {manifest.track}{against}")
+
+
+def score(
+    submission: Submission,
+    data: Data,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the result goes, a .json file.")] = None,
+    in_domain: Annotated[
+        Path | None, typer.Option("--in-domain", help="Result of the in-domain model: gives degradation.")
+    ] = None,
+    verified: Annotated[
+        bool, typer.Option("--verified", help="Mark the result as scored again by the board's keepers.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the result.")] = False,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0 for all processors.")] = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score a submission against a store's test split."""
+    from benchmarks.packing import opened
+    from benchmarks.results import write_result
+    from benchmarks.scoring import score_submission
+
+    if quiet or as_json:
+        set_quiet(True)
+    if out is not None and out.exists() and not overwrite:
+        raise InputError(f"{out} is there already; give another name or --overwrite")
+    with opened(submission) as folder:
+        result = score_submission(folder, data, in_domain=in_domain, workers=workers)
+    result["verified"] = verified
+    if out is not None:
+        write_result(out, result, overwrite=overwrite)
+    if as_json:
+        print(json.dumps(result, indent=1))
+    elif not quiet:
+        print(score_table(result))
+        if out is not None:
+            print(f"result: {out}")
+
+
+def score_table(result: dict[str, Any]) -> str:
+    """The scores as a table for a terminal, beside the reference rows and the noise floor."""
+    from benchmarks.registry import SCORES
+
+    data = result["dataset"]
+    lines = [
+        f"{result['name']}: {result['task']}, track {result['track']}, on {data['name']} "
+        f"({data['halos']} halos x {data['lines_of_sight']} lines of sight, {data['regions']} regions)",
+        f"{'score':<26}{'value':>11}{'95 % interval':>24}{'frame':>11}{'frame+R200c':>13}{'noise':>10}",
+    ]
+
+    def text(value: float | None, digits: int) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    for name, found in result["scores"].items():
+        digits = SCORES[name].digits
+        if found["low"] is None:
+            interval = found.get("note", "")
+        else:
+            interval = f"{text(found['low'], digits)} to {text(found['high'], digits)}"
+        others = [
+            text(result["references"][r]["scores"].get(name, {}).get("value"), digits)
+            for r in ("frame", "frame+R200c")
+        ]
+        noise = text((result["noise_floor"] or {}).get(name), digits)
+        note = found.get("note", "")
+        mark = note.split(";")[0] if note.startswith(">=") else text(found["value"], digits)
+        lines.append(f"{name:<26}{mark:>11}{interval:>24}{others[0]:>11}{others[1]:>13}{noise:>10}")
+    lines += [f"flag: {flag}" for flag in result["flags"]]
+    return "\n".join(lines)

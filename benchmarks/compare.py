@@ -1,0 +1,58 @@
+"""Two results side by side: the paired difference over regions, and ties."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.constants import V1, Constants
+from benchmarks.intervals import Estimate, of_means
+from three_hundred_maps.errors import InputError
+
+
+def paired_difference(
+    first: Mapping[str, Any], second: Mapping[str, Any], constants: Constants = V1
+) -> Estimate:
+    """residual_rms_dex of ``first`` less that of ``second``, dex, with its interval over common regions.
+
+    Parameters
+    ----------
+    first, second
+        Results on the same dataset, or their ``regions`` alone with ``id`` and ``mse``.
+
+    Raises
+    ------
+    InputError
+        Where they are of different datasets or regions.
+    """
+    for key in ("dataset",):
+        a, b = first.get(key), second.get(key)
+        if a and b and a["digest"] != b["digest"]:
+            raise InputError(
+                f"{first.get('name')} was scored on {a['name']} ({a['digest'][:12]}), "
+                f"{second.get('name')} on {b['name']} ({b['digest'][:12]}): "
+                "they cannot be compared pair by pair"
+            )
+    regions = [result.get("regions", result) for result in (first, second)]
+    if regions[0]["id"] != regions[1]["id"]:
+        raise InputError("the two results are of different regions: they cannot be compared pair by pair")
+    rows = np.column_stack([regions[0]["mse"], regions[1]["mse"]])
+    with np.errstate(all="ignore"):
+        return of_means(rows, lambda m: np.sqrt(m[..., 0]) - np.sqrt(m[..., 1]), constants)
+
+
+def is_tie(difference: Estimate) -> bool | None:
+    """Whether the interval of a paired difference contains 0; None where there is no interval."""
+    if difference.low is None or difference.high is None:
+        return None
+    return difference.low <= 0.0 <= difference.high
+
+
+def ties_with_best(results: Sequence[Mapping[str, Any]], constants: Constants = V1) -> list[bool | None]:
+    """For results in the order of a board: whether each ties with the first (None: cannot be told)."""
+    return [
+        None if place == 0 else is_tie(paired_difference(result, results[0], constants))
+        for place, result in enumerate(results)
+    ]

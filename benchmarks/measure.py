@@ -1,0 +1,321 @@
+"""What is kept of every halo: all that any score, curve or table is later made of.
+
+Maps are gone after this step; what stays is a few kilobytes a halo, so scoring streams.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import metrics
+from benchmarks.grid import Grid
+
+Array = NDArray[np.float64]
+
+
+class Features:
+    """Maps of a few halos and what the metrics derive from them, each made once, when first wanted.
+
+    Parameters
+    ----------
+    maps
+        (halo, los, y, x), Msun kpc-2.
+    grid
+        Geometry and constants.
+    r500
+        (halo,): R500c / R200c, the truth's.
+    smooth
+        The same on the score grid, where ``maps`` are not to be smoothed (a reference that lives there).
+    """
+
+    def __init__(
+        self, maps: NDArray[np.generic], grid: Grid, r500: Array, smooth: Array | None = None
+    ) -> None:
+        self.halos, self.los = maps.shape[:2]
+        self.grid = grid
+        self.r500 = r500
+        self.raw = np.asarray(maps, np.float64).reshape(-1, grid.pixels, grid.pixels)
+        if smooth is not None:
+            self.smooth = np.asarray(smooth, np.float64).reshape(self.raw.shape)
+
+    def _inside(self, maps: Array) -> Array:
+        return maps.reshape(len(maps), -1)[:, self.grid.inside]
+
+    @functools.cached_property
+    def smooth(self) -> Array:
+        """(map, y, x) on the score grid."""
+        return self.grid.smooth(self.raw)
+
+    @functools.cached_property
+    def log(self) -> Array:
+        """(map, y, x): l on the score grid."""
+        return metrics.log_surface_density(self.smooth, self.grid.constants.floor)
+
+    @functools.cached_property
+    def log_inside(self) -> Array:
+        """(map, pixel): l on the score grid inside R200c."""
+        return self._inside(self.log)
+
+    @functools.cached_property
+    def smooth_inside(self) -> Array:
+        """(map, pixel): surface density on the score grid inside R200c."""
+        return self._inside(self.smooth)
+
+    @functools.cached_property
+    def raw_inside(self) -> Array:
+        """(map, pixel): raw surface density inside R200c."""
+        return self._inside(self.raw)
+
+    @functools.cached_property
+    def raw_log_inside(self) -> Array:
+        """(map, pixel): l of raw pixels inside R200c."""
+        return metrics.log_surface_density(self.raw_inside, self.grid.constants.floor)
+
+    @functools.cached_property
+    def floored(self) -> Array:
+        """(map,): share of the counted pixels below S0."""
+        below = self.smooth_inside < self.grid.constants.floor
+        return np.mean(below, axis=1, dtype=np.float64)
+
+    @functools.cached_property
+    def spectrum(self) -> NDArray[np.complex128]:
+        """(map, y, k_x): of `metrics.spectrum`."""
+        return metrics.spectrum(self.log, self.grid)
+
+    @functools.cached_property
+    def local_moments(self) -> tuple[Array, Array]:
+        """Local means of l and of its square, for ssim."""
+        return (
+            metrics.local_moments(self.log, self.grid),
+            metrics.local_moments(self.log, self.grid, self.log),
+        )
+
+    @functools.cached_property
+    def masses(self) -> Array:
+        """(map, aperture): cylinder masses in the constants' apertures and, last, in R500c."""
+        fixed = (
+            self.smooth.reshape(len(self.smooth), -1)
+            @ self.grid.circles.reshape(len(self.grid.circles), -1).T
+        )
+        by_halo = self.smooth.reshape(self.halos, self.los, *self.smooth.shape[1:])
+        r500 = [
+            metrics.aperture_masses(maps, self.grid.circle(float(radius)))
+            for maps, radius in zip(by_halo, self.r500, strict=True)
+        ]
+        return np.column_stack([fixed, np.concatenate(r500)])
+
+    @functools.cached_property
+    def mass_200(self) -> Array:
+        """(map,): M(<R200c)."""
+        return metrics.aperture_masses(self.smooth, self.grid.circle(1.0))
+
+    @functools.cached_property
+    def profiles(self) -> Array:
+        """(map, ring): surface-density profiles."""
+        return metrics.surface_density_profiles(self.smooth, self.grid)
+
+    @functools.cached_property
+    def concentrations(self) -> Array:
+        """(map,): of the NFW fits."""
+        return metrics.concentrations(self.profiles, self.grid)
+
+    @functools.cached_property
+    def peaks(self) -> list[metrics.PeakList]:
+        """Peaks of every map."""
+        return metrics.find_peaks(self.smooth, self.mass_200, self.grid)
+
+
+def histogram_edges(grid: Grid) -> Array:
+    """Edges of the residual histograms, dex; a bin below the first and one above the last come on top."""
+    c = grid.constants
+    count = round(2 * c.histogram_limit / c.histogram_step)
+    return np.asarray(-c.histogram_limit + c.histogram_step * np.arange(count + 1), np.float64)
+
+
+@dataclass
+class Measured:
+    """What is kept of some halos.
+
+    Parameters
+    ----------
+    per_halo
+        (halo, ...) arrays: means over a halo's maps, ratios of each map, sums of powers and peaks, and
+        histograms of r.
+    counts
+        Summed over the halos: histograms ``radius`` (bin of radius, bin) and ``raw`` (bin,), and
+        ``residual_sum``, ``residual_square`` (y, x) of l(p) - l(t) over ``maps`` maps.
+    bounds
+        Least and greatest r in every bin: ``score`` and ``raw``, (2, bin).
+    """
+
+    per_halo: dict[str, NDArray[Any]]
+    counts: dict[str, NDArray[Any]]
+    bounds: dict[str, Array]
+
+    @staticmethod
+    def join(parts: Sequence[Measured]) -> Measured:
+        """Of all halos of ``parts``, in order."""
+        return Measured(
+            {k: np.concatenate([part.per_halo[k] for part in parts]) for k in parts[0].per_halo},
+            {k: np.sum([part.counts[k] for part in parts], axis=0) for k in parts[0].counts},
+            {
+                k: np.stack(
+                    [
+                        np.min([part.bounds[k][0] for part in parts], axis=0),
+                        np.max([part.bounds[k][1] for part in parts], axis=0),
+                    ]
+                )
+                for k in parts[0].bounds
+            },
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> Measured:
+        """Of some halos; the summed counts stay those of all."""
+        return Measured({k: v[rows] for k, v in self.per_halo.items()}, self.counts, self.bounds)
+
+
+def _bins(residual: Array, grid: Grid) -> NDArray[np.int32]:
+    c = grid.constants
+    last = round(2 * c.histogram_limit / c.histogram_step) + 1
+    # floor, not truncation: a residual of -0.0001 belongs below 0.
+    place = np.floor((residual + c.histogram_limit) / c.histogram_step) + 1
+    return np.clip(place, 0, last).astype(np.int32)
+
+
+def _bounds(residual: Array, bins: NDArray[np.int32], count: int) -> Array:
+    bounds = np.stack([np.full(count, np.inf), np.full(count, -np.inf)])
+    flat, places = residual.ravel(), bins.ravel()
+    np.minimum.at(bounds[0], places, flat)
+    np.maximum.at(bounds[1], places, flat)
+    return bounds
+
+
+def measure(
+    predicted: Features,
+    truth: Features,
+    climatology: Array,
+    data_range: float,
+    sigma: NDArray[np.generic] | None = None,
+) -> Measured:
+    """Compare the predicted maps of some halos with the truth.
+
+    Parameters
+    ----------
+    predicted, truth
+        Of the same halos and lines of sight.
+    climatology
+        (pixel,): l of the climatology at the counted pixels.
+    data_range
+        Of ssim, dex.
+    sigma
+        (halo, los, y, x): sigma of l(p), dex, where the submission gives it.
+    """
+    grid, c = truth.grid, truth.grid.constants
+    halos, los = truth.halos, truth.los
+    bins_count = len(histogram_edges(grid)) + 1
+
+    def by_halo(values: Array) -> Array:
+        return values.reshape(halos, los, *values.shape[1:])
+
+    def mean(values: Array) -> Array:
+        return by_halo(values).mean(axis=1)
+
+    residual = predicted.log_inside - truth.log_inside
+    reference = climatology - truth.log_inside
+    raw = predicted.raw_log_inside - truth.raw_log_inside
+    square, reference_square = residual * residual, reference * reference
+    rings = len(c.table_radius) - 1
+    membership = np.zeros((residual.shape[1], rings))
+    membership[np.arange(residual.shape[1]), grid.inside_bin] = 1.0
+    membership /= np.maximum(membership.sum(axis=0), 1)
+
+    difference = predicted.log - truth.log
+    bins = _bins(residual, grid)
+    combined = np.stack(
+        [
+            np.bincount(row, minlength=rings * bins_count).reshape(rings, bins_count)
+            for row in (bins + grid.inside_bin.astype(np.int32) * bins_count).reshape(halos, -1)
+        ]
+    )
+    raw_bins = _bins(raw, grid)
+    per_halo: dict[str, NDArray[np.generic]] = {
+        "mse": mean(square.mean(axis=1)),
+        "mse_map": by_halo(square.mean(axis=1)),
+        "mse_climatology": mean(reference_square.mean(axis=1)),
+        "mse_radius": mean(square @ membership),
+        "mse_climatology_radius": mean(reference_square @ membership),
+        "powers": mean(metrics.residual_powers(predicted.smooth_inside, truth.smooth_inside)),
+        "raw_mse": mean(metrics.mean_square(raw)),
+        "raw_powers": mean(metrics.residual_powers(predicted.raw_inside, truth.raw_inside)),
+        "floored": mean(predicted.floored),
+        "floored_truth": mean(truth.floored),
+        # A pixel of no particles is 0 in many a model: only what is above 0 can be a copy.
+        "copied": mean(np.mean((predicted.raw_inside == truth.raw_inside) & (truth.raw_inside > 0), axis=1)),
+        "ssim": mean(metrics.ssim(predicted.log, truth.log, grid, data_range, truth.local_moments)),
+        "mass_ratio": by_halo(predicted.masses / truth.masses),
+        "profile_ratio": by_halo(predicted.profiles / truth.profiles),
+        "concentration_ratio": by_halo(predicted.concentrations / truth.concentrations),
+        "histogram": combined.sum(axis=1, dtype=np.int32),
+        **_powers(predicted, truth),
+        **_peaks(predicted, truth),
+    }
+    if sigma is not None:
+        s = np.asarray(sigma, np.float64).reshape(halos * los, -1)[:, grid.inside]
+        per_halo["coverage_68"] = mean(metrics.gaussian_coverage(residual, s, c.coverage_inner))
+        per_halo["coverage_95"] = mean(metrics.gaussian_coverage(residual, s, c.coverage_outer))
+        per_halo["crps"] = mean(metrics.gaussian_crps(residual, s))
+    return Measured(
+        per_halo,
+        {
+            "radius": combined.sum(axis=0),
+            "raw": np.bincount(raw_bins.ravel(), minlength=bins_count).astype(np.int64),
+            "residual_sum": difference.sum(axis=0),
+            "residual_square": np.einsum("nyx,nyx->yx", difference, difference),
+            "maps": np.array(halos * los),
+        },
+        {"score": _bounds(residual, bins, bins_count), "raw": _bounds(raw, raw_bins, bins_count)},
+    )
+
+
+def _powers(predicted: Features, truth: Features) -> dict[str, NDArray[np.generic]]:
+    """(halo, k) sums over a halo's maps of the powers of prediction and truth and of their product."""
+
+    def sums(first: Features, second: Features) -> Array:
+        split = zip(
+            np.split(first.spectrum, first.halos), np.split(second.spectrum, second.halos), strict=True
+        )
+        return np.stack([metrics.mode_powers(f, s, first.grid) for f, s in split])
+
+    return {
+        "power": sums(predicted, predicted),
+        "power_truth": sums(truth, truth),
+        "power_cross": sums(predicted, truth),
+    }
+
+
+def _peaks(predicted: Features, truth: Features) -> dict[str, NDArray[np.generic]]:
+    """Peaks of each halo's maps: of the truth and those matched by bins of mass, predicted, matched."""
+    edges = np.asarray(truth.grid.constants.peak_bins)
+    found = np.zeros((truth.halos, len(edges)), np.int64)
+    matched = np.zeros_like(found)
+    count = np.zeros(truth.halos, np.int64)
+    pairs = zip(truth.peaks, predicted.peaks, strict=True)
+    for place, (t, p) in enumerate(pairs):
+        halo = place // truth.los
+        # A peak below the first edge cannot be: the least mass kept is that edge, but for other constants.
+        bins = np.clip(np.searchsorted(edges, t.mass, side="right") - 1, 0, len(edges) - 1)
+        np.add.at(found[halo], bins, 1)
+        np.add.at(matched[halo], bins[metrics.match_peaks(t, p, truth.grid)], 1)
+        count[halo] += len(p.mass)
+    return {"peaks_truth": found, "peaks_matched": matched, "peaks_predicted": count}
+
+
+def noise_spectrum(half: Features, other: Features) -> Mapping[str, NDArray[np.generic]]:
+    """(halo, k): cross spectrum of the two half-samples, the truth's power without its noise."""
+    return {"power_cross": _powers(half, other)["power_cross"]}

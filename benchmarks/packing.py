@@ -1,0 +1,129 @@
+"""One archive ready to send, and archives of strangers opened with care."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from benchmarks.manifest import MANIFEST, PREDICTIONS, load_json, read_manifest
+from benchmarks.predictions import MAX_FILES
+from benchmarks.submissions import tree_digest
+from benchmarks.validation import validate
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.files import canonical_json
+
+SUFFIX = ".thm.tar"
+MAX_ARCHIVE_BYTES = 64 * 2**30
+ALLOWED = (MANIFEST, PREDICTIONS)
+
+
+def pack(folder: str | Path, out: str | Path | None = None, store: str | Path | None = None) -> Path:
+    """Check a submission and make one archive of it: the same bytes for the same submission.
+
+    Parameters
+    ----------
+    folder
+        The submission.
+    out
+        The archive, by default ``FOLDER.thm.tar`` beside it; never overwritten.
+    store
+        Check against this store's test split too.
+
+    Raises
+    ------
+    InputError
+        Where something is wrong with the submission, or the archive is there already.
+    """
+    folder = Path(folder)
+    validate(folder, store)
+    content = load_json(folder / MANIFEST)
+    content["predictions_sha256"] = tree_digest(folder / PREDICTIONS)
+    out = Path(out) if out is not None else folder.with_name(folder.name + SUFFIX)
+    if out.exists():
+        raise InputError(f"{out} is there already; remove it or give another name with --out")
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as archive:
+            _add(archive, MANIFEST, canonical_json(content))
+            for path in sorted((folder / PREDICTIONS).rglob("*")):
+                if path.is_file():
+                    _add(archive, path.relative_to(folder).as_posix(), path.read_bytes())
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return out
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    # No time, owner or mode of this machine: the same submission packs to the same bytes.
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    archive.addfile(entry, io.BytesIO(data))
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack an archive of a submission into an empty folder: plain files with plain names alone.
+
+    Raises
+    ------
+    InputError
+        At the first entry that is anything else, before it is written.
+    """
+    total = count = 0
+    budget = min(MAX_ARCHIVE_BYTES, archive.stat().st_size)
+    try:
+        # "r:" reads no compressed archives: what lies on disk is all there is.
+        with tarfile.open(archive, "r:") as entries:
+            for entry in entries:
+                name = PurePosixPath(entry.name)
+                shown = entry.name[:120]
+                if entry.isdir() and ".." not in name.parts and not name.is_absolute():
+                    continue
+                if not entry.isreg():
+                    raise InputError(f"{archive.name}: {shown!r} is a link or a device; plain files only")
+                parts = name.parts
+                if (
+                    name.is_absolute()
+                    or ".." in parts
+                    or not parts
+                    or parts[0] not in ALLOWED
+                    or "\\" in entry.name
+                ):
+                    raise InputError(
+                        f"{archive.name}: {shown!r} does not belong into a submission "
+                        f"({MANIFEST} and {PREDICTIONS} alone)"
+                    )
+                total, count = total + entry.size, count + 1
+                if entry.issparse() or total > budget or count > MAX_FILES:
+                    raise InputError(f"{archive.name}: holds more than an archive of its size can")
+                target = folder / name
+                if target.exists():
+                    raise InputError(f"{archive.name}: {shown!r} is there twice")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                stream = entries.extractfile(entry)
+                assert stream is not None
+                with open(target, "xb") as out:
+                    while block := stream.read(2**20):
+                        out.write(block)
+    except (tarfile.TarError, EOFError) as error:
+        raise InputError(f"{archive} is not an archive made by pack: {str(error)[:100]}") from None
+    except (NotADirectoryError, FileExistsError):
+        raise InputError(f"{archive.name}: names of files and folders collide") from None
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Path]:
+    """The folder of a submission given as a folder or as an archive (unpacked for as long as it is used)."""
+    path = Path(path)
+    if not path.is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="submission-") as scratch:
+        unpack(path, Path(scratch))
+        read_manifest(scratch)
+        yield Path(scratch)

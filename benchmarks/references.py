@@ -1,0 +1,180 @@
+"""What every board shows beside submissions: the two reference rows and the noise floor of a dataset.
+
+They depend on the dataset alone, so they are measured once and kept in the cache folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.constants import VERSION
+from benchmarks.grid import Grid
+from benchmarks.intervals import Estimate
+from benchmarks.measure import Features, Measured
+from benchmarks.registry import SCORES
+from benchmarks.summary import Summary, score_values
+from benchmarks.truth import Truth
+from three_hundred_maps.store.files import write_json
+
+Array = NDArray[np.float64]
+FORMAT = 1
+"""Of the cached file: raised when what is kept, or how it is measured, changes."""
+
+REFERENCES = {
+    "frame": "No input: the mean of l at each radius over the train split (the climatology).",
+    "frame+R200c": "Oracle: the mean profile of surface density / (R200c rho_crit) over the train split, "
+    "scaled by the true R200c.",
+}
+NOISE = "noise floor"
+
+
+def frame_log(truth: Truth, rows: NDArray[np.int64]) -> Array:
+    """(halo, 1, y, x): l of the climatology, dex."""
+    image = truth.grid.climatology(truth.climatology.climatology)
+    return np.broadcast_to(image, (len(rows), 1, *image.shape))
+
+
+def frame_r200_log(truth: Truth, rows: NDArray[np.int64]) -> Array:
+    """(halo, 1, y, x): l of the mean profile in units of R200c rho_crit = 3 M200c / (800 pi R200c^2), dex."""
+    image = truth.grid.climatology(truth.climatology.scaled_climatology)
+    mass, radius = (np.asarray(truth.halos[k], np.float64)[rows] for k in ("M200c", "R200c"))
+    scale = np.log10(3.0 * mass / (800.0 * math.pi * radius**2))
+    return image[None, None] + scale[:, None, None, None]
+
+
+_LOGS = {"frame": frame_log, "frame+R200c": frame_r200_log}
+
+
+def reference_features(name: str, truth: Truth, rows: NDArray[np.int64]) -> Features:
+    """The maps of a reference row: they live on the score grid, so they are not smoothed again."""
+    maps = 10.0 ** _LOGS[name](truth, rows)
+    maps = np.broadcast_to(maps, (len(rows), truth.n_los, *maps.shape[2:]))
+    return Features(maps, truth.grid, truth.r500[rows], smooth=maps)
+
+
+def scale_noise(name: str, value: float | None) -> float | None:
+    """A score of one half-sample against the other, as the noise of the full sample gives it.
+
+    Each half has twice the variance of the whole and their difference four times: dispersions halve, ratios
+    of variances fall to a quarter. A correlation C of two halves is that of signal and full sample
+    sqrt(2 C / (1 + C)).
+    """
+    if value is None:
+        return None
+    how = SCORES[name].noise
+    if how == "half":
+        return 0.5 * value
+    if how == "quarter":
+        return 1.0 - 0.25 * (1.0 - value)
+    return value
+
+
+@dataclass(frozen=True)
+class Background:
+    """What a dataset says before any submission.
+
+    Parameters
+    ----------
+    references
+        By name: ``scores``, ``curves``, ``regions``, ``text``.
+    noise_floor
+        By score: the value, scaled to the full sample; None where the store has no half-samples.
+    noise_power
+        (halo, k): power of the truth without its noise; None likewise.
+    """
+
+    references: dict[str, dict[str, Any]]
+    noise_floor: dict[str, float | None] | None
+    noise_power: Array | None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the cache."""
+        power = None if self.noise_power is None else self.noise_power.tolist()
+        return {"references": self.references, "noise_floor": self.noise_floor, "noise_power": power}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Background:
+        """The inverse of `to_json`."""
+        power = value["noise_power"]
+        return Background(
+            value["references"],
+            value["noise_floor"],
+            None if power is None else np.asarray(power, np.float64),
+        )
+
+
+def background_of(truth: Truth, measured: Mapping[str, Measured]) -> Background:
+    """From what was measured of the reference rows and of the half-samples (`NOISE`)."""
+    region = truth.halos["region"]
+    noise_floor, noise_power = None, None
+    if NOISE in measured:
+        noise_power = np.asarray(measured[NOISE].per_halo["power_cross"], np.float64)
+        noise_floor = _noise_floor(measured[NOISE], region, truth.grid)
+    references = {}
+    for name, text in REFERENCES.items():
+        summary = Summary(measured[name], region, truth.grid, noise_power)
+        references[name] = {
+            "text": text,
+            "scores": score_values(summary.scores()),
+            "curves": {k: v for k, v in summary.curves().items() if not k.endswith("noise_free")},
+            "regions": summary.per_region(),
+        }
+    return Background(references, noise_floor, noise_power)
+
+
+def _noise_floor(measured: Measured, region: NDArray[Any], grid: Grid) -> dict[str, float | None]:
+    from benchmarks.metrics import cross_correlation, falling_k
+
+    summary = Summary(measured, region, grid)
+    values = {name: scale_noise(name, estimate.value) for name, estimate in summary.scores().items()}
+    power_p, power_t, cross = (rows.sum(axis=0) for rows in summary.power_sums())
+    halves = np.clip(cross_correlation(cross, power_p, power_t), 0, 1)
+    whole = np.sqrt(2 * halves / (1 + halves))
+    for level in grid.constants.correlation_levels:
+        k = float(falling_k(whole, grid.k, level))
+        values[f"k_{level:g}"] = min(k, grid.constants.power_max)
+    return {name: None if v is None else Estimate(v).to_json()["value"] for name, v in values.items()}  # type: ignore[misc]
+
+
+def cache_folder() -> Path:
+    """Where backgrounds are kept: below ``THREE_HUNDRED_MAPS_HOME``, else the user's cache folder."""
+    home = os.environ.get("THREE_HUNDRED_MAPS_HOME")
+    if home:
+        return Path(home) / "benchmark"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "three_hundred_maps" / "benchmark"
+
+
+def _cache_path(truth: Truth) -> Path:
+    name = f"v{VERSION}-{FORMAT}-{truth.constants.digest()}-{truth.digest[:32]}.json"
+    return cache_folder() / name
+
+
+def load_background(truth: Truth) -> Background | None:
+    """The kept background of a dataset; None where there is none that can be read."""
+    try:
+        content = json.loads(_cache_path(truth).read_text("utf-8"))
+        background = Background.from_json(content)
+    except (OSError, ValueError, KeyError, TypeError):
+        # A damaged or missing cache costs a measurement, nothing else.
+        return None
+    power = background.noise_power
+    return background if power is None or power.shape == (truth.n_halos, len(truth.grid.k)) else None
+
+
+def keep_background(truth: Truth, background: Background) -> None:
+    """Keep a background, where the cache folder can be written."""
+    try:
+        write_json(_cache_path(truth), background.to_json())
+    except OSError:
+        # Nothing is lost: it is measured again next time.
+        return

@@ -1,0 +1,134 @@
+"""All scores in one place: what each is, its unit, which way is better, and how the noise floor scales."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+RANKING = "residual_rms_dex"
+"""The score that ranks."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score of the registry.
+
+    Parameters
+    ----------
+    name, label, units
+        Key in a result, heading of a table, and unit.
+    better
+        ``low``, ``high``, or the number it should be.
+    meaning
+        One sentence.
+    noise
+        How a half-sample's score against the other half becomes the noise of the full sample: ``half``
+        (a dispersion: halves differ by twice the noise of the whole), ``quarter`` (1 - a ratio of variances),
+        ``correlation`` (both halves are noisy, a perfect prediction is not), or ``none``.
+    digits
+        Decimals shown.
+    """
+
+    name: str
+    label: str
+    units: str
+    better: str | float
+    meaning: str
+    noise: str = "none"
+    digits: int = 4
+
+
+def _mass(suffix: str, radius: str) -> Iterable[Score]:
+    yield Score(
+        f"mass_bias{suffix}",
+        f"mass bias, {radius}",
+        "1",
+        0.0,
+        f"median of M_p / M_t - 1 for the cylinder mass inside {radius}",
+    )
+    yield Score(
+        f"mass_scatter{suffix}",
+        f"mass scatter, {radius}",
+        "1",
+        "low",
+        f"half the 16-84 % range of M_p / M_t - 1 inside {radius}",
+        "half",
+    )
+    yield Score(
+        f"m200_equivalent{suffix}",
+        f"as scatter of M200c, {radius}",
+        "1",
+        "low",
+        "3 x mass_scatter: what it means for M200c, as the frame is the true R200c",
+        "half",
+    )
+
+
+APERTURE_SUFFIXES = ("_0.25", "_0.5", "", "_r500c")
+"""Of mass_bias and mass_scatter, in the order in which the masses are measured; none for R200c."""
+
+_SCORES = (
+    Score(RANKING, "residual rms", "dex", "low", "sqrt of the mean of (l(p) - l(t))^2; ranks", "half"),
+    Score("residual_bias", "bias", "dex", 0.0, "median of l(p) - l(t) over all pixels"),
+    Score("residual_scatter", "scatter", "dex", "low", "half the 16-84 % range of l(p) - l(t)", "half"),
+    Score(
+        "residual_rms",
+        "residual rms (linear)",
+        "1",
+        "low",
+        "root mean square of (p - t) / std(t), the paper's equation 1",
+        "half",
+    ),
+    Score("residual_skewness", "residual skewness", "1", 0.0, "skewness of (p - t) / std(t)"),
+    Score("residual_kurtosis", "residual kurtosis", "1", 0.0, "excess kurtosis of (p - t) / std(t)"),
+    Score(
+        "skill",
+        "skill",
+        "1",
+        "high",
+        "1 - MSE / MSE of the climatology: 0 is the mean radial profile, 1 is perfect",
+        "quarter",
+    ),
+    *_mass("_0.25", "0.25 R200c"),
+    *_mass("_0.5", "0.5 R200c"),
+    *_mass("_r500c", "R500c"),
+    *_mass("", "R200c"),
+    Score(
+        "concentration_scatter",
+        "concentration scatter",
+        "1",
+        "low",
+        "half the 16-84 % range of c_p / c_t - 1 of NFW fits to the profiles",
+        "half",
+    ),
+    Score("k_0.9", "k at 0.9", "1/R200c", "high", "where the cross-correlation falls below 0.9", digits=2),
+    Score("k_0.5", "k at 0.5", "1/R200c", "high", "where the cross-correlation falls below 0.5", digits=2),
+    Score("ssim", "SSIM", "1", "high", "structural similarity of l"),
+    Score("peak_completeness", "peak completeness", "1", "high", "share of true peaks found", digits=3),
+    Score("peak_purity", "peak purity", "1", "high", "share of predicted peaks that are true", digits=3),
+    Score("peak_f1", "peak F1", "1", "high", "harmonic mean of completeness and purity", digits=3),
+    Score("coverage_68", "coverage 68 %", "1", 0.68, "share of l(t) inside the 68 % interval", digits=3),
+    Score("coverage_95", "coverage 95 %", "1", 0.95, "share of l(t) inside the 95 % interval", digits=3),
+    Score("crps", "CRPS", "dex", "low", "continuous ranked probability score of l"),
+    Score(
+        "degradation",
+        "degradation",
+        "dex",
+        "low",
+        "residual rms less that of the in-domain model on the same regions, paired",
+    ),
+)
+
+SCORES: dict[str, Score] = {score.name: score for score in _SCORES}
+"""Every score by name."""
+
+CURVES: dict[str, str] = {
+    "power_ratio": "sum P_p / sum P_t of l by wave number",
+    "power_ratio_noise_free": "the same, with the noise of the truth taken out of P_t",
+    "cross_correlation": "sum Re(F_p F_t*) / sqrt(sum P_p sum P_t) of l by wave number",
+    "cross_correlation_noise_free": "the same, with the noise of the truth taken out of P_t",
+    "profile_bias": "median of the ratio of the surface-density profiles, less 1, by radius",
+    "profile_scatter": "half the 16-84 % range of that ratio, by radius",
+    "peak_completeness_by_mass": "share of true peaks found, by M_pk / M(<R200c)",
+}
+"""Scores that are functions: of wave number, radius or mass."""

@@ -1,0 +1,277 @@
+"""Scoring: stream the truth shard by shard, measure, summarise, write a result."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import references
+from benchmarks.cases import make_case, pack_image, pick_cases
+from benchmarks.compare import paired_difference
+from benchmarks.constants import V1, VERSION, Constants
+from benchmarks.manifest import Manifest
+from benchmarks.measure import Features, Measured, measure
+from benchmarks.registry import RANKING
+from benchmarks.results import SCHEMA, read_result
+from benchmarks.submissions import check_values
+from benchmarks.summary import Summary, score_values
+from benchmarks.tables import conditional_tables
+from benchmarks.tasks import TASKS
+from benchmarks.truth import Block, Truth
+from benchmarks.validation import find_problems, order_of
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.progress import progress
+
+Array = NDArray[np.float64]
+Reader = Callable[[str, NDArray[np.int64]], NDArray[np.float32]]
+MAPS_AT_ONCE = 128
+"""Maps whose metrics are worked out together: bounds the memory of one worker."""
+SUBMISSION = "submission"
+SUSPECT = "a copy of the truth:"
+"""How the flags begin that keep a result from being ranked."""
+
+
+def _measure_rows(
+    truth: Truth,
+    block: Block,
+    part: slice,
+    predicted: Mapping[str, NDArray[np.float32]],
+    names: tuple[str, ...],
+) -> dict[str, Measured]:
+    """Measure a few halos of a block: the submission, the reference rows, the half-samples."""
+    rows = block.rows[part]
+    r500 = truth.r500[rows]
+    target = Features(block.mass[part], truth.grid, r500)
+    climatology = truth.grid.climatology(truth.climatology.climatology).ravel()[truth.grid.inside]
+    results: dict[str, Measured] = {}
+    for name in names:
+        sigma, against = None, target
+        if name == SUBMISSION:
+            features = Features(predicted["mass"][part], truth.grid, r500)
+            sigma = predicted["mass_sigma"][part] if "mass_sigma" in predicted else None
+        elif name == references.NOISE:
+            assert block.half is not None
+            half = np.asarray(block.half[part], np.float64)
+            # The other half is what is left of the whole; rounding may leave a negative nothing.
+            other = np.maximum(2.0 * block.mass[part] - half, 0.0)
+            features, against = (Features(maps, truth.grid, r500) for maps in (half, other))
+        else:
+            features = references.reference_features(name, truth, rows)
+        results[name] = measure(features, against, climatology, truth.data_range, sigma)
+    return results
+
+
+def stream(
+    truth: Truth, names: tuple[str, ...], read: Reader | None = None, sigma: bool = False, workers: int = 0
+) -> dict[str, Measured]:
+    """Measure predictions against the truth, shard by shard.
+
+    Parameters
+    ----------
+    truth
+        What is scored against.
+    names
+        Any of ``submission``, the reference rows and ``noise floor``.
+    read
+        (variable, rows of the truth) -> (halo, los, y, x): the submission's maps.
+    sigma
+        Whether it has ``mass_sigma``.
+    workers
+        Threads; 0 for as many as there are processors. The result does not depend on it.
+    """
+    workers = workers or len(os.sched_getaffinity(0))
+    parts: dict[str, list[Measured]] = {name: [] for name in names}
+    bar = progress(total=truth.n_halos, desc="scoring", unit="halo")
+    step = max(1, MAPS_AT_ONCE // truth.n_los)
+    with ThreadPoolExecutor(workers) as pool, bar:
+        for block in truth.blocks(half=references.NOISE in names):
+            predicted: dict[str, NDArray[np.float32]] = {}
+            if read is not None:
+                for variable in ("mass", "mass_sigma") if sigma else ("mass",):
+                    predicted[variable] = read(variable, block.rows)
+                    check_values(variable, predicted[variable], int(block.rows[0]))
+            slices = [slice(i, i + step) for i in range(0, len(block.rows), step)]
+
+            def work(
+                part: slice, block: Block = block, predicted: dict[str, NDArray[np.float32]] = predicted
+            ) -> dict[str, Measured]:
+                return _measure_rows(truth, block, part, predicted, names)
+
+            for done in pool.map(work, slices):
+                for name in names:
+                    parts[name].append(done[name])
+            bar.update(len(block.rows))
+    return {name: Measured.join(found) for name, found in parts.items()}
+
+
+def score_maps(
+    truth: Truth, read: Reader | None, *, sigma: bool = False, workers: int = 0
+) -> tuple[Measured | None, references.Background]:
+    """Measure a submission, and the background of the dataset where it is not kept yet, in one pass."""
+    background = references.load_background(truth)
+    names: tuple[str, ...] = (SUBMISSION,) if read is not None else ()
+    if background is None:
+        names += tuple(references.REFERENCES) + ((references.NOISE,) if truth.has_half else ())
+    measured = stream(truth, names, read, sigma, workers) if names else {}
+    if background is None:
+        background = references.background_of(truth, measured)
+        references.keep_background(truth, background)
+    return measured.get(SUBMISSION), background
+
+
+def _noise_of(truth: Truth, background: references.Background) -> dict[str, Any]:
+    if background.noise_floor is None:
+        return {"noise_floor": None}
+    return {"noise_floor": background.noise_floor}
+
+
+def _flags(
+    scores: Mapping[str, Any], measured: Measured, noise: Mapping[str, Any] | None, c: Constants
+) -> list[str]:
+    flags = []
+    bias = scores["residual_bias"]["value"]
+    if bias is not None and abs(bias) > c.biased_dex:
+        flags.append("biased")
+    if float(np.mean(measured.per_halo["copied"])) > c.copied_share:
+        flags.append(f"{SUSPECT} pixels equal the truth bit by bit")
+    floor = (noise or {}).get(RANKING)
+    if floor and scores[RANKING]["value"] < 0.5 * floor:
+        flags.append(f"{SUSPECT} below half the noise floor, which no prediction can know")
+    elif floor and scores[RANKING]["value"] < floor:
+        flags.append("below the noise floor")
+    return flags
+
+
+def score_submission(
+    folder: str | Path,
+    store: str | Path,
+    *,
+    in_domain: str | Path | None = None,
+    constants: Constants = V1,
+    workers: int = 0,
+) -> dict[str, Any]:
+    """Score a submission against the test split of a store.
+
+    Parameters
+    ----------
+    folder
+        The submission.
+    store
+        The dataset predicted on, with its truth (sealed or not).
+    in_domain
+        Result of the model trained on this dataset's own train split: gives ``degradation``.
+    constants
+        Of the benchmark; others than version 1's are for tests.
+    workers
+        Threads; 0 for as many as there are processors.
+
+    Returns
+    -------
+    A result, as `benchmarks.results.write_result` writes it. The same for the same input.
+
+    Raises
+    ------
+    InputError
+        With all that is wrong with the submission, in one line.
+    """
+    truth = Truth(store, constants)
+    problems, manifest, predictions = find_problems(folder, truth, values=False)
+    if problems or manifest is None or predictions is None:
+        raise InputError(f"{len(problems)} problem(s): " + "; ".join(problems))
+    order, _ = order_of(predictions, truth)
+    other = read_result(in_domain) if in_domain is not None else None
+
+    def read(variable: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return predictions.read(variable, order[rows])
+
+    measured, background = score_maps(truth, read, sigma="mass_sigma" in predictions.maps, workers=workers)
+    assert measured is not None
+    result = assemble(manifest, truth, measured, background)
+    if not truth.sealed:
+        result["cases"] = _cases(truth, measured, read)
+    if other is not None:
+        difference = paired_difference(result, other, constants)
+        result["scores"]["degradation"] = difference.to_json()
+        result["in_domain"] = {"name": other["name"], "track": other["track"]}
+    return result
+
+
+def assemble(
+    manifest: Manifest, truth: Truth, measured: Measured, background: references.Background
+) -> dict[str, Any]:
+    """A result from what was measured."""
+    c = truth.constants
+    region = truth.halos["region"]
+    summary = Summary(measured, region, truth.grid, background.noise_power)
+    scores = score_values(summary.scores())
+    flags = _flags(scores, measured, background.noise_floor, c)
+    refused = any(flag.startswith(SUSPECT) for flag in flags)
+    maps = float(measured.counts["maps"])
+    mean = measured.counts["residual_sum"] / maps
+    rms = np.sqrt(measured.counts["residual_square"] / maps)
+    digest = None if c == V1 else c.digest()
+    return {
+        "schema": SCHEMA,
+        "benchmark_version": VERSION if digest is None else f"constants {digest}",
+        "name": manifest.name,
+        "authors": list(manifest.authors),
+        "task": manifest.task,
+        "track": manifest.track,
+        "kind": manifest.kind,
+        "parameters": manifest.parameters,
+        **manifest.extra,
+        "predictions_sha256": manifest.predictions_sha256,
+        "dataset": {
+            "name": truth.name,
+            "digest": truth.digest,
+            "synthetic": bool(truth.attrs.get("synthetic")),
+            "split": "test",
+            "halos": truth.n_halos,
+            "lines_of_sight": truth.n_los,
+            "regions": len(summary.regions.ids),
+            "sealed": truth.sealed,
+        },
+        "ranked": TASKS[manifest.task].ranked and not refused,
+        "flags": flags,
+        "verified": False,
+        "scores": scores,
+        "secondary": score_values(summary.secondary()),
+        "curves": summary.curves(),
+        "histogram": summary.histogram(),
+        "tables": conditional_tables(measured, truth.halos, truth.grid),
+        "regions": summary.per_region(),
+        "residual_maps": {
+            "mean": pack_image(mean, -0.3, 0.3),
+            "rms": pack_image(rms, 0.0, max(0.1, math.ceil(10 * float(rms.max())) / 10)),
+        },
+        "references": background.references,
+        **_noise_of(truth, background),
+    }
+
+
+def _cases(truth: Truth, measured: Measured, read: Reader) -> dict[str, Any]:
+    from three_hundred_maps.store.arrays import read_split
+
+    cases = {}
+    for name, (halo, los) in pick_cases(np.asarray(measured.per_halo["mse_map"])).items():
+        rows = np.array([halo])
+        mass = read_split(truth.path, "test", ["mass"], slice(halo, halo + 1)).maps["mass"]
+        pair = [
+            Features(maps[:, los : los + 1], truth.grid, truth.r500[rows]).log[0]
+            for maps in (read("mass", rows), mass)
+        ]
+        values = {k: int(truth.halos[k][halo]) for k in ("region", "snapshot", "halo_id")}
+        cases[name] = {
+            **values,
+            "los": los,
+            "rms_dex": float(f"{math.sqrt(measured.per_halo['mse_map'][halo, los]):.4g}"),
+            **make_case(pair[0], pair[1]),
+        }
+    return cases

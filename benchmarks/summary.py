@@ -1,0 +1,334 @@
+"""From what was measured on every halo to scores, curves and tables, with intervals over regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import metrics
+from benchmarks.grid import Grid
+from benchmarks.intervals import Estimate, Pool, bca, median_and_scatter, of_means
+from benchmarks.measure import Measured, histogram_edges
+from benchmarks.registry import APERTURE_SUFFIXES, RANKING
+
+Array = NDArray[np.float64]
+
+
+def histogram_quantile(counts: NDArray[Any], bounds: Array, q: float) -> float:
+    """The q-quantile of a histogram: linear between the least and greatest value of the bin it falls in.
+
+    Parameters
+    ----------
+    counts
+        (bin,).
+    bounds
+        (2, bin): least and greatest value met in each bin.
+    """
+    total = float(counts.sum())
+    if total == 0:
+        return float("nan")
+    cumulative = np.cumsum(counts, dtype=np.float64)
+    place = int(np.searchsorted(cumulative, max(q * total, 0.5)))
+    part = (q * total - (cumulative[place] - counts[place])) / counts[place]
+    low, high = bounds[0, place], bounds[1, place]
+    return float(low + min(max(part, 0.0), 1.0) * (high - low))
+
+
+@dataclass(frozen=True)
+class Regional:
+    """Halos gathered into regions.
+
+    Parameters
+    ----------
+    ids
+        (region,): their numbers.
+    row
+        (halo,): the row in ``ids`` of each halo.
+    """
+
+    ids: NDArray[np.int64]
+    row: NDArray[np.int64]
+
+    @staticmethod
+    def of(region: NDArray[np.integer]) -> Regional:
+        """Of the halos' region numbers."""
+        ids, row = np.unique(region, return_inverse=True)
+        return Regional(ids.astype(np.int64), row.astype(np.int64))
+
+    def sums(self, values: NDArray[Any]) -> Array:
+        """(region, ...): sums over each region's halos."""
+        result = np.zeros((len(self.ids), *values.shape[1:]))
+        np.add.at(result, self.row, values)
+        return result
+
+    def means(self, values: NDArray[Any]) -> Array:
+        """(region, ...): means over each region's halos, halos with equal weight."""
+        count = np.bincount(self.row, minlength=len(self.ids))
+        return self.sums(values) / count.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def _root(m: Array) -> Array:
+    return np.sqrt(m[..., 0])
+
+
+def _skill(m: Array) -> Array:
+    return 1.0 - m[..., 0] / m[..., 1]
+
+
+def _first(m: Array) -> Array:
+    return m[..., 0]
+
+
+def _ratio(m: Array) -> Array:
+    return m[..., 0] / m[..., 1]
+
+
+def _moment(place: int) -> Callable[[Array], Array]:
+    return lambda m: metrics.moments_from_powers(m)[place]
+
+
+class Summary:
+    """Scores of one prediction over some halos.
+
+    Parameters
+    ----------
+    measured
+        Of these halos.
+    region
+        (halo,): their regions.
+    grid
+        Geometry and constants.
+    noise_free
+        (halo, k): power of the truth without its noise, where half-samples gave it.
+    """
+
+    def __init__(
+        self, measured: Measured, region: NDArray[np.integer], grid: Grid, noise_free: Array | None = None
+    ) -> None:
+        self.measured, self.grid, self.noise_free = measured, grid, noise_free
+        self.constants = grid.constants
+        self.regions = Regional.of(region)
+        self.bias, self.scatter = median_and_scatter(self.constants)
+
+    def _field(self, name: str) -> NDArray[Any]:
+        return self.measured.per_halo[name]
+
+    def _means(
+        self, function: Callable[[Array], Array], *names: str, limits: tuple[float, float] = (0.0, np.inf)
+    ) -> Estimate:
+        rows = np.concatenate(
+            [self.regions.means(self._field(n)).reshape(len(self.regions.ids), -1) for n in names], axis=1
+        )
+        with np.errstate(all="ignore"):
+            return of_means(rows, function, self.constants, limits=limits)
+
+    def _pooled(self, values: NDArray[Any]) -> tuple[Estimate, Estimate]:
+        """Median and scatter, with intervals, of values (halo, los)."""
+        flat = values.ravel().astype(np.float64)
+        row = np.repeat(self.regions.row, values.shape[1])
+        pool = Pool.of_values(flat, row, len(self.regions.ids))
+        results = []
+        for quantiles in (self.bias, self.scatter):
+            exact = sum(f * float(np.quantile(flat, q)) for q, f in quantiles.items())
+            limits = (-np.inf if quantiles is self.bias else 0.0, np.inf)
+            results.append(pool.estimate(exact, quantiles, self.constants, limits=limits))
+        return results[0], results[1]
+
+    def residuals(self) -> Iterator[tuple[str, Estimate]]:
+        """The scores of residuals in dex, pixel by pixel."""
+        yield RANKING, self._means(_root, "mse")
+        counts = self.regions.sums(self._field("histogram"))
+        bounds = self.measured.bounds["score"]
+        pool = Pool.of_histograms(counts, bounds)
+        for name, quantiles in (("residual_bias", self.bias), ("residual_scatter", self.scatter)):
+            exact = sum(f * histogram_quantile(counts.sum(axis=0), bounds, q) for q, f in quantiles.items())
+            yield name, pool.estimate(exact, quantiles, self.constants)
+        yield "skill", self._means(_skill, "mse", "mse_climatology", limits=(-np.inf, 1.0))
+        yield "ssim", self._means(_first, "ssim", limits=(-1.0, 1.0))
+
+    def linear(self) -> Iterator[tuple[str, Estimate]]:
+        """Moments of the paper's residuals."""
+        yield "residual_rms", self._means(_moment(0), "powers")
+        everything = (-np.inf, np.inf)
+        for place, name in ((1, "residual_skewness"), (2, "residual_kurtosis")):
+            yield name, self._means(_moment(place), "powers", limits=everything)
+
+    def masses(self) -> Iterator[tuple[str, Estimate]]:
+        """Cylinder masses and concentrations."""
+        ratios = self._field("mass_ratio")
+        for column, suffix in enumerate(_suffixes(self.constants.apertures)):
+            bias, scatter = self._pooled(ratios[..., column] - 1.0)
+            yield f"mass_bias{suffix}", bias
+            yield f"mass_scatter{suffix}", scatter
+            tripled = [None if v is None else 3 * v for v in (scatter.value, scatter.low, scatter.high)]
+            yield f"m200_equivalent{suffix}", Estimate(tripled[0], tripled[1], tripled[2], scatter.note)
+        yield "concentration_scatter", self._pooled(self._field("concentration_ratio") - 1.0)[1]
+
+    def peaks(self) -> Iterator[tuple[str, Estimate]]:
+        """Completeness, purity and F1 of peaks, pooled over maps."""
+        truth = self.regions.sums(self._field("peaks_truth").sum(axis=1))
+        matched = self.regions.sums(self._field("peaks_matched").sum(axis=1))
+        predicted = self.regions.sums(self._field("peaks_predicted"))
+        for name, above, below in (
+            ("peak_completeness", matched, truth),
+            ("peak_purity", matched, predicted),
+            ("peak_f1", 2 * matched, truth + predicted),
+        ):
+            yield name, self._share(above, below)
+
+    def _share(self, above: Array, below: Array) -> Estimate:
+        if below.sum() == 0:
+            return Estimate(None, note="no peaks")
+        return of_means(np.column_stack([above, below]), _ratio, self.constants, limits=(0.0, 1.0))
+
+    def probability(self) -> Iterator[tuple[str, Estimate]]:
+        """Of ``mass_sigma``, where it was given."""
+        if "crps" in self.measured.per_halo:
+            yield "coverage_68", self._means(_first, "coverage_68", limits=(0.0, 1.0))
+            yield "coverage_95", self._means(_first, "coverage_95", limits=(0.0, 1.0))
+            yield "crps", self._means(_first, "crps")
+
+    def power_sums(self, noise_free: bool = False) -> tuple[Array, Array, Array]:
+        """(region, k) sums of P_p, P_t and the cross power."""
+        truth = self.noise_free if noise_free and self.noise_free is not None else self._field("power_truth")
+        return (
+            self.regions.sums(self._field("power")),
+            self.regions.sums(truth),
+            self.regions.sums(self._field("power_cross")),
+        )
+
+    def scales(self) -> Iterator[tuple[str, Estimate]]:
+        """Where the cross-correlation falls below its levels."""
+        power_p, power_t, cross = self.power_sums()
+        top = self.constants.power_max
+
+        for level in self.constants.correlation_levels:
+
+            def crossing(weights: Array, level: float = level) -> Array:
+                curve = metrics.cross_correlation(weights @ cross, weights @ power_p, weights @ power_t)
+                k = metrics.falling_k(curve, self.grid.k, level)
+                return np.minimum(k, top)
+
+            found = bca(crossing, len(self.regions.ids), self.constants, limits=(0.0, top))
+            note = found.note
+            if found.value is not None and found.value >= top:
+                note = f">={top:g}" + (f"; {note}" if note else "")
+            yield f"k_{level:g}", Estimate(found.value, found.low, found.high, note)
+
+    def scores(self) -> dict[str, Estimate]:
+        """Every score by name."""
+        parts = (self.residuals, self.linear, self.masses, self.scales, self.peaks, self.probability)
+        return {name: estimate for part in parts for name, estimate in part()}
+
+    def brief(self) -> dict[str, Estimate]:
+        """The few scores of a conditional table."""
+        found = dict(self.residuals())
+        ratios = self._field("mass_ratio")
+        column = _suffixes(self.constants.apertures).index("")
+        found["mass_bias"], found["mass_scatter"] = self._pooled(ratios[..., column] - 1.0)
+        return found
+
+    def secondary(self) -> dict[str, Estimate]:
+        """Raw-pixel figures, and the shares of pixels below S0."""
+        bounds, counts = self.measured.bounds["raw"], self.measured.counts["raw"]
+
+        def read(quantiles: dict[float, float]) -> Estimate:
+            return Estimate(sum(f * histogram_quantile(counts, bounds, q) for q, f in quantiles.items()))
+
+        everything = (-np.inf, np.inf)
+        moments = [self._means(_moment(place), "raw_powers", limits=everything) for place in range(3)]
+        return {
+            "raw_residual_rms_dex": self._means(_root, "raw_mse"),
+            "raw_residual_bias": read(self.bias),
+            "raw_residual_scatter": read(self.scatter),
+            "raw_residual_rms": moments[0],
+            "raw_residual_skewness": moments[1],
+            "raw_residual_kurtosis": moments[2],
+            "floored_share": Estimate(float(self.regions.means(self._field("floored")).mean())),
+            "floored_share_truth": Estimate(float(self.regions.means(self._field("floored_truth")).mean())),
+        }
+
+    def curves(self) -> dict[str, dict[str, Any]]:
+        """Power ratio, cross-correlation, profiles and completeness as functions, with intervals."""
+        result: dict[str, dict[str, Any]] = {}
+        for noise_free in (False, True) if self.noise_free is not None else (False,):
+            sums = self.power_sums(noise_free)
+            suffix = "_noise_free" if noise_free else ""
+            rows = np.stack(sums, axis=-1)
+            with np.errstate(all="ignore"):
+                ratio = [of_means(rows[:, k], _ratio, self.constants) for k in range(rows.shape[1])]
+                cross = [
+                    of_means(
+                        rows[:, k], _correlation, self.constants, limits=(-1, np.inf if noise_free else 1)
+                    )
+                    for k in range(rows.shape[1])
+                ]
+            result[f"power_ratio{suffix}"] = _curve("k", self.grid.k, ratio)
+            result[f"cross_correlation{suffix}"] = _curve("k", self.grid.k, cross)
+        edges = self.grid.profile_edges
+        middle = np.sqrt(edges[1:] * edges[:-1])
+        profiles = [
+            self._pooled(self._field("profile_ratio")[..., ring] - 1.0) for ring in range(len(middle))
+        ]
+        result["profile_bias"] = _curve("radius", middle, [bias for bias, _ in profiles])
+        result["profile_scatter"] = _curve("radius", middle, [scatter for _, scatter in profiles])
+        truth = self.regions.sums(self._field("peaks_truth"))
+        matched = self.regions.sums(self._field("peaks_matched"))
+        result["peak_completeness_by_mass"] = _curve(
+            "mass",
+            np.asarray(self.constants.peak_bins),
+            [self._share(matched[:, b], truth[:, b]) for b in range(truth.shape[1])],
+        )
+        return result
+
+    def histogram(self, bins: int = 80, limit: float = 0.8) -> dict[str, Any]:
+        """Share of pixels by r, coarse enough to draw; the end bins take what lies beyond."""
+        counts = self._field("histogram").sum(axis=0).astype(np.float64)
+        edges = np.linspace(-limit, limit, bins + 1)
+        fine = histogram_edges(self.grid)
+        centres = np.concatenate([[fine[0]], 0.5 * (fine[1:] + fine[:-1]), [fine[-1]]])
+        place = np.clip(np.searchsorted(edges, centres, side="right") - 1, 0, bins - 1)
+        share = np.bincount(place, weights=counts, minlength=bins) / max(counts.sum(), 1.0)
+        return {"edges": _short(edges), "share": _short(share)}
+
+    def per_region(self) -> dict[str, Any]:
+        """Means of each region, from which two results are compared pair by pair."""
+        return {
+            "id": self.regions.ids.tolist(),
+            "mse": _short(self.regions.means(self._field("mse"))),
+            "mse_climatology": _short(self.regions.means(self._field("mse_climatology"))),
+        }
+
+
+def _suffixes(apertures: tuple[float, ...]) -> tuple[str, ...]:
+    """Suffix of each measured aperture, the last being R500c's."""
+    fixed = tuple("" if radius == 1.0 else f"_{radius:g}" for radius in apertures)
+    return (*fixed, APERTURE_SUFFIXES[-1])
+
+
+def _correlation(m: Array) -> Array:
+    return m[..., 2] / np.sqrt(m[..., 0] * m[..., 1])
+
+
+def _short(values: Array) -> list[float]:
+    return [float(f"{value:.8g}") for value in np.asarray(values, np.float64)]
+
+
+def _curve(axis: str, places: Array, estimates: list[Estimate]) -> dict[str, Any]:
+    columns = [e.to_json() for e in estimates]
+    return {
+        axis: _short(places),
+        **{
+            name: [None if c[name] is None else float(f"{c[name]:.6g}") for c in columns]
+            for name in ("value", "low", "high")
+        },
+    }
+
+
+def score_values(scores: Mapping[str, Estimate]) -> dict[str, dict[str, Any]]:
+    """Scores as a result keeps them."""
+    return {name: estimate.to_json() for name, estimate in scores.items()}

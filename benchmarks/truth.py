@@ -1,0 +1,133 @@
+"""The truth a submission is scored against: the test split of a store, public or sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.constants import V1, Constants
+from benchmarks.grid import Grid, make_grid
+from benchmarks.manifest import SEALED_KEY, load_json
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.schema import HALF, KEY
+
+SEAL_FILE = "seal.json"
+MAX_SEAL_BYTES = 200_000_000
+TARGET = "mass"
+SPLIT = "test"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some halos of the truth.
+
+    Parameters
+    ----------
+    rows
+        (halo,): their rows in the split.
+    mass
+        (halo, los, y, x), Msun kpc-2.
+    half
+        The same from half of the particles, times 2; None where the store has none.
+    """
+
+    rows: NDArray[np.int64]
+    mass: NDArray[np.float32]
+    half: NDArray[np.float32] | None
+
+
+class Truth:
+    """The test split of a finished store.
+
+    Parameters
+    ----------
+    store
+        Its path.
+    constants
+        Of the benchmark.
+
+    Attributes
+    ----------
+    halos
+        (halo,) arrays: every value of the halos.
+    keys
+        (halo,) int64 by name: the halos' keys, or the opaque one of a sealed store.
+    sealed
+        Whether the truth is held back: results then show no map of it.
+
+    Raises
+    ------
+    InputError
+        Where the store is not finished, has no mass maps, no test halo, or no statistics of train.
+    """
+
+    def __init__(self, store: str | Path, constants: Constants = V1) -> None:
+        from three_hundred_maps.store.arrays import open_group, read_split, root_attrs, store_digest
+        from three_hundred_maps.store.statistics import read_statistics
+
+        self.path = Path(store)
+        self.constants = constants
+        self.digest = store_digest(store)
+        self.attrs = root_attrs(store)
+        if TARGET not in self.attrs["views"]:
+            raise InputError(f"{store} has no view {TARGET!r}: there is no truth to score against")
+        first = read_split(store, SPLIT, [])
+        self.halos: dict[str, NDArray[Any]] = first.halos
+        self.n_halos, self.n_los = len(first), len(first.los_vector)
+        if self.n_halos == 0:
+            raise InputError(f"{store} has no halo in its {SPLIT} split: there is nothing to score")
+        self.has_half = HALF in open_group(store)[SPLIT]
+        self.grid: Grid = make_grid(
+            int(self.attrs["pixels"]), float(self.attrs["width_R200c"]), self.constants
+        )
+        climatology = read_statistics(store).climatology
+        if climatology is None or climatology.pixels.sum() == 0:
+            raise InputError(f"{store} has no climatology in its statistics: it has no train split")
+        self.climatology = climatology
+        low, high = climatology.log_range(constants.ssim_low, constants.ssim_high)
+        self.data_range = high - low
+        if not self.data_range > 0:
+            raise InputError(f"{store}: the mass maps of its train split are all alike")
+        self.sealed = (self.path / SEAL_FILE).exists()
+        self.keys = self._sealed_keys() if self.sealed else {k: self.halos[k] for k in KEY}
+
+    def _sealed_keys(self) -> dict[str, NDArray[np.int64]]:
+        content = load_json(self.path / SEAL_FILE, MAX_SEAL_BYTES)
+        keys = np.asarray(content["keys"], np.int64)
+        if len(keys) != self.n_halos:
+            raise InputError(f"{self.path / SEAL_FILE} has {len(keys)} keys for {self.n_halos} halos")
+        return {SEALED_KEY: keys}
+
+    @property
+    def name(self) -> str:
+        """Of the store."""
+        return str(self.attrs["name"])
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Views a track may name."""
+        return tuple(view for view in self.attrs["views"] if view != TARGET)
+
+    @property
+    def r500(self) -> NDArray[np.float64]:
+        """(halo,): R500c / R200c."""
+        return np.asarray(self.halos["R500c"] / self.halos["R200c"], np.float64)
+
+    def blocks(self, half: bool = False) -> Iterator[Block]:
+        """The mass maps, shard by shard; ``half`` for the half-samples too."""
+        from three_hundred_maps.store.arrays import iter_shards
+
+        names = [TARGET] + ([HALF] if half and self.has_half else [])
+        start = 0
+        for shard in iter_shards(self.path, SPLIT, names):
+            rows = np.arange(start, start + len(shard))
+            start += len(shard)
+            mass = shard.maps[TARGET]
+            if not np.isfinite(mass).all():
+                raise InputError(f"{self.path}: the mass maps of the {SPLIT} split hold NaN or inf")
+            yield Block(rows, mass, shard.maps.get(HALF))
