@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.particles import Cutout, Particles
+from three_hundred_maps.simulation.small import SmallSnapshot as SmallSnapshot
+from three_hundred_maps.simulation.small import small_snapshot as small_snapshot
 from three_hundred_maps.store import schema
 from three_hundred_maps.units import KEV_K
 

@@ -349,7 +349,7 @@ def _dialect(file: h5py.File, header: h5py.Group, path: Path) -> str:
         return "arepo"
     if safe.optional_group(file, "Parameters", path) is not None:
         return "gadget4"
-    if "DelayTime" in names or "GIZMO_version" in header.attrs:
+    if "GIZMO_version" in header.attrs:
         return "gizmo"
     if "Metallicity" in names:
         dataset = gas["Metallicity"] if gas is not None else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.simulation.measure import spherical_overdensity
 from three_hundred_maps.simulation.synthetic.dark_matter import Halo
 from three_hundred_maps.simulation.synthetic.profiles import nfw_mass
 from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, RHO_CRIT, SNAPSHOT, H
@@ -25,22 +26,6 @@ class Sample:
     velocity: NDArray[np.float32]
     mass: NDArray[np.float64]
     kind: NDArray[np.int8]
-
-
-def overdensity_radius(
-    radius_kpc: NDArray[np.float64], mass: NDArray[np.float64], overdensity: float
-) -> tuple[float, float]:
-    """Spherical overdensity of sorted particles: the last radius with a mean density of at least the threshold.
-
-    Returns the mass (Msun) of the particles counted and the radius (kpc) at which they make that density.
-    """
-    enclosed = np.cumsum(mass)
-    threshold = overdensity * RHO_CRIT * 4.0 / 3.0 * np.pi
-    dense = np.flatnonzero(enclosed >= threshold * radius_kpc**3)
-    if not len(dense):
-        return 0.0, 0.0
-    total = float(enclosed[dense[-1]])
-    return total, float(np.cbrt(total / threshold))
 
 
 def _file_centre(halo: Halo, offset: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
@@ -66,7 +51,7 @@ def _distinct_row(sample: Sample, halo: Halo, halo_id: int, substructures: int) 
     order = np.argsort(r, kind="stable")
     near, offset, r = near[order], offset[order], r[order]
     mass = sample.mass[near]
-    total, radius = overdensity_radius(r / H, mass, 200.0)
+    total, radius = spherical_overdensity(r / H, np.cumsum(mass), 200.0 * RHO_CRIT)
     n = int(np.searchsorted(r, radius * H, side="right"))
     near, offset, r, mass = near[:n], offset[:n], r[:n], mass[:n]
     kind = sample.kind[near]

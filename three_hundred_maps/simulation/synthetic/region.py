@@ -188,6 +188,30 @@ def make_region(seed: int, region: int, flavour: Flavour, resolution: str = "lig
     )
 
 
+def write_region(out: str | Path, data: RegionData, *, format: str | None = None) -> RegionFiles:
+    """Write a region that is in memory; see `simulate_region`."""
+    chosen = format or DEFAULT_FORMAT[data.flavour]
+    files = region_files(Path(out), data.region, data.flavour, "hdf5" if chosen == "hdf5" else "gadget2")
+    header = SnapshotHeader(
+        redshift=REDSHIFT,
+        box_size=BOX_KPC_H,
+        cosmology=COSMOLOGY,
+        extra={
+            "Synthetic": np.int32(1),
+            "SyntheticVersion": np.int32(GENERATOR_VERSION),
+            "SyntheticSeed": np.int64(data.seed),
+            "SyntheticRegion": np.int32(data.region),
+            "SyntheticFlavour": data.flavour,
+        },
+    )
+    if chosen == "hdf5":
+        write_hdf5(files.snapshot, header, data.particles, dialect="gizmo")
+    else:
+        write_gadget(files.snapshot, header, data.particles, format=2)
+    write_ahf(files.catalogue, data.catalogue)
+    return files
+
+
 def simulate_region(
     out: str | Path,
     *,
@@ -224,25 +248,7 @@ def simulate_region(
     if chosen not in FORMATS:
         raise InputError(f"format {format!r} is unknown: one of {', '.join(FORMATS)}")
     data = make_region(seed, region, flavour, resolution)
-    files = region_files(Path(out), region, flavour, "hdf5" if chosen == "hdf5" else "gadget2")
-    header = SnapshotHeader(
-        redshift=REDSHIFT,
-        box_size=BOX_KPC_H,
-        cosmology=COSMOLOGY,
-        extra={
-            "Synthetic": np.int32(1),
-            "SyntheticVersion": np.int32(GENERATOR_VERSION),
-            "SyntheticSeed": np.int64(seed),
-            "SyntheticRegion": np.int32(region),
-            "SyntheticFlavour": flavour,
-        },
-    )
-    if chosen == "hdf5":
-        write_hdf5(files.snapshot, header, data.particles, dialect="gizmo")
-    else:
-        write_gadget(files.snapshot, header, data.particles, format=2)
-    write_ahf(files.catalogue, data.catalogue)
-    return files
+    return write_region(out, data, format=chosen)
 
 
 __all__ = [

@@ -48,7 +48,7 @@ class Resolution:
     star: float
 
 
-_THREE_HUNDRED = (1.27e9 / H, 2.36e8 / H, 1.18e8 / H)
+_THREE_HUNDRED = (1.27e9 / H, 2.36e8 / H, 5.9e7 / H)  # a gas particle forms up to four stars
 RESOLUTIONS = {
     "full": Resolution("full", *_THREE_HUNDRED),
     "light": Resolution("light", *(2.0 * mass for mass in _THREE_HUNDRED)),
