@@ -74,6 +74,11 @@ def load_checkpoint(trainer: Trainer) -> None:
         state.setdefault(int(number), {})[key] = value
     groups = trainer.optimiser.state_dict()["param_groups"]
     trainer.optimiser.load_state_dict({"state": state, "param_groups": groups})
+    for parameter, values in trainer.optimiser.state.items():
+        for key, value in values.items():
+            # A fused step walks through memory: moments must lie there as their weights do.
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                values[key] = torch.empty_like(parameter).copy_(value)
     trainer.state.__dict__.update(Progress(**_infinite(content["progress"])).__dict__)
 
 

@@ -34,13 +34,13 @@ def draw_curve(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> Non
             textcoords="offset points",
             ha="center",
         )
+        axes.legend(frameon=False, loc="upper right")
     axes.set(xlabel="epochs", ylabel="residual rms (dex)", title=title)
     axes.margins(y=0.12)
     axes.grid(alpha=0.3)
     twin = axes.twinx()
     twin.plot(epochs, [row["train_loss"] for row in rows], color="0.6", lw=1)
     twin.set_ylabel("training loss", color="0.4")
-    axes.legend(frameon=False, loc="upper right")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     write_bytes(path, buffer.getvalue())

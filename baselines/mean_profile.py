@@ -45,7 +45,7 @@ def fit_line(x: Floats, y: Floats) -> tuple[Floats, float]:
     """Least squares: slopes (view,) and constant of y (row,) against x (row, view)."""
     design = np.column_stack([x, np.ones(len(x))])
     solution, *_ = np.linalg.lstsq(design, y, rcond=None)
-    return solution[:-1], float(solution[-1])
+    return np.asarray(solution[:-1], np.float64), float(solution[-1])
 
 
 def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:

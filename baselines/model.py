@@ -101,7 +101,8 @@ class MassModel(nn.Module):
         -------
         (N, H, W) float32 Msun kpc-2, and (N, H, W) sigma in dex or None.
         """
-        self.eval()
+        # One memory format, so that a model gives the same bits before and after it was saved.
+        self.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         device = self.climatology.device
         inputs = self.transforms.standardise(torch.as_tensor(maps).to(device, torch.float32))
         if not bool(torch.isfinite(inputs).all()):
@@ -109,7 +110,8 @@ class MassModel(nn.Module):
         total: torch.Tensor | None = None
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             for number in range(symmetries):
-                output = undo_symmetry(self(symmetry(inputs, number)), number).float()
+                turned = symmetry(inputs, number).contiguous(memory_format=torch.channels_last)
+                output = undo_symmetry(self(turned), number).float()
                 total = output if total is None else total + output
         assert total is not None
         mean = total / symmetries

@@ -52,7 +52,7 @@ def sharpen(logs: Floats, pixel: float) -> Floats:
     """Maps whose score-grid logarithm is ``logs``: the score smooths a prediction once more.
 
     A fixed point of m <- m 10^(l - l(m)), as in van Cittert's and Richardson and Lucy's deconvolutions,
-    begun at 10^l. Exact to 1e-4 dex for what varies over two pixels or more, as radial profiles do.
+    begun at 10^l. Good to about 1e-3 dex for what varies over two pixels or more, as radial profiles do.
 
     Parameters
     ----------

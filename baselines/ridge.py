@@ -95,7 +95,7 @@ class Normal:
         scale = strength * np.trace(self.gram) / len(self.gram)
         penalty = np.full(len(self.gram), scale)
         penalty[-1] = 0.0
-        return np.linalg.solve(self.gram + np.diag(penalty), self.moment)
+        return np.asarray(np.linalg.solve(self.gram + np.diag(penalty), self.moment), np.float64)
 
 
 def accumulate(blocks: Iterable[SplitArrays], features: Features) -> Normal:

@@ -116,7 +116,7 @@ class Trainer:
                 self._check(losses)
             if state.step % settings.validate_every == 0 or state.step == end:
                 self._check(losses)
-                train_loss = float(torch.stack(losses).mean())
+                train_loss = self._mean(losses)
                 losses.clear()
                 state.seconds = before + time.monotonic() - began
                 self._validate(train_loss)
@@ -153,6 +153,13 @@ class Trainer:
         self.optimiser.step()
         update_average(self.average, self.model, settings.ema, self.state.step)
         return loss.detach()
+
+    def _mean(self, losses: list[torch.Tensor]) -> float:
+        """The mean loss over steps and processes."""
+        mean = torch.stack(losses).mean()
+        if self.ranks > 1:
+            torch.distributed.all_reduce(mean)
+        return float(mean) / self.ranks
 
     def _check(self, losses: list[torch.Tensor]) -> None:
         if not losses:

@@ -1,0 +1,152 @@
+"""The command lines: settings from their sources, what they write, and one clear line for a mistake."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import yaml
+import zarr
+
+from baselines import predict, unet
+from baselines.settings import Settings, defaults, merge
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.testing import tiny_store
+
+SMALL = ["--channels", "4", "--poolings", "2", "--steps", "6", "--batch", "8", "--validate-every", "3"]
+
+
+def run(main, *words):
+    """Exit status of a command."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    return stop.value.code
+
+
+def test_the_yaml_names_every_setting_and_no_other():
+    values, presets = defaults()
+    assert list(values) == [item.name for item in fields(Settings)]
+    assert all(set(preset) <= set(values) for preset in presets.values())
+
+
+def test_the_command_line_stands_above_a_file_above_the_preset_above_the_defaults(tmp_path):
+    values, presets = defaults()
+    assert presets["cpu"]["channels"] != values["channels"] and "norm" not in presets["cpu"]
+    file = tmp_path / "c.yaml"
+    file.write_text("channels: 12\nbatch: 24\n")
+    settings = merge({"batch": "48"}, config=file, preset="cpu")
+    assert (settings.batch, settings.channels) == (48, 12)
+    assert settings.steps == presets["cpu"]["steps"] and settings.norm == values["norm"]
+
+
+def test_saved_settings_are_a_file_of_settings(tmp_path):
+    settings = merge({"encoder": "resnet10t", "lr": "1e-4"}, config=None, preset="gpu")
+    assert settings.network == "encoder"
+    (tmp_path / "c.yaml").write_text(settings.to_yaml())
+    assert merge({}, config=tmp_path / "c.yaml", preset="cpu") == settings
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": "many"}, "--channels is a whole number, not 'many'"),
+        ({"lr": "-1"}, "--lr must be at least 0"),
+        ({"lr": "nan"}, "--lr must be at least 0"),
+        ({"norm": "layer"}, "--norm is one of batch, group, instance, none"),
+        ({"test_symmetries": "3"}, "--test-symmetries is 1 or 8"),
+        ({"ema": "1"}, "--ema is a decay"),
+        ({"network": "encoder"}, "needs --encoder"),
+        ({"drop": "1.5"}, "--drop is a probability"),
+    ],
+)
+def test_impossible_settings_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        merge(options, config=None, preset="cpu")
+
+
+def test_a_file_with_an_unknown_setting_is_refused(tmp_path):
+    (tmp_path / "c.yaml").write_text("chanels: 8\n")
+    with pytest.raises(InputError, match="unknown setting chanels"):
+        merge({}, config=tmp_path / "c.yaml", preset="cpu")
+    (tmp_path / "c.yaml").write_text("- 8\n")
+    with pytest.raises(InputError, match="not a YAML of settings"):
+        merge({}, config=tmp_path / "c.yaml", preset="cpu")
+
+
+def test_train_then_predict_the_same_again(tmp_path, store):
+    words = ["--views", "sz,star", "--data", store, "--out", tmp_path / "run", *SMALL]
+    assert run(unet.main, *words) == 0
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["channels"] == 4
+    assert run(unet.main, *words) == 0  # nothing left to do
+    assert run(predict.main, tmp_path / "run", "--data", store, "--out", tmp_path / "again") == 0
+    ours, theirs = (
+        zarr.open_group(folder / "predictions.zarr", mode="r")["mass"][...]
+        for folder in (tmp_path / "run" / "submission", tmp_path / "again")
+    )
+    assert np.array_equal(ours, theirs)
+
+
+def test_a_gaussian_loss_gives_sigma(tmp_path, store):
+    assert (
+        run(
+            unet.main,
+            "--views",
+            "sz",
+            "--data",
+            store,
+            "--out",
+            tmp_path / "run",
+            "--loss",
+            "gaussian",
+            *SMALL,
+        )
+        == 0
+    )
+    sigma = zarr.open_group(tmp_path / "run" / "submission" / "predictions.zarr", mode="r")["mass_sigma"][...]
+    assert sigma.shape == (4, 3, 32, 32) and (sigma > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--views", "sz,kinetic"], "has no view 'kinetic' in its split train; it has sz, xray, star, mass"),
+        (["--views", "mass"], "cannot be an input view"),
+        (["--steps", "0"], "--steps must be at least 1"),
+        (["--nonsense", "1"], "unrecognized arguments: --nonsense 1"),
+        (["--config", "nowhere.yaml"], "no file nowhere.yaml"),
+        (["--device", "tpu"], "--device is auto, cpu, cuda or cuda:N, not 'tpu'"),
+        (["--data", "no/such/store"], "no store at no/such/store"),
+        (["--data", "nosuchconfig"], "no config 'nosuchconfig'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(tmp_path, store, capsys, words, message):
+    assert run(unet.main, "--data", store, "--out", tmp_path / "run", *SMALL, *words) == 2
+    err = capsys.readouterr().err.strip()
+    assert message in err and err.startswith("error: ") and "\n" not in err
+
+
+def test_a_folder_that_holds_other_things_is_refused(tmp_path, store, capsys):
+    (tmp_path / "thesis.tex").write_text("text")
+    assert run(unet.main, "--data", store, "--out", tmp_path, *SMALL) == 2
+    assert "holds other things" in capsys.readouterr().err
+
+
+def test_a_model_refuses_a_store_without_its_views_or_on_another_grid(tmp_path, store, capsys):
+    assert run(unet.main, "--views", "sz,star", "--data", store, "--out", tmp_path / "run", *SMALL) == 0
+    capsys.readouterr()
+    few = tiny_store(tmp_path / "few", halos=(2, 0, 2), n_los=2, pixels=32, views=("sz", "mass"))
+    assert run(predict.main, tmp_path / "run", "--data", few, "--out", tmp_path / "p") == 2
+    assert "has no view 'star' in its split test" in capsys.readouterr().err
+    fine = tiny_store(tmp_path / "fine", halos=(2, 0, 2), n_los=2, pixels=48)
+    assert run(predict.main, tmp_path / "run", "--data", fine, "--out", tmp_path / "p") == 2
+    assert "trained on maps of 32 pixels" in capsys.readouterr().err
+    assert run(predict.main, tmp_path / "nowhere", "--data", fine, "--out", tmp_path / "p") == 2
+    assert "no model" in capsys.readouterr().err
+
+
+def test_help_names_every_setting(capsys):
+    assert run(unet.main, "--help") == 0
+    text = capsys.readouterr().out
+    for item in fields(Settings):
+        assert "--" + item.name.replace("_", "-") in text

@@ -1,0 +1,149 @@
+"""A model is saved, loaded and used: from a folder, shipped, from the Hub; wrong ones are refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from baselines import from_pretrained
+from baselines.card import write_card
+from baselines.model import Architecture, MassModel
+from baselines.unet import train
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.torch_data import Transforms, symmetry
+
+
+def raw_maps(store, views, halo=0):
+    arrays = read_split(store, "test", list(views))
+    return torch.from_numpy(np.stack([arrays.maps[view][halo] for view in views], axis=1))
+
+
+@pytest.fixture
+def model(store):
+    torch.manual_seed(0)
+    model = MassModel(
+        Architecture(channels=4, poolings=2, sigma=True), Transforms.from_store(store, ("sz", "star"))
+    )
+    torch.nn.init.normal_(model.network.head.weight, std=0.1)
+    return model.eval()
+
+
+def test_the_first_prediction_is_the_climatology(store):
+    model = MassModel(Architecture(channels=4, poolings=2), Transforms.from_store(store, ("sz",)))
+    mass, sigma = model.predict(raw_maps(store, ("sz",)))
+    assert sigma is None
+    torch.testing.assert_close(mass.log10(), model.climatology.expand_as(mass), rtol=0, atol=1e-5)
+
+
+def test_a_model_is_saved_and_loaded(tmp_path, store, model):
+    maps = raw_maps(store, ("sz", "star"))
+    model.save(tmp_path / "model")
+    again = from_pretrained(tmp_path / "model")
+    for ours, theirs in zip(model.predict(maps), again.predict(maps), strict=True):
+        assert torch.equal(ours, theirs)
+    assert again.transforms == model.transforms and not again.training
+
+
+def test_an_averaged_prediction_turns_with_the_maps(store, model):
+    maps = raw_maps(store, ("sz", "star"))
+    mass, sigma = model.predict(maps, symmetries=8)
+    for number in range(8):
+        turned, turned_sigma = model.predict(symmetry(maps, number), symmetries=8)
+        torch.testing.assert_close(turned, symmetry(mass, number), rtol=1e-4, atol=0)
+        torch.testing.assert_close(turned_sigma, symmetry(sigma, number), rtol=1e-4, atol=0)
+    alone, _ = model.predict(maps, symmetries=1)
+    assert not torch.allclose(alone, mass, rtol=1e-4)
+
+
+def test_maps_that_are_no_maps_are_refused(store, model):
+    maps = raw_maps(store, ("sz", "star"))
+    with pytest.raises(InputError, match="1 channels of maps for the views sz, star"):
+        model.predict(maps[:, :1])
+    maps[0, 0, 0, 0] = torch.nan
+    with pytest.raises(InputError, match="not finite"):
+        model.predict(maps)
+
+
+def test_what_is_no_model_is_refused(tmp_path, model):
+    with pytest.raises(InputError, match="no model 'nothing': neither a folder nor one of the shipped"):
+        from_pretrained("nothing")
+    with pytest.raises(InputError, match=r"config.json is missing or not JSON"):
+        from_pretrained(tmp_path)
+    model.save(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "format_version": 99}))
+    with pytest.raises(InputError, match="not of format version 1"):
+        from_pretrained(tmp_path / "model")
+    other = {**config, "architecture": {**config["architecture"], "channels": 8}}
+    path.write_text(json.dumps(other))
+    with pytest.raises(InputError, match="weights of another network"):
+        from_pretrained(tmp_path / "model")
+    path.write_text(json.dumps({**config, "transforms": {**config["transforms"], "version": 7}}))
+    with pytest.raises(InputError, match="transforms are of version 7"):
+        from_pretrained(tmp_path / "model")
+    path.write_text(json.dumps(config))
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(InputError, match="cannot be read as safetensors"):
+        from_pretrained(tmp_path / "model")
+
+
+def test_a_model_comes_from_the_hub(tmp_path, store, model, monkeypatch):
+    import huggingface_hub
+
+    model.save(tmp_path / "model")
+
+    def snapshot_download(name, allow_patterns):
+        assert name == "someone/unet" and set(allow_patterns) == {"config.json", "model.safetensors"}
+        return str(tmp_path / "model")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    again = from_pretrained("someone/unet")
+    assert torch.equal(again.network.head.weight, model.network.head.weight)
+
+
+def test_the_card_tells_of_the_run_and_its_scores(tmp_path, settings):
+    run = train(settings, tmp_path / "run", submission=False).folder
+    assert "4 channels" in (run / "README.md").read_text()
+    result = {
+        "name": "unet",
+        "task": "mass-map",
+        "track": "sz,star",
+        "dataset": {"name": "small"},
+        "scores": {
+            "residual_rms_dex": {"value": 0.123456, "low": 0.1, "high": None},
+            "ssim": {"value": None},
+        },
+    }
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(result))
+    card = write_card(run, path).read_text()
+    assert "| residual_rms_dex | 0.1235 | - |" in card and "| ssim | - | - |" in card
+    header = yaml.safe_load(card.split("---")[1])
+    assert header["tags"][-2:] == ["sz", "star"]
+    entries = yaml.safe_load((run / ".eval_results" / "three_hundred_maps.yaml").read_text())
+    assert entries[0]["value"] == 0.123456 and entries[0]["dataset"]["task_id"] == "mass-map-sz,star"
+    path.write_text("{}")
+    with pytest.raises(InputError, match="not a RESULT.json"):
+        write_card(run, path)
+
+
+def test_the_cards_results_are_what_the_hub_reads(tmp_path, settings):
+    import huggingface_hub
+
+    run = train(settings, tmp_path / "run", submission=False).folder
+    path = tmp_path / "result.json"
+    scores = {"residual_rms_dex": {"value": 0.1, "low": None, "high": None}}
+    path.write_text(
+        json.dumps({"task": "mass-map", "track": "sz", "dataset": {"name": "s"}, "scores": scores})
+    )
+    write_card(run, path)
+    entries = yaml.safe_load((run / ".eval_results" / "three_hundred_maps.yaml").read_text())
+    parsed = huggingface_hub.parse_eval_result_entries(entries)
+    assert parsed[0].value == 0.1 and parsed[0].task_id == "mass-map-sz"

@@ -1,0 +1,128 @@
+"""Baselines without a network: analytic truth for their parts, and what they score."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import zarr
+
+from baselines import climatology, mean_profile, ridge, scaling
+from baselines.reference import Frame, score_log, sharpen
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.score_grid import radius_grid, smooth_score_grid
+from three_hundred_maps.testing import tiny_store
+from three_hundred_maps.torch_data import Transforms
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A store at the benchmark's own resolution."""
+    return tiny_store(tmp_path_factory.mktemp("large") / "store", halos=(16, 4, 6), n_los=2)
+
+
+def skill(store, submission):
+    arrays = read_split(store, "test", ["mass"])
+    predicted = zarr.open_group(submission / "predictions.zarr", mode="r")["mass"][...]
+    transforms = Transforms.from_store(store, ())
+    inside = radius_grid(transforms.pixels, transforms.pixel) < 1
+    truth = score_log(arrays.maps["mass"], transforms.pixel)
+    model = np.mean((score_log(predicted, transforms.pixel) - truth)[..., inside] ** 2)
+    none = np.mean((transforms.climatology_map().numpy() - truth)[..., inside] ** 2)
+    return 1 - model / none
+
+
+def test_the_climatology_has_no_skill(tmp_path, large):
+    assert skill(large, climatology.write(large, tmp_path / "c")) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("views", [("sz",), ("sz", "xray", "star")])
+def test_what_looks_beats_what_does_not(tmp_path, large, views):
+    profile = skill(large, mean_profile.write(large, tmp_path / "m", views))
+    linear = skill(large, ridge.write(large, tmp_path / "r", views))
+    assert 0.1 < profile < linear < 1
+
+
+@pytest.mark.parametrize("concentration", [2.0, 5.0, 12.0])
+def test_an_nfw_map_holds_the_mass_of_the_sphere(concentration):
+    # The mass in a cylinder through a sphere of NFW density cut at a great depth: Lokas & Mamon 2001, eq. 43.
+    radius = np.geomspace(1e-4, 1.0, 4000)
+    sigma = scaling.nfw_shape(concentration, radius, half_depth=2000.0)
+    cylinder = np.trapezoid(2 * math.pi * radius * sigma, radius)
+    x = concentration
+    shape = (math.acos(1 / x) if x > 1 else math.acosh(1 / x)) / math.sqrt(abs(x**2 - 1)) + math.log(x / 2)
+    expected = shape / (math.log1p(x) - x / (1 + x))
+    assert cylinder == pytest.approx(expected, rel=2e-3)
+
+
+def test_nfw_maps_are_pixel_means(large):
+    frame = Frame.of(Transforms.from_store(large, ()))
+    maps = scaling.nfw_maps(frame, half_depth=2000.0)
+    row = int(np.abs(scaling.CONCENTRATIONS - 5).argmin())
+    mass = (maps[row] * frame.aperture).sum() * frame.pixel**2
+    x = scaling.CONCENTRATIONS[row]
+    shape = math.acos(1 / x) / math.sqrt(x**2 - 1) + math.log(x / 2)
+    assert mass == pytest.approx(shape / (math.log1p(x) - x / (1 + x)), rel=5e-3)
+
+
+def test_the_scaling_relation_gives_back_a_mass_it_was_given(tmp_path, large):
+    submission = scaling.write(large, tmp_path / "s", ("sz",))
+    predicted = zarr.open_group(submission / "predictions.zarr", mode="r")["mass"][...]
+    halos = read_split(large, "test", []).halos
+    frame = Frame.of(Transforms.from_store(large, ()))
+    columns = (predicted * frame.aperture).sum((-1, -2)).mean(-1) * (frame.pixel * halos["R200c"]) ** 2
+    # Its cylinder mass follows M200c of the catalogue: a line, up to the relation's scatter.
+    assert np.corrcoef(np.log10(columns), np.log10(halos["M200c"]))[0, 1] > 0.9
+
+
+def test_sharpening_undoes_the_score_grids_smoothing(large):
+    transforms = Transforms.from_store(large, ())
+    profile = transforms.climatology_map().double().numpy()
+    before = np.abs(np.log10(smooth_score_grid(10**profile)) - profile)
+    after = np.abs(np.log10(smooth_score_grid(sharpen(profile, 0.025))) - profile)
+    assert after.max() < 3e-3 < 0.1 * before.max()
+
+
+def test_a_smoothing_matrix_keeps_the_sum_and_a_constant():
+    for sigma in ridge.SIGMAS_PIXELS:
+        matrix = ridge.smoothing_matrix(80, sigma)
+        assert np.allclose(matrix.sum(0), 1) and np.allclose(matrix.sum(1), 1)
+    assert np.allclose(ridge.smoothing_matrix(16, 8.0).sum(1), 1)  # a kernel longer than the axis
+
+
+def test_ridge_finds_a_linear_truth():
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=(500, 3)), np.ones(500)])
+    truth = np.array([1.0, -2.0, 0.5, 3.0])
+    y = x @ truth
+    normal = ridge.Normal(x.T @ x, x.T @ y, float(y @ y), len(y))
+    assert normal.solve(1e-9) == pytest.approx(truth, abs=1e-6)
+    assert normal.error(truth) == pytest.approx(0, abs=1e-9)
+    shrunk = normal.solve(10.0)
+    assert np.linalg.norm(shrunk[:3]) < np.linalg.norm(truth[:3])
+
+
+def test_a_scaling_relation_needs_the_view(tmp_path, large):
+    with pytest.raises(InputError, match="no view 'kinetic'"):
+        scaling.write(large, tmp_path / "s", ("kinetic",))
+
+
+@pytest.mark.parametrize("program", ["climatology", "mean_profile", "scaling", "ridge"])
+def test_each_is_a_command(tmp_path, store, program):
+    words = [
+        sys.executable,
+        "-m",
+        f"baselines.{program}",
+        "--data",
+        str(store),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "submission" / "submission.json").is_file()
+    assert done.stdout.strip() == str(tmp_path / "out" / "submission")
