@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import io
 import math
 import re
 from pathlib import Path
@@ -44,36 +43,29 @@ def read_ahf(
     """
     files = ahf_files(path)
     columns: list[str] | None = None
-    tables = []
+    words: dict[str, list[str]] = {}
     for file in files:
         columns, part = _read_table(file, columns)
-        tables.append(part)
-    assert columns is not None
-    table = np.concatenate(tables)
-    if not len(table):
+        for name, values in part.items():
+            words.setdefault(name, []).extend(values)
+    table = {name: _numbers(words[name], name, files[0]) for name in words if name not in ("id", "host")}
+    halo_id = _integers(words["id"], "id", files[0])
+    host = _integers(words["host"], "host", files[0])
+    if not len(halo_id):
         raise InputError(f"{files[0]}: the catalogue has no halos")
-    identifiers = np.concatenate([_identifiers(file, columns) for file in files])
-    halo_id, host = identifiers[:, 0], identifiers[:, 1]
     host = np.where((host < 0) | ((host == 0) & ~np.any(halo_id == 0)), NO_HOST, host)
     unit = _length_unit(length_unit, cosmology, redshift)
-
-    def column(name: str) -> NDArray[np.float64]:
-        return table[:, _position(columns, name, files[0])]
-
-    mass, radius = column("mass") / cosmology.h, column("radius") * unit
-    centre = np.stack([column("x"), column("y"), column("z")], 1) * unit
-    for name, values in (("mass", mass), ("radius", radius), ("centre", centre.ravel())):
-        if not np.isfinite(values).all():
-            raise InputError(f"{files[0]}: a {name} in the catalogue is not a finite number")
+    mass, radius = table["mass"] / cosmology.h, table["radius"] * unit
+    centre = np.stack([table["x"], table["y"], table["z"]], 1) * unit
     if (mass <= 0).any() or (radius <= 0).any():
         row = int(np.argmax((mass <= 0) | (radius <= 0)))
         raise InputError(f"{files[0]}: halo {halo_id[row]} has a mass or radius of zero or less")
     if len(np.unique(halo_id)) != len(halo_id):
         raise InputError(f"{files[0]}: halo identifiers occur twice: files of different snapshots?")
-    f_high = column("f_high_resolution") if _has(columns, "f_high_resolution") else np.ones(len(table))
-    offset = np.full(len(table), math.nan)
-    if _has(columns, "com_offset"):
-        offset = column("com_offset") * unit / radius
+    f_high = table.get("f_high_resolution", np.ones(len(mass)))
+    offset = np.full(len(mass), math.nan)
+    if "com_offset" in table:
+        offset = table["com_offset"] * unit / radius
     return Halos(
         halo_id=halo_id,
         host_id=host,
@@ -117,67 +109,62 @@ def ahf_files(path: str | Path) -> list[Path]:
     return found
 
 
-def _lines(path: Path) -> tuple[str, str]:
-    """The header line (empty if there is none) and the rest."""
+def _read_table(path: Path, columns: list[str] | None) -> tuple[list[str], dict[str, list[str]]]:
+    """Names of the columns of one file, and the text of those used; only rank 0 of an MPI run names them."""
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise InputError(f"{path}: over 4 GiB: not a catalogue of one snapshot")
         text = path.read_text(encoding="ascii")
     except UnicodeDecodeError:
         raise InputError(f"{path}: this is not a text file: an AHF_halos catalogue was expected") from None
-    if not text.startswith("#"):
-        return "", text
-    header, _, rows = text.partition("\n")
-    return header, rows
-
-
-def _read_table(path: Path, columns: list[str] | None) -> tuple[list[str], NDArray[np.float64]]:
-    """Column names and the (n, columns) values of one file; only rank 0 of an MPI run writes the names."""
-    header, rows = _lines(path)
-    if header:
-        names = [_COLUMN.match(word) for word in header.lstrip("#").split()]
+    lines = text.split("\n")
+    if lines.pop().strip():
+        raise InputError(f"{path}: the last line has no end: the file was cut short")
+    if lines and lines[0].startswith("#"):
+        names = [_COLUMN.match(word) for word in lines.pop(0).lstrip("#").split()]
         found = [match["name"].lower() if match else "?" for match in names]
         if columns is not None and found != columns:
             raise InputError(f"{path}: has other columns than the first file of this catalogue")
         columns = found
     if columns is None:
         raise InputError(f"{path}: the first line does not name the columns (#ID(1) hostHalo(2) ...)")
-    for name in _NAMES:
-        if name not in _OPTIONAL:
-            _position(columns, name, path)
-    if not rows.strip():
-        return columns, np.zeros((0, len(columns)))
-    try:
-        table = np.loadtxt(io.StringIO(rows), dtype=np.float64, ndmin=2, comments="#")
-    except ValueError as error:
-        reason = str(error).split(";")[0]
-        raise InputError(f"{path}: cannot be read as a table (cut short, or damaged): {reason}") from None
-    if table.shape[1] != len(columns):
-        raise InputError(
-            f"{path}: {len(columns)} columns are named, the rows have {table.shape[1]}: cut short, or damaged"
-        )
-    if not rows.endswith("\n"):
-        raise InputError(f"{path}: the last line has no end: the file was cut short")
+    wanted = {name: _position(columns, name, path) for name in _NAMES if _has(columns, name, path)}
+    table: dict[str, list[str]] = {name: [] for name in wanted}
+    for number, line in enumerate(lines):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != len(columns):
+            raise InputError(
+                f"{path}: row {number + 1} has {len(words)} columns, the header names {len(columns)}: damaged"
+            )
+        for name, place in wanted.items():
+            table[name].append(words[place])
     return columns, table
 
 
-def _identifiers(path: Path, columns: list[str]) -> NDArray[np.int64]:
-    """(n, 2) identifier and host as integers: AHF's run to 19 digits, more than a float64 holds."""
-    _, rows = _lines(path)
-    wanted = (_position(columns, "id", path), _position(columns, "host", path))
+def _numbers(words: list[str], name: str, path: Path) -> NDArray[np.float64]:
     try:
-        pairs = [
-            [int(words[k]) for k in wanted]
-            for words in (line.split() for line in rows.splitlines())
-            if words and not words[0].startswith("#")
-        ]
-        return np.array(pairs, np.int64).reshape(-1, 2)
-    except (ValueError, OverflowError, IndexError):
-        raise InputError(f"{path}: a halo identifier is not a whole number that fits") from None
+        values = np.array([float(word) for word in words])
+    except ValueError as error:
+        raise InputError(f"{path}: column {name}: {error}: damaged") from None
+    if not np.isfinite(values).all():
+        raise InputError(f"{path}: column {name} holds a number that is not finite")
+    return values
 
 
-def _has(columns: list[str], name: str) -> bool:
-    return any(given in columns for given in _NAMES[name])
+def _integers(words: list[str], name: str, path: Path) -> NDArray[np.int64]:
+    """Identifiers run to 19 digits, more than a float64 holds."""
+    try:
+        return np.array([int(word) for word in words], np.int64)
+    except (ValueError, OverflowError):
+        raise InputError(
+            f"{path}: column {name} holds something that is not a whole number: damaged"
+        ) from None
+
+
+def _has(columns: list[str], name: str, path: Path) -> bool:
+    return name not in _OPTIONAL or any(given in columns for given in _NAMES[name])
 
 
 def _position(columns: list[str], name: str, path: Path) -> int:

@@ -49,20 +49,23 @@ NEIGHBOURS: Mapping[str, float] = {"cubic_spline": 48.0, "wendland_c2": 100.0, "
 AREPO_CELL_RADII = 2.5
 """Smoothing length given to a moving-mesh cell, in radii of a sphere of its volume."""
 
-# What a column must lie between; a value outside means a damaged or misread file.
 LIMITS: Mapping[str, tuple[float, float]] = {
-    "mass": (0.0, math.inf),
-    "internal_energy": (0.0, math.inf),
-    "density": (0.0, math.inf),
-    "smoothing_length": (0.0, math.inf),
+    "mass": (0.0, 1e20),
+    "internal_energy": (0.0, 9e10),  # the speed of light squared
+    "density": (0.0, 1e25),
+    "smoothing_length": (0.0, 1e7),
     "electron_abundance": (0.0, 10.0),
     "metallicity": (-1e-3, 1.0),
     "hydrogen_fraction": (0.0, 1.0),
     "helium_fraction": (0.0, 1.0),
-    "star_formation_rate": (-math.inf, math.inf),
+    "star_formation_rate": (-math.inf, 1e10),
     "delay_time": (-math.inf, math.inf),
-    "temperature": (0.0, math.inf),
+    "temperature": (0.0, 1e12),
 }
+"""What a column must lie between, in proper units; a value outside means a damaged or misread file."""
+
+POSITIVE = frozenset(("mass", "density", "smoothing_length"))
+"""Columns in which zero is refused too: it would weigh nothing, or divide."""
 
 
 def full_ionisation(hydrogen_fraction: Real) -> Real:

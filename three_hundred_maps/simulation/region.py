@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation import contamination
 from three_hundred_maps.simulation.cell_grid import CellGrid
-from three_hundred_maps.simulation.gas import LIMITS, assumptions, gas_fields
+from three_hundred_maps.simulation.gas import LIMITS, POSITIVE, assumptions, gas_fields
 from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout, Particles
 from three_hundred_maps.simulation.snapshot import SnapshotInfo, Source, open_source
 
@@ -216,7 +216,7 @@ class Region:
                 part[:] = source.mass_table[kind]
             else:
                 source.read(kind, "mass", part, self._origin)
-                _check(part, "mass", species, self.path)
+                _check(part, "mass", species, self.path, self._factors["mass"])
             start += len(part)
         return masses
 
@@ -236,7 +236,7 @@ class Region:
             if name in present:
                 column = np.empty(n, np.float32)
                 source.read(0, name, column, self._origin)
-                _check(column, name, "gas", self.path)
+                _check(column, name, "gas", self.path, self._factors.get(name, 1.0))
                 self._gas[name] = column
         said.update(assumptions(present, arepo=self._arepo, kernel=source.info.kernel))
 
@@ -268,19 +268,19 @@ def _positions(source: Source, kinds: list[int], origin: NDArray[np.float64]) ->
     return position
 
 
-def _check(column: NDArray[np.float32], name: str, species: str, path: Path) -> None:
-    """Refuse values that no snapshot has; zero is refused where it would divide or weigh nothing."""
+def _check(column: NDArray[np.float32], name: str, species: str, path: Path, factor: float) -> None:
+    """Refuse values that no snapshot has; ``factor`` makes them proper."""
     if not len(column):
         return
+    least, most = (limit / factor for limit in LIMITS[name])
     low, high = float(column.min()), float(column.max())
-    least, most = LIMITS[name]
-    above = low > 0.0 if name in ("mass", "density", "smoothing_length") else low >= least
+    above = low > least if name in POSITIVE else low >= least
     if math.isfinite(low) and math.isfinite(high) and above and high <= most:
         return
     bad = ~np.isfinite(column) | (column > most)
-    bad |= (column <= 0) if name in ("mass", "density", "smoothing_length") else (column < least)
+    bad |= (column <= least) if name in POSITIVE else (column < least)
     row = int(np.argmax(bad))
     raise InputError(
         f"{path}: {species}: {name.replace('_', ' ')} of row {row} is {column[row]:.6g} "
-        f"({int(bad.sum())} of {len(column)} rows are not usable)"
+        f"({int(bad.sum())} of {len(column)} rows are not usable): damaged, or in other units"
     )
