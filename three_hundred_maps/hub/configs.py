@@ -68,7 +68,6 @@ def find_source(
     """
     if data_dir is not None:
         return open_folder(Path(data_dir).expanduser(), config)
-    config = config or DEFAULT
     asked = repository is not None or revision is not None
     repository = repository or os.environ.get(REPOSITORY_VARIABLE) or None
     if revision is not None and repository is None:
@@ -79,6 +78,7 @@ def find_source(
     if asked:
         assert repository is not None
         return _from_hub(repository, config, revision)
+    config = config or DEFAULT
     if config == SAMPLE:
         return _sample()
     check_config(config)
@@ -108,7 +108,7 @@ def _sample() -> Source:
     return ParquetSource.from_manifest(parse_manifest(file.read_bytes(), str(folder)), SAMPLE, root=folder)
 
 
-def _from_hub(repository: str, config: str, revision: str | None) -> Source:
+def _from_hub(repository: str, config: str | None, revision: str | None) -> Source:
     from three_hundred_maps.hub.remote import fetch_manifest
 
     manifest, commit = fetch_manifest(repository, revision=revision)

@@ -1,0 +1,266 @@
+"""Fetch a config, or a part of it, from a published repository as a store that stands by itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.hub.manifests import manifest_configs
+from three_hundred_maps.hub.remote import checked_repository, fetch, fetch_manifest
+from three_hundred_maps.progress import progress
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.files import sha256_file
+from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.manifest import MANIFEST, PROVENANCE, read_manifest, write_manifest
+from three_hundred_maps.store.statistics import Statistics, read_statistics
+
+STAGING = ".download"
+CONNECTIONS = 8
+_SHARD = re.compile(r"(train|validation|test)/([A-Za-z0-9_]+)/c/(\d+)/0/0/0")
+
+
+def download(
+    repository: str,
+    out: str | os.PathLike[str],
+    *,
+    config: str | None = None,
+    splits: Sequence[str] | None = None,
+    views: Sequence[str] | None = None,
+    shards: Sequence[int] | None = None,
+    revision: str | None = None,
+) -> Path:
+    """Fetch the Zarr store of a config into ``out``, whole or in part.
+
+    Every file is checked against the sha256 of the manifest. An interrupted download goes on where it
+    stopped. A part is a whole store too, with a manifest of its own: splits that were not asked for hold no
+    halos, views that were not are absent. Its statistics are those of the whole train split, as published.
+
+    Parameters
+    ----------
+    repository
+        ``ORG/NAME``.
+    out
+        A new folder, or one that an earlier call began.
+    config
+        By default the repository's first.
+    splits, views
+        By default all.
+    shards
+        Numbers of the shards of each split, from 0; by default all.
+    revision
+        A tag, branch or commit.
+
+    Returns
+    -------
+    Path
+        The store.
+
+    Raises
+    ------
+    InputError
+        A repository, config, split, view or shard that is not there; a checksum that does not match; a
+        folder that holds other things.
+    """
+    checked_repository(repository)
+    manifest, commit = fetch_manifest(repository, revision=revision)
+    configs = manifest_configs(manifest, repository)
+    name = config or next(iter(configs))
+    if name not in configs:
+        raise InputError(f"{repository} holds no config {name!r}; it holds {', '.join(configs)}")
+    record = configs[name]
+    if not record.get("zarr"):
+        raise InputError(f"{repository}: config {name!r} has no Zarr store; read its rows by load_dataset")
+    store = Path(out)
+    chosen = _choose(record, name, splits, views)
+    whole = splits is None and views is None and shards is None
+    if _is_there(store, record["digest"], chosen, shards, whole=whole):
+        return store
+    prefix = f"{record['zarr']}/"
+    files = {p.removeprefix(prefix): e for p, e in manifest["files"].items() if p.startswith(prefix)}
+    wanted = {p: e for p, e in files.items() if _is_wanted(p, chosen, shards)}
+    if not whole and not any(_SHARD.fullmatch(path) for path in wanted):
+        raise InputError(f"{repository}: config {name!r} has no shard {_ranges(shards)} in {', '.join(chosen[0])}")
+    staging = store / STAGING
+    staging.mkdir(parents=True, exist_ok=True)
+    _fetch_all(repository, commit, prefix, wanted, staging)
+    fetched = staging / record["zarr"]
+    if whole:
+        # The manifest moves last: with it the store is finished.
+        for path in sorted(wanted, key=lambda p: (p == MANIFEST, p)):
+            (store / path).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(fetched / path, store / path)
+        read_manifest(store)
+    else:
+        _assemble(fetched, store, chosen, sorted(wanted), str(record["digest"]), shards)
+    shutil.rmtree(staging)
+    return store
+
+
+def _choose(
+    record: Mapping[str, Any], name: str, splits: Sequence[str] | None, views: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    for what, given, known in (("split", splits, schema.SPLITS), ("view", views, record["views"])):
+        unknown = [item for item in given or () if item not in known]
+        if unknown or (given is not None and not given):
+            raise InputError(
+                f"config {name!r} has no {what} {', '.join(unknown) or '(none named)'}; it has {', '.join(known)}"
+            )
+    some = tuple(s for s in schema.SPLITS if splits is None or s in splits)
+    return some, tuple(v for v in record["views"] if views is None or v in views)
+
+
+def _is_there(
+    store: Path,
+    digest: str,
+    chosen: tuple[tuple[str, ...], tuple[str, ...]],
+    shards: Sequence[int] | None,
+    *,
+    whole: bool,
+) -> bool:
+    """Whether ``store`` is what is asked for already; InputError where it holds anything else."""
+    if not store.exists() or not any(store.iterdir()):
+        return False
+    if (store / MANIFEST).is_file():
+        there = read_manifest(store)
+        if there.get("digest") == digest and whole:
+            return True
+        if not whole and there.get("part_of") == _part(digest, chosen, shards):
+            return True
+        raise InputError(f"{store} is another store already; choose a new folder for --out")
+    if not (store / STAGING).is_dir():
+        raise InputError(f"{store} holds other things; choose a new folder for --out")
+    return False
+
+
+def _part(
+    digest: str, chosen: tuple[tuple[str, ...], tuple[str, ...]], shards: Sequence[int] | None
+) -> dict[str, Any]:
+    return {
+        "digest": digest,
+        "splits": list(chosen[0]),
+        "views": list(chosen[1]),
+        "shards": None if shards is None else sorted(set(shards)),
+    }
+
+
+def _is_wanted(
+    path: str, chosen: tuple[tuple[str, ...], tuple[str, ...]], shards: Sequence[int] | None
+) -> bool:
+    """Whether a file of the store is needed: shards that were asked for, and every small file."""
+    found = _SHARD.fullmatch(path)
+    if found is None:
+        return True
+    split, view, shard = found[1], found[2], int(found[3])
+    names = (*chosen[1], *((schema.HALF,) if schema.TARGET in chosen[1] else ()))
+    return split in chosen[0] and view in names and (shards is None or shard in shards)
+
+
+def _fetch_all(
+    repository: str, commit: str, prefix: str, wanted: Mapping[str, Any], staging: Path
+) -> None:
+    def one(path: str) -> None:
+        target = staging / prefix / path
+        if not (target.is_file() and sha256_file(target) == wanted[path]["sha256"]):
+            fetch(
+                repository,
+                prefix + path,
+                revision=commit,
+                sha256=wanted[path]["sha256"],
+                folder=staging,
+            )
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        jobs = [pool.submit(one, path) for path in wanted]
+        try:
+            for job in progress(jobs, desc=f"downloading {prefix.split('/')[0]}", unit="file"):
+                job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _assemble(
+    fetched: Path,
+    store: Path,
+    chosen: tuple[tuple[str, ...], tuple[str, ...]],
+    paths: Sequence[str],
+    digest: str,
+    shards: Sequence[int] | None,
+) -> None:
+    """Make a store of its own of the shards that were fetched: they are moved, not written anew."""
+    from three_hundred_maps.store.arrays import open_group
+    from three_hundred_maps.store.finishing import write_small_files
+
+    root: Any = open_group(fetched)
+    layout = Layout.of_store(fetched)
+    numbers = {
+        split: sorted({int(m[3]) for p in paths if (m := _SHARD.fullmatch(p)) and m[1] == split})
+        for split in schema.SPLITS
+    }
+    rows = {
+        split: np.concatenate(
+            [
+                np.zeros(0, np.int64),
+                *(k * layout.shard_halos + np.arange(layout.shard_rows(split, k)) for k in numbers[split]),
+            ]
+        )
+        for split in schema.SPLITS
+    }
+    part = Layout(
+        maps=tuple(v for v in layout.maps if v.name in chosen[1]),
+        splits={split: len(rows[split]) for split in schema.SPLITS},
+        vectors=layout.vectors,
+        ups=layout.ups,
+        pixels=layout.pixels,
+        width=layout.width,
+        half_depth=layout.half_depth,
+        smoothing_fwhm=layout.smoothing_fwhm,
+        shard_halos=layout.shard_halos,
+        attrs={**layout.attrs, "part_of": _part(digest, chosen, shards)},
+        half=layout.half,
+    )
+    names = (*schema.HALO_VARIABLES, *(f"total_{view}" for view in part.views))
+    columns = {
+        split: {name: np.asarray(root[split][name][...])[rows[split].astype(np.int64)] for name in names}
+        for split in schema.SPLITS
+    }
+    published = read_statistics(fetched)
+    statistics = Statistics({view: published[view] for view in part.views})
+    if schema.TARGET in part.views:
+        statistics.climatology = published.climatology
+    files = write_small_files(store, part, columns, statistics)
+    for split in schema.SPLITS:
+        for new, old in enumerate(numbers[split]):
+            for variable in part.map_variables(split):
+                source = fetched / f"{split}/{variable.name}/c/{old}/0/0/0"
+                name = f"{split}/{variable.name}/c/{new}/0/0/0"
+                (store / name).parent.mkdir(parents=True, exist_ok=True)
+                files[name] = {"sha256": sha256_file(source), "bytes": source.stat().st_size}
+                os.replace(source, store / name)
+    if (fetched / PROVENANCE).is_file():
+        os.replace(fetched / PROVENANCE, store / PROVENANCE)
+    write_manifest(
+        store,
+        {
+            "schema_version": schema.SCHEMA_VERSION,
+            "name": part.attrs["name"],
+            "recipe_sha256": part.attrs["recipe_sha256"],
+            "halos": dict(part.splits),
+            "halos_planned": dict(part.splits),
+            "refused": [],
+            "part_of": _part(digest, chosen, shards),
+            "files": files,
+        },
+    )
+
+
+def _ranges(shards: Sequence[int] | None) -> str:
+    return "at all" if shards is None else ", ".join(map(str, shards))
