@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from three_hundred_maps.build.recipe import Recipe
+from three_hundred_maps.build.recipe import Recipe, recipe_text
 from three_hundred_maps.build.selection import Candidate, LeftOut, cut, overlapping, thin
 from three_hundred_maps.build.sources import Sources
 from three_hundred_maps.errors import InputError
@@ -247,8 +247,9 @@ def _duration(seconds: float) -> str:
 
 
 def sources_for(recipe: Recipe, recipe_path: str | Path, root: str | Path | None) -> Sources:
-    """The sources of a recipe; ``root`` must be a folder."""
+    """The sources of a recipe: paths are relative to ``root``, else to the recipe's folder."""
     folder = None if root is None else Path(root)
     if folder is not None and not folder.is_dir():
         raise InputError(f"--root {folder}: there is no such folder")
-    return Sources(recipe, str(recipe_path), folder)
+    base = folder or recipe_text(recipe_path)[1] or Path.cwd()
+    return Sources(recipe, base.absolute())

@@ -176,10 +176,7 @@ def _do_shards(
             split,
             shard,
             sources.recipe.model_dump(mode="json"),
-            str(Path(sources.recipe_path).absolute())
-            if Path(sources.recipe_path).exists()
-            else sources.recipe_path,
-            None if sources.root is None else str(sources.root.absolute()),
+            str(sources.base),
             tuple((c.source, *c.key) for c in plan.shard_rows(split, shard)),
             str(scratch),
         )

@@ -1,4 +1,4 @@
-"""Synthetic snapshots while they are needed: made once, shared by the workers, deleted with the last shard."""
+"""Synthetic snapshots while they are needed: made once, shared by the workers, then deleted."""
 
 from __future__ import annotations
 

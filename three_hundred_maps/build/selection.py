@@ -1,4 +1,4 @@
-"""Which halos of a catalogue are mapped: the paper's cut and flat thinning, by hashes, so that subsets nest."""
+"""Which halos are mapped: the paper's cuts, and a flat thinning by hashes, so that subsets nest."""
 
 from __future__ import annotations
 

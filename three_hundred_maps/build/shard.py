@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class ShardTask:
     ----------
     store, split, shard
         Where it goes.
-    recipe, recipe_path, root
+    recipe, base
         What to make, and where its files are.
     rows
         (source, region, snapshot, halo_id) of each halo, in order.
@@ -59,8 +59,7 @@ class ShardTask:
     split: str
     shard: int
     recipe: dict[str, Any]
-    recipe_path: str
-    root: str | None
+    base: str
     rows: tuple[tuple[int, int, int, int], ...]
     scratch: str
 
@@ -90,7 +89,7 @@ def run_shard(task: ShardTask) -> int:
     if is_done(store, layout, task.split, task.shard):
         return len(task.rows)
     recipe = Recipe.model_validate(task.recipe)
-    sources = Sources(recipe, task.recipe_path, None if task.root is None else Path(task.root))
+    sources = Sources(recipe, Path(task.base))
     maps: dict[str, list[NDArray[np.float32]]] = {v.name: [] for v in layout.map_variables(task.split)}
     totals: dict[str, list[NDArray[np.float64]]] = {view: [] for view in layout.views}
     columns: dict[str, list[Any]] = {name: [] for name in schema.HALO_VARIABLES}
@@ -127,7 +126,7 @@ def load_region(sources: Sources, source: int, scratch: Path) -> LoadedRegion:
     """The particles and the catalogue of a source; the last one read is kept."""
     recipe = sources.recipe
     simulation = recipe.simulation
-    key = (recipe.sha256(), sources.recipe_path, str(sources.root), source, str(scratch))
+    key = (recipe.sha256(), str(sources.base), source, str(scratch))
     if key in _LAST:
         return _LAST[key]
     _LAST.clear()
@@ -251,8 +250,3 @@ def _halo_values(
         "M200c_catalogue": float(halos.M200c_msun[row]),
         "R200c_catalogue": float(halos.R200c_kpc[row]),
     }
-
-
-def task_fields(task: ShardTask) -> dict[str, Any]:
-    """The task as plain values."""
-    return asdict(task)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from three_hundred_maps.build.recipe import Recipe, resolve_path
+from three_hundred_maps.build.recipe import Recipe
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.halos import Halos, read_catalogue
 from three_hundred_maps.simulation.snapshot import SnapshotInfo, read_info
@@ -27,15 +27,12 @@ class Sources:
     ----------
     recipe
         Validated.
-    recipe_path
-        As the user named it: paths are relative to its folder.
-    root
-        Where paths are relative to instead.
+    base
+        Folder that the recipe's paths are relative to.
     """
 
     recipe: Recipe
-    recipe_path: str
-    root: Path | None = None
+    base: Path
 
     @property
     def synthetic(self) -> bool:
@@ -76,7 +73,7 @@ class Sources:
             raise InputError(
                 f"{key}: {pattern!r} may hold {{region:04d}} and {{snapshot:03d}}, nothing else ({error})"
             ) from None
-        return resolve_path(filled, self.recipe_path, self.root)
+        return self.base / Path(filled).expanduser()
 
     def info(self, source: int) -> SnapshotInfo:
         """The snapshot's header."""
@@ -139,7 +136,7 @@ class Sources:
             return []
         from three_hundred_maps.build.selection import overlapping
 
-        numbers, centres, radii, box = read_region_centres(resolve_path(path, self.recipe_path, self.root))
+        numbers, centres, radii, box = read_region_centres(self.base / Path(path).expanduser())
         missing = sorted(set(self.numbers()) - set(numbers))
         if missing:
             raise InputError(f"{path}: no centre for region {missing[0]} (of {len(missing)} missing)")

@@ -64,7 +64,7 @@ def smooth_score_grid(maps: NDArray[np.generic], pixel: float = 0.025) -> NDArra
 
 def pixel_centres(pixels: int, width: float) -> NDArray[np.float64]:
     """Pixel centres along an axis of a map ``width`` wide (R200c), the halo at 0."""
-    return (np.arange(pixels) + 0.5) * (width / pixels) - 0.5 * width
+    return (np.arange(pixels, dtype=np.float64) + 0.5) * (width / pixels) - 0.5 * width
 
 
 def radius_grid(pixels: int, pixel: float = 0.025) -> NDArray[np.float64]:
