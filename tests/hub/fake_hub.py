@@ -176,9 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         tags = [{"name": n, "ref": f"refs/tags/{n}", "targetCommit": s} for n, s in repo.tags.items()]
         self.json({"branches": listed, "tags": tags, "converts": []})
 
-    def tree(
-        self, query: dict[str, str], trouble: object, name: str, revision: str, path: str = ""
-    ) -> None:
+    def tree(self, query: dict[str, str], trouble: object, name: str, revision: str, path: str = "") -> None:
         found = self.at(name, revision)
         if not found:
             return

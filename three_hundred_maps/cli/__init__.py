@@ -10,7 +10,13 @@ from typer.core import TyperGroup
 
 from three_hundred_maps.cli.running import run_app
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "simulate": ("three_hundred_maps.cli.simulate:simulate", "The embedded simulation as files; --check its calibration."),
+    "export": ("three_hundred_maps.cli.export:export", "The layout of a Hub repository from stores."),
+    "publish": ("three_hundred_maps.cli.publish:publish", "Send an export to the Hub, only what changed."),
+    "download": ("three_hundred_maps.cli.download:download", "Fetch a store from the Hub, or a part of it."),
+    "sample": ("three_hundred_maps.cli.sample:sample", "The shipped sample: is it current? --refresh it."),
+}
 """Command name -> (``module:function``, one-line help). A command that does not work is not listed."""
 
 

@@ -87,7 +87,9 @@ def download(
     files = {p.removeprefix(prefix): e for p, e in manifest["files"].items() if p.startswith(prefix)}
     wanted = {p: e for p, e in files.items() if _is_wanted(p, chosen, shards)}
     if not whole and not any(_SHARD.fullmatch(path) for path in wanted):
-        raise InputError(f"{repository}: config {name!r} has no shard {_ranges(shards)} in {', '.join(chosen[0])}")
+        raise InputError(
+            f"{repository}: config {name!r} has no shard {_ranges(shards)} in {', '.join(chosen[0])}"
+        )
     staging = store / STAGING
     staging.mkdir(parents=True, exist_ok=True)
     _fetch_all(repository, commit, prefix, wanted, staging)
@@ -163,9 +165,7 @@ def _is_wanted(
     return split in chosen[0] and view in names and (shards is None or shard in shards)
 
 
-def _fetch_all(
-    repository: str, commit: str, prefix: str, wanted: Mapping[str, Any], staging: Path
-) -> None:
+def _fetch_all(repository: str, commit: str, prefix: str, wanted: Mapping[str, Any], staging: Path) -> None:
     def one(path: str) -> None:
         target = staging / prefix / path
         if not (target.is_file() and sha256_file(target) == wanted[path]["sha256"]):

@@ -176,9 +176,7 @@ def read_export(root: Path) -> dict[str, Any]:
     return manifest
 
 
-def make_plan(
-    api: HfApi, root: Path, manifest: Mapping[str, Any], repository: str, *, public: bool
-) -> Plan:
+def make_plan(api: HfApi, root: Path, manifest: Mapping[str, Any], repository: str, *, public: bool) -> Plan:
     """Compare an export with what the repository holds."""
     local = {path: dict(entry) for path, entry in manifest["files"].items()}
     data = (root / MANIFEST).read_bytes()
