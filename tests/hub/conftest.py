@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from fake_hub import TOKEN, FakeHub, files_of
+
 from three_hundred_maps.hub import export
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.testing import tiny_store

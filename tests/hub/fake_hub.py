@@ -44,7 +44,7 @@ class Repo:
 
 @dataclass
 class Trouble:
-    """What goes wrong: ``kind`` is a status, ``cut``, ``corrupt`` or ``redirect``; the first ``times`` times."""
+    """What goes wrong the first ``times`` times: a status, ``cut``, ``corrupt`` or ``redirect``."""
 
     match: str
     kind: str | int
@@ -141,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
         self.json({"error": f"no such route {path}"}, 404)
 
-    do_GET = do_HEAD = do_POST = do_PUT = handle_any  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = handle_any
 
     # -- reading ------------------------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(2)
             return
-        self.reply(status, part, **common, **({"Content_Length": str(len(part))}))
+        self.reply(status, part, Content_Length=str(len(part)), **common)
 
     # -- writing ------------------------------------------------------------------------------------------
 

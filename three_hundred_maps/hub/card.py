@@ -93,12 +93,12 @@ def render_card(manifest: Mapping[str, Any], repository: str, *, shipped: bool =
 
 
 def front_matter(manifest: Mapping[str, Any], *, shipped: bool) -> str:
-    """The YAML that the Hub and `datasets` read; written by a YAML library, so nothing in it can break out."""
+    """The YAML that the Hub and `datasets` read, by a YAML library: nothing in it can break out."""
     configs = manifest["configs"]
     rows = sum(entry["rows"] for c in configs.values() for entry in c["splits"].values())
     sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
     names = sorted({spdx(c["license"]) for c in configs.values()})
-    listed = []
+    listed: list[dict[str, Any]] = []
     for name, c in configs.items():
         for suffix, key in (("", "parquet"), ("-halos", "halos_file")):
             data_files = [
@@ -143,8 +143,8 @@ def pictures(configs: Mapping[str, Any]) -> str:
             f"![Config {name}: {kind}; from left to right {shown}]({path})" for path in c.get("images", [])
         ]
         lines.append(
-            f"*Config `{name}`: {kind}, light to heavy from top to bottom; from left to right {shown}, in logarithmic "
-            "colours.*"
+            f"*Config `{name}`: {kind}, light to heavy from top to bottom; from left to right {shown}, "
+            "in logarithmic colours.*"
         )
     return "\n\n".join(lines)
 

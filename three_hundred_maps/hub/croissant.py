@@ -65,7 +65,7 @@ def context() -> dict[str, Any]:
 
 
 def render_croissant(manifest: Mapping[str, Any], repository: str) -> dict[str, Any]:
-    """croissant.json of an export: every Parquet file with its sha256, a record set a config, the Zarr stores."""
+    """croissant.json of an export: Parquet files with sha256, a record set a config, the Zarr stores."""
     configs: Mapping[str, Any] = manifest["configs"]
     home = f"https://huggingface.co/datasets/{repository}"
     distribution: list[dict[str, Any]] = [
@@ -130,11 +130,11 @@ def responsible_ai(configs: Mapping[str, Any]) -> dict[str, Any]:
         "rai:dataCollectionType": ["Software Collection", "Others"],
         "rai:dataPreprocessingProtocol": [_bare(text.MADE), _bare(text.WHY_REGIONS)],
         "rai:dataCollectionMissingData": (
-            "Halos whose cut-out leaves its region or holds low-resolution particles are refused and counted; "
-            "unknown properties are NaN."
+            "Halos whose cut-out leaves its region or holds low-resolution particles are refused and "
+            "counted; unknown properties are NaN."
         ),
         "rai:dataUseCases": [
-            "Learning maps of total mass from maps of gas and stars, and comparing methods that do, under one benchmark."
+            "Learning maps of total mass from maps of gas and stars; comparing methods under one benchmark."
         ],
         "rai:dataLimitations": [line.removeprefix("- ") for line in _items(limits)],
         "rai:dataBiases": [
@@ -145,8 +145,8 @@ def responsible_ai(configs: Mapping[str, Any]) -> dict[str, Any]:
         "rai:personalSensitiveInformation": ["None: simulated matter."],
         "rai:dataSocialImpact": "None is expected beyond that of astronomy at large.",
         "rai:dataReleaseMaintenancePlan": (
-            "Versions are tagged; the manifest of each lists every file with its sha256. A config is rebuilt from "
-            "its recipe, never edited."
+            "Versions are tagged; the manifest of each lists every file with its sha256. A config is rebuilt "
+            "from its recipe, never edited."
         ),
     }
 

@@ -103,7 +103,7 @@ def export(
 
 
 def check_folder(root: Path) -> dict[str, Any]:
-    """The manifest of an earlier export in ``root``, empty for a new one; InputError where other things lie."""
+    """The manifest of an earlier export in ``root``, empty for a new one; other things are refused."""
     if not root.exists() or not any(root.iterdir()):
         return {}
     manifest: dict[str, Any] = {}

@@ -30,7 +30,7 @@ def palette_of(view: str) -> NDArray[np.uint8]:
 
 
 def levels(image: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
-    """Colour levels 0 to 63 of a map, linear in log10 between ``low`` and ``high``; pixels of 0 get level 0."""
+    """Colour levels 0 to 63 of a map, linear in log10 from ``low`` to ``high``; pixels of 0 get level 0."""
     logs = np.full(image.shape, low, np.float64)
     np.log10(image, out=logs, where=image > 0)
     scaled = (logs - low) / max(high - low, 1e-6) * LEVELS

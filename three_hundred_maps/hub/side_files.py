@@ -11,6 +11,7 @@ from three_hundred_maps import __version__
 from three_hundred_maps.hub import card_text as text
 
 TARGET = "mass"
+PAPER = "Generating galaxy clusters mass density maps from mock multiview images via deep learning"
 TRACKS = (("sz",), ("xray",), ("star",), ("sz", "xray", "star"))
 """The paper's four sets of views."""
 
@@ -27,9 +28,9 @@ def render_eval(manifest: Mapping[str, Any]) -> str:
     content = {
         "name": "three_hundred_maps: mass maps of galaxy clusters",
         "description": (
-            "Infer the projected total mass of a galaxy cluster from the views that a task names. The value is "
-            "residual_rms_dex, the rms of log10 of predicted over true surface density inside R200c, smoothed to "
-            "0.05 R200c (lower is better), as python -m benchmarks score gives it."
+            "Infer the projected total mass of a galaxy cluster from the views that a task names. The value "
+            "is residual_rms_dex, the rms of log10 of predicted over true surface density inside R200c, "
+            "smoothed to 0.05 R200c (lower is better), as python -m benchmarks score gives it."
         ),
         "evaluation_framework": "three_hundred_maps",
         "tasks": tasks,
@@ -67,7 +68,7 @@ def render_citation(manifest: Mapping[str, Any], repository: str) -> str:
         "references": [
             {
                 "type": "article",
-                "title": "Generating galaxy clusters mass density maps from mock multiview images via deep learning",
+                "title": PAPER,
                 "authors": [{"family-names": f, "given-names": g} for f, g in paper_authors],
                 "year": 2024,
                 "journal": "EPJ Web of Conferences",
