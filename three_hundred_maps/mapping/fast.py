@@ -26,6 +26,7 @@ BLOCK = 256
 FLUSH = 1 << 17
 """Particles added to a float32 image before it is emptied: bounds rounding to a few 1e-6 of a pixel."""
 
+_ZONES = 3  # cubes a side of the mapped volume
 _PADS = (8, 16, 40)  # images on the pixel grid, by the widest stamp they take
 _COARSE_PAD = 40
 _COARSE_EXTRA = 2  # points of a coarse lattice beyond the map's edge that interpolation reads
@@ -58,13 +59,13 @@ class _Prepared:
     """A batch sorted by stamp, in pixels, with what every run of equal stamps needs."""
 
     position: NDArray[np.float32]  # (3, n)
-    weights: NDArray[np.float32]  # (n * n_fields,)
+    weights: NDArray[np.float32]  # (n_fields * n,)
     segments: NDArray[np.int64]  # (n_segments, columns as named below)
     images: tuple[_Image, ...]
     table: NDArray[np.float32]
 
 
-_FIRST, _LAST, _OFFSET, _WIDTH, _NODES, _ROW, _LANES, _POINT, _IMAGE, _LEVEL = range(10)
+_FIRST, _LAST, _OFFSET, _WIDTH, _NODES, _ROW, _IMAGE, _LEVEL = range(8)
 _INNER, _ORIGIN, _STRIDE, _START = range(4)
 
 
@@ -96,21 +97,24 @@ def _prepare(batch: Batch, grid: Grid) -> _Prepared:
         stamp_set = stamps.point_stamps(grid.sigma_px)
         keys, starts = np.zeros(1, np.int64), np.array([0, n])
         np.multiply(batch.position.T, inverse, out=position)
-        weights = np.ascontiguousarray(batch.weights)
+        weights = np.ascontiguousarray(batch.weights.T)
     else:
         stamp_set = stamps.kernel_stamps(batch.kernel, grid.sigma_px)
         number, level = stamp_set.assign(batch.smoothing_length * inverse)
-        key = level * np.int16(len(stamp_set.width)) + number
-        order = np.argsort(key, kind="stable")
-        keys, counts = np.unique(key[order], return_counts=True)
-        starts = np.concatenate([[0], np.cumsum(counts)])
-        for axis in range(3):
-            np.multiply(batch.position[order, axis], inverse, out=position[axis])
-        weights = batch.weights[order]
+        run = level.astype(np.int32) * len(stamp_set.width) + number
+        weights = np.empty(batch.weights.shape[::-1], np.float32)
+        counts = np.zeros((int(run.max()) + 1) * _ZONES**3 + 1, np.int64)
+        _sort_particles(
+            batch.position, inverse, 0.5 * grid.pixels, run, batch.weights, counts, position, weights
+        )
+        ends = counts[_ZONES**3 - 1 :: _ZONES**3]  # the sort leaves where each run's last zone ends
+        sizes = np.diff(ends, prepend=0)
+        keys = np.flatnonzero(sizes)
+        starts = np.concatenate([[0], ends[keys]])
 
     images: dict[tuple[int, int], int] = {}
     made: list[_Image] = []
-    segments = np.zeros((len(keys), 10), np.int64)
+    segments = np.zeros((len(keys), 8), np.int64)
     for row, key_value in enumerate(keys):
         level_k, bin_k = divmod(int(key_value), len(stamp_set.width))
         width = int(stamp_set.width[bin_k])
@@ -123,8 +127,6 @@ def _prepare(batch: Batch, grid: Grid) -> _Prepared:
         segments[row, _WIDTH] = width
         segments[row, _NODES] = stamp_set.nodes[bin_k]
         segments[row, _ROW] = stamp_set.row[bin_k]
-        segments[row, _LANES] = stamp_set.lanes[bin_k]
-        segments[row, _POINT] = batch.smoothing_length is None
         segments[row, _IMAGE] = images[level_k, pad]
         segments[row, _LEVEL] = level_k
     return _Prepared(position, weights.ravel(), segments, tuple(made), stamp_set.table)
@@ -174,6 +176,43 @@ def _one_line_of_sight(
     return maps, totals
 
 
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+def _sort_particles(
+    position: Any,
+    inverse: Any,
+    half_width: Any,
+    run: Any,
+    weights: Any,
+    counts: Any,
+    sorted_position: Any,
+    sorted_weights: Any,
+) -> None:
+    """Counting sort by run (stamps' bin and level), and within a run by a coarse cube in space.
+
+    Neighbours in space are neighbours in every projection: what a block adds to lies close together.
+    Particles of a cube keep their order, so the result depends on nothing but the input.
+    """
+    n = len(run)
+    key = np.empty(n, np.int32)
+    scale = inverse * (0.5 * _ZONES) / half_width
+    for i in range(n):
+        zone = 0
+        for axis in range(3):
+            place = position[i, axis] * scale + 0.5 * _ZONES
+            zone = zone * _ZONES + int(min(max(place, 0.0), _ZONES - 1.0))
+        key[i] = run[i] * _ZONES**3 + zone
+        counts[key[i] + 1] += 1
+    for k in range(1, len(counts)):
+        counts[k] += counts[k - 1]
+    for i in range(n):
+        to = counts[key[i]]
+        counts[key[i]] = to + 1
+        for axis in range(3):
+            sorted_position[axis, to] = position[i, axis] * inverse
+        for field in range(weights.shape[1]):
+            sorted_weights[field, to] = weights[i, field]
+
+
 @njit(nogil=True, cache=True, fastmath=True, boundscheck=False, error_model="numpy")
 def _add_particles(
     position: Any,
@@ -191,78 +230,93 @@ def _add_particles(
 ) -> None:
     """Add every particle to the padded images of one line of sight (flat: field, image, row, column).
 
-    ``position`` (3, n) float32 in pixels, ``weights`` (n * n_fields,), ``sums`` float64 like ``image``,
+    ``position`` (3, n) float32 in pixels, ``weights`` (n_fields * n,), ``sums`` float64 like ``image``,
     ``added`` (n_images, n_fields): the weights of the particles that touched each image.
     """
     n_fields = len(planes)
+    n_all = position.shape[1]
     u = np.empty(BLOCK, np.float32)
     v = np.empty(BLOCK, np.float32)
-    d = np.empty(BLOCK, np.float32)
-    kept = np.empty(BLOCK, np.int64)
-    xs, ys, zs = position[0], position[1], position[2]
+    hit = np.empty(BLOCK, np.float32)
+    kept = np.empty(BLOCK, np.uint32)
+    corner = np.empty(BLOCK, np.int32)
+    at = np.empty(BLOCK, np.int32)
+    one = np.float32(1.0)
     since_flush = 0
     for s in range(segments.shape[0]):
         width = segments[s, _WIDTH]
-        nodes = segments[s, _NODES]
+        nodes = np.float32(segments[s, _NODES])
         row = segments[s, _ROW]
-        lanes = segments[s, _LANES]
-        point = segments[s, _POINT]
         number = segments[s, _IMAGE]
-        inner = geometry[number, _INNER]
+        level = segments[s, _LEVEL]
+        offset = np.int32(segments[s, _OFFSET])
         origin = geometry[number, _ORIGIN]
         stride = geometry[number, _STRIDE]
-        base = geometry[number, _START]
-        cell = np.float32(0.5 ** segments[s, _LEVEL])
-        # in units of cells, counted from the first padding cell that this stamp may touch
-        pad = origin - (0 if segments[s, _LEVEL] == 0 else _COARSE_EXTRA)
+        cell = np.float32(0.5**level)
+        # positions in cells; a stamp starts at a particle's whole part less half the stamp's width
         shift = centre * cell + np.float32(0.5 * (1 - width % 2)) + np.float32(origin)
+        pad = origin - (0 if level == 0 else _COARSE_EXTRA)
         low = np.float32(pad - width + 1 + width // 2)
-        high = np.float32(pad + inner + width // 2)
-        stamp_size = row * width
-        line = (nodes + 1) * stamp_size
+        high = np.float32(pad + geometry[number, _INNER] + width // 2)
+        first_cell = np.int32(geometry[number, _START] - (width // 2) * (stride + 1))
+        stamp_size = np.int32(row * width)
+        line = np.int32((segments[s, _NODES] + 1) * stamp_size)
         a00, a01, a02 = turn[0, 0] * cell, turn[0, 1] * cell, turn[0, 2] * cell
         a10, a11, a12 = turn[1, 0] * cell, turn[1, 1] * cell, turn[1, 2] * cell
         a20, a21, a22 = turn[2, 0], turn[2, 1], turn[2, 2]
         for first in range(segments[s, _FIRST], segments[s, _LAST], BLOCK):
             n = min(BLOCK, segments[s, _LAST] - first)
+            x, y, z = position[0, first : first + n], position[1, first : first + n], position[2, first:]
             for i in range(n):
-                x, y, z = xs[first + i], ys[first + i], zs[first + i]
-                u[i] = a00 * x + a01 * y + a02 * z + shift
-                v[i] = a10 * x + a11 * y + a12 * z + shift
-                d[i] = abs(a20 * x + a21 * y + a22 * z)
+                p = a00 * x[i] + a01 * y[i] + a02 * z[i] + shift
+                q = a10 * x[i] + a11 * y[i] + a12 * z[i] + shift
+                d = abs(a20 * x[i] + a21 * y[i] + a22 * z[i])
+                inside = (d <= half_depth) & (p >= low) & (p < high) & (q >= low) & (q < high)
+                hit[i] = one if inside else np.float32(0.0)
+                u[i] = p
+                v[i] = q
+            for f in range(n_fields):
+                brought = np.float32(0.0)
+                mine = weights[f * n_all + first : f * n_all + first + n]
+                for i in range(n):
+                    brought += hit[i] * mine[i]
+                added[number, f] += brought
             m = 0
             for i in range(n):
                 kept[m] = i
-                inside = (d[i] <= half_depth) & (u[i] >= low) & (u[i] < high) & (v[i] >= low) & (v[i] < high)
-                m += 1 if inside else 0
+                u[m] = u[i]
+                v[m] = v[i]
+                m += 1 if hit[i] > 0 else 0
             for k in range(m):
-                i = kept[k]
-                iu, iv = np.int64(u[i]), np.int64(v[i])
-                fu = (u[i] - np.float32(iu)) * np.float32(nodes)
-                fv = (v[i] - np.float32(iv)) * np.float32(nodes)
-                at = base + (iv - width // 2) * stride + iu - width // 2
-                w = (first + i) * n_fields
-                for f in range(n_fields):
-                    added[number, f] += weights[w + f]
-                if point:
-                    nu, nv = np.int64(fu + np.float32(0.5)), np.int64(fv + np.float32(0.5))
-                    at_node = (segments[s, _OFFSET] + nv * line + nu * stamp_size,)
-                    whole = (np.float32(1.0),)
-                    if lanes == 4:
-                        add_stamp(4, image, at, stride, planes, table, at_node, whole, row, width, weights, w)
-                    else:
-                        add_stamp(8, image, at, stride, planes, table, at_node, whole, row, width, weights, w)
+                iu, iv = np.int32(u[k]), np.int32(v[k])
+                fu = (u[k] - np.float32(iu)) * nodes
+                fv = (v[k] - np.float32(iv)) * nodes
+                nu, nv = np.int32(fu), np.int32(fv)
+                u[k] = fu - np.float32(nu)
+                v[k] = fv - np.float32(nv)
+                corner[k] = offset + nv * line + nu * stamp_size
+                at[k] = first_cell + iv * np.int32(stride) + iu
+            for k in range(m):
+                w = first + np.int64(kept[k])
+                tu, tv = u[k], v[k]
+                shares = ((one - tu) * (one - tv), tu * (one - tv), (one - tu) * tv, tu * tv)
+                c0 = np.int64(corner[k])
+                t = np.int64(at[k])
+                c4 = (c0, c0 + stamp_size, c0 + line, c0 + line + stamp_size)
+                if width == 3:
+                    add_stamp(4, 3, 4, image, t, stride, planes, table, c4, shares, weights, w, n_all)
+                elif width == 4:
+                    add_stamp(4, 4, 4, image, t, stride, planes, table, c4, shares, weights, w, n_all)
+                elif width == 5:
+                    add_stamp(8, 5, 8, image, t, stride, planes, table, c4, shares, weights, w, n_all)
+                elif width == 6:
+                    add_stamp(8, 6, 8, image, t, stride, planes, table, c4, shares, weights, w, n_all)
+                elif width == 7:
+                    add_stamp(8, 7, 8, image, t, stride, planes, table, c4, shares, weights, w, n_all)
+                elif width == 8:
+                    add_stamp(8, 8, 8, image, t, stride, planes, table, c4, shares, weights, w, n_all)
                 else:
-                    nu, nv = np.int64(fu), np.int64(fv)
-                    tu, tv = fu - np.float32(nu), fv - np.float32(nv)
-                    su, sv = np.float32(1.0) - tu, np.float32(1.0) - tv
-                    c = segments[s, _OFFSET] + nv * line + nu * stamp_size
-                    nodes4 = (c, c + stamp_size, c + line, c + line + stamp_size)
-                    shares = (su * sv, tu * sv, su * tv, tu * tv)
-                    if lanes == 4:
-                        add_stamp(4, image, at, stride, planes, table, nodes4, shares, row, width, weights, w)
-                    else:
-                        add_stamp(8, image, at, stride, planes, table, nodes4, shares, row, width, weights, w)
+                    add_stamp(8, width, row, image, t, stride, planes, table, c4, shares, weights, w, n_all)
             since_flush += m
             if since_flush >= FLUSH:
                 since_flush = 0

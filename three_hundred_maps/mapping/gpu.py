@@ -32,7 +32,6 @@ def project(batch: Batch, grid: Grid, rotations: Array, threads: int = 1) -> tup
     position = torch.as_tensor(batch.position, device=where) * (1.0 / grid.pixel_kpc)
     weights = torch.as_tensor(batch.weights, device=where)
     turn = torch.as_tensor(rotations.astype(np.float32), device=where)
-    point = batch.smoothing_length is None
     if batch.smoothing_length is None:
         stamp_set = stamps.point_stamps(grid.sigma_px)
         runs = [(0, 0, np.arange(len(position)))]
@@ -51,7 +50,7 @@ def project(batch: Batch, grid: Grid, rotations: Array, threads: int = 1) -> tup
             if run_level == level:
                 members = torch.as_tensor(rows, device=where)
                 _add_run(
-                    image, position[members], weights[members], turn, table, stamp_set, number, point,
+                    image, position[members], weights[members], turn, table, stamp_set, number,
                     grid, level, inner, extra,
                 )  # fmt: skip
         # the last cell of each image took what fell beside the map
@@ -86,7 +85,6 @@ def _add_run(
     table: torch.Tensor,
     stamp_set: stamps.StampSet,
     number: int,
-    point: bool,
     grid: Grid,
     level: int,
     inner: int,
@@ -114,7 +112,7 @@ def _add_run(
             pu, pv = u[part], v[part]
             iu, iv = torch.floor(pu), torch.floor(pv)
             fu, fv = (pu - iu) * nodes, (pv - iv) * nodes
-            stamp = _stamps_at(lattice, fu, fv, nodes, point)
+            stamp = _stamps_at(lattice, fu, fv, nodes)
             x = iu.long()[:, None] - width // 2 + offsets
             y = iv.long()[:, None] - width // 2 + offsets
             inside_x, inside_y = (x >= 0) & (x < inner), (y >= 0) & (y < inner)
@@ -125,13 +123,9 @@ def _add_run(
                 image[los, field].index_add_(0, index, (stamp * w[:, field, None]).reshape(-1).double())
 
 
-def _stamps_at(
-    lattice: torch.Tensor, fu: torch.Tensor, fv: torch.Tensor, nodes: int, point: bool
-) -> torch.Tensor:
+def _stamps_at(lattice: torch.Tensor, fu: torch.Tensor, fv: torch.Tensor, nodes: int) -> torch.Tensor:
     """(n, width * width) stamps for sub-pixel positions in units of the lattice's step."""
     line = nodes + 1
-    if point:
-        return lattice[torch.floor(fv + 0.5).long() * line + torch.floor(fu + 0.5).long()]
     nu, nv = torch.floor(fu).clamp(max=nodes - 1), torch.floor(fv).clamp(max=nodes - 1)
     tu, tv = (fu - nu)[:, None], (fv - nv)[:, None]
     corner = nv.long() * line + nu.long()

@@ -56,9 +56,17 @@ def _column_table(name: str) -> Array:
     return half_chord * np.sum(weights * kernel(q), axis=1)
 
 
+def look_up(table: Array, place: Array) -> Array:
+    """Linear interpolation at ``place`` = 0 ... len(table) - 1, and the end values beyond."""
+    place = np.clip(place, 0.0, len(table) - 1.0)
+    left = np.minimum(place.astype(np.int32), len(table) - 2)
+    low = table[left]
+    return low + (place - left) * (table[left + 1] - low)
+
+
 def column(name: str, b: Array) -> Array:
-    """Integral of the kernel along a line that passes at distance ``b`` (0 beyond 1)."""
-    return np.interp(b, np.linspace(0.0, 1.0, _COLUMN_POINTS), _column_table(name), right=0.0)
+    """Integral of the kernel along a line that passes at distance ``b`` >= 0 (0 beyond 1)."""
+    return look_up(_column_table(name), np.asarray(b) * (_COLUMN_POINTS - 1.0))
 
 
 @functools.cache

@@ -31,9 +31,6 @@ BIN_STEP = 0.02
 TAIL = 3e-5
 """Share of a kernel along an axis that may fall outside its stamp, before normalisation."""
 
-POINT_NODES = 64
-"""Sub-pixel positions a pixel for particles without a kernel of their own, taken at the nearest."""
-
 _FLOOR_PX = 0.02
 _REACH_SIGMAS = 6.0
 _CDF_POINTS = 1 << 15
@@ -47,8 +44,8 @@ def _normal_cdf_table() -> Array:
 
 def normal_cdf(x: Array) -> Array:
     """Cumulative normal distribution, to 1e-8."""
-    table = _normal_cdf_table()
-    return np.interp(x, np.linspace(-_REACH_SIGMAS, _REACH_SIGMAS, _CDF_POINTS), table, left=0.0, right=1.0)
+    step = 2.0 * _REACH_SIGMAS / (_CDF_POINTS - 1)
+    return kernels.look_up(_normal_cdf_table(), (np.asarray(x) + _REACH_SIGMAS) / step)
 
 
 def pixel_response(t: Array, sigma_px: float) -> Array:
@@ -108,26 +105,36 @@ def _node_offsets(width: int, nodes: int) -> Array:
     return np.arange(width)[:, None] + 1.0 - 0.5 * width - np.arange(nodes + 1)[None, :] / nodes
 
 
+def _nodes_for(width: int) -> int:
+    """Sub-pixel positions a pixel: the wider a stamp, the less it changes between two of them."""
+    return 32 if width <= 4 else 16 if width <= 8 else 8 if width <= 16 else 4
+
+
+def _less_interpolation(sigma_px: float, nodes: int) -> float:
+    """The Gaussian less what bilinear interpolation between nodes widens it by on average, in quadrature."""
+    return math.sqrt(max(sigma_px**2 - 1.0 / (6.0 * nodes**2), 0.0))
+
+
 def make_bin(kernel: str, radius_px: float, sigma_px: float) -> Bin:
     """Stamps of a kernel of this radius, exact to the sampling of the kernel (a sixteenth of its radius)."""
     radius = max(radius_px, 0.03)
-    step = min(0.125, radius / 16.0)
-    points, image = _sample_kernel(kernel, radius, step)
+    points, image = _sample_kernel(kernel, radius, min(0.125, radius / 16.0))
     width = _stamp_width(points, image.sum(axis=0), sigma_px)
-    nodes = 32 if width <= 4 else 16 if width <= 8 else 8 if width <= 16 else 4
+    nodes = _nodes_for(width)
     t = _node_offsets(width, nodes)
-    response = pixel_response(t[:, :, None] - points, sigma_px).reshape(-1, len(points))
+    sigma = _less_interpolation(sigma_px, nodes)
+    response = pixel_response(t[:, :, None] - points, sigma).reshape(-1, len(points))
     stamps = (response @ image @ response.T).reshape(width, nodes + 1, width, nodes + 1)
     return Bin(_pad_rows(stamps.transpose(1, 3, 0, 2), lanes_for(width)), width, nodes)
 
 
 def make_point_bin(sigma_px: float) -> Bin:
-    """Stamps of a particle without a kernel: the Gaussian less the width of the sub-pixel, in quadrature."""
-    sigma = math.sqrt(max(sigma_px**2 - 1.0 / (12.0 * POINT_NODES**2), 0.0))
-    width = _stamp_width(np.zeros(1), np.ones(1), sigma)
-    response = pixel_response(_node_offsets(width, POINT_NODES), sigma)
+    """Stamps of a particle without a kernel: the Gaussian alone."""
+    width = _stamp_width(np.zeros(1), np.ones(1), sigma_px)
+    nodes = _nodes_for(width)
+    response = pixel_response(_node_offsets(width, nodes), _less_interpolation(sigma_px, nodes))
     stamps = response[:, :, None, None] * response[None, None, :, :]
-    return Bin(_pad_rows(stamps.transpose(1, 3, 0, 2), lanes_for(width)), width, POINT_NODES)
+    return Bin(_pad_rows(stamps.transpose(1, 3, 0, 2), lanes_for(width)), width, nodes)
 
 
 def make_coarse_bin(kernel: str, radius_cells: float) -> Bin:
@@ -198,7 +205,7 @@ def _pack(kernel: str, sigma_px: float, bins: list[Bin], small_bins: int) -> Sta
     return StampSet(
         kernel,
         sigma_px,
-        np.concatenate([b.table.ravel() for b in bins]),
+        np.concatenate([*(b.table.ravel() for b in bins), np.zeros(16, np.float32)]),
         np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
         np.array([b.width for b in bins], np.int64),
         np.array([b.nodes for b in bins], np.int64),

@@ -7,6 +7,7 @@ processor with shorter vectors the compiler splits them.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from llvmlite import ir
@@ -17,11 +18,16 @@ from numba.extending import intrinsic
 
 _FLAGS = ("fast",)
 
+WIDEST = 16
+"""Floats that are mixed at once; tables end with as many zeros, because the last read may reach beyond."""
+
 
 @intrinsic(prefer_literal=True)
 def add_stamp(
     typingctx: Any,
     lanes: Any,
+    rows: Any,
+    row: Any,
     image: Any,
     at: Any,
     stride: Any,
@@ -29,19 +35,23 @@ def add_stamp(
     table: Any,
     corners: Any,
     shares: Any,
-    row: Any,
-    rows: Any,
     weights: Any,
     first_weight: Any,
+    weight_step: Any,
 ) -> Any:
-    """Add ``weights[first_weight + f] * stamp[r, c]`` to ``image[planes[f] + at + r * stride + c]``.
+    """Add a weight times a stamp to each field's image.
 
-    The stamp is ``sum_k shares[k] * table[corners[k] + r * row + c]``.
+    ``image[planes[f] + at + r * stride + c]`` grows by ``stamp[r, c]`` times
+    ``weights[first_weight + f * weight_step]``; the stamp is
+    ``sum_k shares[k] * table[corners[k] + r * row + c]``.
 
     Parameters
     ----------
     lanes
-        Literal int: floats handled at once; ``row`` must be a multiple of it.
+        Literal int: floats handled at once.
+    rows, row
+        Number and padded length of a stamp's rows; ``row`` is a multiple of ``lanes``. Where both are
+        literals and ``row`` equals ``lanes`` the rows are written out one after the other, without a loop.
     image, table, weights
         Flat float32 arrays; nothing is checked.
     at, stride
@@ -50,75 +60,107 @@ def add_stamp(
         Tuple of ints: where each field's image begins.
     corners, shares
         Tuples of equal length: where the stamps begin in ``table`` and the share of each.
-    row, rows
-        Padded length and number of a stamp's rows.
-    first_weight
-        Index of the first field's weight.
+    first_weight, weight_step
+        Index of the first field's weight, and from one field's to the next.
     """
     if not isinstance(lanes, types.IntegerLiteral):
         raise TypingError("add_stamp: lanes must be a literal")
     n_lanes = lanes.literal_value
+    unrolled = isinstance(rows, types.IntegerLiteral) and isinstance(row, types.IntegerLiteral)
     n_fields, n_corners = len(planes), len(corners)
     signature = types.void(
-        lanes, image, at, stride, planes, table, corners, shares, row, rows, weights, first_weight
+        lanes,
+        rows,
+        row,
+        image,
+        at,
+        stride,
+        planes,
+        table,
+        corners,
+        shares,
+        weights,
+        first_weight,
+        weight_step,
     )
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        image_v, at_v, stride_v, planes_v, table_v, corners_v, shares_v = args[1:8]
-        row_v, rows_v, weights_v, first_v = args[8:]
         word, single = ir.IntType(64), ir.FloatType()
         vector = ir.VectorType(single, n_lanes)
 
-        def data(kind: Any, value: Any) -> Any:
-            return context.make_array(kind)(context, builder, value).data
+        def data(k: int) -> Any:
+            return context.make_array(sig.args[k])(context, builder, args[k]).data
 
-        def integer(kind: Any, value: Any) -> Any:
-            return context.cast(builder, value, kind, types.int64)
+        def integer(k: int) -> Any:
+            return context.cast(builder, args[k], sig.args[k], types.int64)
 
-        def splat(value: Any) -> Any:
-            lane = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(word, 0))
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), n_lanes), [0] * n_lanes)
-            return builder.shuffle_vector(lane, ir.Constant(vector, ir.Undefined), mask)
+        def members(k: int) -> list[Any]:
+            return [builder.extract_value(args[k], i) for i in range(len(sig.args[k]))]
 
-        def at_vector(base: Any, index: Any) -> Any:
-            return builder.bitcast(builder.gep(base, [index]), vector.as_pointer())
+        def splat(value: Any, many: int = n_lanes) -> Any:
+            unused = ir.Constant(ir.VectorType(single, many), ir.Undefined)
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), many), [0] * many)
+            return builder.shuffle_vector(
+                builder.insert_element(unused, value, ir.Constant(word, 0)), unused, mask
+            )
 
-        image_p, table_p, weights_p = (
-            data(sig.args[1], image_v), data(sig.args[5], table_v), data(sig.args[10], weights_v)
-        )  # fmt: skip
-        at_v, stride_v = integer(sig.args[2], at_v), integer(sig.args[3], stride_v)
-        row_v, rows_v = integer(sig.args[8], row_v), integer(sig.args[9], rows_v)
-        first_v = integer(sig.args[11], first_v)
-        starts = [
-            builder.add(at_v, integer(sig.args[4][f], builder.extract_value(planes_v, f)))
-            for f in range(n_fields)
-        ]
-        bases = [integer(sig.args[6][k], builder.extract_value(corners_v, k)) for k in range(n_corners)]
-        mix = [splat(builder.extract_value(shares_v, k)) for k in range(n_corners)]
-        weight = [
-            splat(builder.load(builder.gep(weights_p, [builder.add(first_v, ir.Constant(word, f))]), align=4))
-            for f in range(n_fields)
-        ]
-        with cgutils.for_range(builder, rows_v) as outer:
+        image_p, table_p, weights_p = data(3), data(7), data(10)
+        row_v, stride_v, first, step = integer(2), integer(5), integer(11), integer(12)
+        starts = [builder.add(integer(4), plane) for plane in members(6)]
+        corner_v = members(8)
+
+        @functools.cache
+        def shares_of(many: int) -> list[Any]:
+            return [splat(value, many) for value in members(9)]
+
+        weight = []
+        for f in range(n_fields):
+            index = builder.add(first, builder.mul(step, ir.Constant(word, f)))
+            weight.append(splat(builder.load(builder.gep(weights_p, [index]), align=4)))
+
+        def blend(entry: Any, many: int) -> Any:
+            """The stamp's next ``many`` floats, mixed from its corners."""
+            kind = ir.VectorType(single, many)
+            mixed = None
+            for corner, part_of in zip(corner_v, shares_of(many), strict=True):
+                place = builder.gep(table_p, [builder.add(corner, entry)])
+                part = builder.load(builder.bitcast(place, kind.as_pointer()), align=4)
+                if n_corners > 1:
+                    part = builder.fmul(part, part_of, flags=_FLAGS)
+                mixed = part if mixed is None else builder.fadd(mixed, part, flags=_FLAGS)
+            return mixed
+
+        def add_row(stamp: Any, place: Any) -> None:
+            spots = [
+                builder.bitcast(builder.gep(image_p, [builder.add(start, place)]), vector.as_pointer())
+                for start in starts
+            ]
+            # all fields are read before any is written: they lie in different planes
+            old = [builder.load(spot, align=4) for spot in spots]
+            for spot, value, w in zip(spots, old, weight, strict=True):
+                added = builder.fadd(value, builder.fmul(w, stamp, flags=_FLAGS), flags=_FLAGS)
+                builder.store(added, spot, align=4)
+
+        if unrolled:
+            n_rows, together = sig.args[1].literal_value, WIDEST // n_lanes
+            place = ir.Constant(word, 0)
+            for r in range(0, n_rows, together):
+                several = blend(ir.Constant(word, r * n_lanes), WIDEST)
+                for k in range(min(together, n_rows - r)):
+                    picked = ir.Constant(
+                        ir.VectorType(ir.IntType(32), n_lanes), list(range(k * n_lanes, (k + 1) * n_lanes))
+                    )
+                    unused = ir.Constant(several.type, ir.Undefined)
+                    add_row(builder.shuffle_vector(several, unused, picked), place)
+                    place = builder.add(place, stride_v)
+            return context.get_dummy_value()
+        with cgutils.for_range(builder, integer(1)) as outer:
             line = builder.mul(outer.index, stride_v)
             entry = builder.mul(outer.index, row_v)
             with cgutils.for_range_slice(
                 builder, ir.Constant(word, 0), row_v, ir.Constant(word, n_lanes), word
             ) as (column, _):
-                shift = builder.add(entry, column)
-                stamp = None
-                for base, share in zip(bases, mix, strict=True):
-                    part = builder.load(at_vector(table_p, builder.add(base, shift)), align=4)
-                    if n_corners > 1:
-                        part = builder.fmul(part, share, flags=_FLAGS)
-                    stamp = part if stamp is None else builder.fadd(stamp, part, flags=_FLAGS)
-                place = builder.add(line, column)
-                spots = [at_vector(image_p, builder.add(start, place)) for start in starts]
-                # all fields are read before any is written: they lie in different planes
-                old = [builder.load(spot, align=4) for spot in spots]
-                for spot, value, w in zip(spots, old, weight, strict=True):
-                    added = builder.fadd(value, builder.fmul(w, stamp, flags=_FLAGS), flags=_FLAGS)
-                    builder.store(added, spot, align=4)
+                add_row(blend(builder.add(entry, column), n_lanes), builder.add(line, column))
         return context.get_dummy_value()
 
     return signature, generate
