@@ -73,7 +73,7 @@ def _distinct_row(sample: Sample, halo: Halo, halo_id: int, substructures: int) 
     row = {
         "ID": halo_id, "hostHalo": 0, "numSubStruct": substructures, "Mhalo": total * H, "npart": n,
         "Rhalo": radius * H, "Rmax": r[start + peak], "r2": r[start + peak] / 2.163, "mbp_offset": 0.0,
-        "com_offset": float(np.linalg.norm(weight @ offset)) / (radius * H), "Vmax": float(circular[peak]),
+        "com_offset": float(np.linalg.norm(weight @ offset)), "Vmax": float(circular[peak]),
         "v_esc": 2.0 * float(circular[peak]), "sigV": float(np.sqrt(weight @ (moving**2).sum(1))),
         "lambda": spin_size / (np.sqrt(2.0) * v_200 * radius), "b": lengths[1] / lengths[0],
         "c": lengths[2] / lengths[0], "ovdens": 200.0, "nbins": 20,
