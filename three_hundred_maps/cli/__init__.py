@@ -11,7 +11,25 @@ from typer.core import TyperGroup
 from three_hundred_maps.cli.running import run_app
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "simulate": ("three_hundred_maps.cli.simulate:simulate", "The embedded simulation as files; --check its calibration."),
+    "build": (
+        "three_hundred_maps.cli.build:build",
+        "A store of maps from a recipe; goes on after a stop.",
+    ),
+    "finalise": ("three_hundred_maps.cli.finalise:finalise", "Finish a store whose parts are all built."),
+    "inspect": ("three_hundred_maps.cli.inspect:inspect", "One screen on a store in any state."),
+    "verify": ("three_hundred_maps.cli.verify:verify", "Whether a store is what it says."),
+    "preview": ("three_hundred_maps.cli.preview:preview", "A picture of one halo."),
+    "subset": ("three_hundred_maps.cli.subset:subset", "A smaller store."),
+    "merge": ("three_hundred_maps.cli.merge:merge", "Stores joined into one."),
+    "recipe": ("three_hundred_maps.cli.recipe:recipe", "Write out a shipped recipe to edit."),
+    "doctor": (
+        "three_hundred_maps.cli.doctor:doctor",
+        "What is installed, and how to get what is missing.",
+    ),
+    "simulate": (
+        "three_hundred_maps.cli.simulate:simulate",
+        "The embedded simulation as files; --check its calibration.",
+    ),
     "export": ("three_hundred_maps.cli.export:export", "The layout of a Hub repository from stores."),
     "publish": ("three_hundred_maps.cli.publish:publish", "Send an export to the Hub, only what changed."),
     "download": ("three_hundred_maps.cli.download:download", "Fetch a store from the Hub, or a part of it."),

@@ -12,6 +12,22 @@ from pathlib import Path
 from three_hundred_maps.errors import InputError
 
 
+def lock_owner(store: Path) -> str | None:
+    """Who holds a store's lock just now, None where nobody does."""
+    path = store / ".lock"
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _owner(path)
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def _owner(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip() or "another process"

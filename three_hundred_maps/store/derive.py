@@ -1,0 +1,226 @@
+"""Stores made of stores, through the same writer: a subset of one, or several joined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.progress import progress
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.arrays import keys_of, open_group, read_split, store_digest
+from three_hundred_maps.store.finishing import finalise
+from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.lock import store_lock
+from three_hundred_maps.store.manifest import MANIFEST, read_manifest
+from three_hundred_maps.store.records import is_done
+from three_hundred_maps.store.writer import create_store, write_shard
+
+
+@dataclass(frozen=True)
+class Row:
+    """A halo of a source store."""
+
+    store: Path
+    split: str
+    row: int
+    key: tuple[int, int, int]
+
+
+def subset(
+    path: str | Path,
+    out: str | Path,
+    *,
+    views: Sequence[str] | None = None,
+    splits: Sequence[str] | None = None,
+    halos: int | None = None,
+    regions: Sequence[int] | None = None,
+    los: int | None = None,
+    name: str | None = None,
+) -> Path:
+    """Write a smaller store.
+
+    Parameters
+    ----------
+    path, out
+        The store, and a new folder.
+    views, splits
+        Names to keep; all by default.
+    halos
+        At most so many halos a split: the first.
+    regions
+        Regions to keep.
+    los
+        Keep the first so many lines of sight.
+    name
+        Of the new store; by default the old one's with ``-subset``.
+
+    Raises
+    ------
+    InputError
+        For names or numbers that the store has not, or when nothing would be left.
+    """
+    source = Path(path)
+    layout = Layout.of_store(source)
+    unknown = [view for view in views or () if view not in layout.views]
+    unknown += [split for split in splits or () if split not in schema.SPLITS]
+    if unknown:
+        have = f"views {', '.join(layout.views)}; splits {', '.join(schema.SPLITS)}"
+        raise InputError(f"{source} has no {', '.join(unknown)}; it has {have}")
+    if los is not None and not 1 <= los <= layout.n_los:
+        raise InputError(f"--los {los}: this store has {layout.n_los} lines of sight")
+    if halos is not None and halos < 1:
+        raise InputError(f"--halos {halos}: at least 1")
+    rows = _rows_of(source)
+    for split in schema.SPLITS:
+        kept = rows[split] if splits is None or split in splits else []
+        if regions is not None:
+            kept = [row for row in kept if row.key[0] in set(regions)]
+        rows[split] = kept[:halos]
+    if not any(rows.values()):
+        raise InputError("the subset would hold no halo")
+    kept_views = tuple(v for v in layout.maps if views is None or v.name in views)
+    n_los = los or layout.n_los
+    wanted: dict[str, Any] = {
+        "subset_of": store_digest(source),
+        "views": [v.name for v in kept_views],
+        "splits": list(splits or schema.SPLITS),
+        "halos_a_split": halos,
+        "regions": None if regions is None else sorted(regions),
+        "lines_of_sight": n_los,
+    }
+    made = replace(
+        layout,
+        maps=kept_views,
+        vectors=layout.vectors[:n_los],
+        ups=layout.ups[:n_los],
+        half=layout.half and schema.TARGET in {v.name for v in kept_views},
+        attrs={**layout.attrs, "name": name or f"{layout.attrs['name']}-subset", "derived": wanted},
+    )
+    return _write(Path(out), made, rows)
+
+
+def merge(paths: Sequence[str | Path], out: str | Path, *, name: str | None = None) -> Path:
+    """Join stores of one kind into one; halos keep their splits.
+
+    Raises
+    ------
+    InputError
+        Where views, lines of sight or frames differ, a halo is in two stores, or a region would come
+        to lie in two splits.
+    """
+    sources = [Path(path) for path in paths]
+    if len(sources) < 2:
+        raise InputError("merge needs at least two stores")
+    layouts = [Layout.of_store(source) for source in sources]
+    first = layouts[0]
+    for source, layout in zip(sources[1:], layouts[1:], strict=True):
+        different = _differences(first, layout)
+        if different:
+            raise InputError(
+                f"{sources[0]} and {source} cannot be joined: they differ in {', '.join(different)}"
+            )
+    rows: dict[str, list[Row]] = {split: [] for split in schema.SPLITS}
+    seen: dict[tuple[int, int, int], Path] = {}
+    region_in: dict[int, tuple[str, Path]] = {}
+    for source in sources:
+        for split, items in _rows_of(source).items():
+            for item in items:
+                if item.key in seen:
+                    raise InputError(f"the halo {item.key} is in {seen[item.key]} and in {source}")
+                other, where = region_in.setdefault(item.key[0], (split, source))
+                if other != split:
+                    raise InputError(
+                        f"region {item.key[0]} is in {other} of {where} and in {split} of {source}:"
+                        " joined, they would leak"
+                    )
+                seen[item.key] = source
+            rows[split] += items
+    ordered = {split: sorted(items, key=lambda item: item.key) for split, items in rows.items()}
+    attrs = dict(first.attrs)
+    attrs["name"] = name or "-".join(dict.fromkeys(str(layout.attrs["name"]) for layout in layouts))
+    attrs["derived"] = {
+        "merge_of": [store_digest(source) for source in sources],
+        "recipes": [layout.attrs["recipe_sha256"] for layout in layouts],
+    }
+    made = replace(first, half=all(layout.half for layout in layouts), attrs=attrs)
+    return _write(Path(out), made, ordered)
+
+
+def _differences(a: Layout, b: Layout) -> list[str]:
+    same = {
+        "views": a.maps == b.maps,
+        "lines of sight": np.array_equal(a.vectors, b.vectors) and np.array_equal(a.ups, b.ups),
+        "pixels": a.pixels == b.pixels,
+        "width": a.width == b.width,
+        "half depth": a.half_depth == b.half_depth,
+        "smoothing": a.smoothing_fwhm == b.smoothing_fwhm,
+        "synthetic": a.attrs["synthetic"] == b.attrs["synthetic"],
+    }
+    return [name for name, equal in same.items() if not equal]
+
+
+def _rows_of(source: Path) -> dict[str, list[Row]]:
+    read_manifest(source)
+    root = open_group(source)
+    rows = {}
+    for split in schema.SPLITS:
+        keys = keys_of({name: np.asarray(root[split][name][...]) for name in schema.KEY})
+        rows[split] = [Row(source, split, row, key) for row, key in enumerate(keys)]
+    return rows
+
+
+def _write(out: Path, layout: Layout, rows: Mapping[str, Sequence[Row]]) -> Path:
+    layout = layout.with_splits({split: len(rows[split]) for split in schema.SPLITS})
+    if (out / MANIFEST).exists():
+        if Layout.of_store(out).attrs != dict(layout.attrs):
+            raise InputError(f"{out} is another finished store; give a new folder")
+        return out
+    out.mkdir(parents=True, exist_ok=True)
+    with store_lock(out):
+        create_store(out, layout)
+        for split, shard in progress(layout.all_shards(), desc=str(layout.attrs["name"]), unit="shard"):
+            if not is_done(out, layout, split, shard):
+                chosen = rows[split][shard * layout.shard_halos : (shard + 1) * layout.shard_halos]
+                write_shard(out, split, shard, *_gather(layout, split, chosen), layout=layout)
+        finalise(out, locked=True)
+    return out
+
+
+def _gather(
+    layout: Layout, split: str, rows: Sequence[Row]
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Maps, totals and halo values of some rows, read in runs of neighbours."""
+    names = [v.name for v in layout.map_variables(split)]
+    maps: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+    totals: dict[str, list[NDArray[Any]]] = {view: [] for view in layout.views}
+    halos: dict[str, list[NDArray[Any]]] = {column: [] for column in schema.HALO_VARIABLES}
+    first = 0
+    while first < len(rows):
+        last = first
+        while (
+            last + 1 < len(rows)
+            and rows[last + 1].store == rows[first].store
+            and rows[last + 1].row == rows[last].row + 1
+        ):
+            last += 1
+        run = slice(rows[first].row, rows[last].row + 1)
+        data = read_split(rows[first].store, rows[first].split, names, run)
+        group = open_group(rows[first].store)[rows[first].split]
+        for name in names:
+            maps[name].append(data.maps[name][:, : layout.n_los])
+        for view in totals:
+            totals[view].append(np.asarray(group[f"total_{view}"][run])[:, : layout.n_los])
+        for column in halos:
+            halos[column].append(data.halos[column])
+        first = last + 1
+    return (
+        {name: np.ascontiguousarray(np.concatenate(parts)) for name, parts in maps.items()},
+        {view: np.concatenate(parts) for view, parts in totals.items()},
+        {column: np.concatenate(parts) for column, parts in halos.items()},
+    )

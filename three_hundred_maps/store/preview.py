@@ -1,0 +1,145 @@
+"""A picture of one halo: each view with its colour bar and units, a scale, and where R200c is."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.arrays import SplitArrays, open_group, read_split
+
+COLOURS = {"sz": "magma", "xray": "inferno", "star": "bone", "mass": "viridis"}
+DECADES = {"sz": 3.0, "xray": 5.0, "star": 4.0, "mass": 3.0}
+"""How far below the brightest pixel colours reach."""
+
+
+def find_halo(path: str | Path, halo: str) -> tuple[str, int]:
+    """The split and row of a halo named ``REGION:ID`` (or ``REGION:SNAPSHOT:ID``).
+
+    Raises
+    ------
+    InputError
+        Where the text names no halo of the store, or more than one.
+    """
+    parts = halo.split(":")
+    try:
+        numbers = [int(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 3):
+        raise InputError(f"--halo {halo}: write REGION:ID, as 1:128000000000001")
+    root = open_group(path)
+    found, example = [], ""
+    for split in schema.SPLITS:
+        group = root[split]
+        if "region" not in group:
+            raise InputError(f"{path} is not finished: finish it first")
+        columns = {name: np.asarray(group[name][...]) for name in schema.KEY}
+        match = (columns["region"] == numbers[0]) & (columns["halo_id"] == numbers[-1])
+        if len(numbers) == 3:
+            match &= columns["snapshot"] == numbers[1]
+        found += [(split, int(row)) for row in np.flatnonzero(match)]
+        if len(match) and not example:
+            example = f"{columns['region'][0]}:{columns['halo_id'][0]}"
+    if not found:
+        raise InputError(f"{path} holds no halo {halo}; it holds for instance {example}")
+    if len(found) > 1:
+        raise InputError(f"--halo {halo}: there are {len(found)}; write REGION:SNAPSHOT:ID")
+    return found[0]
+
+
+def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
+    """Draw every view of a halo along one line of sight.
+
+    Parameters
+    ----------
+    path
+        The store.
+    halo
+        ``REGION:ID``.
+    los
+        Number of the line of sight, from 0.
+    out
+        The picture; its suffix says the format.
+
+    Raises
+    ------
+    InputError
+        Where there is no such halo or line of sight, or the suffix is none that can be drawn.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    split, row = find_halo(path, halo)
+    data = read_split(path, split, None, slice(row, row + 1))
+    n_los = len(data.los_vector)
+    if not 0 <= los < n_los:
+        raise InputError(f"--los {los}: this store has lines of sight 0 to {n_los - 1}")
+    target = Path(out)
+    canvas = FigureCanvasAgg(Figure(figsize=(4.1 * len(data.maps), 4.6), dpi=110, layout="constrained"))
+    figure = canvas.figure
+    supported = figure.canvas.get_supported_filetypes()
+    if target.suffix.lstrip(".").lower() not in supported:
+        raise InputError(f"-o {out}: the suffix must be one of {', '.join(sorted(supported))}")
+    group = open_group(path)[split]
+    axes = figure.subplots(1, len(data.maps), squeeze=False)[0]
+    for axis, (name, maps) in zip(axes, data.maps.items(), strict=True):
+        attrs = dict(group[name].attrs)
+        _draw(figure, axis, name, maps[0, los], attrs, float(data.halos["R200c"][0]))
+    figure.suptitle(_title(data, split, los), fontsize=11)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target)
+    return target
+
+
+def _title(data: SplitArrays, split: str, los: int) -> str:
+    halo = {name: values[0] for name, values in data.halos.items()}
+    n = ", ".join(f"{component:.2f}" for component in data.los_vector[los])
+    state = "relaxed" if halo["relaxed"] else "not relaxed"
+    return (
+        f"region {halo['region']}, halo {halo['halo_id']} ({split}), z = {halo['redshift']:.3f}, "
+        rf"$M_{{200c}}$ = {halo['M200c']:.3g} $M_\odot$, $R_{{200c}}$ = {halo['R200c']:.0f} kpc, {state};"
+        f"  line of sight {los}: ({n})"
+    )
+
+
+def _draw(figure: Any, axis: Any, name: str, values: np.ndarray, attrs: dict[str, Any], R200c: float) -> None:
+    from matplotlib.colors import LogNorm
+    from matplotlib.patches import Circle
+
+    half = attrs["width_R200c"] / 2.0
+    brightest = float(values.max())
+    if brightest > 0:
+        low = max(brightest * 10 ** -DECADES.get(name, 4.0), float(values[values > 0].min()))
+        norm = LogNorm(low, brightest * (1 + 1e-6))
+        shown = np.maximum(values, low)
+    else:
+        norm, shown = None, values
+    image = axis.imshow(
+        shown,
+        origin="lower",
+        extent=(-half, half, -half, half),
+        norm=norm,
+        cmap=COLOURS.get(name, "cividis"),
+        interpolation="nearest",
+    )
+    units = "" if attrs["units"] == "1" else f"  [{attrs['units']}]"
+    figure.colorbar(image, ax=axis, location="bottom", shrink=0.9, label=f"{attrs['long_name']}{units}"[:64])
+    axis.add_patch(Circle((0, 0), 1.0, fill=False, color="white", lw=0.8, ls="--", alpha=0.7))
+    length_kpc = _round_length(0.5 * half * R200c)
+    length = length_kpc / R200c
+    axis.plot([-0.92 * half, -0.92 * half + length], [-0.9 * half] * 2, color="white", lw=2)
+    axis.text(-0.92 * half, -0.86 * half, f"{length_kpc:g} kpc", color="white", fontsize=8)
+    axis.set_title(name, fontsize=10)
+    axis.set_xlabel("x / R200c", fontsize=8)
+    axis.tick_params(labelsize=7)
+
+
+def _round_length(kpc: float) -> float:
+    """The largest 1, 2 or 5 times a power of ten that is not above ``kpc``."""
+    power = 10.0 ** math.floor(math.log10(kpc))
+    return max(step * power for step in (1, 2, 5) if step * power <= kpc)
