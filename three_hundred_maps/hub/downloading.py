@@ -112,9 +112,8 @@ def _choose(
     for what, given, known in (("split", splits, schema.SPLITS), ("view", views, record["views"])):
         unknown = [item for item in given or () if item not in known]
         if unknown or (given is not None and not given):
-            raise InputError(
-                f"config {name!r} has no {what} {', '.join(unknown) or '(none named)'}; it has {', '.join(known)}"
-            )
+            named = ", ".join(unknown) or "(none was named)"
+            raise InputError(f"config {name!r} has no {what} {named}; it has {', '.join(known)}")
     some = tuple(s for s in schema.SPLITS if splits is None or s in splits)
     return some, tuple(v for v in record["views"] if views is None or v in views)
 

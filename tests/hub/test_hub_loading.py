@@ -1,0 +1,228 @@
+"""`load_dataset` over a store: rows, splits, views, formats, streaming, the cache, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+
+import three_hundred_maps
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.hub import load_dataset
+from three_hundred_maps.hub.columns import COLUMNS
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
+from three_hundred_maps.testing import tiny_store
+
+VIEWS = ("sz", "xray", "star", "mass")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_rows_are_the_stores_bit_by_bit(store: Path, home: Path, split: str) -> None:
+    loaded = load_dataset(data_dir=store, split=split)
+    # The numpy format of datasets makes every float single; the Arrow table is what is stored.
+    rows, exact = loaded.with_format("numpy"), loaded.with_format("arrow")[:]
+    truth = read_split(store, split)
+    n_halos, n_los = len(truth), len(truth.los_vector)
+    assert rows.column_names == [*VIEWS, *COLUMNS]
+    assert len(rows) == n_halos * n_los
+    for view in VIEWS:
+        maps = rows[view][:]
+        assert maps.dtype == np.float32
+        assert maps.tobytes() == truth.maps[view].tobytes()
+    for name in COLUMNS:
+        values = np.array(
+            exact[name].to_pylist(), HALO_VARIABLES[name].dtype if name in HALO_VARIABLES else None
+        )
+        if name == "los":
+            assert np.array_equal(values, np.tile(np.arange(n_los), n_halos))
+        elif name == "los_vector":
+            assert np.array_equal(values, np.tile(truth.los_vector, (n_halos, 1)))
+        else:
+            assert np.array_equal(values, np.repeat(truth.halos[name], n_los), equal_nan=True)
+            assert str(loaded.features[name].dtype) == truth.halos[name].dtype.name
+
+
+def test_all_splits_of_a_config_named_after_the_store(store: Path, home: Path) -> None:
+    found = datasets.load_dataset("three_hundred_maps", data_dir=str(store))
+    assert {split: len(rows) for split, rows in found.items()} == {"train": 30, "validation": 6, "test": 9}
+    assert found["train"].info.config_name == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("split", "rows"),
+    [("train[:10%]", 3), ("train[5:7]", 2), ("train+test", 39), ("test[-1:]", 1), ("validation", 6)],
+)
+def test_slices(store: Path, home: Path, split: str, rows: int) -> None:
+    assert len(load_dataset(data_dir=store, split=split)) == rows
+
+
+def test_a_list_of_splits(store: Path, home: Path) -> None:
+    train, test = load_dataset(data_dir=store, split=["train", "test"])
+    assert (len(train), len(test)) == (30, 9)
+
+
+@pytest.mark.parametrize(
+    ("views", "kept"),
+    [
+        (["mass", "sz"], ("sz", "mass")),
+        ("star,mass", ("star", "mass")),
+        ("mass", ("mass",)),
+        (None, VIEWS),
+        (("xray", "xray"), ("xray",)),
+    ],
+)
+def test_views_in_the_order_of_the_store(store: Path, home: Path, views: object, kept: tuple[str]) -> None:
+    rows = load_dataset(data_dir=store, split="test", views=views)
+    assert rows.column_names == [*kept, *COLUMNS]
+    truth = read_split(store, "test", list(kept))
+    for view in kept:
+        assert rows.with_format("numpy")[view][:].tobytes() == truth.maps[view].tobytes()
+
+
+def test_streaming_yields_the_same_rows_and_caches_nothing(store: Path, home: Path) -> None:
+    stream = load_dataset(data_dir=store, split="train", views="mass", streaming=True)
+    found = np.stack([row["mass"] for row in stream.with_format("numpy")])
+    assert found.dtype == np.float32
+    assert found.tobytes() == read_split(store, "train", ["mass"]).maps["mass"].tobytes()
+    assert stream.num_shards == 3
+    assert not list(home.rglob("*.arrow"))
+
+
+def test_processes_fill_the_same_cache(store: Path, home: Path) -> None:
+    rows = load_dataset(data_dir=store, split="train", num_proc=2).with_format("numpy")
+    truth = read_split(store, "train")
+    assert rows["mass"][:].tobytes() == truth.maps["mass"].tobytes()
+    assert rows["region"][:].tolist() == np.repeat(truth.halos["region"], 3).tolist()
+
+
+def test_torch_tensors(store: Path, home: Path) -> None:
+    batch = load_dataset(data_dir=store, split="train", views="sz").with_format("torch")[:4]
+    assert tuple(batch["sz"].shape) == (4, 80, 80)
+    assert str(batch["sz"].dtype) == "torch.float32"
+
+
+def test_the_second_load_reads_the_cache(store: Path, home: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(store, tmp_path / "own"))
+    first = load_dataset(data_dir=own, split="train")
+    files = [entry["filename"] for entry in first.cache_files]
+    assert all(Path(name).is_relative_to(home) for name in files)
+    before = {name: Path(name).stat().st_mtime_ns for name in files}
+    again = load_dataset(data_dir=own, split="train")
+    assert {e["filename"]: Path(e["filename"]).stat().st_mtime_ns for e in again.cache_files} == before
+
+
+def test_a_rebuilt_store_is_never_served_stale(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    for seed in (1, 2):
+        shutil.rmtree(path, ignore_errors=True)
+        tiny_store(path, halos=(2, 1, 1), n_los=1, seed=seed)
+        rows = load_dataset(data_dir=path, split="train", views="mass").with_format("numpy")
+        assert rows["mass"][:].tobytes() == read_split(path, "train", ["mass"]).maps["mass"].tobytes()
+    first, second = (p.parent.name for p in sorted(home.rglob("*-train.arrow")))
+    assert first != second
+
+
+def test_an_empty_split_is_left_out_and_said_so(home: Path, tmp_path: Path) -> None:
+    path = tiny_store(tmp_path / "store", halos=(2, 0, 1), n_los=1)
+    assert sorted(load_dataset(data_dir=path)) == ["test", "train"]
+    with pytest.raises(InputError, match="validation"):
+        load_dataset(data_dir=path, split="validation")
+
+
+def test_another_grid(home: Path, tmp_path: Path) -> None:
+    path = tiny_store(tmp_path / "store", halos=(2, 1, 1), n_los=2, pixels=24, views=("sz", "mass"))
+    row = load_dataset(data_dir=path, split="train").with_format("numpy")[1]
+    assert row["mass"].shape == (24, 24)
+
+
+def test_an_exported_folder_gives_the_same_rows(store: Path, exported: Path, home: Path) -> None:
+    for split in SPLITS:
+        ours = load_dataset(data_dir=exported, split=split).with_format("numpy")
+        truth = read_split(store, split)
+        for view in VIEWS:
+            assert ours[view][:].tobytes() == truth.maps[view].tobytes()
+
+
+class TestRefused:
+    """Each ends in one line that says what and what to do."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            ({"name": "maxi"}, "no config 'maxi'; there are sample, "),
+            ({"name": "../../etc"}, "no config"),
+            ({"views": ["mass", "lensing"]}, "no view lensing; it holds sz, xray, star, mass"),
+            ({"views": []}, "none was named"),
+            ({"split": "holdout"}, "no split 'holdout'; there are train, validation, test"),
+            ({"split": "train+dev"}, "no split 'dev'"),
+            ({"split": ["train", "dev[:3]"]}, "no split 'dev'"),
+            ({"streaming": True, "num_proc": 2}, "one or the other"),
+            ({"data_files": "x.parquet"}, "data_dir="),
+            ({"path": "mini"}, "write load_dataset\\('three_hundred_maps', CONFIG\\)"),
+            ({"path": "../org/maps"}, "data_dir="),
+            ({"revision": "v1", "data_dir": None}, "THREE_HUNDRED_MAPS_REPO"),
+        ],
+    )
+    def test_arguments(self, store: Path, home: Path, arguments: dict[str, object], says: str) -> None:
+        given: dict[str, object] = {"data_dir": store, **arguments}
+        if "name" in arguments:
+            del given["data_dir"]
+        with pytest.raises(InputError, match=says):
+            load_dataset(**given)
+
+    def test_data_files_by_way_of_datasets(self, home: Path) -> None:
+        with pytest.raises(InputError, match="data_dir="):
+            datasets.load_dataset("three_hundred_maps", data_files="x.parquet")
+
+    @pytest.mark.parametrize("config", ["gadgetx", "gizmo-simba"])
+    def test_the_real_simulations_say_how_to_get_them(self, home: Path, config: str) -> None:
+        with pytest.raises(InputError, match=rf"the300-project.org.*build {config} --root DIR"):
+            load_dataset(name=config)
+
+    def test_no_such_folder(self, home: Path, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="does not exist"):
+            load_dataset(data_dir=tmp_path / "nowhere")
+
+    def test_some_folder(self, home: Path, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").write_text("not maps")
+        with pytest.raises(InputError, match="neither a store"):
+            load_dataset(data_dir=tmp_path)
+
+    def test_an_unfinished_store(self, store: Path, home: Path, tmp_path: Path) -> None:
+        own = Path(shutil.copytree(store, tmp_path / "own"))
+        (own / "manifest.json").unlink()
+        with pytest.raises(InputError, match=r"manifest\.json|not finished"):
+            load_dataset(data_dir=own)
+
+    def test_a_store_whose_name_is_a_path(self, home: Path, tmp_path: Path) -> None:
+        path = tiny_store(tmp_path / "store", halos=(1, 1, 1), n_los=1, name="../../escape")
+        with pytest.raises(InputError, match="not a plain name"):
+            load_dataset(data_dir=path)
+        assert not list(tmp_path.glob("escape*"))
+
+    def test_a_damaged_shard(self, home: Path, tmp_path: Path) -> None:
+        path = tiny_store(tmp_path / "store", halos=(2, 1, 1), n_los=1)
+        shard = path / "train" / "mass" / "c" / "0" / "0" / "0" / "0"
+        shard.write_bytes(shard.read_bytes()[:100])
+        with pytest.raises(InputError):
+            load_dataset(data_dir=path, split="train")
+
+    def test_a_cache_that_cannot_be_written(
+        self, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").write_text("in the way")
+        monkeypatch.setenv("THREE_HUNDRED_MAPS_HOME", str(tmp_path / "file"))
+        with pytest.raises(InputError, match="cannot be written.*HF_HOME"):
+            load_dataset(data_dir=store)
+        with pytest.raises(InputError, match="cannot be written.*HF_HOME"):
+            load_dataset(name="mini")
+
+
+def test_public_names_are_imported_on_use() -> None:
+    assert three_hundred_maps.load_dataset is load_dataset
+    assert datasets.get_dataset_config_names("three_hundred_maps")[:1] == ["sample"]
+    assert {"mini", "gadgetx", "gizmo-simba"} <= set(datasets.get_dataset_config_names("three_hundred_maps"))
