@@ -1,0 +1,145 @@
+"""The demo: its stages, its folder and its report, on a tiny store and on noisy copies of the truth."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.demo import MODELS, _claim
+from benchmarks.demo_report import board, write_report
+from benchmarks.results import write_result
+from benchmarks.scoring import score_submission
+from benchmarks.stages import load_stages, run_stage
+from benchmarks.submissions import write_submission
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import read_split, root_attrs, store_digest
+from three_hundred_maps.testing import tiny_store
+
+NOISE_DEX = {"sz": 0.30, "xray": 0.25, "star": 0.20, "all": 0.05}
+
+
+@pytest.fixture(scope="module")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store, four submissions of known errors, their results, and a report."""
+    out = tmp_path_factory.mktemp("demo")
+    store = tiny_store(out / "data", halos=(6, 2, 3), n_los=2)
+    split = read_split(store, "test")
+    rng = np.random.default_rng(1)
+    submissions, results = {}, {}
+    for model, views in MODELS.items():
+        truth = split.maps["mass"]
+        # An error common to all pixels of a map, which the score grid's smoothing cannot remove.
+        maps = truth * 10 ** (NOISE_DEX[model] * rng.choice([-1.0, 1.0], truth.shape[:2])[..., None, None])
+        submissions[model] = write_submission(
+            out / model / "submission",
+            name=f"model <{model}>",
+            authors=["A. Tester"],
+            task="mass-map",
+            track=views,
+            maps=maps,
+            split=split,
+            dataset_name=root_attrs(store)["name"],
+            dataset_digest=store_digest(store),
+        )
+        results[model] = write_result(out / f"{model}.json", score_submission(submissions[model], store))
+    stage = run_stage("version", ["three_hundred_maps", "--version"], log=out / "stages" / "version.json")
+    write_report(
+        out / "report.html",
+        store=store,
+        submissions=submissions,
+        results=results,
+        site=out / "leaderboard",
+        stages=[stage],
+        views=MODELS,
+    )
+    return out
+
+
+def test_report_needs_nothing_else_and_escapes_names(demo_folder: Path) -> None:
+    page = (demo_folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 5
+    # No request leaves the page: nothing is loaded from a link.
+    assert not re.findall(r"(?:src|href)=\"(?!data:)[^\"]+\"", page)
+    assert "@import" not in page and "url(" not in page
+    assert "model <all>" not in page and "model &lt;all&gt;" in page
+    assert "Synthetic data" in page
+
+
+def test_board_ranks_by_error_and_ends_with_references(demo_folder: Path) -> None:
+    table = board({m: demo_folder / f"{m}.json" for m in MODELS}, MODELS)
+    names = [row["name"] for row in table["rows"]]
+    assert names[:4] == ["model <all>", "model <star>", "model <xray>", "model <sz>"]
+    assert names[4:] == ["frame", "frame+R200c"]
+    values = [float(row["cells"][0]["value"]) for row in table["rows"][:4]]
+    assert values == pytest.approx(sorted(NOISE_DEX.values()), abs=2e-3)
+
+
+def test_report_says_by_how_much_all_views_win(demo_folder: Path) -> None:
+    page = (demo_folder / "report.html").read_text(encoding="utf-8")
+    assert "0.050 dex, 75 % below the best single view (star, 0.200 dex)" in page
+
+
+def test_page_in_a_browser_at_two_widths(demo_folder: Path, chromium: str, tmp_path: Path) -> None:
+    for width in (1200, 390):
+        picture = tmp_path / f"{width}.png"
+        result = subprocess.run(
+            [
+                chromium,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                f"--user-data-dir={tmp_path / 'profile'}",
+                f"--window-size={width},2400",
+                f"--screenshot={picture}",
+                "--enable-logging=stderr",
+                (demo_folder / "report.html").as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert picture.stat().st_size > 20_000, result.stderr
+        assert "CONSOLE" not in result.stderr
+
+
+def test_stage_is_measured_and_not_run_twice(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "stages" / "a.json"
+    first = run_stage("a", ["three_hundred_maps", "--version"], log=log)
+    assert first.seconds > 0 and first.peak_mib > 5
+    again = run_stage("a", ["three_hundred_maps", "--version"], log=log)
+    assert again == first and "done before" in capfd.readouterr().out
+    assert load_stages(log.parent) == [first]
+
+
+def test_failing_stage_leaves_no_log(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the stage bad ended with status 2"):
+        run_stage("bad", ["three_hundred_maps", "no-such-command"], log=tmp_path / "bad.json")
+    assert not (tmp_path / "bad.json").exists()
+
+
+def test_foreign_folder_is_refused_and_ours_is_taken_up(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("words")
+    with pytest.raises(InputError, match="holds other things"):
+        _claim(tmp_path / "mine", "mini")
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+    _claim(tmp_path / "new", "mini")
+    _claim(tmp_path / "new", "mini")
+    with pytest.raises(InputError, match="another configuration"):
+        _claim(tmp_path / "new", "mini-gizmo")
+
+
+@pytest.mark.long
+def test_whole_demo(tmp_path: Path) -> None:
+    """The real thing, as `make demo` runs it."""
+    command = [sys.executable, "-m", "three_hundred_maps", "demo", "--out", str(tmp_path / "demo"), "--quiet"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert Path(result.stdout.splitlines()[-1]).is_file()
