@@ -7,10 +7,11 @@ density are told apart by what they hold. Only record markers are read until a c
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from three_hundred_maps.simulation.snapshot import (
     check_background,
     check_files_of_set,
     gadget_units,
+    read_exactly,
 )
 
 # Block of each column, and the types that may have it, in the order in which they lie in the block.
@@ -212,7 +214,7 @@ def _layout(nbytes: int, rows: int, name: str) -> tuple[int, int] | None:
 
 
 def _fill(
-    stream: BinaryIO,
+    stream: io.BufferedIOBase,
     path: Path,
     column: Column,
     out: NDArray[np.float32],
@@ -223,7 +225,7 @@ def _fill(
     native = column.dtype.itemsize == 4 and column.dtype.isnative
     single = column.width == (out.shape[1] if out.ndim == 2 else 1)
     if native and single and (origin is None or not origin.any()):
-        _read_exactly(stream, path, out.reshape(-1).data.cast("B"))
+        read_exactly(stream, path, out.reshape(-1).data.cast("B"))
         return
     row_bytes = column.width * column.dtype.itemsize
     step = max(1, _PIECE_BYTES // row_bytes)
@@ -231,7 +233,7 @@ def _fill(
     for start in range(0, column.rows, step):
         rows = min(step, column.rows - start)
         part = buffer[: rows * column.width]
-        _read_exactly(stream, path, part.data.cast("B"))
+        read_exactly(stream, path, part.data.cast("B"))
         table = part.reshape(rows, column.width)
         if out.ndim == 1:
             out[start : start + rows] = table[:, 0]
@@ -239,12 +241,3 @@ def _fill(
             out[start : start + rows] = table - origin
         else:
             out[start : start + rows] = table
-
-
-def _read_exactly(stream: BinaryIO, path: Path, target: memoryview) -> None:
-    done = 0
-    while done < len(target):
-        got = stream.readinto(target[done:])  # type: ignore[attr-defined]
-        if not got:
-            raise InputError(f"{path}: the file ended while it was read: is it still being written?")
-        done += got

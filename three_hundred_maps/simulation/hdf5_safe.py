@@ -28,7 +28,7 @@ _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError
 def opened(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file open for reading; whatever h5py finds wrong with it becomes one clear line."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with h5py.File(path, "r") as file:
             yield file
     except InputError:
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import math
 import re
 from collections.abc import Mapping
@@ -284,3 +285,13 @@ def _rounded(value: float) -> float:
     """``value``, or the power of ten within 0.1 % of it."""
     power = 10.0 ** round(math.log10(value)) if value > 0 else value
     return power if abs(value / power - 1.0) < 1e-3 else value
+
+
+def read_exactly(stream: io.RawIOBase | io.BufferedIOBase, path: Path, target: memoryview) -> None:
+    """Fill ``target`` from where ``stream`` stands; InputError where the file ends before."""
+    done = 0
+    while done < len(target):
+        got = stream.readinto(target[done:])
+        if not got:
+            raise InputError(f"{path}: the file ended while it was read: is it still being written?")
+        done += got

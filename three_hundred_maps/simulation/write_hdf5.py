@@ -100,6 +100,8 @@ def write_one(
                 dataset = group.create_dataset(
                     name, data=array.astype(dtype, copy=False), compression=compression, track_times=False
                 )
+                if dialect == "gadget4":
+                    _gadget4_attributes(dataset, field, factors["position"])
                 if dialect == "swift":
                     dataset.attrs["a-scale exponent"] = _SWIFT_A_EXPONENTS.get(field, 0.0)
                     dataset.attrs["h-scale exponent"] = 0.0
@@ -112,6 +114,30 @@ def write_one(
             if dialect == "swift" and "mass" not in fields:
                 masses = np.full(here[kind], header.mass_table[kind] * factors["mass"], np.float32)
                 group.create_dataset("Masses", data=masses, track_times=False)
+
+
+# GADGET-4 says of every column with a unit: powers of a, h, length, mass and velocity, and the unit in cgs.
+_GADGET4_SCALING: dict[str, tuple[float, float, float, float, float]] = {
+    "position": (1.0, -1.0, 1.0, 0.0, 0.0),
+    "velocity": (0.5, 0.0, 0.0, 0.0, 1.0),
+    "mass": (0.0, -1.0, 0.0, 1.0, 0.0),
+    "internal_energy": (0.0, 0.0, 0.0, 0.0, 2.0),
+    "density": (-3.0, 2.0, -3.0, 1.0, 0.0),
+    "smoothing_length": (1.0, -1.0, 1.0, 0.0, 0.0),
+    "star_formation_rate": (0.0, 0.0, -1.0, 1.0, 1.0),
+}
+
+
+def _gadget4_attributes(dataset: h5py.Dataset, field: str, length: float) -> None:
+    if field not in _GADGET4_SCALING:
+        return
+    powers = _GADGET4_SCALING[field]
+    for name, value in zip(("a", "h", "length", "mass", "velocity"), powers, strict=True):
+        dataset.attrs[f"{name}_scaling"] = value
+    units = (KPC_CM / length, 1e10 * SUN_G, KM_CM)
+    dataset.attrs["to_cgs"] = float(
+        np.prod([unit**power for unit, power in zip(units, powers[2:], strict=True)])
+    )
 
 
 _SWIFT_A_EXPONENTS = {"position": 1.0, "density": -3.0, "smoothing_length": 1.0, "internal_energy": -2.0}
