@@ -75,11 +75,23 @@ def environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _ignore_interrupts() -> None:
-    # Ctrl-C reaches the whole process group: the parent alone decides, so that workers print nothing.
+def _start_worker() -> None:
+    """Make a pool's worker end with its parent, however that ends."""
     import signal
+    import threading
 
+    # Ctrl-C reaches the whole process group: the parent alone decides, so that workers print nothing.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    from multiprocessing.connection import wait
+
+    wait([sentinel])
+    os._exit(1)
 
 
 def _on_pool(
@@ -90,7 +102,7 @@ def _on_pool(
     while left:
         # spawn: a fork after a threaded codec deadlocks
         context = multiprocessing.get_context("spawn")
-        pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
+        pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_start_worker)
         try:
             with environment(ONE_THREAD):
                 futures = {pool.submit(function, task): number for number, task in left.items()}
@@ -129,7 +141,7 @@ def _on_dask(
         raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from None
     try:
         # pure=False: a shard is written, not computed; a key may not stand for an earlier run.
-        futures = {client.submit(function, task, pure=False, retries=3): task for task in tasks}
+        futures = {client.submit(function, task, pure=False): task for task in tasks}
         for future in as_completed(list(futures)):
             try:
                 result = future.result()

@@ -30,6 +30,7 @@ from three_hundred_maps.simulation.halos import Halos, read_catalogue
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.store import schema
+from three_hundred_maps.store.lock import at_work
 from three_hundred_maps.store.records import is_done, read_layout
 from three_hundred_maps.store.writer import write_shard
 
@@ -84,14 +85,20 @@ def run_shard(task: ShardTask) -> int:
     -------
     Number of halos planned for it.
     """
+    with at_work(Path(task.store)):
+        return _run_shard(task)
+
+
+def _run_shard(task: ShardTask) -> int:
     store = Path(task.store)
     layout = read_layout(store)
     if is_done(store, layout, task.split, task.shard):
         return len(task.rows)
     recipe = Recipe.model_validate(task.recipe)
     sources = Sources(recipe, Path(task.base))
-    maps: dict[str, list[NDArray[np.float32]]] = {v.name: [] for v in layout.map_variables(task.split)}
-    totals: dict[str, list[NDArray[np.float64]]] = {view: [] for view in layout.views}
+    shape = (len(task.rows), layout.n_los, layout.pixels, layout.pixels)
+    maps = {v.name: np.empty(shape, np.float32) for v in layout.map_variables(task.split)}
+    totals = {view: np.empty(shape[:2]) for view in layout.views}
     columns: dict[str, list[Any]] = {name: [] for name in schema.HALO_VARIABLES}
     refused: list[dict[str, Any]] = []
     for source, region, snapshot, halo_id in task.rows:
@@ -104,17 +111,18 @@ def run_shard(task: ShardTask) -> int:
         values, rendered = made
         for name, value in {**values, **key}.items():
             columns[name].append(value)
-        for name in maps:
-            maps[name].append(rendered[name][0])
-        for view in totals:
-            totals[view].append(rendered[view][1])
-    shape = (0, layout.n_los, layout.pixels, layout.pixels)
+        row = len(columns["region"]) - 1
+        for name, array in maps.items():
+            array[row] = rendered[name][0]
+        for view, total in totals.items():
+            total[row] = rendered[view][1]
+    n = len(columns["region"])
     write_shard(
         store,
         task.split,
         task.shard,
-        {name: np.stack(parts) if parts else np.zeros(shape, np.float32) for name, parts in maps.items()},
-        {name: np.stack(parts) if parts else np.zeros(shape[:2]) for name, parts in totals.items()},
+        {name: array[:n] for name, array in maps.items()},
+        {view: total[:n] for view, total in totals.items()},
         {name: np.array(parts, schema.HALO_VARIABLES[name].dtype) for name, parts in columns.items()},
         refused=refused,
         layout=layout,

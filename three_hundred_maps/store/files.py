@@ -28,10 +28,21 @@ def write_bytes(path: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        # A full disk is reported by a write that does not know its file's name.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+def sweep_partial(folder: Path) -> None:
+    """Remove what killed writers left unfinished below ``folder``; nobody may be writing there."""
+    for partial in folder.rglob(".*.partial"):
+        if partial.is_file():
+            partial.unlink(missing_ok=True)
 
 
 def canonical_json(value: Any) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.files import sha256_bytes, write_bytes
+from three_hundred_maps.store.files import sha256_bytes, sweep_partial, write_bytes
 from three_hundred_maps.store.layout import Layout, add_array, consolidate, memory_files
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest, write_manifest
@@ -77,6 +77,7 @@ def finalise(
     for split in schema.SPLITS:
         for record in records[split]:
             files.update({name: dict(value) for name, value in record.files.items()})
+    sweep_partial(store)
     write_provenance(store, provenance)
     manifest = write_manifest(
         store,

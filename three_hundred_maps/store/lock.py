@@ -5,11 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from three_hundred_maps.errors import InputError
+
+WORKERS = ".lock-workers"
+WAIT_S = 300.0
+"""How long a build waits for the workers of an earlier, killed one to come to their end."""
 
 
 def lock_owner(store: Path) -> str | None:
@@ -69,6 +74,37 @@ def _hold(path: Path, kind: int, refusal: str) -> Iterator[None]:
 
 
 @contextmanager
+def at_work(store: Path) -> Iterator[None]:
+    """Held by a worker while it writes to a store: a worker may outlive the build that started it."""
+    descriptor = os.open(store / WORKERS, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_workers(store: Path) -> None:
+    """Wait until no worker of a killed build writes any more."""
+    path = store / WORKERS
+    if not path.exists():
+        return
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        for _ in range(int(WAIT_S / 0.05)):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.05)
+            else:
+                path.unlink(missing_ok=True)
+                return
+    finally:
+        os.close(descriptor)
+    raise InputError(f"{store}: workers of an earlier build still write to it; stop them first")
+
+
+@contextmanager
 def store_lock(store: Path, part: tuple[int, int] | None = None) -> Iterator[None]:
     """Hold a store against other builders: alone, or as one of the parts that share it.
 
@@ -80,7 +116,11 @@ def store_lock(store: Path, part: tuple[int, int] | None = None) -> Iterator[Non
     refusal = f"{store} is being built by another process; wait for it, or stop it first"
     if part is None:
         with _hold(store / ".lock", fcntl.LOCK_EX, refusal):
-            yield
+            _wait_for_workers(store)
+            try:
+                yield
+            finally:
+                (store / WORKERS).unlink(missing_ok=True)
         return
     with (
         _hold(store / ".lock", fcntl.LOCK_SH, refusal),

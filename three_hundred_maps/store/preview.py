@@ -80,7 +80,7 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
     if not 0 <= los < n_los:
         raise InputError(f"--los {los}: this store has lines of sight 0 to {n_los - 1}")
     target = Path(out)
-    canvas = FigureCanvasAgg(Figure(figsize=(4.1 * len(data.maps), 4.6), dpi=110, layout="constrained"))
+    canvas = FigureCanvasAgg(Figure(figsize=(4.1 * len(data.maps), 4.8), dpi=110, layout="constrained"))
     figure = canvas.figure
     supported = figure.canvas.get_supported_filetypes()
     if target.suffix.lstrip(".").lower() not in supported:
@@ -127,8 +127,10 @@ def _draw(figure: Any, axis: Any, name: str, values: np.ndarray, attrs: dict[str
         cmap=COLOURS.get(name, "cividis"),
         interpolation="nearest",
     )
-    units = "" if attrs["units"] == "1" else f"  [{attrs['units']}]"
-    figure.colorbar(image, ax=axis, location="bottom", shrink=0.9, label=f"{attrs['long_name']}{units}"[:64])
+    units = "dimensionless" if attrs["units"] == "1" else attrs["units"]
+    bar = figure.colorbar(image, ax=axis, location="bottom", shrink=0.95)
+    bar.set_label(f"{attrs['long_name']}\n[{units}]", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
     axis.add_patch(Circle((0, 0), 1.0, fill=False, color="white", lw=0.8, ls="--", alpha=0.7))
     length_kpc = _round_length(0.5 * half * R200c)
     length = length_kpc / R200c

@@ -40,7 +40,14 @@ def create_store(path: str | Path, layout: Layout) -> None:
     elif (store / MANIFEST).exists():
         raise InputError(f"{store} is a finished store; build into another folder, or delete it first")
     else:
-        require_free(store)
+        foreign = foreign_entries(store)
+        if (store / LAYOUT_FILE).exists():
+            # Another part of the same build began in this very moment.
+            _require_same(store, read_layout(store), layout)
+        elif foreign:
+            raise InputError(
+                f"{store} is not empty and is no store (it holds {', '.join(foreign[:3])}); give a new folder"
+            )
         write_json(store / LAYOUT_FILE, layout.to_json())
     if (store / "zarr.json").exists():
         return
@@ -49,19 +56,15 @@ def create_store(path: str | Path, layout: Layout) -> None:
         write_bytes(store / name, data)
 
 
-def require_free(store: Path) -> None:
-    """Refuse a folder that holds anything but what an interrupted start of a build leaves."""
+def foreign_entries(store: Path) -> list[str]:
+    """What lies in a folder beside that which an interrupted start of a build leaves."""
     if not store.exists():
-        return
-    foreign = sorted(
+        return []
+    return sorted(
         entry.name
         for entry in store.iterdir()
         if not entry.name.startswith(".lock") and not (entry.name == PROGRESS and not any(_whole(entry)))
     )
-    if foreign:
-        raise InputError(
-            f"{store} is not empty and is no store (it holds {', '.join(foreign[:3])}); give a new folder"
-        )
 
 
 def _whole(folder: Path) -> list[Path]:
