@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from three_hundred_maps.cli.running import run_app
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("three_hundred_maps.cli.demo:demo", "From nothing to a report of scored U-Nets, in minutes."),
     "build": (
         "three_hundred_maps.cli.build:build",
         "A store of maps from a recipe; goes on after a stop.",

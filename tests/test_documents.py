@@ -1,0 +1,88 @@
+"""What the README and the concepts page show is run, and every link inside the project leads somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.snippets import run_shell, snippets
+from three_hundred_maps.build.recipe import load_recipe
+from three_hundred_maps.hub.cache import store_path
+from three_hundred_maps.testing import tiny_store
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def cached_mini(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment whose cache holds a finished store in the place of `mini`."""
+    home = tmp_path_factory.mktemp("home")
+    environment = {"THREE_HUNDRED_MAPS_HOME": str(home / "thm"), "HF_HOME": str(home / "hf")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        path = store_path(load_recipe("mini"))
+        path.parent.mkdir(parents=True)
+        tiny_store(path, halos=(6, 2, 2), n_los=2, name="mini")
+    return environment
+
+
+def test_python_of_the_readme(cached_mini: dict[str, str], tmp_path: Path) -> None:
+    blocks = snippets(README, "python")
+    assert blocks
+    for block in blocks:
+        result = subprocess.run(
+            [sys.executable, "-c", block.text],
+            cwd=tmp_path,
+            env={**os.environ, **cached_mini},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        assert "(80, 80)" in result.stdout
+
+
+def test_shell_of_the_readme(cached_mini: dict[str, str], tmp_path: Path) -> None:
+    blocks = [b for b in snippets(README, "bash") if "python -m" in b.text]
+    assert len(blocks) == 2
+    # The same lines, trained for a moment only.
+    lines = "".join(b.text for b in blocks).replace("--out runs/all", "--out runs/all --steps 2 --channels 4")
+    run_shell(lines, tmp_path, **cached_mini)
+    for made in ("runs/all/config.yaml", "runs/all/model.safetensors", "runs/all/log.csv", "runs/all/curve.png"):
+        assert (tmp_path / made).is_file()
+    assert (tmp_path / "site" / "index.html").is_file()
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {t for d in DOCUMENTS for t in re.findall(r"\bmake ([a-z-]+)", d.read_text(encoding="utf-8"))}
+    assert {"demo", "test"} <= named
+    assert {name for name in named if f"make {name}" in README.read_text()} <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_links_inside_the_project_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    broken = [
+        target
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+        if "://" not in target and not target.startswith("mailto:") and not (document.parent / target).exists()
+    ]
+    assert not broken
+
+
+def test_citation_names_this_version() -> None:
+    from three_hundred_maps import __version__
+
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {__version__}" in text and "10.1051/epjconf/202429300013" in text
+    assert f"## {__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
