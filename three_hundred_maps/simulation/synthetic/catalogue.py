@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.simulation.measure import spherical_overdensity
 from three_hundred_maps.simulation.synthetic.dark_matter import Halo
-from three_hundred_maps.simulation.synthetic.profiles import nfw_mass
+from three_hundred_maps.simulation.synthetic.profiles import lengths, nfw_mass, squared
 from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, RHO_CRIT, SNAPSHOT, H
 from three_hundred_maps.units import GRAVITY_KPC_KMS2_PER_MSUN
 
@@ -45,7 +45,7 @@ def _distinct_row(sample: Sample, halo: Halo, halo_id: int, substructures: int) 
     reach = _REACH * halo.radius * H
     near = np.flatnonzero(np.abs(sample.position[:, 0] - np.float32(centre[0])) < reach)
     offset = sample.position[near].astype(np.float64) - centre
-    r2 = (offset**2).sum(1)
+    r2 = squared(offset)
     inside = r2 < reach**2
     near, offset, r = near[inside], offset[inside], np.sqrt(r2[inside])
     order = np.argsort(r, kind="stable")
@@ -57,31 +57,35 @@ def _distinct_row(sample: Sample, halo: Halo, halo_id: int, substructures: int) 
     kind = sample.kind[near]
     velocity = sample.velocity[near].astype(np.float64)
     weight = mass / mass.sum()
-    bulk = weight @ velocity
+    bulk = np.einsum("i,ij->j", weight, velocity)
     moving = velocity - bulk
     enclosed = np.cumsum(mass)
     start = min(20, n - 1)
     circular = np.sqrt(GRAVITY_KPC_KMS2_PER_MSUN * enclosed[start:] * H / np.maximum(r[start:], 1.0))
     peak = int(np.argmax(circular))
     v_200 = float(np.sqrt(GRAVITY_KPC_KMS2_PER_MSUN * total / radius))
-    spin = weight @ np.cross(offset / H, moving)
-    inertia = np.einsum("i,ij,ik->jk", weight, offset, offset)
+    kinetic = squared(moving)
+    # L = sum of m r x v from the antisymmetric part of sum of m r_j v_k
+    weighted = offset * weight[:, None]
+    moment = np.einsum("ij,ik->jk", weighted, moving) / H
+    spin = np.array([moment[1, 2] - moment[2, 1], moment[2, 0] - moment[0, 2], moment[0, 1] - moment[1, 0]])
+    inertia = np.einsum("ij,ik->jk", weighted, offset)
     values, vectors = np.linalg.eigh(inertia)
-    lengths = np.sqrt(values[::-1])
+    axes = np.sqrt(values[::-1])
     gas, star = kind == 0, kind == 4
     spin_size = float(np.linalg.norm(spin))
     row = {
         "ID": halo_id, "hostHalo": 0, "numSubStruct": substructures, "Mhalo": total * H, "npart": n,
         "Rhalo": radius * H, "Rmax": r[start + peak], "r2": r[start + peak] / 2.163, "mbp_offset": 0.0,
-        "com_offset": float(np.linalg.norm(weight @ offset)), "Vmax": float(circular[peak]),
-        "v_esc": 2.0 * float(circular[peak]), "sigV": float(np.sqrt(weight @ (moving**2).sum(1))),
-        "lambda": spin_size / (np.sqrt(2.0) * v_200 * radius), "b": lengths[1] / lengths[0],
-        "c": lengths[2] / lengths[0], "ovdens": 200.0, "nbins": 20,
+        "com_offset": float(np.linalg.norm(weighted.sum(0))), "Vmax": float(circular[peak]),
+        "v_esc": 2.0 * float(circular[peak]), "sigV": float(np.sqrt(np.sum(weight * kinetic))),
+        "lambda": spin_size / (np.sqrt(2.0) * v_200 * radius), "b": axes[1] / axes[0],
+        "c": axes[2] / axes[0], "ovdens": 200.0, "nbins": 20,
         "fMhires": 1.0 - float(mass[(kind == 2) | (kind == 3)].sum() / mass.sum()),
         "cNFW": _concentration(float(circular[peak]), v_200),
         "n_gas": int(gas.sum()), "M_gas": float(mass[gas].sum()) * H,
         "n_star": int(star.sum()), "M_star": float(mass[star].sum()) * H,
-        "Ekin": 0.5 * float(mass @ (moving**2).sum(1)) * H,
+        "Ekin": 0.5 * float(np.sum(mass * kinetic)) * H,
     }  # fmt: skip
     for name, values_3 in (
         (("Xc", "Yc", "Zc"), centre),
@@ -127,7 +131,7 @@ def catalogue_columns(
             -1, 3
         )
         mass = numbers @ np.array(masses)
-        distance = np.linalg.norm(sat.position, axis=1)
+        distance = lengths(sat.position)
         limit = sat.truncation() * halo.radius
         listed = np.flatnonzero(numbers[:, 0] >= SMALLEST)
         inside_of.append(int(np.count_nonzero(distance[listed] < 1.0)))

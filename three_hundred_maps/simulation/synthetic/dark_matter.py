@@ -23,7 +23,9 @@ from three_hundred_maps.simulation.synthetic.profiles import (
     X,
     at,
     halo_profile,
+    lengths,
     nfw_mass,
+    squared,
 )
 from three_hundred_maps.simulation.synthetic.satellites import Satellites, draw_satellites
 from three_hundred_maps.simulation.synthetic.setup import (
@@ -37,7 +39,7 @@ from three_hundred_maps.simulation.synthetic.setup import (
 )
 from three_hundred_maps.simulation.synthetic.universe import Plan, isotropic, on_filament
 
-SMALLEST_SATELLITE = 55
+SMALLEST_SATELLITE = 40
 """Dark-matter particles at accretion of the smallest satellite that is followed."""
 FILAMENT_MASS = 0.30
 """Mass of all filaments of a region over M200c of its central halo."""
@@ -119,7 +121,7 @@ def make_halo(plan: Plan, number: int, resolution: Resolution, rngs: list[np.ran
     short = np.clip(0.55 + 0.085 * rng.standard_normal() - 0.03 * state, 0.32, 0.85)
     middle = short + (1.0 - short) * np.clip(0.42 + 0.18 * rng.standard_normal(), 0.05, 0.9)
     inner = np.clip(1.0 - 0.12 * (np.log(X) + 0.7) / 2.3, 0.75, 1.15)  # rounder outwards, Allgood et al. 2006
-    offset = np.clip(0.075 * np.exp(0.55 * state + 0.35 * rng.standard_normal()), 0.0, 0.3)
+    offset = np.clip(0.105 * np.exp(0.55 * state + 0.35 * rng.standard_normal()), 0.0, 0.3)
     shape = Shape(
         axes=rotation(rng, long_axis),
         middle=np.clip(1.0 - (1.0 - middle) * inner, 0.2, 1.0),
@@ -179,7 +181,7 @@ def _satellite_cloud(halo: Halo, rng: np.random.Generator, resolution: Resolutio
 
 def _smooth_share(halo: Halo, position: NDArray[np.float64], particle: float) -> NDArray[np.float64]:
     """(N_X,) share of the smooth halo in its dark matter, given the lumpy particles already there."""
-    r = np.linalg.norm(position, axis=1)
+    r = lengths(position)
     edges = np.linspace(LOG_X[0], LOG_X[-1], 41)
     lumps = np.histogram(np.log(np.maximum(r, X_MIN)), edges)[0] * particle / halo.mass
     target = np.diff(np.interp(edges, LOG_X, halo.profile.mass)) * (1.0 - halo.baryons)
@@ -220,7 +222,7 @@ def filament_points(
 def _falls_inside(position: NDArray[np.float64], plan: Plan, radii: float) -> NDArray[np.bool_]:
     inside = np.zeros(len(position), bool)
     for centre, radius in zip(plan.centre, plan.radius, strict=True):
-        inside |= ((position - centre) ** 2).sum(1) < (radii * radius) ** 2
+        inside |= squared(position - centre) < (radii * radius) ** 2
     return inside
 
 
@@ -241,9 +243,9 @@ def _between(plan: Plan, rng: np.random.Generator, resolution: Resolution) -> Cl
     background += 900.0 * rng.standard_normal((n_background, 3))
     position = np.concatenate([filament, background])
     position = position[~_falls_inside(position, plan, 0.9)]
-    r = np.linalg.norm(position, axis=1)
+    r = lengths(position)
     position = position[r < REGION_KPC + 500.0]
-    r = np.linalg.norm(position, axis=1)
+    r = lengths(position)
     pull = 500.0 * np.sqrt(plan.mass[0] / 1e15 * 5e3 / np.maximum(r, 2e3))
     velocity = -position / r[:, None] * pull[:, None] + 120.0 * rng.standard_normal(position.shape)
     return Cloud(position.astype(np.float32), velocity.astype(np.float32))
@@ -285,7 +287,7 @@ def make_dark_matter(plan: Plan, resolution: Resolution) -> DarkMatter:
     parts.append(_between(plan, rng_between, resolution))
     everything = np.concatenate([part.position for part in parts])
     for i, halo in enumerate(halos):
-        near = ((everything - halo.centre.astype(np.float32)) ** 2).sum(1) < halo.radius**2
+        near = squared(everything - halo.centre.astype(np.float32)) < halo.radius**2
         wanted = halo.mass * (1.0 - halo.baryons) / particle - np.count_nonzero(near)
         parts.append(_smooth_cloud(halo, streams[i][4], smooth[i], max(int(round(wanted)), 0), 0.0, 1.0))
     return DarkMatter(halos, Cloud.join(parts), _edge(rng_edge, resolution))

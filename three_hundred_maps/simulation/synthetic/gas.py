@@ -18,7 +18,7 @@ from three_hundred_maps.simulation.synthetic.dark_matter import (
 )
 from three_hundred_maps.simulation.synthetic.fields import Shape, log_slope, random_field, stratified_radii
 from three_hundred_maps.simulation.synthetic.gas_profiles import Core, GasProfile, gas_profile
-from three_hundred_maps.simulation.synthetic.profiles import X_MAX, X_MIN, X, at
+from three_hundred_maps.simulation.synthetic.profiles import X_MAX, X_MIN, X, at, lengths, squared
 from three_hundred_maps.simulation.synthetic.setup import (
     BARYON_FRACTION,
     REGION_KPC,
@@ -31,6 +31,9 @@ from three_hundred_maps.simulation.synthetic.universe import Plan, isotropic
 
 NEIGHBOURS = {"gadgetx": 200, "gizmo": 64}
 """Particles within a kernel's support: Wendland C4 in GADGET-X, a cubic spline in GIZMO-SIMBA."""
+_SWELL = {"gadgetx": 2.8, "gizmo": 1.1}
+"""How much a core widens with the gas that feedback has driven out."""
+_NONTHERMAL = {"gadgetx": 0.85, "gizmo": 1.0}
 _STAR_FORMING_DENSITY = 6.5e6  # Msun/kpc^3: n_H = 0.2 cm^-3
 
 
@@ -93,7 +96,7 @@ def draw_halo_gas(
     calm = shared.standard_normal() - 0.8 * halo.state
     cool = 1.0 / (1.0 + np.exp(-1.6 * (calm - 0.35)))
     deficit = 1.0 - fraction / BARYON_FRACTION
-    swell = np.exp(1.5 * max(deficit - 0.15, 0.0))
+    swell = np.exp(_SWELL[flavour] * max(deficit - 0.15, 0.0))
     noise = np.exp(0.15 * shared.standard_normal())
     if flavour == "gadgetx":
         core = Core(0.25 + 1.15 * cool, 0.145 * (1.0 - 0.25 * cool) * swell * noise, 0.62)
@@ -105,12 +108,19 @@ def draw_halo_gas(
     clumping = turbulence * (0.07 + 0.30 * np.clip(X, 0, 1.6) ** 0.9)
     push = 0.75 * np.asarray(halo.shape.shift)
     shape = Shape(
-        halo.shape.axes, middle, short, np.minimum(clumping, 0.75), random_field(rng, slope=-2.6), 0.5,
+        halo.shape.axes, middle, short, np.minimum(clumping, 0.75), _field(halo, rng), 0.5,
         (float(slosh), float(0.16 * np.exp(0.2 * shared.standard_normal())), 2.2, float(shared.uniform(0, 2 * np.pi))),
         (float(push[0]), float(push[1]), float(push[2])),
     )  # fmt: skip
     isobaric = np.interp(np.log(X), np.log([0.05, 0.3, 0.6, 1.2, 2.5]), [0.95, 0.75, 0.45, 0.05, -0.25])
-    return HaloGas(core, shape, fraction, float(np.exp(0.25 * np.clip(halo.state, -2, 2))), isobaric)
+    nonthermal = _NONTHERMAL[flavour] * float(np.exp(0.25 * np.clip(halo.state, -2, 2)))
+    return HaloGas(core, shape, fraction, nonthermal, isobaric)
+
+
+def _field(halo: Halo, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The gas's random field: half of what moves the dark matter moves the gas too, the rest is turbulence."""
+    own = random_field(rng, slope=-2.6)
+    return np.float32(0.5) * halo.shape.field + np.float32(np.sqrt(0.75)) * own
 
 
 def _satellite_gas(
@@ -184,14 +194,14 @@ def _shocks(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bow shocks ahead of massive satellites that move faster than sound: denser and hotter gas."""
     sat = halo.satellites
-    speed = np.linalg.norm(sat.velocity, axis=1)
+    speed = lengths(sat.velocity)
     for i in np.flatnonzero((sat.mass_acc > 0.03) & (speed > 1.15) & (sat.since > 0) & (sat.since < 1.4)):
         heading = sat.velocity[i] / speed[i]
         mach = min(speed[i] / 0.85, 2.5)
         stand_off = 0.30 * sat.radius_acc[i]
         away = position - sat.position[i]
-        along = away @ heading
-        side2 = (away**2).sum(1) - along**2
+        along = np.einsum("ij,j->i", away, heading)
+        side2 = squared(away) - along**2
         surface = stand_off - side2 / (4.0 * stand_off)
         behind = surface - along
         profile = np.where(behind > 0, np.exp(-behind / (0.9 * stand_off)), np.exp(-((behind / 0.02) ** 2)))
@@ -248,11 +258,11 @@ def _between(plan: Plan, rng: np.random.Generator, resolution: Resolution) -> Ga
     temperature = np.concatenate([warm, np.full(n_background, 3e4)]) * np.exp(
         0.3 * rng.standard_normal(len(density))
     )
-    keep = np.linalg.norm(position, axis=1) < REGION_KPC + 500.0
+    keep = lengths(position) < REGION_KPC + 500.0
     for centre, radius in zip(plan.centre, plan.radius, strict=True):
-        keep &= ((position - centre) ** 2).sum(1) > (0.9 * radius) ** 2
+        keep &= squared(position - centre) > (0.9 * radius) ** 2
     position = position[keep]
-    r = np.linalg.norm(position, axis=1)
+    r = lengths(position)
     velocity = -position / r[:, None] * 350.0 + 80.0 * rng.standard_normal(position.shape)
     cloud = Cloud(position.astype(np.float32), velocity.astype(np.float32))
     metals = SOLAR_METALLICITY * 0.1 * np.exp(0.4 * rng.standard_normal(len(r)))
@@ -325,4 +335,4 @@ def make_gas(
 
 def _inside(position: NDArray[np.float32], halo: Halo, x: float) -> int:
     centre = halo.centre.astype(np.float32)
-    return int(np.count_nonzero(((position - centre) ** 2).sum(1) < (x * halo.radius) ** 2))
+    return int(np.count_nonzero(squared(position - centre) < (x * halo.radius) ** 2))

@@ -55,6 +55,9 @@ def integrate_orbits(
     stop_inside: Array,
     track: Array,
     bound: Array,
+    density_inverse: Array,
+    log_g0: float,
+    inverse_dg: float,
 ) -> None:
     """Leapfrog orbits with dynamical friction (Chandrasekhar 1943) and tidal stripping.
 
@@ -73,6 +76,8 @@ def integrate_orbits(
         (n,) where > 0, the orbit is stopped at its last step within this radius.
     track, bound
         (n, max(steps) + 1, 6) and (n, max(steps) + 1): phase-space coordinates and bound mass.
+    density_inverse, log_g0, inverse_dg
+        ln(r/r_s) of an NFW halo over ln of its mean inner density, tabulated from ``log_g0`` on.
     """
     for i in range(mass.size):
         x, y, z = position[i]
@@ -116,17 +121,15 @@ def integrate_orbits(
             z += dt * w
             # stripping: mean density of the satellite inside the tidal radius equals twice the host's
             host = 2.0 * enclosed / (r * r * r)
-            low, high = -9.0, 0.0
-            for _ in range(12):
-                mid = 0.5 * (low + high)
-                s = math.exp(mid)
-                inside = mass[i] * (math.log(1.0 + s * c) - s * c / (1.0 + s * c)) / full
-                if inside > host * (s * radius[i]) ** 3:
-                    low = mid
-                else:
-                    high = mid
-            s = math.exp(low)
-            tidal = mass[i] * (math.log(1.0 + s * c) - s * c / (1.0 + s * c)) / full
+            wanted = host * full * (radius[i] / c) ** 3 / mass[i]
+            k = (math.log(wanted) - log_g0) * inverse_dg
+            if k <= 0.0:
+                tidal = mass[i]
+            else:
+                j = min(int(k), density_inverse.size - 2)
+                f = min(k - j, 1.0)
+                s = min(math.exp(density_inverse[j] * (1.0 - f) + density_inverse[j + 1] * f), c)
+                tidal = mass[i] * (math.log(1.0 + s) - s / (1.0 + s)) / full
             if m > tidal:
                 rate = 0.7 * math.sqrt(enclosed / (r * r * r))
                 m -= (m - tidal) * (1.0 - math.exp(-dt * rate))
@@ -143,25 +146,25 @@ def integrate_orbits(
 
 @njit(cache=True)
 def drift_stripped(
-    mass_table: Array,
-    x_min: float,
-    inverse_step: float,
-    position: Array,
-    velocity: Array,
-    steps: Array,
-    dt: float,
+    pull: Array, turn: float, position: Array, velocity: Array, steps: Array, dt: float
 ) -> None:
-    """Leapfrog of stripped particles in the host's potential, from their release to today."""
+    """Leapfrog of stripped particles in the host's potential, from their release to today.
+
+    ``pull`` is M(<r)/r^3 (softened) on a uniform grid of r/(r + turn), which needs no logarithm.
+    """
+    last = pull.size - 1
     for i in range(steps.size):
         x, y, z = position[i]
         u, v, w = velocity[i]
         for _ in range(steps[i]):
-            r2 = x * x + y * y + z * z + 4e-4
-            r = math.sqrt(r2)
-            pull = -dt * _lookup(mass_table, r, x_min, inverse_step) / (r2 * r)
-            u += pull * x
-            v += pull * y
-            w += pull * z
+            r = math.sqrt(x * x + y * y + z * z)
+            place = r / (r + turn) * last
+            k = int(place)
+            f = place - k
+            kick = -dt * (pull[k] * (1.0 - f) + pull[min(k + 1, last)] * f)
+            u += kick * x
+            v += kick * y
+            w += kick * z
             x += dt * u
             y += dt * v
             z += dt * w

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,16 @@ DLOG_X = float(LOG_X[1] - LOG_X[0])
 _CUT_RADIUS = 2.9
 _MEAN_DENSITY = COSMOLOGY.omega_m * 3.0 / (800.0 * np.pi)
 """Mean matter density of the universe in M200c / R200c^3."""
+
+
+def squared(vectors: NDArray[Any]) -> NDArray[Any]:
+    """(n,) squared lengths of (n, 3) vectors; no BLAS, so added in one order."""
+    return np.asarray(np.einsum("ij,ij->i", vectors, vectors))
+
+
+def lengths(vectors: NDArray[Any]) -> NDArray[Any]:
+    """(n,) lengths of (n, 3) vectors."""
+    return np.sqrt(squared(vectors))
 
 
 def nfw_mass(x: ArrayLike) -> NDArray[np.float64]:

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.simulation.synthetic.kernels import drift_stripped, integrate_orbits
-from three_hundred_maps.simulation.synthetic.profiles import DLOG_X, X_MIN, HaloProfile, at, nfw_mass
+from three_hundred_maps.simulation.synthetic.profiles import (
+    DLOG_X,
+    X_MAX,
+    X_MIN,
+    HaloProfile,
+    at,
+    lengths,
+    nfw_mass,
+)
 from three_hundred_maps.simulation.synthetic.setup import (
     TIME_UNIT_GYR,
     concentration,
@@ -22,10 +30,21 @@ DT = 0.0125
 Z_FIRST = 1.5
 """Satellites accreted earlier are taken to have mixed with the smooth halo."""
 
+_TURN = 0.3
+_STREAM_STRIDE = 2
+"""Stripped particles move in steps of twice `DT`, which needs to be fine for friction and stripping only."""
 _SHMF_NORM, _SHMF_SLOPE, _SHMF_CUT = 0.135, -0.82, 0.45
 """Unevolved subhalo mass function dN/dln(m_acc/M) = norm mu^slope exp(-(mu/cut)^3)."""
+_MOST_ACCRETED = 0.62
+"""The largest sum of mass ratios of one halo's satellites: the rest is smooth."""
 _INFALL_SHARE = 0.45
 """Satellites still falling in outside R200c, over those accreted within the last 10 Gyr."""
+
+
+_SCALED = np.geomspace(1e-5, 40.0, 4000)
+_LOG_G = np.linspace(np.log(nfw_mass(40.0) / 40.0**3), np.log(nfw_mass(1e-4) / 1e-12), 1200)
+_DENSITY_INVERSE = np.interp(-_LOG_G, -np.log(nfw_mass(_SCALED) / _SCALED**3), np.log(_SCALED))
+"""ln(r/r_s) of an NFW halo over ln of its mean inner density."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +130,8 @@ def draw_satellites(
         ratio = np.append(ratio, 10.0 ** rng.uniform(-1.0, np.log10(0.42)))
         z = np.append(z, rng.uniform(0.04, 0.28))
         merger = np.append(merger, True)
+    room = np.cumsum(ratio[::-1])[::-1] <= _MOST_ACCRETED
+    ratio, z, merger = ratio[room], z[room], merger[room]
     n_in = len(ratio)
     extra = _mass_ratios(rng, low, _INFALL_SHARE * (1.0 - oldest), state) if low < 0.3 else np.empty(0)
     extra = extra[extra < 3e12 / mass_msun]
@@ -144,12 +165,13 @@ def draw_satellites(
     integrate_orbits(
         profile.mass, profile.density, profile.sigma, X_MIN, 1.0 / DLOG_X,
         position, velocity, steps, DT, ratio, c, size, stop_inside, track, bound,
+        _DENSITY_INVERSE, _LOG_G[0], 1.0 / (_LOG_G[1] - _LOG_G[0]),
     )  # fmt: skip
-    outside = (mass_acc > 8e12) & (np.arange(n) < n_in) & (np.linalg.norm(position, axis=1) > 0.97)
+    outside = (mass_acc > 8e12) & (np.arange(n) < n_in) & (lengths(position) > 0.97)
     keep = ~outside
     now = bound[np.arange(n), steps]
     pericentre = np.array(
-        [np.sqrt((track[i, : steps[i] + 1, :3] ** 2).sum(1)).min() for i in range(n)] if n else np.empty(0)
+        [lengths(track[i, : steps[i] + 1, :3]).min() for i in range(n)] if n else np.empty(0)
     )
     lost_particles = np.floor((ratio - now) * mass_msun / particle_msun * keep).astype(np.int64)
     stream = _release(rng, profile, track, bound, steps, lost_particles)
@@ -169,6 +191,15 @@ def _infall_directions(rng: np.random.Generator, n: int, inflow: NDArray[np.floa
     spread = inflow[which] + 0.35 * rng.standard_normal((n, 3))
     spread /= np.linalg.norm(spread, axis=1, keepdims=True)
     return np.where(along[:, None], spread, directions)
+
+
+def _pull_table(profile: HaloProfile) -> NDArray[np.float64]:
+    """M(<r)/r^3, softened, on a uniform grid of r/(r + `_TURN`) as `drift_stripped` wants it."""
+    share = np.linspace(0.0, 1.0, 2049)[:-1]
+    r = _TURN * share / (1.0 - share)
+    enclosed = np.where(r > X_MAX, profile.mass[-1], at(r, profile.mass))
+    table = np.where(r < X_MIN, profile.mass[0] * (r / X_MIN) ** 2, enclosed) / (r**2 + 4e-4) ** 1.5
+    return np.append(table, 0.0)
 
 
 def _release(
@@ -194,7 +225,7 @@ def _release(
             first += number
     at_release = track[parent, when]
     position, velocity = at_release[:, :3].copy(), at_release[:, 3:].copy()
-    r = np.linalg.norm(position, axis=1) + 1e-3
+    r = lengths(position) + 1e-3
     tidal = np.cbrt(bound[parent, when] / (2.0 * at(r, profile.mass))) * r
     side = np.where(rng.random(total) < 0.5, 1.0, -1.0) * (0.9 + 0.35 * rng.standard_normal(total)) * tidal
     offset = position / r[:, None] * side[:, None]
@@ -203,9 +234,9 @@ def _release(
     inner = np.sqrt(bound[parent, when] / np.maximum(tidal, 1e-3))
     velocity += 0.6 * np.cross(spin, offset) + 0.3 * inner[:, None] * rng.standard_normal((total, 3))
     position += offset
-    remaining = (steps[parent] - when).astype(np.int64)
-    drift_stripped(profile.mass, X_MIN, 1.0 / DLOG_X, position, velocity, remaining, DT)
-    inside = np.linalg.norm(position, axis=1) < 2.8
+    remaining = (steps[parent] - when + 1) // _STREAM_STRIDE
+    drift_stripped(_pull_table(profile), _TURN, position, velocity, remaining, _STREAM_STRIDE * DT)
+    inside = lengths(position) < 2.8
     lost_share = 1.0 - bound[np.arange(len(numbers)), steps] / np.maximum(bound[:, 0], 1e-30)
     depth = u * lost_share[parent]
     return position[inside], velocity[inside], parent[inside], depth[inside]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from three_hundred_maps.simulation.synthetic.calibration import F_STAR, LOG_M500, star_fraction
 from three_hundred_maps.simulation.synthetic.dark_matter import Cloud, Halo
 from three_hundred_maps.simulation.synthetic.fields import log_slope, stratified_radii
-from three_hundred_maps.simulation.synthetic.profiles import X, at, cumulative_mass, jeans_sigma
+from three_hundred_maps.simulation.synthetic.profiles import X, at, cumulative_mass, jeans_sigma, squared
 from three_hundred_maps.simulation.synthetic.setup import Flavour, H, Resolution
 from three_hundred_maps.simulation.synthetic.universe import isotropic
 
@@ -79,7 +79,7 @@ def _satellite_stars(
     if flavour == "gizmo":
         mass *= np.interp(log_m500, LOG_M500, ratio)
     # Stars are lost only once most of the dark matter is (Smith et al. 2016).
-    remaining = np.clip((sat.mass / sat.mass_acc) / 0.10, 0.0, 1.0)
+    remaining = np.clip((sat.mass / sat.mass_acc) / 0.04, 0.0, 1.0)
     bound = mass * remaining
     counts = np.floor(bound / resolution.star + rng.random(n)).astype(np.int64)
     parent = np.repeat(np.arange(n), counts)
@@ -119,7 +119,7 @@ def _satellite_stars(
 
 def _count_inside(clouds: list[Cloud], centre: NDArray[np.float64], radius: float) -> int:
     c = centre.astype(np.float32)
-    return int(sum(np.count_nonzero(((cloud.position - c) ** 2).sum(1) < radius**2) for cloud in clouds))
+    return int(sum(np.count_nonzero(squared(cloud.position - c) < radius**2) for cloud in clouds))
 
 
 def _central_stars(

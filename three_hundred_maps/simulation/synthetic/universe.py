@@ -27,7 +27,9 @@ CENTRAL_RANGE = (13.9, 15.15)
 
 _NEIGHBOUR_EDGES = np.array([12.7, 13.1, 13.5, 13.9, 14.3, 14.6])
 _NEIGHBOURS_PER_DEX = np.array([2.0, 1.1, 0.85, 0.16, 0.06])
-CONCENTRATION_SCATTER_DEX = 0.155
+CONCENTRATION_SCATTER_DEX = 0.135
+_CONCENTRATION_SHIFT = 0.90
+"""Of the tabulated profile, so that fits to all particles (stars included) give the published median."""
 _STATE_IN_CONCENTRATION = -0.55
 
 
@@ -104,7 +106,11 @@ def draw_plan(seed: int, region: int) -> Plan:
     state = rng_state.standard_normal(n)
     own = rng_state.standard_normal(n)
     mixed = _STATE_IN_CONCENTRATION * state + np.sqrt(1.0 - _STATE_IN_CONCENTRATION**2) * own
-    c = concentration(mass) * 10.0 ** (CONCENTRATION_SCATTER_DEX * np.clip(mixed, -2.5, 2.5))
+    c = (
+        _CONCENTRATION_SHIFT
+        * concentration(mass)
+        * 10.0 ** (CONCENTRATION_SCATTER_DEX * np.clip(mixed, -2.5, 2.5))
+    )
     distance = np.linalg.norm(centre, axis=1)
     infall = np.where(
         distance > 0, -700.0 * np.sqrt(central * H / 1e15 * 4e3 / np.maximum(distance, 2e3)), 0.0

@@ -1,0 +1,137 @@
+"""Many regions into one folder: resumable, over processes, never over somebody else's files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.synthetic.region import (
+    DEFAULT_FORMAT,
+    FORMATS,
+    RegionFiles,
+    region_files,
+    simulate_region,
+)
+from three_hundred_maps.simulation.synthetic.setup import (
+    GENERATOR_VERSION,
+    Flavour,
+    check_flavour,
+    check_resolution,
+    check_seed,
+)
+from three_hundred_maps.store.files import write_bytes
+
+MARK = "simulation.json"
+"""What a folder holds: written first, so that a stopped run can be taken up and nothing else is touched."""
+
+
+def simulate_regions(
+    out: str | Path,
+    regions: int,
+    *,
+    seed: int = 300,
+    flavour: Flavour = "gadgetx",
+    format: str | None = None,
+    resolution: str = "light",
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> list[RegionFiles]:
+    """Simulate regions 1 to ``regions`` into ``out``; those that are there already are kept.
+
+    Parameters
+    ----------
+    out
+        A new or empty folder, or one that an earlier call with the same settings began.
+    regions
+        How many, from 1 on.
+    seed, flavour, format, resolution
+        See `simulate_region`.
+    workers
+        Processes.
+    progress
+        Called with 1 for every region that is ready.
+
+    Returns
+    -------
+    list of RegionFiles
+        One a region.
+
+    Raises
+    ------
+    InputError
+        For no regions, a negative seed, an unknown flavour, resolution or format, fewer than one worker, or
+        a folder that holds other data.
+    """
+    if isinstance(regions, bool) or regions < 1:
+        raise InputError(f"regions: {regions} asked for; ask for 1 or more")
+    if workers < 1:
+        raise InputError(f"workers: {workers} asked for; ask for 1 or more")
+    check_seed(seed, 1)
+    check_flavour(flavour)
+    check_resolution(resolution)
+    chosen = format or DEFAULT_FORMAT[flavour]
+    if chosen not in FORMATS:
+        raise InputError(f"format {format!r} is unknown: one of {', '.join(FORMATS)}")
+    out = Path(out)
+    _claim(
+        out,
+        {
+            "synthetic": True,
+            "version": GENERATOR_VERSION,
+            "seed": seed,
+            "flavour": flavour,
+            "resolution": resolution,
+            "format": chosen,
+        },
+    )
+    kind = "hdf5" if chosen == "hdf5" else "gadget2"
+    files = [
+        region_files(out, region, flavour, "hdf5" if kind == "hdf5" else "gadget2")
+        for region in range(1, regions + 1)
+    ]
+    jobs = []
+    for region, item in enumerate(files, 1):
+        # The catalogue is written last: where it is, the region is whole.
+        if item.catalogue.exists() and item.snapshot.exists():
+            if progress:
+                progress(1)
+        else:
+            jobs.append((out, seed, region, flavour, resolution, chosen))
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            _simulate(job)
+            if progress:
+                progress(1)
+    else:
+        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+            for _ in pool.map(_simulate, jobs):
+                if progress:
+                    progress(1)
+    return files
+
+
+def _simulate(job: tuple[Path, int, int, Flavour, str, str]) -> None:
+    out, seed, region, flavour, resolution, format = job
+    simulate_region(out, seed=seed, region=region, flavour=flavour, resolution=resolution, format=format)
+
+
+def _claim(out: Path, settings: dict[str, object]) -> None:
+    """Mark ``out`` as ours, or refuse it."""
+    text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
+    mark = out / MARK
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: give a folder")
+    if mark.exists():
+        if mark.read_text(encoding="utf-8") != text:
+            raise InputError(
+                f"{out} holds a simulation with other settings (see {mark}): give another folder"
+            )
+        return
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} holds other data, which is never overwritten: give a new or empty folder")
+    out.mkdir(parents=True, exist_ok=True)
+    write_bytes(mark, text.encode())
