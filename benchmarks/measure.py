@@ -131,6 +131,32 @@ class Features:
         return metrics.find_peaks(self.smooth, self.mass_200, self.grid)
 
 
+class Repeated(Features):
+    """Features of maps that are the same along every line of sight: derived once a halo, then repeated.
+
+    Parameters
+    ----------
+    maps
+        (halo, 1, y, x) on the score grid, Msun kpc-2.
+    los
+        Lines of sight.
+    """
+
+    def __init__(self, maps: Array, los: int, grid: Grid, r500: Array) -> None:
+        self._one = Features(maps, grid, r500, smooth=maps)
+        self.halos, self.los, self.grid, self.r500 = len(maps), los, grid, r500
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("_") or name in ("halos", "los", "grid", "r500"):
+            return super().__getattribute__(name)
+        value = getattr(self._one, name)
+        if isinstance(value, list):
+            return [item for item in value for _ in range(self.los)]
+        if isinstance(value, tuple):
+            return tuple(np.repeat(item, self.los, axis=0) for item in value)
+        return np.repeat(value, self.los, axis=0)
+
+
 def histogram_edges(grid: Grid) -> Array:
     """Edges of the residual histograms, dex; a bin below the first and one above the last come on top."""
     c = grid.constants

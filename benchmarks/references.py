@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.constants import VERSION
 from benchmarks.grid import Grid
 from benchmarks.intervals import Estimate
-from benchmarks.measure import Features, Measured
+from benchmarks.measure import Features, Measured, Repeated
 from benchmarks.registry import SCORES
 from benchmarks.summary import Summary, score_values
 from benchmarks.truth import Truth
@@ -56,9 +56,7 @@ _LOGS = {"frame": frame_log, "frame+R200c": frame_r200_log}
 
 def reference_features(name: str, truth: Truth, rows: NDArray[np.int64]) -> Features:
     """The maps of a reference row: they live on the score grid, so they are not smoothed again."""
-    maps = 10.0 ** _LOGS[name](truth, rows)
-    maps = np.broadcast_to(maps, (len(rows), truth.n_los, *maps.shape[2:]))
-    return Features(maps, truth.grid, truth.r500[rows], smooth=maps)
+    return Repeated(10.0 ** _LOGS[name](truth, rows), truth.n_los, truth.grid, truth.r500[rows])
 
 
 def scale_noise(name: str, value: float | None) -> float | None:

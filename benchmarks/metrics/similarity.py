@@ -18,7 +18,9 @@ def local_moments(logs: Array, grid: Grid, other: Array | None = None) -> Array:
     values = logs - _ORIGIN
     if other is not None:
         values = values * (other - _ORIGIN)
-    return np.matmul(np.matmul(matrix, values), matrix.T)
+    # Along x as one large product; along y map by map.
+    rows = values.reshape(-1, values.shape[-1]) @ matrix.T
+    return np.matmul(matrix, rows.reshape(*values.shape[:-1], -1))
 
 
 def ssim(
@@ -47,9 +49,14 @@ def ssim(
     c1, c2 = (c.ssim_k1 * data_range) ** 2, (c.ssim_k2 * data_range) ** 2
     u_t, tt = truth_moments or (local_moments(truth, grid), local_moments(truth, grid, truth))
     u_p, pp = local_moments(predicted, grid), local_moments(predicted, grid, predicted)
-    v_pt = local_moments(predicted, grid, truth) - u_p * u_t
-    v_p, v_t = pp - u_p * u_p, tt - u_t * u_t
-    u_p, u_t = u_p + _ORIGIN, u_t + _ORIGIN
-    above = (2 * u_p * u_t + c1) * (2 * v_pt + c2)
-    below = (u_p * u_p + u_t * u_t + c1) * (v_p + v_t + c2)
+    product = u_p * u_t
+    squares = u_p * u_p + u_t * u_t
+    v_pt = local_moments(predicted, grid, truth) - product
+    v_sum = pp + tt - squares
+    # The means of l itself, from those of l - 8.
+    shift = _ORIGIN * (u_p + u_t)
+    product += shift + _ORIGIN**2
+    squares += 2 * (shift + _ORIGIN**2)
+    above = (2 * product + c1) * (2 * v_pt + c2)
+    below = (squares + c1) * (v_sum + c2)
     return np.mean(above / below, axis=(1, 2))
