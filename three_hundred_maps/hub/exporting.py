@@ -198,7 +198,11 @@ def copy_store(store: Path, target: Path, root: Path) -> dict[str, Any]:
                 raise InputError(
                     f"{store}: {path} does not match its checksum; see three-hundred-maps verify"
                 )
-            write_bytes(copy, data)
+            # Not made durable one by one: the source is at hand, and what is sent is checked again.
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            partial = copy.with_name(f".{copy.name}.partial")
+            partial.write_bytes(data)
+            os.replace(partial, copy)
         key, entry = file_entry(root, copy, sha256)
         entries[key] = entry
     return entries

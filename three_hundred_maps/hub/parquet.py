@@ -16,7 +16,6 @@ from three_hundred_maps.hub.pictures import panel, png
 from three_hundred_maps.hub.rows import row_features, to_table
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.store.arrays import SplitArrays, read_split
-from three_hundred_maps.store.files import fsync_folder
 from three_hundred_maps.store.schema import HALO_VARIABLES, KEY
 
 FILE_BYTES = 500e6
@@ -150,10 +149,7 @@ def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema, group: int
         with open_writer(partial, schema) as writer:
             for table in tables:
                 writer.write_table(table, row_group_size=group)
-        with open(partial, "rb+") as stream:
-            os.fsync(stream.fileno())
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    fsync_folder(path.parent)

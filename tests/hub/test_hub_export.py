@@ -1,0 +1,460 @@
+"""The Hub layout: bit-exact Parquet, a store back from it, the card, Croissant, limits, hostile stores."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import mlcroissant
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from conftest import Run
+from fake_hub import FakeHub, files_of
+from snippets import snippets
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.hub import exporting, load_dataset
+from three_hundred_maps.hub.card import fenced, number, plain
+from three_hundred_maps.hub.exporting import check_limits, export
+from three_hundred_maps.hub.manifests import MANIFEST, checked_path
+from three_hundred_maps.hub.parquet import plan_files
+from three_hundred_maps.hub.pictures import LEVELS, levels, palette_of, png
+from three_hundred_maps.hub.sources import StoreSource
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.files import sha256_file
+from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
+from three_hundred_maps.store.writer import create_store, finalise, write_shard
+from three_hundred_maps.testing import tiny_attrs, tiny_store
+
+VIEWS = ("sz", "xray", "star", "mass")
+
+
+def manifest_of(folder: Path) -> dict:
+    return json.loads((folder / MANIFEST).read_text())
+
+
+def test_parquet_is_bit_exact_small_and_split_into_row_groups(store: Path, exported: Path) -> None:
+    raw = packed = 0
+    for split in SPLITS:
+        truth = read_split(store, split)
+        file = exported / "tiny" / "parquet" / f"{split}-00000-of-00001.parquet"
+        found = pq.read_table(file)
+        for view in VIEWS:
+            values = found[view].combine_chunks()
+            flat = np.asarray(getattr(values, "storage", values).flatten().flatten())
+            assert flat.tobytes() == truth.maps[view].tobytes()
+            raw += truth.maps[view].nbytes
+        packed += file.stat().st_size
+        column = pq.ParquetFile(file).metadata.row_group(0).column(0)
+        assert column.compression == "ZSTD"
+        assert "BYTE_STREAM_SPLIT" in column.encodings
+        assert not column.has_dictionary_page
+    assert packed / raw <= 0.72
+
+
+def test_a_store_comes_back_from_the_hub_layout(
+    store: Path, exported: Path, home: Path, tmp_path: Path
+) -> None:
+    """store -> Hub layout -> datasets -> store: the maps of both stores are the same files, bit by bit."""
+    layout = Layout.of_store(store)
+    back = tmp_path / "back"
+    create_store(back, layout)
+    for split in SPLITS:
+        rows = load_dataset(data_dir=exported, split=split).with_format("numpy")
+        truth = read_split(store, split)
+        shape = (-1, layout.n_los, layout.pixels, layout.pixels)
+        maps = {view: np.ascontiguousarray(rows[view][:]).reshape(shape) for view in layout.views}
+        assert np.array_equal(rows["halo_id"][:].reshape(-1, layout.n_los)[:, 0], truth.halos["halo_id"])
+        if split == "test":
+            maps["mass_half"] = read_split(store, split, ["mass_half"]).maps["mass_half"]
+        totals = {view: maps[view].sum(axis=(2, 3), dtype=float) for view in layout.views}
+        for shard in range(layout.shards(split)):
+            part = slice(shard * layout.shard_halos, (shard + 1) * layout.shard_halos)
+            write_shard(
+                back,
+                split,
+                shard,
+                {name: values[part] for name, values in maps.items()},
+                {name: values[part] for name, values in totals.items()},
+                {name: truth.halos[name][part] for name in HALO_VARIABLES},
+            )
+    finalise(back)
+    shards = {
+        name: data for name, data in files_of(store).items() if re.search(r"/[a-z_]+/c/\d+/0/0/0$", name)
+    }
+    assert len(shards) == 3 * 4 + 4 + 5
+    assert {name: files_of(back)[name] for name in shards} == shards
+
+
+def test_the_manifest_lists_every_file_with_its_checksum(exported: Path) -> None:
+    manifest = manifest_of(exported)
+    there = {p.relative_to(exported).as_posix(): p for p in exported.rglob("*") if p.is_file()}
+    assert set(there) - {MANIFEST} == set(manifest["files"])
+    for path, entry in manifest["files"].items():
+        assert (there[path].stat().st_size, sha256_file(there[path])) == (entry["bytes"], entry["sha256"])
+    splits = manifest["configs"]["tiny"]["splits"]
+    assert {s: (e["halos"], e["halos_planned"], e["rows"]) for s, e in splits.items()} == {
+        "train": (10, 10, 30),
+        "validation": (2, 2, 6),
+        "test": (3, 3, 9),
+    }
+
+
+def test_the_zarr_store_goes_along_unchanged(store: Path, exported: Path) -> None:
+    assert files_of(exported / "tiny" / "maps.zarr") == {
+        name: data for name, data in files_of(store).items() if not name.startswith(".lock")
+    }
+
+
+def test_exporting_again_writes_nothing_and_adds_configs(
+    store: Path, own_export: Path, tmp_path: Path
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in own_export.rglob("*") if path.parent != own_export}
+    export([store], own_export, repository="org/maps")
+    assert {
+        path: path.stat().st_mtime_ns for path in own_export.rglob("*") if path.parent != own_export
+    } == before
+    other = tiny_store(tmp_path / "other", halos=(1, 1, 1), n_los=1, name="other")
+    manifest = export([other], own_export, repository="org/maps")
+    assert list(manifest["configs"]) == ["tiny", "other"]
+    assert set(files_of(own_export)) == {*manifest["files"], MANIFEST}
+
+
+def test_a_rebuilt_store_replaces_its_config(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = export([tiny_store(tmp_path / "a", halos=(9, 1, 1), n_los=1, shard_halos=4)], out)
+    second = export([tiny_store(tmp_path / "b", halos=(2, 1, 1), n_los=1, seed=5)], out)
+    assert first["configs"]["tiny"]["digest"] != second["configs"]["tiny"]["digest"]
+    assert set(files_of(out)) == {*second["files"], MANIFEST}
+
+
+def test_an_interrupted_export_goes_on(store: Path, exported: Path, tmp_path: Path) -> None:
+    """As a kill would leave it: a marked folder, no manifest, a file half done under its own name."""
+    out = tmp_path / "out"
+    shutil.copytree(exported / "tiny", out / "tiny")
+    source = StoreSource.open(store)
+    (out / "tiny" / ".exporting.json").write_text(json.dumps({"digest": source.digest, "row_format": 1}))
+    (out / "tiny" / "parquet" / "test-00000-of-00001.parquet").unlink()
+    (out / "tiny" / "parquet" / ".test-00000-of-00001.parquet.partial").write_bytes(b"half")
+    kept = out / "tiny" / "parquet" / "train-00000-of-00001.parquet"
+    before = kept.stat().st_mtime_ns
+    manifest = export([store], out, repository="org/maps")
+    assert kept.stat().st_mtime_ns == before
+    assert manifest == manifest_of(exported)
+    assert set(files_of(out)) == {*manifest["files"], MANIFEST}
+
+
+def test_large_splits_become_files_of_bounded_size(store: Path) -> None:
+    source = StoreSource.open(store)
+    big = StoreSource(
+        source.path,
+        source.name,
+        source.digest,
+        VIEWS,
+        (80, 80),
+        dict.fromkeys(SPLITS, 5041 * 29),
+        dict.fromkeys(SPLITS, 5041),
+        32,
+    )
+    files = plan_files(big, "train")
+    assert files[0][0] == f"train-00000-of-{len(files):05d}.parquet"
+    chunks = [chunk for _, part in files for chunk in part]
+    assert chunks == big.chunks("train", remote=False)
+    sizes = [sum(b - a for _, a, b in part) * 29 * 4 * 25600 for _, part in files]
+    assert max(sizes) <= exporting.MAX_FILE_BYTES / 100
+    assert len(files) == 32
+
+
+class TestCard:
+    """What the README.md says."""
+
+    def test_front_matter_names_every_file_of_every_config(self, exported: Path) -> None:
+        text = (exported / "README.md").read_text()
+        front = yaml.safe_load(text.split("---")[1])
+        assert [c["config_name"] for c in front["configs"]] == ["tiny", "tiny-halos"]
+        assert front["configs"][0]["default"] is True
+        for config in front["configs"]:
+            for item in config["data_files"]:
+                for path in [item["path"]] if isinstance(item["path"], str) else item["path"]:
+                    assert (exported / path).is_file()
+        assert front["license"] == "cc0-1.0"
+        assert "synthetic" in front["tags"]
+
+    def test_synthetic_is_the_first_line(self, exported: Path, tmp_path: Path) -> None:
+        lines = [line for line in (exported / "README.md").read_text().split("---")[2].splitlines() if line]
+        assert lines[0].startswith("# ")
+        assert lines[1].startswith("**Synthetic.**")
+        real = tiny_store(tmp_path / "real", halos=(1, 1, 1), n_los=1, name="real")
+        self._make_real(real)
+        export([real], tmp_path / "out")
+        assert "ynthetic." not in (tmp_path / "out" / "README.md").read_text()
+        export([tiny_store(tmp_path / "tiny", halos=(1, 1, 1), n_los=1)], tmp_path / "out")
+        assert "**Partly synthetic:** `tiny`" in (tmp_path / "out" / "README.md").read_text()
+
+    @staticmethod
+    def _make_real(path: Path) -> None:
+        layout = Layout.of_store(path)
+        shutil.rmtree(path)
+        _write_one_each(path, layout, synthetic=False)
+
+    def test_it_says_what_it_must(self, exported: Path) -> None:
+        text = (exported / "README.md").read_text()
+        for word in (
+            "| way | needs |",
+            "columns=",
+            "hf://datasets/org/maps/tiny/maps.zarr",
+            "## What a row holds",
+            "Splits are by region",
+            "10 of 10",
+            "Msun kpc-2",
+            "## Use, limits and biases",
+            "No personal or sensitive data",
+            "the300-project.org",
+            "CC0-1.0",
+            "deandres2024maps",
+            "HF_HOME",
+            "![Config tiny",
+        ):
+            assert word in text, word
+
+    def test_every_table_is_whole(self, exported: Path) -> None:
+        lines = (exported / "README.md").read_text().splitlines()
+        for above, below in zip(lines, lines[1:], strict=False):
+            if above.startswith("|") and below.startswith("|"):
+                columns = [len(re.findall(r"(?<!\\)\|", line)) for line in (above, below)]
+                assert columns[0] == columns[1], below
+
+    def test_its_snippets_run_against_a_hub(self, run: Run, published: FakeHub, exported: Path) -> None:
+        found = snippets(exported / "README.md", "python")
+        assert len(found) == 4
+        code = "\n".join(snippet.text for snippet in found)
+        out = run("-c", code, hub=published, THREE_HUNDRED_MAPS_REPO="org/maps").stdout
+        assert out.count("(80, 80)") == 2
+        assert "num_rows: 3" in out
+        assert "Msun kpc-2 (10, 3, 80, 80)" in out
+
+
+class TestHostile:
+    """Text and files of strangers: escaped or refused."""
+
+    def test_html_and_markdown_in_metadata_are_escaped(self, tmp_path: Path) -> None:
+        evil = "<script>alert(1)</script> [x](javascript:alert(2)) ![y](http://evil/z.png) | `a` \n# head"
+        path = tmp_path / "store"
+        layout = Layout.of_store(tiny_store(tmp_path / "plain", halos=(1, 1, 1), n_los=1))
+        _write_one_each(
+            path,
+            layout,
+            description=evil,
+            license=evil,
+            attribution=evil,
+            citation=f"```\n</details>{evil}\n````",
+            recipe=f"```\n{evil}",
+            simulation={"code": evil, evil: 1},
+        )
+        export([path], tmp_path / "out")
+        text = (tmp_path / "out" / "README.md").read_text()
+        outside = re.sub(r"^(`{3,})[^`\n]*\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
+        for bad in ("<script", "javascript:alert(2))", "![y]", "](http://evil", "\n# head"):
+            assert bad not in outside, bad
+        assert "&lt;script&gt;" in outside
+        assert yaml.safe_load(text.split("---")[1])["license"] == "other"
+        croissant = mlcroissant.Dataset(jsonld=tmp_path / "out" / "croissant.json")
+        assert "<script>" in str(croissant.metadata.license)  # data, not markup, and still valid
+
+    @pytest.mark.parametrize(
+        "path", ["../x", "/etc/passwd", "a/../../b", "a\\..\\b", "C:/x", "~/x", "", "a/\nb", ".", 3, None]
+    )
+    def test_paths_that_leave_are_refused(self, path: object) -> None:
+        with pytest.raises(InputError, match="leaves its folder"):
+            checked_path(path, "here")
+
+    @pytest.mark.parametrize("path", ["a", "a/b.parquet", "a/c/0/0/0/0", "x..y/z"])
+    def test_paths_that_stay_are_kept(self, path: str) -> None:
+        assert checked_path(path, "here") == path
+
+    def test_a_link_out_of_a_store_is_not_followed(self, store: Path, tmp_path: Path) -> None:
+        own = Path(shutil.copytree(store, tmp_path / "own"))
+        secret = tmp_path / "secret"
+        target = own / "train" / "mass" / "zarr.json"
+        shutil.move(target, secret)
+        target.symlink_to(secret)
+        with pytest.raises(InputError, match="link that leaves the store"):
+            export([own], tmp_path / "out")
+
+    def test_a_manifest_with_a_path_out_is_refused(self, own_export: Path, home: Path) -> None:
+        manifest = manifest_of(own_export)
+        manifest["configs"]["tiny"]["splits"]["train"]["parquet"] = ["../../../etc/passwd"]
+        (own_export / MANIFEST).write_text(json.dumps(manifest))
+        with pytest.raises(InputError, match="leaves its folder"):
+            load_dataset(data_dir=own_export)
+
+    def test_a_link_out_of_an_export_is_not_followed(
+        self, own_export: Path, home: Path, tmp_path: Path
+    ) -> None:
+        file = own_export / "tiny" / "parquet" / "train-00000-of-00001.parquet"
+        shutil.move(file, tmp_path / "elsewhere.parquet")
+        file.symlink_to(tmp_path / "elsewhere.parquet")
+        with pytest.raises(InputError, match="link that leaves its folder"):
+            load_dataset(data_dir=own_export)
+
+    def test_a_changed_byte_is_found(self, store: Path, tmp_path: Path) -> None:
+        own = Path(shutil.copytree(store, tmp_path / "own"))
+        shard = next(p for p in (own / "train" / "sz" / "c").rglob("*") if p.is_file())
+        data = bytearray(shard.read_bytes())
+        data[50] ^= 1
+        shard.write_bytes(data)
+        with pytest.raises(InputError, match="does not match its checksum"):
+            export([own], tmp_path / "out")
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "not json",
+            "[]",
+            "{}",
+            '{"format": 99}',
+            '{"format": 1, "configs": {}, "files": {}}',
+            '{"format": 1, "configs": {"../x": {}}, "files": {}}',
+            '{"format": 1, "configs": {"a": {}}, "files": {}}',
+        ],
+    )
+    def test_damaged_manifests(self, tmp_path: Path, home: Path, content: str) -> None:
+        (tmp_path / MANIFEST).write_text(content)
+        with pytest.raises(InputError):
+            load_dataset(data_dir=tmp_path)
+
+
+def test_croissant_is_valid_and_yields_the_records(exported: Path) -> None:
+    dataset = mlcroissant.Dataset(jsonld=exported / "croissant.json")
+    assert not dataset.metadata.issues.errors
+    assert not dataset.metadata.issues.warnings, dataset.metadata.issues.report()
+    jsonld = json.loads((exported / "croissant.json").read_text())
+    assert jsonld["conformsTo"][0] == "http://mlcommons.org/croissant/1.0"
+    for term in (
+        "dataCollection",
+        "dataBiases",
+        "dataLimitations",
+        "dataUseCases",
+        "personalSensitiveInformation",
+    ):
+        assert jsonld[f"rai:{term}"]
+    manifest = manifest_of(exported)
+    files = {d["@id"]: d for d in jsonld["distribution"] if d["encodingFormat"] == "application/x-parquet"}
+    for split in SPLITS:
+        for path in manifest["configs"]["tiny"]["splits"][split]["parquet"]:
+            assert files[path]["sha256"] == sha256_file(exported / path)
+    assert any(d["@type"] == "cr:FileSet" and "maps.zarr" in d["includes"] for d in jsonld["distribution"])
+    fields = {f["name"] for r in jsonld["recordSet"] if r["@id"] == "tiny" for f in r["field"]}
+    assert {"split", *VIEWS, "M200c", "los_vector"} <= fields
+
+
+def test_eval_yaml_and_citation(exported: Path) -> None:
+    evaluation = yaml.safe_load((exported / "eval.yaml").read_text())
+    ids = [task["id"] for task in evaluation["tasks"]]
+    assert ids == [f"tiny-mass-map-{track}" for track in ("sz", "xray", "star", "sz-xray-star")]
+    assert all(task["split"] == "test" and task["config"] == "tiny" for task in evaluation["tasks"])
+    citation = yaml.safe_load((exported / "CITATION.cff").read_text())
+    assert citation["type"] == "dataset"
+    assert citation["url"].endswith("org/maps")
+    from cffconvert import Citation
+
+    Citation((exported / "CITATION.cff").read_text()).validate()
+
+
+def test_the_catalogue_shows_every_halo(store: Path, exported: Path) -> None:
+    import datasets
+    from PIL import Image
+
+    rows = datasets.Dataset.from_parquet(
+        str(exported / "tiny" / "halos" / "train.parquet"), keep_in_memory=True
+    )
+    truth = read_split(store, "train")
+    assert rows["halo_id"][:] == truth.halos["halo_id"].tolist()
+    assert isinstance(rows[0]["preview"], Image.Image)
+    assert rows[0]["preview"].size == (320, 80)
+
+
+def test_limits_of_the_hub() -> None:
+    check_limits({f"a/{i // 9000}/{i % 9000}": {"bytes": 1} for i in range(90_000)})
+    with pytest.raises(InputError, match="100,001 files"):
+        check_limits({f"a/{i // 5000}/{i % 5000}": {"bytes": 1} for i in range(100_001)})
+    with pytest.raises(InputError, match="a/b holds 10,001 entries"):
+        check_limits({f"a/b/{i}": {"bytes": 1} for i in range(10_001)})
+    with pytest.raises(InputError, match="larger than the Hub's limit"):
+        check_limits({"a": {"bytes": 201 * 10**9}})
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        (lambda p, s: ([s, s], p / "out"), "two stores are named 'tiny'"),
+        (lambda p, s: ([p / "nowhere"], p / "out"), "no store at"),
+        (lambda p, s: ([s], s.parent), "holds other things"),
+    ],
+)
+def test_what_cannot_be_exported(store: Path, tmp_path: Path, prepare, says: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=says):
+        stores, out = prepare(tmp_path, store)
+        export(stores, out)
+
+
+class TestPictures:
+    def test_png_is_what_pillow_reads(self) -> None:
+        import io
+
+        from PIL import Image
+
+        indices = np.arange(12 * 20, dtype=np.uint8).reshape(12, 20)
+        palette = np.stack([np.arange(256), np.arange(256)[::-1], np.full(256, 7)], axis=1).astype(np.uint8)
+        found = np.asarray(Image.open(io.BytesIO(png(indices, palette))).convert("RGB"))
+        assert np.array_equal(found, palette[indices])
+
+    def test_levels_rise_with_the_logarithm(self) -> None:
+        image = np.array([[0.0, 1.0, 10.0, 100.0, 1e9]], np.float32)
+        assert levels(image, 0.0, 2.0).tolist() == [[0, 0, LEVELS // 2, LEVELS - 1, LEVELS - 1]]
+
+    @pytest.mark.parametrize("view", [*VIEWS, "lensing"])
+    def test_palettes_brighten(self, view: str) -> None:
+        light = palette_of(view).astype(int) @ [299, 587, 114]
+        assert (np.diff(light) >= 0).all()
+        assert light[-1] > 5 * light[0]
+
+
+def test_card_helpers() -> None:
+    assert plain("a\n b <i>&") == "a b &lt;i&gt;&amp;"
+    assert plain("[l](u) |*_`#") == r"\[l\]\(u\) \|\*\_\`\#"
+    assert fenced("a ```` b", "x").startswith("`````x\n")
+    assert [number(v) for v in (None, 3, 0.0, 0.5, 1.2e15, 12345)] == [
+        "-",
+        "3",
+        "0",
+        "0.5",
+        "1.20e+15",
+        "12,345",
+    ]
+
+
+def _write_one_each(path: Path, layout: Layout, **attrs: object) -> None:
+    """A store of one halo a split with attributes of one's own."""
+    plain_store = tiny_store(path.with_name(path.name + "-donor"), halos=(1, 1, 1), n_los=layout.n_los)
+    name = attrs.pop("name", "real" if attrs.get("synthetic") is False else "evil")
+    own = Layout(
+        maps=layout.maps,
+        splits=dict.fromkeys(SPLITS, 1),
+        vectors=layout.vectors,
+        ups=layout.ups,
+        attrs={**tiny_attrs(str(name)), **attrs},
+    )
+    create_store(path, own)
+    for split in SPLITS:
+        views = [*own.views, *(["mass_half"] if split == "test" else [])]
+        part = read_split(plain_store, split, views)
+        totals = {view: part.maps[view].sum(axis=(2, 3), dtype=float) for view in own.views}
+        write_shard(path, split, 0, part.maps, totals, part.halos)
+    finalise(path)
