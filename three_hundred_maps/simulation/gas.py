@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.simulation.particles import GAS_FIELDS
+from three_hundred_maps.simulation.particles import GAS_FIELDS, Particles
 from three_hundred_maps.units import (
     ADIABATIC_INDEX,
     BOLTZMANN_ERG_PER_K,
@@ -196,3 +196,33 @@ def _density_from_neighbours(
     radius = np.maximum(distance[:, -1], 1e-6)
     enclosed = mass_msun.astype(np.float64)[rows].sum(1)
     return (enclosed / (4.0 / 3.0 * math.pi * radius**3)).astype(np.float32), radius.astype(np.float32)
+
+
+def launched_winds(stars: Particles, first_index: int, drop_winds: bool) -> Particles:
+    """Wind particles that a code keeps among its stars, as gas: it has mass, but no pressure and no light.
+
+    They are numbered from ``first_index`` on, behind the gas of the snapshot.
+    """
+    n = len(stars)
+    constant = {
+        "temperature": 1e4,
+        "density": 1e-30,
+        "smoothing_length": 1.0,
+        "hydrogen_fraction": HYDROGEN_FRACTION,
+        "electron_abundance": 0.0,
+        "metallicity": 0.0,
+        "star_formation_rate": 0.0,
+        "wind": float(drop_winds),
+    }
+    fields = {name: np.full(n, constant[name], np.float32) for name in GAS_FIELDS}
+    return Particles(stars.position, stars.mass, stars.index + first_index, fields)
+
+
+def joined(first: Particles, second: Particles) -> Particles:
+    """Two sets of particles with the same fields, one after the other."""
+    return Particles(
+        np.concatenate([first.position, second.position]),
+        np.concatenate([first.mass, second.mass]),
+        np.concatenate([first.index, second.index]),
+        {name: np.concatenate([first.fields[name], second.fields[name]]) for name in first.fields},
+    )

@@ -18,7 +18,14 @@ from numpy.typing import ArrayLike, NDArray
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation import contamination
 from three_hundred_maps.simulation.cell_grid import CellGrid
-from three_hundred_maps.simulation.gas import LIMITS, POSITIVE, assumptions, gas_fields
+from three_hundred_maps.simulation.gas import (
+    LIMITS,
+    POSITIVE,
+    assumptions,
+    gas_fields,
+    joined,
+    launched_winds,
+)
 from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout, Particles
 from three_hundred_maps.simulation.snapshot import SnapshotInfo, Source, open_source
 
@@ -57,6 +64,7 @@ class Region:
             self._mass[species] = self._read_mass(source, species, kinds)
             if species == "gas" and kinds:
                 self._read_gas(source, said)
+        self._star_winds = self._read_star_winds(source, said)
         self.info = replace(source.info, assumptions=said)
         self._box = self.info.box_kpc / self._factors["position"] if self._periodic() else 0.0
 
@@ -152,6 +160,12 @@ class Region:
         if self._box:
             at -= self._box * np.floor((at + self._origin) / self._box)
         particles = {species: self._cut(species, at, radius) for species in SPECIES}
+        if self._star_winds is not None:
+            stars = particles["stars"]
+            winds = self._star_winds[stars.index]
+            moved = launched_winds(stars.select(winds), len(self._grids["gas"].position), self._drop_winds)
+            particles["stars"] = stars.select(~winds)
+            particles["gas"] = joined(particles["gas"], moved)
         return Cutout(particles, float(radius_kpc), self.info.redshift, self.info.cosmology, self.info.kernel)
 
     def refusal(self, centre_kpc: ArrayLike, radius_kpc: float, cutout: Cutout | None = None) -> str | None:
@@ -239,6 +253,18 @@ class Region:
                 _check(column, name, "gas", self.path, self._factors.get(name, 1.0))
                 self._gas[name] = column
         said.update(assumptions(present, arepo=self._arepo, kernel=source.info.kernel))
+
+    def _read_star_winds(self, source: Source, said: dict[str, str]) -> NDArray[np.bool_] | None:
+        """Which of type 4 are winds: AREPO keeps launched gas there, with a formation time of 0 or less."""
+        if not (self._arepo and source.has(4, "formation_time")):
+            return None
+        formed = np.empty(source.count(4), np.float32)
+        source.read(4, "formation_time", formed, self._origin)
+        winds = formed <= 0
+        if not winds.any():
+            return None
+        said["winds"] = f"{int(winds.sum())} wind particles among the stars are taken as gas in winds"
+        return winds
 
     def _periodic(self) -> bool:
         """Whether the particles fill the box that the header gives, in every direction."""

@@ -1,0 +1,281 @@
+"""The same particles in every format, dialect, precision, byte order, unit and number of files."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.halos import read_catalogue
+from three_hundred_maps.simulation.region import Region
+from three_hundred_maps.simulation.small import FORMATS, small_snapshot
+from three_hundred_maps.simulation.snapshot import read_info
+from three_hundred_maps.simulation.write import SnapshotHeader, write_gadget, write_hdf5
+
+CASES = [
+    *({"format": name} for name in FORMATS),
+    *({"format": name, "files": 3} for name in ("gizmo", "arepo", "swift", "gadget1", "gadget2")),
+    {"format": "gizmo", "compression": "gzip"},
+    {"format": "gizmo", "compression": "gzip", "position_dtype": np.float64, "files": 2},
+    {"format": "gadget4", "position_dtype": np.float64},
+    {"format": "swift", "compression": "gzip"},
+    {"format": "gadget2", "byteorder": "big"},
+    {"format": "gadget1", "byteorder": "big", "files": 2},
+    {"format": "gadget2", "position_dtype": np.float64, "id_dtype": np.uint64, "byteorder": "big"},
+    {"format": "gadget1", "position_dtype": np.float64, "id_dtype": np.uint64},
+]
+
+
+def expected(small, centre, radius, kind, name):
+    """What a cut-out must hold, from the arrays that were written; float64."""
+    fields = small.particles[kind]
+    box = small.header.box_size
+    apart = fields["position"].astype(np.float64) - centre
+    apart -= box * np.round(apart / box)
+    inside = np.linalg.norm(apart, axis=1) <= radius
+    h, a = small.header.cosmology.h, small.header.time
+    if name == "position":
+        return apart[inside] * a / h
+    factor = {
+        "mass": 1e10 / h,
+        "density": 1e10 * h**2 / a**3,
+        "smoothing_length": a / h,
+    }.get(name, 1.0)
+    return fields[name][inside].astype(np.float64) * factor
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(str(value) for value in case.values()))
+def test_particles_survive(tmp_path, case):
+    small = small_snapshot(tmp_path, particles=300, low_resolution=True, **case)
+    region = Region.open(small.snapshot)
+    h, a = small.header.cosmology.h, small.header.time
+    centre, radius = small.centres[0], 5000.0
+    cutout = region.cutout(centre * a / h, radius * a / h)
+    for species, kind in (("gas", 0), ("dark_matter", 1), ("low_resolution", 2), ("stars", 4)):
+        particles = cutout[species]
+        position = expected(small, centre, radius, kind, "position")
+        assert len(particles) == len(position) > 0
+        np.testing.assert_allclose(particles.position, position, atol=0.02)
+        np.testing.assert_allclose(particles.mass, expected(small, centre, radius, kind, "mass"), rtol=1e-6)
+    assert len(cutout["black_holes"]) == 0
+    gas = cutout["gas"].fields
+    np.testing.assert_allclose(gas["density"], expected(small, centre, radius, 0, "density"), rtol=2e-6)
+    if case["format"] != "arepo":
+        wanted = expected(small, centre, radius, 0, "smoothing_length")
+        np.testing.assert_allclose(gas["smoothing_length"], wanted, rtol=2e-6)
+    if case["format"] != "gadget1":
+        wanted = expected(small, centre, radius, 0, "metallicity")
+        np.testing.assert_allclose(gas["metallicity"], wanted, rtol=2e-6)
+    wanted = expected(small, centre, radius, 0, "star_formation_rate")
+    np.testing.assert_allclose(gas["star_formation_rate"], wanted, rtol=1e-5)
+    if case["format"] != "swift":
+        np.testing.assert_allclose(gas["electron_abundance"], 1.158, rtol=1e-6)
+    if case["format"] in ("gizmo", "arepo", "swift", "gadget2"):
+        z = expected(small, centre, radius, 0, "metallicity")
+        np.testing.assert_allclose(gas["hydrogen_fraction"], 1 - 0.24 - z, rtol=1e-6)
+    # T = 2/3 u mu m_H / k_B, with mu from the same hydrogen and electrons.
+    x, ne = gas["hydrogen_fraction"].astype(float), gas["electron_abundance"].astype(float)
+    mu = 4 / (1 + 3 * x + 4 * x * ne)
+    u = expected(small, centre, radius, 0, "internal_energy")
+    np.testing.assert_allclose(
+        gas["temperature"], 2 / 3 * u * mu * 1.67262192e-24 * 1e10 / 1.380649e-16, rtol=1e-5
+    )
+    assert region.info.cosmology.h == h
+    assert region.info.redshift == pytest.approx(0.1)
+    assert region.info.box_kpc == pytest.approx(60_000 * a / h)
+
+
+@pytest.mark.parametrize(
+    ("format", "dialect", "code"),
+    [
+        ("gizmo", "gizmo", "GIZMO"),
+        ("gadget3", "gadget3", "GADGET"),
+        ("gadget4", "gadget4", "GADGET-4"),
+        ("arepo", "arepo", "AREPO"),
+        ("swift", "swift", "SWIFT"),
+        ("gadget1", "gadget1", "GADGET"),
+        ("gadget2", "gadgetx", "GADGET-X"),
+    ],
+)
+def test_dialects_are_told_apart(tmp_path, format, dialect, code):
+    small = small_snapshot(tmp_path, format=format, particles=60)
+    info = read_info(small.snapshot)
+    assert (info.dialect, info.code) == (dialect, code)
+    assert info.kernel == ("wendland_c4" if dialect == "gadgetx" else "cubic_spline")
+    assert info.counts["gas"] == 60
+
+
+@pytest.mark.parametrize("given", ["member", "prefix", "folder", "pattern", "last"])
+@pytest.mark.parametrize("format", ["gizmo", "gadget2"])
+def test_a_set_by_any_name(tmp_path, format, given):
+    small = small_snapshot(tmp_path / "out", format=format, files=12, particles=60)
+    stem = tmp_path / "out" / "snap_010"
+    (tmp_path / "out" / small.catalogue.name).rename(tmp_path / small.catalogue.name)
+    suffix = ".hdf5" if format == "gizmo" else ""
+    path = {
+        "member": small.snapshot,
+        "prefix": stem,
+        "folder": tmp_path / "out",
+        "pattern": tmp_path / "out" / "snap_*",
+        "last": stem.with_name(f"snap_010.11{suffix}"),
+    }[given]
+    counts = read_info(path).counts
+    assert counts["dark_matter"] == 120
+    # Rows follow the files' numbers, not their names' alphabet (.10 comes after .9).
+    region = Region.open(path)
+    whole = region.cutout(small.centres[0], 20_000.0)["dark_matter"]
+    assert np.all(np.diff(whole.index) > 0)
+
+
+@pytest.mark.parametrize("format", ["gizmo", "gadget2"])
+def test_a_missing_file_of_a_set(tmp_path, format):
+    small = small_snapshot(tmp_path, format=format, files=3, particles=60)
+    second = [p for p in tmp_path.iterdir() if ".1" in p.suffixes or p.name.endswith(".1")][0]
+    second.unlink()
+    with pytest.raises(InputError, match="says the snapshot has 3 files .NumFilesPerSnapshot., here are 2"):
+        read_info(small.snapshot)
+
+
+def test_a_foreign_file_in_a_set(tmp_path):
+    small = small_snapshot(tmp_path, format="gizmo", files=2, particles=60)
+    other = small_snapshot(tmp_path / "other", format="gizmo", files=2, particles=80)
+    (tmp_path / "other" / "snap_010.1.hdf5").replace(tmp_path / "snap_010.1.hdf5")
+    assert other.snapshot.exists()
+    with pytest.raises(InputError, match="a file is missing or foreign"):
+        read_info(small.snapshot)
+
+
+def test_mass_table_and_mpc(tmp_path):
+    """Masses from the header alone, lengths in Mpc/h: said by the file (HDF5), or by the recipe (binary)."""
+    cosmology = Cosmology(0.7, 0.3, 0.7)
+    rng = np.random.default_rng(1)
+    header = SnapshotHeader(1.0, 20_000.0, cosmology, (0.0, 0.5, 0.0, 0.0, 0.0, 0.0), "Mpc/h")
+    n = 400
+    particles = {
+        0: {
+            "position": rng.uniform(0, 20_000, (n, 3)),
+            "mass": np.full(n, 0.1),
+            "internal_energy": np.full(n, 1e5),
+            "density": np.full(n, 1e-6),
+            "smoothing_length": np.full(n, 50.0),
+        },
+        1: {"position": rng.uniform(0, 20_000, (n, 3))},
+    }
+    for kind in particles:
+        particles[kind] |= {"velocity": np.zeros((n, 3)), "id": np.arange(n, dtype=np.uint32)}
+    found = []
+    for name in ("gizmo", "gadget4", "arepo", "swift", 1, 2):
+        path = tmp_path / f"snap_{name}"
+        if isinstance(name, int):
+            write_gadget(path, header, particles, format=name)
+            region = Region.open(path, length_unit="Mpc/h")
+        else:
+            path = write_hdf5(tmp_path / f"{name}.hdf5", header, particles, dialect=name)[0]
+            region = Region.open(path)
+        assert region.info.box_kpc == pytest.approx(20_000 / 0.7 / 2)
+        cutout = region.cutout(np.full(3, 5000.0), 4000.0)
+        np.testing.assert_allclose(cutout["dark_matter"].mass, 0.5e10 / 0.7, rtol=1e-6)
+        np.testing.assert_allclose(cutout["gas"].mass, 0.1e10 / 0.7, rtol=1e-6)
+        np.testing.assert_allclose(cutout["gas"].fields["density"], 1e4 * 0.49 * 8, rtol=1e-5)
+        found.append(cutout["dark_matter"].index.tolist())
+    assert all(rows == found[0] for rows in found)
+
+
+def test_double_precision_far_from_the_origin(tmp_path):
+    """float32 would move particles by 30 pc/h at 500 Mpc/h; float64 files must not suffer that."""
+    cosmology = Cosmology(0.6777, 0.307115, 0.692885)
+    rng = np.random.default_rng(2)
+    n = 1000
+    position = 500_000.0 + rng.normal(0, 300.0, (n, 3))
+    particles = {
+        0: {
+            "position": position,
+            "mass": np.full(n, 0.02),
+            "internal_energy": np.full(n, 1e5),
+            "density": np.full(n, 1e-6),
+            "velocity": np.zeros((n, 3)),
+            "id": np.arange(n, dtype=np.uint32),
+        }
+    }
+    header = SnapshotHeader(0.0, 1_000_000.0, cosmology)
+    single = write_hdf5(tmp_path / "f4.hdf5", header, particles)[0]
+    double = write_hdf5(tmp_path / "f8.hdf5", header, particles, position_dtype=np.float64)[0]
+    binary = write_gadget(tmp_path / "f8", header, particles, position_dtype=np.float64)[0]
+    centre = np.full(3, 500_000.0 / 0.6777)
+    errors = []
+    for path in (single, double, binary):
+        cut = Region.open(path).cutout(centre, 3000.0)["gas"]
+        errors.append(np.abs(cut.position - (position[cut.index] - 500_000.0) / 0.6777).max())
+    assert errors[0] > 0.01
+    assert max(errors[1:]) < 3e-4
+
+
+def test_arepo_winds_are_not_stars(tmp_path):
+    small = small_snapshot(tmp_path, format="arepo", particles=300)
+    with h5py.File(small.snapshot, "r+") as file:
+        formed = file["PartType4/GFM_StellarFormationTime"][:]
+        formed[::5] = -0.3
+        file["PartType4/GFM_StellarFormationTime"][...] = formed
+    factor = small.header.time / small.header.cosmology.h
+    region = Region.open(small.snapshot)
+    cutout = region.cutout(small.centres[0] * factor, 5000.0)
+    stars, gas = cutout["stars"], cutout["gas"]
+    assert not np.isin(np.arange(0, 60, 5), stars.index).any()
+    winds = gas.fields["wind"] == 1
+    assert winds.sum() == len(range(0, 30, 5))
+    assert (gas.index[winds] >= 300).all()
+    assert "wind particles among the stars" in region.info.assumptions["winds"]
+    before = sum(float(p.mass.sum()) for p in cutout.particles.values())
+    assert before == pytest.approx(
+        sum(f["mass"][:].sum() for f in small.particles.values()) / 1.6 * 1e10 / 0.6777
+    )
+
+
+def test_gizmo_winds(tmp_path):
+    small = small_snapshot(tmp_path, particles=1000)
+    winds = small.particles[0]["delay_time"] > 0
+    assert winds.any()
+    factor = small.header.time / small.header.cosmology.h
+    dropped = Region.open(small.snapshot).cutout(small.centres[0] * factor, 4000.0)["gas"]
+    np.testing.assert_array_equal(dropped.fields["wind"] == 1, winds[dropped.index])
+    kept = Region.open(small.snapshot, drop_winds=False).cutout(small.centres[0] * factor, 4000.0)["gas"]
+    assert not kept.fields["wind"].any()
+
+
+def test_stray_data_sets_of_low_resolution_particles(tmp_path):
+    """Zooms carry stellar columns, even broken ones, in types 2 and 3: nobody may look at them."""
+    small = small_snapshot(tmp_path, particles=60, low_resolution=True)
+    with h5py.File(small.snapshot, "r+") as file:
+        file["PartType2/Metallicity"] = np.full(3, np.nan, np.float32)
+        file["PartType2/StellarFormationTime"] = h5py.ExternalLink("/nowhere.hdf5", "/x")
+    assert Region.open(small.snapshot).info.counts["low_resolution"] > 0
+
+
+def test_synthetic_mark(tmp_path):
+    small = small_snapshot(tmp_path, particles=60)
+    assert not read_info(small.snapshot).synthetic
+    header = SnapshotHeader(0.1, 60_000.0, small.header.cosmology, extra={"Synthetic": 1, "Seed": 3})
+    for path in (
+        *write_hdf5(tmp_path / "s.hdf5", header, small.particles),
+        *write_gadget(tmp_path / "s2", header, small.particles),
+        *write_gadget(tmp_path / "s1", header, small.particles, format=1, byteorder="big"),
+    ):
+        assert read_info(path).synthetic
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_same_content_same_bytes(tmp_path, format):
+    first = small_snapshot(tmp_path / "a", format=format, particles=60)
+    second = small_snapshot(tmp_path / "b", format=format, particles=60)
+    assert first.snapshot.read_bytes() == second.snapshot.read_bytes()
+    assert first.catalogue.read_bytes() == second.catalogue.read_bytes()
+
+
+def test_catalogue_of_a_small_snapshot(tmp_path):
+    small = small_snapshot(tmp_path, particles=200, halos=3)
+    info = read_info(small.snapshot)
+    halos = read_catalogue("ahf", small.catalogue, cosmology=info.cosmology, redshift=info.redshift)
+    np.testing.assert_allclose(halos.M200c_msun, small.M200c / 0.6777, rtol=1e-6)
+    assert halos.distinct.all()
