@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -11,6 +11,28 @@ from three_hundred_maps.errors import InputError
 
 if TYPE_CHECKING:
     from three_hundred_maps.simulation.synthetic.setup import Flavour
+
+
+class _Bar:
+    """A progress bar that appears with the first step, so that bad input shows nothing but its line."""
+
+    def __init__(self, label: str, total: int) -> None:
+        self._label, self._total = label, total
+        self._bar: Any = None
+
+    def update(self, steps: int) -> None:
+        if self._bar is None:
+            from three_hundred_maps.progress import progress
+
+            self._bar = progress(total=self._total, desc=self._label, unit="region")
+        self._bar.update(steps)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 def simulate(
@@ -41,10 +63,9 @@ def simulate(
         return
     if out is None or regions is None:
         raise InputError("give --out DIR and --regions N (or --check)")
-    from three_hundred_maps.progress import progress
     from three_hundred_maps.simulation.synthetic.campaign import simulate_regions
 
-    with progress(total=max(regions, 0), desc="simulate", unit="region") as bar:
+    with _Bar("simulate", regions) as bar:
         files = simulate_regions(
             out,
             regions,
@@ -59,7 +80,6 @@ def simulate(
 
 
 def _check(regions: int | None, seed: int | None, workers: int, as_json: bool) -> None:
-    from three_hundred_maps.progress import progress
     from three_hundred_maps.simulation.synthetic.check import (
         CHECK_REGIONS,
         CHECK_SEED,
@@ -69,7 +89,7 @@ def _check(regions: int | None, seed: int | None, workers: int, as_json: bool) -
     )
 
     number = CHECK_REGIONS if regions is None else regions
-    with progress(total=2 * max(number, 0), desc="check", unit="region") as bar:
+    with _Bar("check", 2 * number) as bar:
         lines = run_check(CHECK_SEED if seed is None else seed, number, workers, bar.update)
     print(format_json(lines) if as_json else format_lines(lines))
     missed = sum(not line.ok for line in lines)

@@ -130,6 +130,10 @@ def _header_bytes(
         *(total >> 32).tolist(),
     )
     mark = SYNTHETIC_MARK if header.extra.get("Synthetic") else b""
+    if mark and "SyntheticSeed" in header.extra:
+        # the generator's version and seed stand right before the mark: uint32 and uint64
+        version, seed = int(header.extra.get("SyntheticVersion", 0)), int(header.extra["SyntheticSeed"])
+        mark = struct.pack(f"{order}IQ", version, seed & 0xFFFFFFFFFFFFFFFF) + mark
     return np.frombuffer(packed.ljust(256 - len(mark), b"\0") + mark, np.uint8)
 
 

@@ -20,7 +20,7 @@ _REACH = 1.35
 
 @dataclass(frozen=True)
 class Sample:
-    """All particles of a file: position (n, 3) comoving kpc/h as float32, velocity, mass in Msun, Gadget type."""
+    """All particles: position (n, 3) in comoving kpc/h, velocity in km/s, mass in Msun, Gadget type."""
 
     position: NDArray[np.float32]
     velocity: NDArray[np.float32]
@@ -108,8 +108,8 @@ def catalogue_columns(
 ) -> dict[str, NDArray[np.float64]]:
     """Columns of AHF_halos: the distinct halos of the plan first, then subhaloes in falling mass.
 
-    A distinct halo's M200c is a spherical-overdensity count of all particles around its density peak. A subhalo's mass
-    is that of its own particles (dark matter, gas and stars bound to it), as AHF's is after unbinding.
+    A distinct halo's M200c is a spherical-overdensity count of all particles around its density peak. A
+    subhalo's mass is that of its own particles (dark matter, gas and stars), as AHF's is after unbinding.
 
     Parameters
     ----------
@@ -146,18 +146,21 @@ def catalogue_columns(
                 {
                     "ID": 0, "hostHalo": first_id + i if distance[k] < 1.0 else 0, "numSubStruct": 0,
                     "Mhalo": float(mass[k]) * H, "npart": int(numbers[k].sum()), "Rhalo": float(limit[k]) * H,
-                    "Rmax": float(r_max) * H, "r2": float(scale) * H, "Vmax": float(v_max), "v_esc": 2.0 * float(v_max),
+                    "Rmax": float(r_max) * H, "r2": float(scale) * H, "Vmax": float(v_max),
+                    "v_esc": 2.0 * float(v_max),
                     "sigV": float(v_max), "b": 1.0, "c": 1.0, "ovdens": 200.0, "nbins": 5, "fMhires": 1.0,
-                    "cNFW": float(sat.concentration[k]), "n_gas": int(numbers[k, 1]), "n_star": int(numbers[k, 2]),
-                    "M_gas": float(numbers[k, 1] * masses[1]) * H, "M_star": float(numbers[k, 2] * masses[2]) * H,
+                    "cNFW": float(sat.concentration[k]),
+                    "n_gas": int(numbers[k, 1]), "n_star": int(numbers[k, 2]),
+                    "M_gas": float(numbers[k, 1] * masses[1]) * H,
+                    "M_star": float(numbers[k, 2] * masses[2]) * H,
                     "Xc": centre[0], "Yc": centre[1], "Zc": centre[2],
                     "VXc": velocity[0], "VYc": velocity[1], "VZc": velocity[2],
                 }
             )  # fmt: skip
     rows = [_distinct_row(sample, halo, first_id + i, inside_of[i]) for i, halo in enumerate(halos)]
     subs.sort(key=lambda row: -row["Mhalo"])
-    for k, row in enumerate(subs):
-        row["ID"] = first_id + len(halos) + k
+    for rank, row in enumerate(subs):
+        row["ID"] = first_id + len(halos) + rank
     rows += subs
     integers = ("ID", "hostHalo", "numSubStruct", "npart", "nbins", "n_gas", "n_star")
     names = rows[0].keys() | (subs[0].keys() if subs else set())

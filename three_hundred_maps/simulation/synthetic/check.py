@@ -107,15 +107,29 @@ def _fractions(table: NDArray[np.float64], flavour: Flavour) -> list[Line]:
             if near.sum() >= 5:
                 median = float(np.median(value[near] / expected[near]) * target)
                 lines.append(
-                    Line(f"{name},500 at log M500 {node:.1f}", flavour, median, 0.9 * target, 1.1 * target, int(near.sum()))
-                )  # fmt: skip
+                    Line(
+                        f"{name},500 at log M500 {node:.1f}",
+                        flavour,
+                        median,
+                        0.9 * target,
+                        1.1 * target,
+                        int(near.sum()),
+                    )
+                )
         for node, target in zip(SCATTER_LOG_M500, scatters[flavour], strict=True):
             near = np.abs(log_m500 - node) < 0.25
             if near.sum() >= 8:
                 spread = _half_range(value[near] - expected[near])
                 lines.append(
-                    Line(f"{name} scatter at {node:.1f}", flavour, spread, 0.6 * target, 1.4 * target, int(near.sum()))
-                )  # fmt: skip
+                    Line(
+                        f"{name} scatter at {node:.1f}",
+                        flavour,
+                        spread,
+                        0.6 * target,
+                        1.4 * target,
+                        int(near.sum()),
+                    )
+                )
     return lines
 
 
@@ -131,10 +145,10 @@ def _relations(table: NDArray[np.float64], flavour: Flavour) -> list[Line]:
     m500, y = _column(chosen, "M500c"), _column(chosen, "Y_mpc2")
     luminosity, kelvin = _column(chosen, "L_erg_s"), _column(chosen, "T_keV")
     ranges = _SLOPES[flavour]
-    slope, at_6e14 = np.polyfit(np.log10(m500 / 6e14), np.log10(y), 1)
+    slope, at_6e14 = map(float, np.polyfit(np.log10(m500 / 6e14), np.log10(y), 1))
     massive = m500 > 1e14
     lines = [
-        Line("Y500-M500 slope", flavour, float(slope), *ranges["Y-M"], n),
+        Line("Y500-M500 slope", flavour, slope, *ranges["Y-M"], n),
         Line("Y500 at 6e14 Msun (1e-4 Mpc^2)", flavour, float(10**at_6e14 * 1e4), 0.43, 0.65, n),
         Line("bolometric L-M slope", flavour, _slope(m500, luminosity), *ranges["L-M"], n),
         Line("L-T slope", flavour, _slope(kelvin, luminosity), *ranges["L-T"], n),
@@ -154,20 +168,24 @@ def _structure(table: NDArray[np.float64], flavour: Flavour) -> list[Line]:
     near = np.abs(log_mass - 14.5) < 0.25
     f_sub, offset, state = (_column(chosen, name) for name in ("f_sub", "offset", "state"))
     relaxed = (offset < 0.1) & (f_sub < 0.1)
-    order = [np.argsort(np.argsort(v)) for v in (f_sub, state)]
+    ranks = [np.argsort(np.argsort(v)).astype(np.float64) for v in (f_sub, -state)]
+    correlation = np.corrcoef(ranks[0], ranks[1])
     closure = np.abs(_column(table, "M200c") / _column(table, "M_intended") - 1.0)
     return [
-        Line("c200c over Ishiyama et al. 2021, median", flavour, float(10 ** np.nanmedian(ratio)), 0.9, 1.1, n),
+        Line("c200c over Ishiyama et al. 2021, median", flavour,
+             float(10 ** np.nanmedian(ratio)), 0.9, 1.1, n),
         Line("c200c scatter (dex)", flavour, _half_range(ratio[np.isfinite(ratio)]), 0.12, 0.20, n),
-        Line("hydrostatic bias, median", flavour, float(np.nanmedian(_column(chosen, "hse_bias"))), 0.08, 0.25, n),
+        Line("hydrostatic bias, median", flavour,
+             float(np.nanmedian(_column(chosen, "hse_bias"))), 0.08, 0.25, n),
         Line("M500c/M200c over NFW's, median", flavour, float(np.nanmedian(share)), 0.95, 1.05, n),
         Line("subhaloes above m/M = 1e-3 at 1e14.5", flavour,
              float(np.mean(_column(chosen, "n_sub")[near])), 8.0, 13.0, int(near.sum())),
         Line("f_sub, median", flavour, float(np.median(f_sub)), 0.06, 0.10, n),
-        Line("rank correlation of f_sub with relaxation", flavour, -float(np.corrcoef(order)[0, 1]), -1.0, -0.4, n),
+        Line("rank correlation of f_sub with relaxation", flavour, float(correlation[0, 1]), -1.0, -0.4, n),
         Line("centre offset, median (R200c)", flavour, float(np.median(offset)), 0.035, 0.065, n),
         Line("relaxed share", flavour, float(relaxed.mean()), 0.4, 0.6, n),
-        Line("M200c of catalogue against input, largest error", flavour, float(closure.max()), 0.0, 0.01, len(table)),
+        Line("M200c of catalogue against input, largest error", flavour,
+             float(closure.max()), 0.0, 0.01, len(table)),
     ]  # fmt: skip
 
 

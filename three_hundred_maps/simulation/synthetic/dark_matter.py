@@ -121,7 +121,7 @@ def make_halo(plan: Plan, number: int, resolution: Resolution, rngs: list[np.ran
     short = np.clip(0.55 + 0.085 * rng.standard_normal() - 0.03 * state, 0.32, 0.85)
     middle = short + (1.0 - short) * np.clip(0.42 + 0.18 * rng.standard_normal(), 0.05, 0.9)
     inner = np.clip(1.0 - 0.12 * (np.log(X) + 0.7) / 2.3, 0.75, 1.15)  # rounder outwards, Allgood et al. 2006
-    offset = np.clip(0.105 * np.exp(0.55 * state + 0.35 * rng.standard_normal()), 0.0, 0.3)
+    offset = np.clip(0.125 * np.exp(0.75 * state + 0.4 * rng.standard_normal()), 0.0, 0.42)
     shape = Shape(
         axes=rotation(rng, long_axis),
         middle=np.clip(1.0 - (1.0 - middle) * inner, 0.2, 1.0),
@@ -137,7 +137,8 @@ def make_halo(plan: Plan, number: int, resolution: Resolution, rngs: list[np.ran
     )  # fmt: skip
     gas_state, star_state = np.clip(rng.standard_normal(2), -2.5, 2.5)
     return Halo(
-        number, mass, float(plan.radius[number]), velocity_200c(mass), plan.centre[number], plan.velocity[number],
+        number, mass, float(plan.radius[number]), velocity_200c(mass),
+        plan.centre[number], plan.velocity[number],
         state, common_baryons(mass, profile, float(gas_state)), float(gas_state), float(star_state),
         profile, shape, satellites, [],
     )  # fmt: skip
@@ -198,7 +199,7 @@ def _smooth_cloud(
     """``number`` particles of the smooth halo between two radii (R200c)."""
     radii = stratified_radii(rng, number, mass, inner, outer)
     position, _ = halo.shape.place(rng, radii, log_slope(halo.profile.density))
-    sigma = at(radii, halo.profile.sigma).astype(np.float32)
+    sigma = at(radii, halo.profile.sigma)
     velocity = rng.standard_normal((len(radii), 3), dtype=np.float32) * sigma[:, None]
     return halo.cloud(position, velocity)
 
@@ -206,7 +207,7 @@ def _smooth_cloud(
 def filament_points(
     plan: Plan, rng: np.random.Generator, number: int, width_kpc: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """``number`` points along the filaments, clumpy, thinner near the cluster; and distances from the axis (kpc)."""
+    """``number`` clumpy points along the filaments, and how far off their axes they are (kpc)."""
     which = rng.choice(len(plan.filament_weight), size=number, p=plan.filament_weight)
     t = 0.04 + 0.96 * rng.random(number) ** 1.25
     knots = rng.random((len(plan.filament_weight), 24))

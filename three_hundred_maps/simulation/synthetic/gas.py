@@ -1,4 +1,4 @@
-"""Gas of a region: hydrostatic halos with clumps, sloshing and shocks, satellites' gas, filaments, cold clouds."""
+"""Gas of a region: hydrostatic halos with clumps, sloshing and shocks; satellites, filaments, cold clouds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from three_hundred_maps.simulation.synthetic.universe import Plan, isotropic
 
 NEIGHBOURS = {"gadgetx": 200, "gizmo": 64}
 """Particles within a kernel's support: Wendland C4 in GADGET-X, a cubic spline in GIZMO-SIMBA."""
-_SWELL = {"gadgetx": 2.8, "gizmo": 1.1}
+_SWELL = {"gadgetx": 3.8, "gizmo": 0.3}
 """How much a core widens with the gas that feedback has driven out."""
 _NONTHERMAL = {"gadgetx": 0.85, "gizmo": 1.0}
 _STAR_FORMING_DENSITY = 6.5e6  # Msun/kpc^3: n_H = 0.2 cm^-3
@@ -39,7 +39,7 @@ _STAR_FORMING_DENSITY = 6.5e6  # Msun/kpc^3: n_H = 0.2 cm^-3
 
 @dataclass(frozen=True)
 class GasPart:
-    """Gas particles with temperature (K), density (Msun/kpc^3), metallicity, star formation (Msun/yr), wind."""
+    """Gas: temperature (K), density (Msun/kpc^3), metallicity, star formation (Msun/yr), wind flags."""
 
     cloud: Cloud
     temperature: NDArray[np.float64]
@@ -109,16 +109,19 @@ def draw_halo_gas(
     push = 0.75 * np.asarray(halo.shape.shift)
     shape = Shape(
         halo.shape.axes, middle, short, np.minimum(clumping, 0.75), _field(halo, rng), 0.5,
-        (float(slosh), float(0.16 * np.exp(0.2 * shared.standard_normal())), 2.2, float(shared.uniform(0, 2 * np.pi))),
+        (float(slosh), float(0.16 * np.exp(0.2 * shared.standard_normal())), 2.2,
+         float(shared.uniform(0, 2 * np.pi))),
         (float(push[0]), float(push[1]), float(push[2])),
     )  # fmt: skip
     isobaric = np.interp(np.log(X), np.log([0.05, 0.3, 0.6, 1.2, 2.5]), [0.95, 0.75, 0.45, 0.05, -0.25])
-    nonthermal = _NONTHERMAL[flavour] * float(np.exp(0.25 * np.clip(halo.state, -2, 2)))
+    # Jets that have emptied a group stir what is left.
+    stirred = 1.0 + max(deficit - 0.2, 0.0) if flavour == "gizmo" else 1.0
+    nonthermal = _NONTHERMAL[flavour] * stirred * float(np.exp(0.25 * np.clip(halo.state, -2, 2)))
     return HaloGas(core, shape, fraction, nonthermal, isobaric)
 
 
 def _field(halo: Halo, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The gas's random field: half of what moves the dark matter moves the gas too, the rest is turbulence."""
+    """The gas's random field: in part what moves the dark matter too, the rest is turbulence."""
     own = random_field(rng, slope=-2.6)
     return np.float32(0.5) * halo.shape.field + np.float32(np.sqrt(0.75)) * own
 
@@ -216,7 +219,7 @@ def _shocks(
 def _cold_gas(
     galaxies: Galaxies, halo: Halo, flavour: Flavour, rng: np.random.Generator, resolution: Resolution
 ) -> GasPart:
-    """Star-forming gas in galaxies: cold, dense, a few per cent of their stars; less where gas was stripped."""
+    """Star-forming gas in galaxies: cold, dense, a few per cent of their stars, less once stripped."""
     n = len(galaxies.stellar_mass)
     kept = np.concatenate([[0.5], np.exp(-halo.satellites.since / 0.5)])
     share = 0.05 if flavour == "gizmo" else 0.07
@@ -287,12 +290,15 @@ def make_gas(
     """
     particle = resolution.gas
     parts: list[GasPart] = []
+    guests: list[GasPart] = []
     counts = []
     for i, halo in enumerate(halos):
-        own, number = _satellite_gas(halo, flavour, rngs[i][0], resolution)
+        own, in_satellites = _satellite_gas(halo, flavour, rngs[i][0], resolution)
         parts += [*own, _cold_gas(galaxies[i], halo, flavour, rngs[i][0], resolution)]
-        counts.append(number)
+        guests += own
+        counts.append(in_satellites)
     parts.append(_between(plan, rng_between, resolution))
+    guests.append(parts[-1])
     drawn = [draw_halo_gas(halo, flavour, shared[i], rngs[i][1]) for i, halo in enumerate(halos)]
     tables = []
     budgets = []
@@ -314,15 +320,18 @@ def make_gas(
         )
     for i, halo in enumerate(halos):
         mass = tables[i].mass
-        number = int((mass[-1] - at(1.0, mass)) * halo.mass / particle)
+        number = int((mass[-1] - float(at(1.0, mass))) * halo.mass / particle)
         radii = stratified_radii(rngs[i][2], number, mass, 1.0, X_MAX)
         parts.append(_host_part(halo, drawn[i], tables[i], rngs[i][2], flavour, radii))
     everything = np.concatenate([p.cloud.position for p in parts])
     for i, halo in enumerate(halos):
+        for part in guests:
+            _immerse(part, halo, tables[i])
+    for i, halo in enumerate(halos):
         r500, mass = halo.profile.r500, tables[i].mass
-        present = [_inside(everything, halo, x) for x in (r500, 1.0)]
-        n_500 = max(int(round(budgets[i][0] * halo.mass / particle)) - present[0], 0)
-        n_shell = max(int(round(budgets[i][1] * halo.mass / particle)) - present[1] - n_500, 0)
+        present_500, present_200 = _inside(everything, halo, r500), _inside(everything, halo, 1.0)
+        n_500 = max(round(budgets[i][0] * halo.mass / particle) - present_500, 0)
+        n_shell = max(round(budgets[i][1] * halo.mass / particle) - present_200 - n_500, 0)
         radii = np.concatenate(
             [
                 stratified_radii(rngs[i][3], n_500, mass, 0.0, r500),
@@ -331,6 +340,19 @@ def make_gas(
         )
         parts.append(_host_part(halo, drawn[i], tables[i], rngs[i][3], flavour, radii))
     return GasPart.join(parts), counts
+
+
+def _immerse(part: GasPart, halo: Halo, table: GasProfile) -> None:
+    """Gas that is not the halo's own but lies in it: densities add, temperatures mix by mass."""
+    x = lengths(part.cloud.position - halo.centre.astype(np.float32)) / halo.radius
+    rows = np.flatnonzero(x < 2.5)
+    if not len(rows):
+        return
+    around = at(x[rows], table.density) * (halo.mass / halo.radius**3)
+    total = part.density[rows] + around
+    heat = part.density[rows] * part.temperature[rows] + around * at(x[rows], table.temperature)
+    part.temperature[rows] = heat / total
+    part.density[rows] = total
 
 
 def _inside(position: NDArray[np.float32], halo: Halo, x: float) -> int:

@@ -23,7 +23,7 @@ MEAN_WEIGHT = 0.59
 
 @dataclass(frozen=True)
 class GasProfile:
-    """``density`` in M200c/R200c^3, ``temperature`` in K and ``nonthermal`` (share of the pressure), at `X`."""
+    """``density`` in M200c/R200c^3, ``temperature`` in K, ``nonthermal`` share of the pressure, at `X`."""
 
     density: NDArray[np.float64]
     mass: NDArray[np.float64]

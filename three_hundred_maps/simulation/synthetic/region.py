@@ -53,7 +53,7 @@ class RegionFiles:
 
 @dataclass(frozen=True)
 class RegionData:
-    """A region in memory: particles by Gadget type in `simulation.write`'s convention, the catalogue's columns."""
+    """A region in memory: particles by Gadget type as `simulation.write` takes them, and its catalogue."""
 
     flavour: Flavour
     resolution: Resolution
@@ -199,7 +199,7 @@ def write_region(out: str | Path, data: RegionData, *, format: str | None = None
         extra={
             "Synthetic": np.int32(1),
             "SyntheticVersion": np.int32(GENERATOR_VERSION),
-            "SyntheticSeed": np.int64(data.seed),
+            "SyntheticSeed": np.uint64(data.seed & 0xFFFFFFFFFFFFFFFF),
             "SyntheticRegion": np.int32(data.region),
             "SyntheticFlavour": data.flavour,
         },

@@ -49,7 +49,7 @@ _DENSITY_INVERSE = np.interp(-_LOG_G, -np.log(nfw_mass(_SCALED) / _SCALED**3), n
 
 @dataclass(frozen=True)
 class Satellites:
-    """Satellites of one halo; lengths in its R200c, masses in M200c, velocities in V200c, times in R200c/V200c.
+    """Satellites of one halo, in its R200c, M200c and V200c; times in R200c/V200c.
 
     ``mass_acc``, ``radius_acc`` and ``concentration`` at accretion; ``mass`` bound today; ``since`` the time
     since accretion (0: still falling in); ``pericentre`` of the orbit so far; ``merger`` marks the recent
@@ -178,7 +178,7 @@ def draw_satellites(
     renumber = np.cumsum(keep) - 1
     return Satellites(
         ratio[keep], size[keep], c[keep], now[keep], position[keep], velocity[keep],
-        (start_steps * DT)[keep], pericentre[keep], merger[keep],
+        (DT * start_steps.astype(np.float64))[keep], pericentre[keep], merger[keep],
         stream[0], stream[1], renumber[stream[2]], stream[3],
     )  # fmt: skip
 

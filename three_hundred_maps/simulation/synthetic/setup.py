@@ -53,7 +53,7 @@ RESOLUTIONS = {
     "full": Resolution("full", *_THREE_HUNDRED),
     "light": Resolution("light", *(2.0 * mass for mass in _THREE_HUNDRED)),
 }
-"""``full`` has The Three Hundred's particle masses; ``light`` twice those: 4e5 particles in the maps of 10^14.5."""
+"""``full`` has The Three Hundred's particle masses, ``light`` twice those: 4e5 particles for 10^14.5."""
 
 
 def check_flavour(flavour: str) -> int:
@@ -107,7 +107,8 @@ _PEAK_HEIGHT = np.array(
 
 _Z = np.array([0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0])
 _LOOKBACK_GYR = np.array(
-    [0, 0.695897, 1.343485, 2.509259, 3.522528, 4.816898, 5.881503, 7.028863, 7.939013, 8.984506, 9.76191, 10.52241]
+    [0, 0.695897, 1.343485, 2.509259, 3.522528, 4.816898, 5.881503]
+    + [7.028863, 7.939013, 8.984506, 9.76191, 10.52241]
 )  # fmt: skip
 
 

@@ -10,19 +10,28 @@ from numpy.typing import ArrayLike, NDArray
 from three_hundred_maps.simulation.synthetic.calibration import F_STAR, LOG_M500, star_fraction
 from three_hundred_maps.simulation.synthetic.dark_matter import Cloud, Halo
 from three_hundred_maps.simulation.synthetic.fields import log_slope, stratified_radii
-from three_hundred_maps.simulation.synthetic.profiles import X, at, cumulative_mass, jeans_sigma, squared
+from three_hundred_maps.simulation.synthetic.profiles import (
+    X,
+    at,
+    cumulative_mass,
+    jeans_sigma,
+    lengths,
+    squared,
+)
 from three_hundred_maps.simulation.synthetic.setup import Flavour, H, Resolution
 from three_hundred_maps.simulation.synthetic.universe import isotropic
 
 SOLAR_METALLICITY = 0.0134
 _SCATTER_DEX = 0.18
-_SMALLEST_CENTRAL = 0.30
+_MOST_IN_SATELLITES = 0.65
+"""The largest share of a halo's stars inside R500c that belongs to satellites."""
+_SMALLEST_CENTRAL = 0.22
 """The least share of a halo's stellar mass that is in its brightest galaxy and diffuse light."""
 
 
 @dataclass(frozen=True)
 class Galaxies:
-    """Galaxies of one halo: kpc, km/s, Msun; ``merged`` into files' black holes and the catalogue."""
+    """Galaxies of one halo: kpc, km/s, Msun, the brightest first."""
 
     position: NDArray[np.float64]
     velocity: NDArray[np.float64]
@@ -54,6 +63,11 @@ def stellar_mass(halo_mass_msun: ArrayLike) -> NDArray[np.float64]:
     return 10.0 ** (log_m1 + log_eps + f(x) - f(0.0))
 
 
+def halo_log_m500(halo: Halo) -> float:
+    """log10 of the M500c (Msun) a halo is meant to have."""
+    return float(np.log10(halo.mass * halo.profile.m500))
+
+
 def _hernquist_radii(u: NDArray[np.float64]) -> NDArray[np.float64]:
     """Radii in half-mass radii, cut at six of them."""
     root = np.sqrt(u * 0.88)
@@ -78,6 +92,11 @@ def _satellite_stars(
     ratio = F_STAR["gizmo"] / F_STAR["gadgetx"]
     if flavour == "gizmo":
         mass *= np.interp(log_m500, LOG_M500, ratio)
+    # Halos that form many satellites' stars form no more in all: the sum stays within the halo's budget.
+    r500 = halo.profile.r500
+    budget = _MOST_IN_SATELLITES * star_fraction(flavour, halo_log_m500(halo), halo.star_state)
+    inside = float(mass[lengths(sat.position) < r500].sum()) / (halo.profile.m500 * halo.mass)
+    mass *= min(1.0, budget / max(inside, 1e-12))
     # Stars are lost only once most of the dark matter is (Smith et al. 2016).
     remaining = np.clip((sat.mass / sat.mass_acc) / 0.04, 0.0, 1.0)
     bound = mass * remaining
@@ -200,7 +219,7 @@ def make_stars(
 
 
 def black_holes(galaxies: list[Galaxies]) -> tuple[Cloud, NDArray[np.float64]]:
-    """One black hole in each galaxy above 10^9.8 Msun, M_BH = 2e-3 of its stars (a bulge's, Kormendy & Ho 2013)."""
+    """A black hole in each galaxy above 10^9.8 Msun: about 2e-3 of its stars, a bulge's share."""
     position = np.concatenate([g.position for g in galaxies])
     velocity = np.concatenate([g.velocity for g in galaxies])
     mass = np.concatenate([g.stellar_mass for g in galaxies])

@@ -24,7 +24,8 @@ from three_hundred_maps.units import (
 )
 
 MEASURED = (
-    "region", "central", "state", "M_intended", "M200c", "M500c", "f_gas", "f_star", "Y_mpc2", "T_keV", "L_erg_s",
+    "region", "central", "state", "M_intended", "M200c", "M500c", "f_gas", "f_star", "Y_mpc2", "T_keV",
+    "L_erg_s",
     "c200c", "c_median", "m500_nfw", "hse_bias", "n_sub", "f_sub", "offset",
 )  # fmt: skip
 """Columns of `survey_region`, one row a distinct halo above 10^12.7 Msun/h."""
@@ -61,7 +62,8 @@ def survey_region(folder: Path, seed: int, region: int, flavour: Flavour) -> NDA
         c = found["c200c"]
         rows.append(
             [
-                region, i == 0, halo.state, halo.mass, halos.M200c_msun[i], found["M500c"], found["f_gas_500"],
+                region, i == 0, halo.state, halo.mass, halos.M200c_msun[i], found["M500c"],
+                found["f_gas_500"],
                 found["f_star_500"], found["Y_500_mpc2"], found["T_mw_500_keV"],
                 bolometric_luminosity(cutout, found["R500c"]), c, float(concentration(halo.mass)),
                 nfw_m500_share(c), hydrostatic_bias(cutout, found["R500c"], found["M500c"]),

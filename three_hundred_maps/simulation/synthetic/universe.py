@@ -28,7 +28,7 @@ CENTRAL_RANGE = (13.9, 15.15)
 _NEIGHBOUR_EDGES = np.array([12.7, 13.1, 13.5, 13.9, 14.3, 14.6])
 _NEIGHBOURS_PER_DEX = np.array([2.0, 1.1, 0.85, 0.16, 0.06])
 CONCENTRATION_SCATTER_DEX = 0.135
-_CONCENTRATION_SHIFT = 0.90
+_CONCENTRATION_SHIFT = 0.93
 """Of the tabulated profile, so that fits to all particles (stars included) give the published median."""
 _STATE_IN_CONCENTRATION = -0.55
 
@@ -118,7 +118,8 @@ def draw_plan(seed: int, region: int) -> Plan:
     velocity = centre / np.maximum(distance, 1.0)[:, None] * infall[:, None]
     velocity += 180.0 * rng_state.standard_normal((n, 3)) + 250.0 * rng_state.standard_normal(3)
     return Plan(
-        int(seed), int(region), mass, radius_all, centre, velocity, state, np.clip(c, 1.6, 14.0), filaments, weight
+        int(seed), int(region), mass, radius_all, centre, velocity, state,
+        np.clip(c, 1.6, 14.0), filaments, weight,
     )  # fmt: skip
 
 
@@ -164,7 +165,7 @@ def _find_place(
         else:
             place = isotropic(rng, 1)[0] * REGION_KPC * rng.uniform(0.1, 0.9) ** 0.7
         gaps = [
-            np.linalg.norm(place - other) - 1.12 * (radius + size)
+            np.linalg.norm(place - other) - max(1.2 * (radius + size), 1.6 * max(radius, size))
             for other, size in zip(centres, radii, strict=True)
         ]
         if min(gaps) > 0.0:

@@ -1,0 +1,238 @@
+"""The synthetic simulation: seeds, closure, files, physics that must hold by construction."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.halos import read_catalogue
+from three_hundred_maps.simulation.measure import measure
+from three_hundred_maps.simulation.region import Region
+from three_hundred_maps.simulation.synthetic import RegionData, draw_halos, make_region, simulate_region
+from three_hundred_maps.simulation.synthetic.calibration import gas_fraction, star_fraction
+from three_hundred_maps.simulation.synthetic.region import write_region
+from three_hundred_maps.simulation.synthetic.setup import (
+    COSMOLOGY,
+    FLAVOURS,
+    REGION_KPC,
+    RESOLUTIONS,
+    Flavour,
+    H,
+    concentration,
+    lookback_gyr,
+    peak_height,
+)
+
+SEED, REGION = 4, 6
+"""A cheap region (central of 10^13.9-14.2 Msun/h) with a neighbour."""
+
+
+def _cheap() -> tuple[int, int]:
+    """The first region whose central is light and which has a second halo."""
+    for region in range(1, 200):
+        halos = draw_halos(SEED, region)
+        if halos.M200c_msun[0] < 1.5e14 and len(halos) >= 2:
+            return SEED, region
+    raise AssertionError("no cheap region")
+
+
+@pytest.fixture(scope="module")
+def data() -> dict[Flavour, RegionData]:
+    seed, region = _cheap()
+    return {flavour: make_region(seed, region, flavour) for flavour in FLAVOURS}
+
+
+def _digest(data: RegionData, kinds: tuple[int, ...]) -> str:
+    sha = hashlib.sha256()
+    for kind in kinds:
+        for name in sorted(data.particles[kind]):
+            sha.update(name.encode() + np.ascontiguousarray(data.particles[kind][name]).tobytes())
+    return sha.hexdigest()
+
+
+def test_flavours_share_dark_matter_to_the_byte_and_nothing_else(data: dict[Flavour, RegionData]) -> None:
+    first, second = data["gadgetx"], data["gizmo"]
+    assert _digest(first, (1, 2, 3)) == _digest(second, (1, 2, 3))
+    assert _digest(first, (0,)) != _digest(second, (0,))
+    assert _digest(first, (4,)) != _digest(second, (4,))
+
+
+def test_same_seed_same_bytes_whatever_was_simulated_before(
+    data: dict[Flavour, RegionData], tmp_path: Path
+) -> None:
+    seed, region = _cheap()
+    make_region(seed, region + 1, "gizmo")
+    again = simulate_region(tmp_path / "a", seed=seed, region=region, flavour="gizmo")
+    once = write_region(tmp_path / "b", data["gizmo"])
+    assert again.snapshot.read_bytes() == once.snapshot.read_bytes()
+    assert again.catalogue.read_bytes() == once.catalogue.read_bytes()
+    assert again.snapshot.name == "snap_128.hdf5"
+    assert again.catalogue.name == f"GIZMO-NewMDCLUSTER_{region:04d}.snap_128.z0.000.AHF_halos"
+
+
+def test_other_seeds_give_other_regions() -> None:
+    masses = {tuple(draw_halos(seed, region).M200c_msun) for seed in (1, 2, 3) for region in (1, 2, 3)}
+    assert len(masses) == 9
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_catalogue_has_the_intended_halos(
+    data: dict[Flavour, RegionData], flavour: Flavour, tmp_path: Path
+) -> None:
+    """Ids, places and M200c of the written catalogue are those of `draw_halos`, in either format."""
+    intended = draw_halos(data[flavour].seed, data[flavour].region)
+    for form in ("hdf5", "gadget2"):
+        files = write_region(tmp_path / form, data[flavour], format=form)
+        region = Region.open(files.snapshot)
+        assert region.info.synthetic
+        found = read_catalogue("ahf", files.catalogue, cosmology=COSMOLOGY, redshift=0.0)
+        n = len(intended)
+        np.testing.assert_array_equal(found.halo_id[:n], intended.halo_id)
+        assert (found.host_id[:n] == -1).all()
+        np.testing.assert_allclose(found.centre_kpc[:n], intended.centre_kpc, atol=1e-3)
+        np.testing.assert_allclose(found.M200c_msun[:n], intended.M200c_msun, rtol=0.01)
+        # an independent count of the particles as read back
+        for i in range(n):
+            cutout = region.cutout(found.centre_kpc[i], 1.4 * found.R200c_kpc[i])
+            particle = data[flavour].resolution.dark_matter
+            assert abs(measure(cutout)["M200c"] - found.M200c_msun[i]) < 2.0 * particle
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_baryons_follow_the_calibration(
+    data: dict[Flavour, RegionData], flavour: Flavour, tmp_path: Path
+) -> None:
+    """f_gas and f_star inside R500c of the central halo are what its latent states ask for."""
+    files = write_region(tmp_path, data[flavour])
+    halo = data[flavour].halos[0]
+    region = Region.open(files.snapshot)
+    found = measure(region.cutout(halo.centre + 5e5 / H, 1.4 * halo.radius))
+    log_m500 = float(np.log10(found["M500c"]))
+    low, high = (gas_fraction(flavour, log_m500, halo.gas_state + step) for step in (-0.7, 0.7))
+    assert low * 0.97 < found["f_gas_500"] < high * 1.03
+    assert found["f_star_500"] == pytest.approx(star_fraction(flavour, log_m500, halo.star_state), rel=0.08)
+
+
+def test_particles_are_sound(data: dict[Flavour, RegionData]) -> None:
+    for item in data.values():
+        ids = np.concatenate([fields["id"] for fields in item.particles.values()])
+        assert len(np.unique(ids)) == len(ids)
+        for kind, fields in item.particles.items():
+            for name, values in fields.items():
+                assert np.isfinite(values).all(), (kind, name)
+            assert (fields["mass"] > 0).all()
+        for kind in (0, 1, 2, 3, 4):
+            assert len(np.unique(item.particles[kind]["mass"])) == 1
+        gas = item.particles[0]
+        assert (gas["density"] > 0).all() and (gas["smoothing_length"] > 0).all()
+        # the kernel holds its number of neighbours at the density given
+        neighbours = (
+            4.0 / 3.0 * np.pi * gas["smoothing_length"].astype(float) ** 3 * gas["density"] / gas["mass"]
+        )
+        inside = gas["smoothing_length"] < 2.9e3 * H
+        expected = 64 if item.flavour == "gizmo" else 200
+        np.testing.assert_allclose(neighbours[inside], expected, rtol=1e-4)
+        assert (gas["star_formation_rate"] > 0).any()
+        assert ("delay_time" in gas) == (item.flavour == "gizmo")
+
+
+def test_density_of_the_gas_is_that_of_its_particles(data: dict[Flavour, RegionData]) -> None:
+    """The analytic density agrees with a count of particles in shells of the central halo."""
+    item = data["gadgetx"]
+    halo, gas = item.halos[0], item.particles[0]
+    position = (gas["position"].astype(np.float64) - 5e5) / H - halo.centre
+    x = np.sqrt((position**2).sum(1)) / halo.radius
+    hot = gas["star_formation_rate"] == 0
+    mass, density = item.resolution.gas, gas["density"] * 1e10 * H**2
+    for low, high in ((0.1, 0.2), (0.2, 0.4), (0.4, 0.7), (0.7, 1.0)):
+        shell = hot & (x > low) & (x < high)
+        volume = 4.0 / 3.0 * np.pi * (high**3 - low**3) * halo.radius**3
+        # sum of m/rho over the particles is the volume they fill
+        assert (mass / density[shell].astype(float)).sum() == pytest.approx(volume, rel=0.12)
+
+
+def test_the_edge_is_low_resolution(data: dict[Flavour, RegionData]) -> None:
+    item = data["gadgetx"]
+    radius = {
+        kind: np.sqrt((((fields["position"].astype(np.float64) - 5e5) / H) ** 2).sum(1))
+        for kind, fields in item.particles.items()
+    }
+    assert radius[1].max() < REGION_KPC + 3000.0
+    assert np.percentile(radius[2], 2) > REGION_KPC - 800.0
+    assert radius[3].min() > radius[2].min()
+    assert item.particles[2]["mass"][0] > 10 * item.particles[1]["mass"][0]
+
+
+def test_tables_are_those_of_colossus() -> None:
+    """The embedded concentrations, peak heights and times, recomputed."""
+    from colossus.cosmology import cosmology
+    from colossus.halo import concentration as colossus_concentration
+    from colossus.lss import peaks
+
+    universe = cosmology.setCosmology(
+        "mdpl2-test", flat=True, H0=67.77, Om0=0.307115, Ob0=0.048206, sigma8=0.8228, ns=0.96, persistence=""
+    )
+    masses = 10.0 ** np.array([12.1, 13.5, 14.3, 15.0])
+    for z in (0.0, 1.0):
+        expected = colossus_concentration.concentration(masses, "200c", z, model="ishiyama21")
+        np.testing.assert_allclose(concentration(masses / H, z), expected, rtol=0.01)
+    expected = [float(peaks.peakHeight(m, 0.0)) for m in masses]
+    np.testing.assert_allclose([peak_height(m / H) for m in masses], expected, rtol=0.02)
+    z = np.array([0.1, 0.5, 1.5])
+    np.testing.assert_allclose(lookback_gyr(z), universe.lookbackTime(z), rtol=0.01)
+
+
+def test_full_resolution_has_the_three_hundreds_masses() -> None:
+    assert RESOLUTIONS["full"].dark_matter * H == pytest.approx(1.27e9)
+    assert RESOLUTIONS["full"].gas * H == pytest.approx(2.36e8)
+    assert RESOLUTIONS["light"].dark_matter == pytest.approx(2 * RESOLUTIONS["full"].dark_matter)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**63), region=st.integers(1, 10**6))
+def test_plans_are_pure_and_never_overlap(seed: int, region: int) -> None:
+    first, again = draw_halos(seed, region), draw_halos(seed, region)
+    np.testing.assert_array_equal(first.M200c_msun, again.M200c_msun)
+    np.testing.assert_array_equal(first.centre_kpc, again.centre_kpc)
+    assert (np.diff(first.M200c_msun) <= 0).all()
+    assert len(set(first.halo_id.tolist())) == len(first)
+    for i in range(len(first)):
+        gap = np.linalg.norm(first.centre_kpc - first.centre_kpc[i], axis=1)
+        touching = gap < first.R200c_kpc + first.R200c_kpc[i]
+        assert touching.sum() == 1
+    np.testing.assert_allclose(
+        first.M200c_msun, 800.0 / 3.0 * np.pi * COSMOLOGY.critical_density_msun_kpc3(0.0) * first.R200c_kpc**3
+    )
+
+
+def test_sample_is_flat_in_log_mass() -> None:
+    """The fullest bin of 13.5-15.0 holds at most twice the median one, and a region about 1.4 clusters."""
+    masses = np.concatenate([draw_halos(9, region).M200c_msun for region in range(1, 1501)])
+    log_mass = np.log10(masses * H)
+    counts = np.histogram(log_mass, np.arange(13.5, 15.01, 0.1))[0]
+    assert counts.max() <= 2.0 * np.median(counts)
+    assert counts.min() >= 0.5 * np.median(counts)
+    assert 1.3 < (log_mass >= 13.5).sum() / 1500 < 1.6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"seed": -1, "region": 1, "flavour": "gizmo"}, "seed"),
+        ({"seed": 1, "region": 0, "flavour": "gizmo"}, "region"),
+        ({"seed": 1, "region": 1, "flavour": "arepo"}, "flavour 'arepo'"),
+        ({"seed": 1, "region": 1, "flavour": "gizmo", "resolution": "fine"}, "resolution 'fine'"),
+        ({"seed": 1, "region": 1, "flavour": "gizmo", "format": "txt"}, "format 'txt'"),
+        ({"seed": 1.5, "region": 1, "flavour": "gizmo"}, "seed"),
+    ],
+)
+def test_bad_input_is_named(arguments: dict[str, object], words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words):
+        simulate_region(tmp_path, **arguments)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
