@@ -14,6 +14,10 @@ from three_hundred_maps.cli.running import run_app
 COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("benchmarks.commands:validate", "Tell all that is wrong with a submission."),
     "score": ("benchmarks.commands:score", "Score a submission against a store's test split."),
+    "leaderboard": ("benchmarks.commands:leaderboard", "Render the leaderboard's site from results."),
+    "pack": ("benchmarks.commands:pack", "Check a submission and make one archive of it."),
+    "seal": ("benchmarks.commands:seal", "Split a store into inputs to publish and truth to keep."),
+    "demo": ("benchmarks.demo:demo", "Build a data set, train four U-Nets, score them, show a report."),
 }
 """Command name -> (``module:function``, one-line help)."""
 

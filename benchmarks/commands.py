@@ -80,6 +80,54 @@ def score(
             print(f"result: {out}")
 
 
+def leaderboard(
+    results: Annotated[list[Path], typer.Argument(help="Results, or folders that hold some.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the site.")],
+    hub: Annotated[
+        str | None, typer.Option("--hub", help="The dataset on the Hub, ORG/NAME: writes .eval_results too.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Render the leaderboard's site from results alone."""
+    from benchmarks.leaderboard import render
+
+    if quiet:
+        set_quiet(True)
+    index = render(results, out, repository=hub)
+    if not quiet:
+        print(f"leaderboard: {index}")
+
+
+def pack(
+    submission: Annotated[Path, typer.Argument(help="The submission's folder.")],
+    data: Annotated[str | None, typer.Option("--data", help="The store predicted on.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The archive.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Check a submission and make one archive of it, ready to send."""
+    from benchmarks import packing
+
+    archive = packing.pack(submission, out, data)
+    if not quiet:
+        print(f"packed: {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
+
+
+def seal(
+    store: Annotated[Path, typer.Argument(help="A finished store.")],
+    out: Annotated[Path, typer.Option("--out", help="A new folder for inputs and truth.")],
+    quiet: Quiet = False,
+) -> None:
+    """Split a store's test into inputs to publish and truth to keep."""
+    from benchmarks import sealing
+
+    if quiet:
+        set_quiet(True)
+    inputs, truth = sealing.seal(store, out)
+    if not quiet:
+        print(f"inputs (publish): {inputs}")
+        print(f"truth (keep to yourself): {truth}")
+
+
 def score_table(result: dict[str, Any]) -> str:
     """The scores as a table for a terminal, beside the reference rows and the noise floor."""
     from benchmarks.registry import SCORES

@@ -1,0 +1,326 @@
+"""What each page shows, as plain values for its template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.leaderboard.boards import Board, Entry
+from benchmarks.leaderboard.charts import Line, chart, forest, smooth_steps
+from benchmarks.leaderboard.images import data_uri
+from benchmarks.registry import CURVES, RANKING, SCORES
+from benchmarks.tasks import TASKS
+
+COLUMNS = (RANKING, "residual_bias", "skill", "mass_bias", "mass_scatter", "k_0.9", "ssim", "peak_f1")
+"""Scores of the boards' tables; a submission's page has them all."""
+FOREST_ROWS = 20
+MAP_COLOURS, RESIDUAL_COLOURS = "inferno", "RdBu_r"
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number for people; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def cell(name: str, score: Mapping[str, Any] | None) -> dict[str, str]:
+    """Text and interval of a score."""
+    digits = SCORES[name].digits if name in SCORES else 4
+    shown = min(digits, 3) if name != RANKING else digits
+    score = score or {}
+    text = number(score.get("value"), shown)
+    note = str(score.get("note") or "")
+    if note.startswith(">="):
+        text = "≥" + number(score.get("value"), 0)
+    low, high = score.get("low"), score.get("high")
+    interval = "" if low is None or high is None else f"{number(low, shown)}–{number(high, shown)}"
+    return {"text": text, "interval": interval, "note": note}
+
+
+def _marks(entry: Entry) -> list[tuple[str, str]]:
+    """(CSS class, text) of what is marked beside a name."""
+    result = entry.result
+    marks = []
+    if result.get("kind") == "baseline":
+        marks.append(("baseline", "baseline"))
+    if result.get("verified"):
+        marks.append(("verified", "verified"))
+    if entry.tie:
+        marks.append(("tie", "ties with 1"))
+    marks += [("flag", flag) for flag in result.get("flags", [])]
+    return marks
+
+
+def index_board(board: Board) -> dict[str, Any]:
+    """A board of the first page."""
+    rows = [
+        {
+            "slug": entry.slug,
+            "rank": "–" if entry.rank is None else str(entry.rank),
+            "name": entry.result["name"],
+            "authors": ", ".join(entry.result["authors"][:3])
+            + (" et al." if len(entry.result["authors"]) > 3 else ""),
+            "date": entry.result.get("date") or "",
+            "marks": _marks(entry),
+            "cells": [cell(name, entry.result["scores"].get(name)) for name in COLUMNS],
+        }
+        for entry in board.entries
+    ]
+    references = [
+        {
+            "name": name,
+            "text": reference.get("text", ""),
+            "cells": [cell(c, reference["scores"].get(c)) for c in COLUMNS],
+        }
+        for name, reference in board.references.items()
+    ]
+    noise = board.noise_floor
+    first = board.entries[0].result
+    return {
+        "anchor": board.anchor,
+        "title": board.title,
+        "track": board.track,
+        "task_text": TASKS[board.task].text if board.task in TASKS else "",
+        "dataset": first["dataset"],
+        "columns": [
+            {"label": SCORES[c].label, "units": SCORES[c].units, "meaning": SCORES[c].meaning}
+            for c in COLUMNS
+        ],
+        "rows": rows,
+        "references": references,
+        "noise": None if noise is None else [cell(c, {"value": noise.get(c)}) for c in COLUMNS],
+        "forest": _forest(board),
+        "history": [
+            {
+                "slug": entry.slug,
+                "name": entry.result["name"],
+                "date": entry.result.get("date") or "",
+                "cell": cell(RANKING, entry.result["scores"][RANKING]),
+            }
+            for entry in board.history
+        ],
+    }
+
+
+def _forest(board: Board) -> Any:
+    rows = []
+    for entry in board.entries[:FOREST_ROWS]:
+        score = entry.result["scores"][RANKING]
+        style = "s1" if entry.result.get("kind") == "baseline" else "s0"
+        rows.append((entry.result["name"], score["value"], score["low"], score["high"], style))
+    for name, reference in board.references.items():
+        score = reference["scores"][RANKING]
+        rows.append((name, score["value"], score["low"], score["high"], "s2"))
+    rows.sort(key=lambda row: row[1])
+    return forest(rows, f"{SCORES[RANKING].label} [dex]")
+
+
+def _curve(result: Mapping[str, Any], name: str, axis: str, label: str, style: str = "s0") -> Line | None:
+    curve = result.get("curves", {}).get(name)
+    if not curve or axis not in curve:
+        return None
+    return Line(label, curve[axis], curve["value"], curve.get("low"), curve.get("high"), style)
+
+
+def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
+    result, name = entry.result, str(entry.result["name"])
+    frame = board.references.get("frame+R200c", {})
+    charts = []
+
+    def add(title: str, text: str, lines: list[Line | None], *labels: str, **options: Any) -> None:
+        kept = [line for line in lines if line is not None]
+        if kept:
+            charts.append({"title": title, "text": text, "svg": chart(title, kept, *labels, **options)})
+
+    histogram = result.get("histogram")
+    if histogram:
+        add(
+            "Residuals",
+            "Share of pixels inside R200c by l(p) - l(t), on the score grid.",
+            [Line(name, histogram["edges"], histogram["share"])],
+            "l(p) − l(t) [dex]",
+            "share of pixels",
+            bars=True,
+        )
+    for key, title, span in (
+        ("power_ratio", "Power ratio", (0.0, 1.6)),
+        ("cross_correlation", "Cross-correlation", (0.0, 1.05)),
+    ):
+        lines = [_curve(result, key, "k", name)]
+        lines.append(_curve(result, f"{key}_noise_free", "k", "without the truth's noise", "s1"))
+        lines.append(_curve(frame, key, "k", "frame+R200c", "s2"))
+        add(
+            title,
+            CURVES[key] + ".",
+            [line if i == 0 or line is None else _bare(line) for i, line in enumerate(lines)],
+            "k [cycles per R200c]",
+            title.lower(),
+            y_range=span,
+            log_x=True,
+            guide=1.0 if key == "power_ratio" else 0.9,
+        )
+    for key, title in (("profile_bias", "Profile bias"), ("profile_scatter", "Profile scatter")):
+        lines = [_curve(result, key, "radius", name), _curve(frame, key, "radius", "frame+R200c", "s2")]
+        add(
+            title,
+            CURVES[key] + ".",
+            [line if i == 0 or line is None else _bare(line) for i, line in enumerate(lines)],
+            "R / R200c",
+            title.lower(),
+            log_x=True,
+            guide=0.0 if key == "profile_bias" else None,
+        )
+    return charts
+
+
+def _bare(line: Line) -> Line:
+    return Line(line.label, line.x, line.y, style=line.style)
+
+
+def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
+    """The page of a submission."""
+    result = entry.result
+    noise = board.noise_floor or {}
+    scores = [
+        {
+            "label": SCORES[name].label if name in SCORES else name,
+            "meaning": SCORES[name].meaning if name in SCORES else "",
+            "units": SCORES[name].units if name in SCORES else "",
+            "cell": cell(name, score),
+            "references": [
+                cell(name, reference["scores"].get(name))["text"] for reference in board.references.values()
+            ],
+            "noise": cell(name, {"value": noise.get(name)})["text"],
+        }
+        for name, score in result["scores"].items()
+    ]
+    by_mass = result.get("curves", {}).get("peak_completeness_by_mass")
+    return {
+        "result": result,
+        "slug": entry.slug,
+        "rank": entry.rank,
+        "board": {"title": board.title, "anchor": board.anchor},
+        "marks": _marks(entry),
+        "facts": _facts(result),
+        "links": [(k, result[k]) for k in ("code", "paper") if result.get(k)],
+        "scores": scores,
+        "reference_names": list(board.references),
+        "secondary": [(k.replace("_", " "), cell(k, v)) for k, v in result.get("secondary", {}).items()],
+        "charts": _charts(entry, board),
+        "completeness": None
+        if not by_mass
+        else [
+            (f"from {m:g}", cell("peak_completeness", {"value": v, "low": a, "high": b}))
+            for m, v, a, b in zip(
+                by_mass["mass"], by_mass["value"], by_mass["low"], by_mass["high"], strict=True
+            )
+        ],
+        "tables": _tables(result),
+        "cases": _cases(result),
+        "maps": [
+            (label, data_uri(result.get("residual_maps", {}).get(key), colours), image)
+            for key, label, colours in (
+                ("mean", "Mean residual, all maps", RESIDUAL_COLOURS),
+                ("rms", "Rms residual, all maps", MAP_COLOURS),
+            )
+            if (image := result.get("residual_maps", {}).get(key))
+        ],
+    }
+
+
+def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    data = result["dataset"]
+    sizes = f"{data.get('halos')} halos × {data.get('lines_of_sight')} lines of sight, "
+    known = [
+        ("Authors", ", ".join(result["authors"])),
+        ("Task", result["task"]),
+        ("Track", result["track"]),
+        ("Scored on", f"{data['name']}, test split: {sizes}{data.get('regions')} regions"),
+        ("Dataset digest", data["digest"][:16]),
+        ("Trained on", result.get("trained_on") or result.get("training_data")),
+        ("Parameters", None if result.get("parameters") is None else f"{result['parameters']:,}"),
+        ("Framework", result.get("framework")),
+        ("Date", result.get("date")),
+        ("License", result.get("license")),
+        ("Predictions", (result.get("predictions_sha256") or "")[:16] or None),
+    ]
+    return [(label, str(value)) for label, value in known if value]
+
+
+def _tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    tables = []
+    for title, rows in result.get("tables", {}).items():
+        names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
+        tables.append(
+            {
+                "title": title,
+                "columns": [SCORES[name].label if name in SCORES else name for name in names],
+                "rows": [
+                    {
+                        "label": row["label"],
+                        "halos": row["halos"],
+                        "cells": [cell(name, row["scores"].get(name)) for name in names],
+                    }
+                    for row in rows
+                ],
+            }
+        )
+    return tables
+
+
+def _cases(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    cases = []
+    for name, case in result.get("cases", {}).items():
+        images = [
+            (label, data_uri(case.get(key), colours), case.get(key))
+            for key, label, colours in (
+                ("truth", "truth", MAP_COLOURS),
+                ("prediction", "prediction", MAP_COLOURS),
+                ("residual", "residual", RESIDUAL_COLOURS),
+            )
+        ]
+        cases.append({"name": name, "case": case, "images": images})
+    return cases
+
+
+def compare_data(boards: list[Board]) -> list[dict[str, Any]]:
+    """What the comparison needs of every result, short; results of one board are comparable pair by pair."""
+    data = []
+    for board in boards:
+        for entry in board.entries:
+            curves = entry.result.get("curves", {})
+            data.append(
+                {
+                    "slug": entry.slug,
+                    "name": entry.result["name"],
+                    "board": board.title,
+                    "dataset": board.key[2][:16],
+                    "scores": {
+                        name: [_round(score.get(k)) for k in ("value", "low", "high")]
+                        for name, score in entry.result["scores"].items()
+                        if name in COLUMNS
+                    },
+                    "k": curves.get("cross_correlation", {}).get("k", []),
+                    "cross": smooth_steps(curves.get("cross_correlation", {}).get("value", []), 3),
+                    "ratio": smooth_steps(curves.get("power_ratio", {}).get("value", []), 3),
+                    "region": entry.result["regions"]["id"],
+                    "mse": [float(f"{v:.5g}") for v in entry.result["regions"]["mse"]],
+                }
+            )
+    return _share_axes(data)
+
+
+def _share_axes(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lists that entries have in common (k, regions) are kept once: others name the entry with it."""
+    for key in ("k", "region"):
+        first: dict[str, int] = {}
+        for place, entry in enumerate(data):
+            text = repr(entry[key])
+            if text in first:
+                entry[key] = first[text]
+            else:
+                first[text] = place
+    return data
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")

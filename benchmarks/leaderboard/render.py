@@ -1,0 +1,131 @@
+"""Render the site: an index of boards, a page a submission, and a page to compare two."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.constants import VERSION
+from benchmarks.leaderboard.boards import Board, make_boards
+from benchmarks.leaderboard.hub import write_hub_files
+from benchmarks.leaderboard.pages import compare_data, index_board, submission_page
+from benchmarks.results import read_result, result_problems
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.progress import progress
+
+INDEX, COMPARE, PAGES = "index.html", "compare.html", "submissions"
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("benchmarks.leaderboard", "site"),
+        # Every text of a result is a stranger's: all of it is escaped.
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    folder = importlib.resources.files("benchmarks.leaderboard").joinpath("site")
+    for name in ("site.css", "site.js", "compare.js"):
+        environment.globals[name.replace(".", "_")] = folder.joinpath(name).read_text("utf-8")
+    environment.globals["version"] = VERSION
+    environment.filters["script_json"] = _script_json
+    return environment
+
+
+def _script_json(value: Any) -> Any:
+    """JSON that cannot end the script element it stands in."""
+    from markupsafe import Markup
+
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)
+
+
+def load_results(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
+    """Results of files, and of all ``*.json`` files of folders.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or a file is no result.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        files += sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise InputError("no results: give RESULT.json files, or folders that hold some")
+    return [read_result(file) for file in files]
+
+
+def render(
+    results: Iterable[str | Path | Mapping[str, Any]], out: str | Path, *, repository: str | None = None
+) -> Path:
+    """Render the leaderboard's site.
+
+    Parameters
+    ----------
+    results
+        Results, or paths of such files or of folders of them.
+    out
+        A new or empty folder, or one that holds an earlier site (which is replaced).
+    repository
+        The dataset's name on the Hub, ``org/name``: writes ``.eval_results`` too.
+
+    Returns
+    -------
+    The path of its first page.
+
+    Raises
+    ------
+    InputError
+        Where a result is none, or the folder holds other things.
+    """
+    given = list(results)
+    paths = [r for r in given if not isinstance(r, Mapping)]
+    loaded: list[Mapping[str, Any]] = [r for r in given if isinstance(r, Mapping)]
+    for result in loaded:
+        problems = list(result_problems(result))
+        if problems:
+            raise InputError(f"not a result: {'; '.join(problems[:5])}")
+    if paths or not loaded:
+        loaded += load_results(paths)
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / INDEX).is_file())):
+        raise InputError(f"{out} holds other things; give a new folder for the site")
+    boards = make_boards(loaded)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _write(boards, partial, repository)
+        shutil.rmtree(out, ignore_errors=True)
+        os.replace(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out / INDEX
+
+
+def _write(boards: list[Board], out: Path, repository: str | None) -> None:
+    environment = _environment()
+    (out / PAGES).mkdir(parents=True)
+    shown = [index_board(board) for board in boards]
+    count = sum(len(board.entries) for board in boards)
+    text = environment.get_template("index.html").render(boards=shown, count=count)
+    (out / INDEX).write_text(text, "utf-8")
+    text = environment.get_template("compare.html").render(data=compare_data(boards))
+    (out / COMPARE).write_text(text, "utf-8")
+    template = environment.get_template("submission.html")
+    entries = [(board, entry) for board in boards for entry in (*board.entries, *board.history)]
+    for board, entry in progress(entries, desc="pages", unit="page"):
+        page = submission_page(board, entry)
+        (out / PAGES / f"{entry.slug}.html").write_text(template.render(**page), "utf-8")
+    if repository is not None:
+        write_hub_files({entry.slug: entry.result for _, entry in entries}, repository, out)

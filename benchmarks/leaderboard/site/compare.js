@@ -1,0 +1,143 @@
+"use strict";
+(function () {
+  var data = JSON.parse(document.getElementById("data").textContent);
+  var byId = function (id) { return document.getElementById(id); };
+  var svgNames = "http://www.w3.org/2000/svg";
+  var list = function (entry, name) { return typeof entry[name] === "number" ? data[entry[name]][name] : entry[name]; };
+  var first = byId("first"), second = byId("second");
+
+  data.forEach(function (entry, place) {
+    [first, second].forEach(function (box) {
+      var option = document.createElement("option");
+      option.value = String(place);
+      option.textContent = entry.name + " (" + entry.board + ")";
+      box.appendChild(option);
+    });
+  });
+
+  function draws(seed) {
+    // A small generator (mulberry32), seeded: the same interval at every visit.
+    return function () {
+      seed = (seed + 0x6D2B79F5) | 0;
+      var t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    };
+  }
+  function difference(a, b, places) {
+    // rms of a less rms of b, and its standard error by the delta method.
+    var n = places.length, ma = 0, mb = 0, i, u, sum = 0;
+    for (i = 0; i < n; i += 1) { ma += a[places[i]] / n; mb += b[places[i]] / n; }
+    var ra = Math.sqrt(ma), rb = Math.sqrt(mb);
+    for (i = 0; i < n; i += 1) {
+      u = (ra ? (a[places[i]] - ma) / (2 * ra) : 0) - (rb ? (b[places[i]] - mb) / (2 * rb) : 0);
+      sum += u * u;
+    }
+    return [ra - rb, Math.sqrt(sum / (n * (n - 1)))];
+  }
+  function paired(a, b) {
+    var n = a.length, here = [], next = draws(300), t = [], i, k, place, found;
+    for (i = 0; i < n; i += 1) { here.push(i); }
+    var point = difference(a, b, here);
+    if (n < 10) { return [point[0], null, null]; }
+    for (k = 0; k < 1000; k += 1) {
+      place = [];
+      for (i = 0; i < n; i += 1) { place.push(Math.floor(next() * n)); }
+      found = difference(a, b, place);
+      if (found[1] > 0) { t.push((found[0] - point[0]) / found[1]); }
+    }
+    if (t.length < 500) { return [point[0], point[0], point[0]]; }
+    t.sort(function (x, y) { return x - y; });
+    var at = function (q) { return t[Math.min(t.length - 1, Math.floor(q * t.length))]; };
+    return [point[0], point[0] - point[1] * at(0.975), point[0] - point[1] * at(0.025)];
+  }
+  function verdict(a, b) {
+    if (a === b) { return "The same submission twice."; }
+    if (a.dataset !== b.dataset || String(list(a, "region")) !== String(list(b, "region"))) {
+      return "Scored on different datasets or regions: they cannot be compared pair by pair.";
+    }
+    var d = paired(a.mse, b.mse), text = "Residual rms of the first less the second, paired over " + a.mse.length +
+      " regions: " + d[0].toFixed(4) + " dex";
+    if (d[1] === null) { return text + "; too few regions for an interval."; }
+    text += " (95 % interval " + d[1].toFixed(4) + " to " + d[2].toFixed(4) + "). ";
+    if (d[1] <= 0 && d[2] >= 0) { return text + "A tie."; }
+    return text + (d[0] < 0 ? "The first is better." : "The second is better.");
+  }
+  function number(triple) {
+    if (!triple || triple[0] === null) { return "–"; }
+    var text = String(triple[0]);
+    return triple[1] === null ? text : text + " (" + triple[1] + " to " + triple[2] + ")";
+  }
+  function table(a, b) {
+    var body = byId("scores");
+    body.textContent = "";
+    Object.keys(a.scores).forEach(function (name) {
+      var row = document.createElement("tr"), head = document.createElement("th");
+      head.scope = "row";
+      head.textContent = name.replace(/_/g, " ");
+      row.appendChild(head);
+      [a, b].forEach(function (entry) {
+        var cell = document.createElement("td");
+        cell.textContent = number(entry.scores[name]);
+        row.appendChild(cell);
+      });
+      body.appendChild(row);
+    });
+  }
+  function draw(place, name, top, a, b) {
+    var svg = document.createElementNS(svgNames, "svg");
+    svg.setAttribute("viewBox", "0 0 400 220");
+    svg.setAttribute("role", "img");
+    svg.setAttribute("aria-label", name + " of both by wave number");
+    [0, 0.5, 1].forEach(function (level) {
+      var rule = document.createElementNS(svgNames, "path"), mark = document.createElementNS(svgNames, "text");
+      var y = 200 - level / top * 185;
+      rule.setAttribute("class", "grid");
+      rule.setAttribute("d", "M36 " + y + "H395");
+      mark.setAttribute("x", "4");
+      mark.setAttribute("y", String(y + 4));
+      mark.textContent = String(level);
+      svg.appendChild(rule);
+      svg.appendChild(mark);
+    });
+    [a, b].forEach(function (entry, which) {
+      var k = list(entry, "k"), values = entry[name], path = "", pen = "M";
+      k.forEach(function (x, i) {
+        if (values[i] === null || values[i] === undefined) { pen = "M"; return; }
+        var px = 36 + Math.log(x / 0.5) / Math.log(40) * 359;
+        var py = 200 - Math.max(-0.02, Math.min(values[i] / top, 1.04)) * 185;
+        path += pen + px.toFixed(1) + " " + py.toFixed(1);
+        pen = "L";
+      });
+      var line = document.createElementNS(svgNames, "path");
+      line.setAttribute("class", "line s" + which);
+      line.setAttribute("d", path);
+      svg.appendChild(line);
+    });
+    byId(place).textContent = "";
+    byId(place).appendChild(svg);
+  }
+  function show() {
+    var a = data[Number(first.value)], b = data[Number(second.value)];
+    if (!a || !b) { return; }
+    byId("name1").textContent = a.name;
+    byId("name2").textContent = b.name;
+    byId("verdict").textContent = verdict(a, b);
+    table(a, b);
+    draw("cross", "cross", 1.05, a, b);
+    draw("ratio", "ratio", 1.6, a, b);
+  }
+  function fromHash() {
+    var wanted = location.hash.slice(1).split(",").map(decodeURIComponent);
+    data.forEach(function (entry, place) {
+      if (entry.slug === wanted[0]) { first.value = String(place); }
+      if (entry.slug === wanted[1]) { second.value = String(place); }
+    });
+    show();
+  }
+  second.value = String(Math.min(1, data.length - 1));
+  first.addEventListener("change", show);
+  second.addEventListener("change", show);
+  window.addEventListener("hashchange", fromHash);
+  fromHash();
+}());
