@@ -1,4 +1,4 @@
-"""Damaged and hostile files: one clear line or a correct read; never a traceback, a hang or exhausted memory."""
+"""Damaged and hostile files: one clear line or a correct read; no traceback, hang or exhausted memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real simulation files: a zoom at z = 0.989, a box in three formats, AHF and SUBFIND, and two odd snapshots."""
+"""Real simulation files: a zoom at z = 0.989, a box in three formats, AHF and SUBFIND, two odd ones."""
 
 from __future__ import annotations
 

@@ -129,7 +129,8 @@ def _measured(region: Region, halos: Halos, row: int, length: float) -> float | 
     """M200c around a halo's centre, in spheres that grow until it fits; None where there is no halo."""
     info = region.info
     density = 200.0 * info.cosmology.critical_density_msun_kpc3(info.redshift)
-    start = 1.3 * np.cbrt(halos.M200c_msun[row] / (4.0 / 3.0 * np.pi * density))
+    # The catalogue's mass may be off by orders of magnitude: clusters and groups are what it can be.
+    start = np.clip(1.3 * np.cbrt(halos.M200c_msun[row] / (4.0 / 3.0 * np.pi * density)), 300.0, 4000.0)
     for doubling in (1.0, 2.0, 4.0, 8.0):
         try:
             return measure(region.cutout(halos.centre_kpc[row] * length, float(start * doubling)))["M200c"]
