@@ -216,5 +216,5 @@ def import_timm() -> ModuleType:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Number of trainable values."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+    """Number of values that training sets."""
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,220 @@
+"""``python -m baselines.results CAMPAIGN --out docs``: the results page from a campaign's run files.
+
+Writes results.json (every number of the page), results.md (rendered from results.json alone) and figures.
+``--check`` says whether a results.md is what its results.json gives.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from baselines.campaign import (
+    ALL_VIEWS,
+    MARK,
+    NORMS,
+    PLANS,
+    REFERENCES,
+    RESULT,
+    VIEW_SETS,
+    find_data,
+    run_name,
+)
+from baselines.command import run_command
+from baselines.results_page import render
+from baselines.settings import Parser, make_settings, read_config
+from benchmarks.compare import paired_difference
+from benchmarks.results import read_result
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.files import write_bytes, write_json
+
+SUMMARY, PAGE = "results.json", "results.md"
+SCORES = (
+    "residual_rms_dex",
+    "residual_bias",
+    "residual_scatter",
+    "skill",
+    "mass_bias",
+    "mass_scatter",
+    "m200_equivalent",
+    "ssim",
+    "k_0.9",
+    "k_0.5",
+    "peak_f1",
+    "concentration_scatter",
+    "coverage_68",
+    "coverage_95",
+    "crps",
+)
+"""Scores that the summary keeps; a result without one (no mass_sigma) goes without."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The command line."""
+    run_command(_command, args, "python -m baselines.results")
+
+
+def _command(args: list[str]) -> None:
+    parser = Parser(prog="python -m baselines.results", description=__doc__)
+    parser.add_argument("campaign", type=Path, help="the folder of `python -m baselines.campaign`")
+    parser.add_argument("--out", type=Path, default=None, help="folder of the page (default: CAMPAIGN/page)")
+    parser.add_argument("--label", default=None, help="what was trained, as '8 channels, CPU'")
+    parser.add_argument("--check", action="store_true", help="only say whether OUT/results.md is current")
+    options = parser.parse_args(args)
+    out = options.out or options.campaign / "page"
+    if options.check:
+        check(out)
+        return
+    print(write_page(options.campaign, out, label=options.label))
+
+
+def check(folder: Path) -> None:
+    """InputError where results.md is not what results.json gives."""
+    try:
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        page = (folder / PAGE).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder} has no results page: {error}") from None
+    if page != render(summary):
+        raise InputError(f"{folder / PAGE} is stale: render it again with python -m baselines.results")
+
+
+def write_page(campaign: Path, out: Path, *, label: str | None = None) -> Path:
+    """Write results.json, results.md and the figures of a finished campaign into ``out``.
+
+    Parameters
+    ----------
+    campaign
+        Where `baselines.campaign` left its runs, each with its result.
+    label
+        What was trained; by default what the campaign's plan says.
+    """
+    from baselines.results_figures import draw_figures
+
+    summary = collect(campaign, label)
+    figures = out / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    draw_figures(campaign, find_data(mark_of(campaign)["data"], campaign)[0], summary, figures)
+    write_json(out / SUMMARY, summary)
+    write_bytes(out / PAGE, render(summary).encode())
+    return out / PAGE
+
+
+def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
+    """Every number of the page, as plain JSON."""
+    runs = campaign / "runs"
+    mark = mark_of(campaign)
+    if label is None:
+        label = PLANS[mark["plan"]].label
+    seeds = sorted(int(path.name.rsplit("-", 1)[1]) for path in runs.glob(f"{run_name('sz', 0)[:-1]}[0-9]*"))
+    if not seeds:
+        raise InputError(f"{runs} holds no runs: python -m baselines.campaign --out {campaign}")
+    first = read_result(runs / run_name(ALL_VIEWS, seeds[0]) / RESULT)
+    networks = [
+        {"views": views, "seed": seed, **_network(runs / run_name(views, seed))}
+        for views in VIEW_SETS
+        for seed in seeds
+    ]
+    references = [
+        {
+            "baseline": baseline,
+            "views": views,
+            **_scored(runs / f"{baseline}-{views.replace(',', '-')}".rstrip("-")),
+        }
+        for baseline, views in REFERENCES
+    ]
+    norms = [
+        {
+            "norm": norm,
+            **_network(runs / (f"norm-{norm}" if norm in NORMS else run_name(ALL_VIEWS, seeds[0]))),
+        }
+        for norm in ("batch", *NORMS)
+    ]
+    extra = {
+        name: _network(runs / name) for name in ("gaussian", "flagship") if (runs / name / RESULT).is_file()
+    }
+    return {
+        "label": label,
+        "plan": mark["plan"],
+        "dataset": first["dataset"],
+        "commands": _commands(campaign),
+        "networks": networks,
+        "references": references,
+        "norms": norms,
+        "extra": extra,
+        "frame": {name: _kept(value["scores"]) for name, value in first["references"].items()},
+        "noise_floor": {name: first["noise_floor"].get(name) for name in SCORES},
+        "gains": [_gain(runs, seed) for seed in seeds],
+    }
+
+
+def mark_of(campaign: Path) -> dict[str, str]:
+    """What a campaign's folder says of itself: its data and plan."""
+    try:
+        content: dict[str, str] = json.loads((campaign / MARK).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        raise InputError(f"{campaign} is not the folder of a campaign: it has no {MARK}") from None
+    return content
+
+
+def _kept(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: scores[name] for name in SCORES if name in scores}
+
+
+def _scored(run: Path) -> dict[str, Any]:
+    result = read_result(run / RESULT)
+    return {"name": result["name"], "parameters": result.get("parameters"), "scores": _kept(result["scores"])}
+
+
+def _network(run: Path) -> dict[str, Any]:
+    """What the page tells of a trained network."""
+    settings = make_settings(read_config(run / "config.yaml"))
+    with open(run / "log.csv", encoding="utf-8") as stream:
+        last = list(csv.DictReader(stream))[-1]
+    result = read_result(run / RESULT)
+    curves = {
+        name: {key: result["curves"][name][key] for key in ("k", "value")}
+        for name in ("power_ratio", "cross_correlation")
+    }
+    return {
+        **_scored(run),
+        "channels": settings.channels,
+        "steps": int(last["step"]),
+        "batch": settings.batch,
+        "seconds": float(last["seconds"]),
+        "curves": curves,
+        "histogram": result["histogram"],
+    }
+
+
+def _gain(runs: Path, seed: int) -> dict[str, Any]:
+    """All views against the best single one of a seed: the share by which the error is lower."""
+    singles = {view: read_result(runs / run_name(view, seed) / RESULT) for view in ("sz", "xray", "star")}
+    best = min(singles, key=lambda view: singles[view]["scores"]["residual_rms_dex"]["value"])
+    everything = read_result(runs / run_name(ALL_VIEWS, seed) / RESULT)
+    difference = paired_difference(everything, singles[best])
+    value = everything["scores"]["residual_rms_dex"]["value"]
+    single = singles[best]["scores"]["residual_rms_dex"]["value"]
+    return {
+        "seed": seed,
+        "best_single": best,
+        "share": 1.0 - value / single,
+        "difference": {"value": difference.value, "low": difference.low, "high": difference.high},
+    }
+
+
+def _commands(campaign: Path) -> list[str]:
+    """The commands that made the rows, from the logs' first lines, with the campaign's folder as DIR."""
+    lines = []
+    for log in sorted((campaign / "log").glob("*.txt")):
+        first = log.read_text(encoding="utf-8").splitlines()[0].removeprefix("$ ")
+        lines.append(first.replace(str(campaign), "DIR"))
+    return lines
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,179 @@
+"""The results page's text, from the numbers of results.json alone."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from baselines.campaign import ALL_VIEWS, VIEW_SETS
+
+VIEW_NAMES = {"sz": "SZ", "xray": "X-ray", "star": "stars"}
+MAIN = ("residual_rms_dex", "skill", "mass_bias", "mass_scatter", "ssim", "k_0.5")
+HEADS = {
+    "residual_rms_dex": "residual_rms_dex",
+    "skill": "skill",
+    "mass_bias": "mass bias",
+    "mass_scatter": "mass scatter",
+    "m200_equivalent": "m200 equivalent",
+    "ssim": "ssim",
+    "k_0.5": "k_0.5 (per R200c)",
+    "coverage_68": "coverage 68 %",
+    "coverage_95": "coverage 95 %",
+    "crps": "crps (dex)",
+}
+DIGITS = {"residual_rms_dex": 4, "crps": 4, "k_0.5": 2}
+GOAL_GAIN = 0.15
+
+
+def render(summary: Mapping[str, Any]) -> str:
+    """The page as Markdown."""
+    dataset, networks = summary["dataset"], summary["networks"]
+    one = networks[0]
+    seeds = sorted({row["seed"] for row in networks})
+    lines = [
+        "# Results of the baselines",
+        "",
+        f"Trained on `{dataset['name']}`, {summary['label']}: {one['steps']} steps of {one['batch']} maps "
+        f"a run, {len(seeds)} seeds. Scored on {dataset['halos']} halos x {dataset['lines_of_sight']} lines "
+        f"of sight in {dataset['regions']} held-out regions"
+        + (" of the synthetic simulation" if dataset["synthetic"] else "")
+        + ".",
+        "This page and its figures are written by a command from the run files; no number is typed:",
+        "",
+        "```sh",
+        f"python -m baselines.campaign --data {dataset['name']} --out DIR --workers 2 --page docs",
+        "```",
+        "",
+        "## Sets of views",
+        "",
+        "The paper's U-Net. Values are means over seeds, with half the range of the seeds; the 95 % interval "
+        f"over regions is that of seed {seeds[0]}. Mass is that inside a cylinder of R200c.",
+        "",
+        *_views_table(networks, seeds),
+        "",
+        f"The noise floor (half of the particles against the other half): residual_rms_dex "
+        f"{_number(summary['noise_floor']['residual_rms_dex'], 'residual_rms_dex')}, mass scatter "
+        f"{_number(summary['noise_floor']['mass_scatter'], 'mass_scatter')}.",
+        "",
+        *_gains(summary["gains"]),
+        "",
+        "![Predictions of four models beside the truth](figures/results-predictions.png)",
+        "",
+        "![Distribution of the residuals](figures/results-residuals.png)",
+        "",
+        "![Power ratio and cross-correlation with the truth by scale](figures/results-scales.png)",
+        "",
+        "## What needs no network, and what sees nothing",
+        "",
+        *_references_table(summary),
+        "",
+        "## Normalisation: the amplitude trap",
+        "",
+        "Instance normalisation, that of fastMRI's U-Net, takes the mean of every channel away, map by map: "
+        "the network is blind to the amplitude of its input, and the amplitude is the mass. Same network, "
+        "data, steps and seed:",
+        "",
+        *_norms_table(summary["norms"]),
+    ]
+    if summary["extra"]:
+        lines += ["", "## Further models", "", *_extra_table(summary["extra"])]
+    lines += ["", "## The commands", "", "```sh", *summary["commands"], "```", ""]
+    return "\n".join(lines)
+
+
+def _views_table(networks: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
+    rows = []
+    for views in VIEW_SETS:
+        runs = sorted((row for row in networks if row["views"] == views), key=lambda row: row["seed"])
+        first = runs[0]["scores"]["residual_rms_dex"]
+        cells = [view_names(views)]
+        for score in MAIN:
+            cells.append(_spread([run["scores"][score]["value"] for run in runs], score))
+            if score == "residual_rms_dex":
+                cells.append(_interval(first, score))
+        cells.append(f"{statistics.mean(run['seconds'] for run in runs):.0f} s")
+        rows.append(cells)
+    heads = ["views", HEADS[MAIN[0]], "95 % interval", *(HEADS[name] for name in MAIN[1:]), "training"]
+    return _table(heads, rows)
+
+
+def _gains(gains: Sequence[Mapping[str, Any]]) -> list[str]:
+    shares = [gain["share"] for gain in gains]
+    best = sorted({view_names(gain["best_single"]) for gain in gains})
+    reached = "reached" if min(shares) >= GOAL_GAIN else "not reached by every seed"
+    lines = [
+        f"All views together have a residual_rms_dex {_percent(statistics.mean(shares))} lower than the best "
+        f"single view ({', '.join(best)}); by seed: {', '.join(_percent(share) for share in shares)}. "
+        f"The goal was {_percent(GOAL_GAIN)}: {reached}.",
+    ]
+    apart = [gain for gain in gains if gain["difference"]["high"] is not None]
+    if apart:
+        clear = sum(gain["difference"]["high"] < 0 for gain in apart)
+        lines.append(
+            f"The interval of the paired difference over regions excludes 0 for {clear} of {len(apart)} seeds."
+        )
+    return lines
+
+
+def _references_table(summary: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for row in summary["references"]:
+        rows.append([row["name"], view_names(row["views"]) or "none", *_cells(row["scores"], MAIN)])
+    for name, scores in summary["frame"].items():
+        rows.append([f"`{name}`", "none", *_cells(scores, MAIN)])
+    return _table(["baseline", "views", *(HEADS[name] for name in MAIN)], rows)
+
+
+def _norms_table(norms: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = ("residual_rms_dex", "skill", "mass_bias", "mass_scatter", "m200_equivalent")
+    rows = [[f"`{row['norm']}`", *_cells(row["scores"], names)] for row in norms]
+    return _table(["normalisation", *(HEADS[name] for name in names)], rows)
+
+
+def _extra_table(extra: Mapping[str, Any]) -> list[str]:
+    names = ("residual_rms_dex", "skill", "mass_bias", "mass_scatter", "coverage_68", "coverage_95", "crps")
+    rows = [
+        [row["name"], f"{row['parameters']:,}", *_cells(row["scores"], names), f"{row['seconds']:.0f} s"]
+        for row in extra.values()
+    ]
+    return _table(["model", "parameters", *(HEADS[name] for name in names), "training"], rows)
+
+
+def view_names(views: str) -> str:
+    """``sz,xray`` as a person says it."""
+    return " + ".join(VIEW_NAMES.get(view, view) for view in views.split(",") if view)
+
+
+def _cells(scores: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    return [_number(scores[name]["value"], name) if name in scores else "-" for name in names]
+
+
+def _number(value: float | None, score: str) -> str:
+    return "-" if value is None else f"{value:.{DIGITS.get(score, 3)}f}"
+
+
+def _spread(values: Sequence[float | None], score: str) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    mean = _number(statistics.mean(known), score)
+    return mean if len(known) == 1 else f"{mean} ± {_number((max(known) - min(known)) / 2, score)}"
+
+
+def _interval(score: Mapping[str, Any], name: str) -> str:
+    if score["low"] is None or score["high"] is None:
+        return "-"
+    return f"{_number(score['low'], name)} to {_number(score['high'], name)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+__all__ = ["ALL_VIEWS", "render", "view_names"]
