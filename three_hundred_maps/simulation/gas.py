@@ -7,7 +7,7 @@ with u the physical specific energy and NE electrons per hydrogen nucleus.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,16 @@ def compton_y_mpc2(mass_msun: Real, gas: Mapping[str, NDArray[Any]]) -> NDArray[
     """(n,) float64: what every particle adds to the integrated Compton parameter, proper Mpc^2."""
     product = np.asarray(mass_msun, np.float64) * gas["hydrogen_fraction"] * gas["electron_abundance"]
     return COMPTON_KPC2_PER_MSUN_K / MPC_KPC**2 * product * gas["temperature"]
+
+
+def columns_of(has: Callable[[int, str], bool]) -> set[str]:
+    """Which columns of the gas are read, of those that ``has(0, name)`` says are there; masses apart."""
+    present = {name for name in LIMITS if name != "mass" and has(0, name)}
+    if "internal_energy" in present:
+        present.discard("temperature")
+    if "hydrogen_fraction" in present:
+        present.discard("helium_fraction")
+    return present
 
 
 def assumptions(present: set[str], *, arepo: bool, kernel: str) -> dict[str, str]:

@@ -21,16 +21,13 @@ from three_hundred_maps.simulation.cell_grid import CellGrid
 from three_hundred_maps.simulation.gas import (
     LIMITS,
     POSITIVE,
-    assumptions,
+    columns_of,
     gas_fields,
     joined,
     launched_winds,
 )
 from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout, Particles
 from three_hundred_maps.simulation.snapshot import SnapshotInfo, Source, open_source
-
-GAS_COLUMNS = tuple(LIMITS)
-"""Columns of the gas that are read where they are present (and the temperature only where it is needed)."""
 
 
 class Region:
@@ -63,7 +60,7 @@ class Region:
                 raise InputError(f"{self.path}: {species}: {error}") from None
             self._mass[species] = self._read_mass(source, species, kinds)
             if species == "gas" and kinds:
-                self._read_gas(source, said)
+                self._read_gas(source)
         self._star_winds = self._read_star_winds(source, said)
         self.info = replace(source.info, assumptions=said)
         self._box = self.info.box_kpc / self._factors["position"] if self._periodic() else 0.0
@@ -196,8 +193,6 @@ class Region:
                 for name, column in raw.items():
                     if name in self._factors:
                         raw[name] = (column.astype(np.float64) * self._factors[name]).astype(np.float32)
-                if "element_mass" in raw:
-                    raw["helium_fraction"] = raw.pop("element_mass") / stored[rows]  # type: ignore[index]
                 fields = gas_fields(
                     raw,
                     mass,
@@ -234,25 +229,19 @@ class Region:
             start += len(part)
         return masses
 
-    def _read_gas(self, source: Source, said: dict[str, str]) -> None:
+    def _read_gas(self, source: Source) -> None:
         n = source.count(0)
-        present = {name for name in GAS_COLUMNS if name != "mass" and source.has(0, name)}
+        present = columns_of(source.has)
         if not present & {"internal_energy", "temperature"}:
             raise InputError(
                 f"{self.path}: the gas has neither an internal energy nor a temperature "
                 "(truncated, or not a snapshot of a hydrodynamical run)"
             )
-        if "internal_energy" in present:
-            present.discard("temperature")
-        if "hydrogen_fraction" in present:
-            present.discard("helium_fraction")
-        for name in GAS_COLUMNS:
-            if name in present:
-                column = np.empty(n, np.float32)
-                source.read(0, name, column, self._origin)
-                _check(column, name, "gas", self.path, self._factors.get(name, 1.0))
-                self._gas[name] = column
-        said.update(assumptions(present, arepo=self._arepo, kernel=source.info.kernel))
+        for name in sorted(present):
+            column = np.empty(n, np.float32)
+            source.read(0, name, column, self._origin)
+            _check(column, name, "gas", self.path, self._factors.get(name, 1.0))
+            self._gas[name] = column
 
     def _read_star_winds(self, source: Source, said: dict[str, str]) -> NDArray[np.bool_] | None:
         """Which of type 4 are winds: AREPO keeps launched gas there, with a formation time of 0 or less."""

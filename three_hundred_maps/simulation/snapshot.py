@@ -7,7 +7,7 @@ import io
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.gas import assumptions, columns_of
 from three_hundred_maps.units import KM_CM, KPC_CM, SUN_G
 
 SPECIES_TYPES: Mapping[str, tuple[int, ...]] = {
@@ -122,13 +123,21 @@ def open_source(path: str | Path, *, length_unit: str | None = None) -> Source:
     if length_unit is not None and length_unit not in LENGTH_UNITS:
         raise InputError(f"length unit {length_unit!r} is unknown: one of {', '.join(LENGTH_UNITS)}")
     files = snapshot_files(path)
+    source: Source
     if is_hdf5(files[0]):
         from three_hundred_maps.simulation.hdf5 import Hdf5Source
 
-        return Hdf5Source(files, length_unit)
-    from three_hundred_maps.simulation.gadget_binary import BinarySource
+        source = Hdf5Source(files, length_unit)
+    else:
+        from three_hundred_maps.simulation.gadget_binary import BinarySource
 
-    return BinarySource(files, length_unit)
+        source = BinarySource(files, length_unit)
+    if source.count(0):
+        info = source.info
+        arepo = info.dialect == "arepo"
+        said = assumptions(columns_of(source.has), arepo=arepo, kernel=info.kernel)
+        source.info = replace(info, assumptions={**info.assumptions, **said})
+    return source
 
 
 def is_hdf5(path: Path) -> bool:
