@@ -26,6 +26,7 @@ from three_hundred_maps.mapping import (
     get_view,
     render,
 )
+from three_hundred_maps.simulation.agreement import check_catalogue
 from three_hundred_maps.simulation.halos import Halos, read_catalogue
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.region import Region
@@ -148,6 +149,12 @@ def load_region(sources: Sources, source: int, scratch: Path) -> LoadedRegion:
     particles = Region.open(snapshot, length_unit=unit, drop_winds=simulation.gas.drop_winds)
     info = particles.info
     halos = read_catalogue(kind, catalogue, cosmology=info.cosmology, redshift=info.redshift)
+    if not sources.synthetic:
+        # A wrong unit or a foreign catalogue makes maps that look fine: it is found before any is made.
+        try:
+            check_catalogue(particles, halos)
+        except InputError as error:
+            raise InputError(f"{catalogue} does not fit {snapshot}: {error}") from None
     loaded = LoadedRegion(particles, halos, {int(h): row for row, h in enumerate(halos.halo_id)})
     _LAST[key] = loaded
     return loaded
