@@ -62,6 +62,7 @@ class FakeHub:
         self.troubles: list[Trouble] = []
         self.log: list[str] = []
         self.received = 0
+        self.ranges: list[str] = []
         self.lock = threading.Lock()
         hub = self
 
@@ -103,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
-        if not any(name.lower() == "content-length" for name in headers):
+        if "Content_Length" not in headers:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
@@ -226,6 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         status, part = 200, data
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if asked:
+            self.server_hub.ranges.append(asked[0])
             first, last = int(asked[1]), int(asked[2] or len(data) - 1)
             part, status = data[first : last + 1], 206
             common["Content_Range"] = f"bytes {first}-{first + len(part) - 1}/{len(data)}"

@@ -28,6 +28,9 @@ ATTEMPTS = 4
 """How often something is tried in all where the server or the line fails for a while."""
 
 FIRST_WAIT_S = 0.5
+PATIENCE_S = 5.0
+"""A call that took longer has been tried again and again by huggingface_hub itself."""
+
 _TEMPORARY = (408, 429, 500, 502, 503, 504)
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _FAILURES = (HTTPError, HfHubHTTPError, EntryNotFoundError, ConnectionError)
@@ -71,13 +74,23 @@ def explain(error: Exception, repository: str, path: str = "") -> InputError:
     elif status == 429:
         reason = "the server asks for fewer requests (429): run it again in some minutes to go on"
     elif status is not None and status >= 500:
-        reason = f"the server is in trouble ({status}, {ATTEMPTS} times): run it again later to go on"
+        reason = f"the server is in trouble ({status}), also after waiting: run it again later to go on"
     elif status is not None:
         reason = f"the server answered {status}"
     else:
         cause = error.__cause__ or error
         reason = f"the Hub cannot be reached ({type(cause).__name__}: {cause}): run it again to go on"
     return InputError(f"{what}: {reason}")
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether a failure may be over a moment later: trouble of the server or of the line."""
+    if isinstance(error, OfflineModeIsEnabled) or isinstance(error.__cause__, OfflineModeIsEnabled):
+        return False
+    status = status_of(error)
+    if status is not None:
+        return status in _TEMPORARY
+    return isinstance(error, LocalEntryNotFoundError) or not isinstance(error, EntryNotFoundError)
 
 
 def patiently(call: Callable[[], T], repository: str, path: str = "") -> T:
@@ -87,19 +100,12 @@ def patiently(call: Callable[[], T], repository: str, path: str = "") -> T:
     """
     wait = FIRST_WAIT_S
     for attempt in range(ATTEMPTS):
+        begun = time.monotonic()
         try:
             return call()
-        except (
-            HTTPError,
-            HfHubHTTPError,
-            LocalEntryNotFoundError,
-            EntryNotFoundError,
-            ConnectionError,
-        ) as error:
-            status = status_of(error)
-            connection = status is None and not isinstance(error.__cause__ or error, OfflineModeIsEnabled)
-            lasting = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
-            if lasting or not (status in _TEMPORARY or connection) or attempt == ATTEMPTS - 1:
+        except _FAILURES as error:
+            last = attempt == ATTEMPTS - 1 or time.monotonic() - begun > PATIENCE_S
+            if last or not may_pass(error):
                 raise explain(error, repository, path) from None
         except OSError as error:
             # huggingface_hub: a file shorter than announced, "Consistency check failed".
