@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 add_stamp: Any = _add_stamp  # to the compiler an intrinsic, whose arguments a type checker miscounts
 
 BLOCK = 256
-FLUSH = 1 << 17
+FLUSH = 1 << 14
 """Particles added to a float32 image before it is emptied: bounds rounding to a few 1e-6 of a pixel."""
 
 _ZONES = 3  # cubes a side of the mapped volume

@@ -21,8 +21,8 @@ def lines_of_sight(
     Parameters
     ----------
     n_or_vectors
-        A number n: the first n-point golden spiral on the half sphere z > 0 (the other half would give
-        mirrored maps), the same for every halo. Or vectors of any length, (n, 3).
+        A number n: n directions as far from each other, and from each other's opposites (which would give
+        mirrored maps), as they can be; always the same ones. Or vectors of any length, (n, 3).
 
     Returns
     -------
@@ -37,7 +37,7 @@ def lines_of_sight(
         No line of sight, one of length zero, or one that is not finite.
     """
     if isinstance(n_or_vectors, int | np.integer):
-        vectors = _spiral(int(n_or_vectors))
+        vectors = _spread(int(n_or_vectors))
     else:
         vectors = _unit(n_or_vectors)
     ups = np.zeros_like(vectors)
@@ -49,13 +49,28 @@ def lines_of_sight(
     return vectors, ups
 
 
-def _spiral(n: int) -> NDArray[np.float64]:
+_RELAXED_UP_TO = 200
+_RELAXATION_STEPS = 300
+
+
+def _spread(n: int) -> NDArray[np.float64]:
+    """A golden spiral on the half sphere z > 0, relaxed as if directions and their opposites repelled."""
     if n < 1:
         raise InputError(f"lines of sight: at least 1 is needed, not {n}")
     i = np.arange(n)
     z = 1.0 - (i + 0.5) / n
     ring = np.sqrt(1.0 - z**2)
     vectors = np.stack([ring * np.cos(i * GOLDEN_ANGLE), ring * np.sin(i * GOLDEN_ANGLE), z], axis=1)
+    if n <= _RELAXED_UP_TO:  # many directions are even enough as they are
+        for step in np.linspace(0.1, 0.0, _RELAXATION_STEPS, endpoint=False) / math.sqrt(n):
+            apart = vectors[:, None, :] - np.concatenate([vectors, -vectors])[None, :, :]
+            distance = np.sqrt(np.sum(apart**2, axis=2)) + np.eye(n, 2 * n)
+            push = np.sum(apart / distance[:, :, None] ** 3, axis=1)
+            push -= np.sum(push * vectors, axis=1, keepdims=True) * vectors
+            vectors = vectors + step * push / max(float(np.max(np.linalg.norm(push, axis=1))), 1e-9)
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors[vectors[:, 2] < 0] *= -1.0
+        vectors = np.round(vectors, 6)  # so that every processor has the same ones
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 LARGE_PX = 16.0
 """Kernels that end beyond this many pixels go to coarser lattices."""
 
-BIN_STEP = 0.02
+BIN_STEP = 0.01
 """Bins are this wide in the logarithm of the standard deviation of kernel and Gaussian together."""
 
 TAIL = 3e-5
@@ -55,6 +55,27 @@ def pixel_response(t: Array, sigma_px: float) -> Array:
     return normal_cdf((t + 0.5) / sigma_px) - normal_cdf((t - 0.5) / sigma_px)
 
 
+def cell_response(t: Array, sigma_px: float, cell: float) -> Array:
+    """As `pixel_response`, for samples that each stand for a cell of this width.
+
+    A Gaussian as wide as the cells hides where in its cell a sample lies; under a narrower one (or none) the
+    cell is spread out evenly, or else the pixel's edges would step from sample to sample.
+    """
+    if sigma_px > 0.75 * cell:
+        return pixel_response(t, sigma_px)
+
+    def integral(x: Array) -> Array:
+        if sigma_px == 0.0:
+            return np.maximum(x, 0.0)
+        z = x / sigma_px
+        return x * normal_cdf(z) + sigma_px / math.sqrt(2.0 * math.pi) * np.exp(-0.5 * z**2)
+
+    def below(x: Array) -> Array:
+        return (integral(x + 0.5 * cell) - integral(x - 0.5 * cell)) / cell
+
+    return below(t + 0.5) - below(t - 0.5)
+
+
 @dataclass(frozen=True)
 class Bin:
     """One bin's stamps: table (nodes + 1, nodes + 1, width, row), y before x, rows padded with zeros."""
@@ -75,7 +96,12 @@ def _stamp_width(points: Array, marginal: Array, sigma_px: float) -> int:
             outside = 2.0 * float(np.sum(marginal * normal_cdf((points - reach) / sigma_px)))
         low, high = (reach, high) if outside > TAIL else (low, reach)
     reach = max(high - 1e-9, 1e-9)
-    return min(2 * math.ceil(reach) + 1, 2 * math.ceil(reach + 0.5))
+    return _narrowest(reach)
+
+
+def _narrowest(reach: float) -> int:
+    """Pixels that cover ``reach`` either side, odd or even, whichever is less; back ends draw 3 and more."""
+    return max(3, min(2 * math.ceil(reach) + 1, 2 * math.ceil(reach + 0.5)))
 
 
 def _sample_kernel(kernel: str, radius: float, step: float) -> tuple[Array, Array]:
@@ -116,14 +142,15 @@ def _less_interpolation(sigma_px: float, nodes: int) -> float:
 
 
 def make_bin(kernel: str, radius_px: float, sigma_px: float) -> Bin:
-    """Stamps of a kernel of this radius, exact to the sampling of the kernel (a sixteenth of its radius)."""
+    """Stamps of a kernel of this radius, exact to the sampling of the kernel (32 points a radius)."""
     radius = max(radius_px, 0.03)
-    points, image = _sample_kernel(kernel, radius, min(0.125, radius / 16.0))
+    step = min(0.125, radius / 32.0)
+    points, image = _sample_kernel(kernel, radius, step)
     width = _stamp_width(points, image.sum(axis=0), sigma_px)
     nodes = _nodes_for(width)
     t = _node_offsets(width, nodes)
     sigma = _less_interpolation(sigma_px, nodes)
-    response = pixel_response(t[:, :, None] - points, sigma).reshape(-1, len(points))
+    response = cell_response(t[:, :, None] - points, sigma, step).reshape(-1, len(points))
     stamps = (response @ image @ response.T).reshape(width, nodes + 1, width, nodes + 1)
     return Bin(_pad_rows(stamps.transpose(1, 3, 0, 2), lanes_for(width)), width, nodes)
 
@@ -139,7 +166,7 @@ def make_point_bin(sigma_px: float) -> Bin:
 
 def make_coarse_bin(kernel: str, radius_cells: float) -> Bin:
     """Stamps on a coarse lattice: the kernel sampled at the lattice's points, not integrated."""
-    width = min(2 * math.ceil(radius_cells) + 1, 2 * math.ceil(radius_cells + 0.5))
+    width = _narrowest(radius_cells)
     nodes = 4
     t = _node_offsets(width, nodes)
     distance = np.hypot(t[:, :, None, None], t[None, None, :, :])
