@@ -66,6 +66,7 @@ class ShardRecord:
             "layout": self.layout,
             "files": {name: dict(value) for name, value in self.files.items()},
             "halos": {name: [_plain(v) for v in values.tolist()] for name, values in self.halos.items()},
+            "lines_of_sight": next(iter(self.totals.values())).shape[1],
             "totals": {name: values.tolist() for name, values in self.totals.items()},
             "refused": self.refused,
             "statistics": None if self.statistics is None else self.statistics.to_json(),
@@ -78,14 +79,14 @@ class ShardRecord:
             name: np.array([_special(v) for v in value["halos"][name]], variable.dtype)
             for name, variable in schema.HALO_VARIABLES.items()
         }
-        n = len(halos["region"])
+        n, n_los = len(halos["region"]), value["lines_of_sight"]
         return ShardRecord(
             value["split"],
             value["shard"],
             value["layout"],
             value["files"],
             halos,
-            {k: np.array(v, np.float64).reshape(n, -1) for k, v in value["totals"].items()},
+            {k: np.array(v, np.float64).reshape(n, n_los) for k, v in value["totals"].items()},
             value["refused"],
             None if value["statistics"] is None else Statistics.from_json(value["statistics"]),
         )

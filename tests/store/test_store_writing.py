@@ -1,0 +1,445 @@
+"""Writing and finishing a store: whole, once, in any order, after any interruption."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+import zarr
+from conftest_store import hashes, shard_content, small_layout, write_all
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store import compact, files, schema
+from three_hundred_maps.store.arrays import iter_shards, read_split
+from three_hundred_maps.store.finishing import finalise
+from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.manifest import read_manifest
+from three_hundred_maps.store.overview import describe, overview
+from three_hundred_maps.store.verify import verify
+from three_hundred_maps.store.writer import create_store, encode_shard, write_shard
+
+
+def rows_of(store: Path) -> dict[str, list[int]]:
+    return {split: read_split(store, split, []).halos["region"].tolist() for split in schema.SPLITS}
+
+
+@given(
+    splits=st.tuples(st.integers(0, 7), st.integers(0, 5), st.integers(0, 5)),
+    shard_halos=st.integers(1, 4),
+    n_los=st.integers(1, 3),
+    refuse=st.sets(st.integers(0, 6)),
+    seed=st.integers(0, 10),
+)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_row_is_there_once_whatever_the_sizes(
+    tmp_path_factory, splits, shard_halos, n_los, refuse, seed
+):
+    store = tmp_path_factory.mktemp("any") / "store"
+    layout = small_layout(splits, n_los, 4, shard_halos)
+    order = layout.all_shards()
+    np.random.default_rng(seed).shuffle(order)
+    skip = tuple(schema.SPLITS.index(split) * 1000 + row for split in schema.SPLITS for row in refuse)
+    write_all(store, layout, skip, order=[(str(s), int(k)) for s, k in order])
+    manifest = finalise(store)
+    for number, split in enumerate(schema.SPLITS):
+        wanted = [number * 1000 + row for row in range(splits[number]) if number * 1000 + row not in skip]
+        assert rows_of(store)[split] == wanted
+        assert manifest["halos"][split] == len(wanted) and manifest["halos_planned"][split] == splits[number]
+        views = [v.name for v in layout.map_variables(split)]
+        found = read_split(store, split, views)
+        streamed = [
+            row for part in iter_shards(store, split, seed=seed) for row in part.halos["region"].tolist()
+        ]
+        assert sorted(streamed) == wanted
+        for place, row in enumerate(wanted):
+            maps, *_ = shard_content(layout, split, (row - number * 1000) // shard_halos)
+            for view in views:
+                np.testing.assert_array_equal(found.maps[view][place], maps[view][(row % 1000) % shard_halos])
+    assert len(manifest["refused"]) == sum(splits) - sum(manifest["halos"].values())
+    assert verify(store, deep=True).problems == []
+
+
+def test_any_order_gives_the_same_bytes(tmp_path):
+    layout = small_layout()
+    write_all(tmp_path / "a", layout, skip=(1, 2001))
+    write_all(tmp_path / "b", layout, skip=(1, 2001), order=layout.all_shards()[::-1])
+    assert finalise(tmp_path / "a") == finalise(tmp_path / "b")
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_shard_bytes_are_zarrs_own(tmp_path):
+    layout = small_layout((5, 0, 0))
+    write_all(tmp_path / "store", layout)
+    maps = np.concatenate([shard_content(layout, "train", k)[0]["sz"] for k in range(3)])
+    group = zarr.create_group(tmp_path / "plain")
+    array = layout.map_array(group, layout.maps[0], 5)
+    array[...] = maps
+    for shard in range(3):
+        name = f"sz/c/{shard}/0/0/0"
+        assert (tmp_path / "store/train" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+    assert encode_shard(layout, layout.maps[0], maps[:2], 2) == (tmp_path / "plain/sz/c/0/0/0/0").read_bytes()
+
+
+@pytest.mark.parametrize("consolidated", [True, False, None])
+@pytest.mark.parametrize("splits", [(5, 2, 3), (3, 0, 0)])
+def test_plain_xarray_opens_it_with_names_dims_and_units(tmp_path, consolidated, splits):
+    layout = small_layout(splits)
+    write_all(tmp_path / "store", layout)
+    finalise(tmp_path / "store")
+    for split, n in zip(schema.SPLITS, splits, strict=True):
+        with xarray.open_zarr(tmp_path / "store", group=split, consolidated=consolidated) as data:
+            assert data["mass"].dims == schema.MAP_DIMS and data.sizes["halo"] == n
+            assert data["mass"].dtype == np.float32 and data["region"].dtype == np.int64
+            for variable in data.variables.values():
+                assert {"units", "long_name"} <= set(variable.attrs)
+            assert data["mass"].attrs["width_R200c"] == 2.0
+            assert ("mass_half" in data) == (split == "test")
+            np.testing.assert_allclose(data["x"], (np.arange(8) + 0.5) * 0.25 - 1.0)
+            assert np.isfinite(data["mass"].values).all()
+    with xarray.open_zarr(tmp_path / "store", group="statistics", consolidated=consolidated) as data:
+        assert data["histogram"].dims == ("view", "bin")
+
+
+def test_finishing_needs_every_shard_and_is_done_once(tmp_path):
+    store, layout = tmp_path / "store", small_layout()
+    create_store(store, layout)
+    with pytest.raises(InputError, match="0 of 6 shards are done"):
+        finalise(store)
+    assert not (store / "manifest.json").exists()
+    with pytest.raises(InputError, match="is not finished"):
+        read_split(store, "train")
+    assert "nobody works on it: 0 of 10 halos" in describe(overview(store))
+    write_all(store, layout)
+    first = finalise(store)
+    before = hashes(store)
+    assert finalise(store) == first and hashes(store) == before
+    create_again = pytest.raises(InputError, match="finished store")
+    with create_again:
+        create_store(store, layout)
+    assert not (store / "progress").exists()
+
+
+def test_a_store_of_other_settings_is_refused_with_the_difference(tmp_path):
+    create_store(tmp_path / "store", small_layout())
+    create_store(tmp_path / "store", small_layout())
+    with pytest.raises(InputError, match=r"pixels: there 8, now 16"):
+        create_store(tmp_path / "store", small_layout(pixels=16))
+
+
+def test_foreign_folders_are_refused(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match=r"is no store \(it holds thesis.tex\)"):
+        create_store(tmp_path / "mine", small_layout())
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+    with pytest.raises(InputError, match="is a file"):
+        create_store(tmp_path / "mine" / "thesis.tex", small_layout())
+
+
+def test_what_does_not_fit_is_refused(tmp_path):
+    store, layout = tmp_path / "store", small_layout()
+    create_store(store, layout)
+
+    def refused(match, split="train", shard=0, **changes):
+        maps, totals, columns, _ = shard_content(layout, "train", 0)
+        content = {"maps": maps, "totals": totals, "halos": columns}
+        content.update({k: change(content[k]) for k, change in changes.items()})
+        with pytest.raises(InputError, match=match):
+            write_shard(store, split, shard, content["maps"], content["totals"], content["halos"])
+
+    refused("no.*number 9", shard=9)
+    refused("1 refused, 2 planned|2 halos and 0 refused, 1 planned", shard=2)
+    refused("maps given for mass, sz; the store holds mass, mass_half, sz", split="test")
+    refused("float64", maps=lambda m: {k: v.astype(np.float64) for k, v in m.items()})
+    refused("negative or non-finite", maps=lambda m: {**m, "sz": -m["sz"]})
+    refused("negative or non-finite", maps=lambda m: {**m, "sz": m["sz"] * np.float32(np.inf)})
+    refused("total_sz is .* or not finite", totals=lambda t: {**t, "sz": t["sz"] * np.nan})
+    refused("halo variables given", halos=lambda h: {k: v for k, v in h.items() if k != "R200c"})
+    refused("there twice", halos=lambda h: {**h, "region": h["region"] * 0, "halo_id": h["halo_id"] * 0})
+    assert not list((store / "train").rglob("c"))
+
+
+def test_a_halo_in_two_shards_is_found_when_finishing(tmp_path):
+    store, layout = tmp_path / "store", small_layout((4, 0, 0))
+    create_store(store, layout)
+    for shard in (0, 1):
+        maps, totals, columns, _ = shard_content(layout, "train", 0)
+        write_shard(store, "train", shard, maps, totals, columns)
+    with pytest.raises(InputError, match=r"the halo \(0, 0, 0\) is in train and again in train"):
+        finalise(store)
+
+
+@pytest.mark.parametrize("missing", ["units", "long_name", "frame"])
+def test_a_variable_without_its_attributes_is_refused(missing):
+    texts = {"units": "1", "long_name": "y", "frame": "proper", missing: ""}
+    variable = schema.Variable("sz", schema.MAP_DIMS, "float32", **texts)
+    good = small_layout()
+    with pytest.raises(InputError, match=f"has no {missing}"):
+        Layout(maps=(variable,), splits=good.splits, vectors=good.vectors, ups=good.ups, attrs=good.attrs)
+
+
+def test_root_attributes_are_all_required():
+    good = small_layout()
+    attrs = {k: v for k, v in good.attrs.items() if k != "license"}
+    with pytest.raises(InputError, match="lack license"):
+        Layout(maps=good.maps, splits=good.splits, vectors=good.vectors, ups=good.ups, attrs=attrs)
+
+
+# -- interruptions -----------------------------------------------------------------------------------------
+
+
+class DiskFull:
+    """`open` for writing fails with ENOSPC at the n-th file, after half of it is written."""
+
+    def __init__(self, monkeypatch, at: int):
+        self.count, self.at = 0, at
+        real = open
+
+        def failing(path, mode="r", *args, **kwargs):
+            stream = real(path, mode, *args, **kwargs)
+            if "w" in mode:
+                self.count += 1
+                if self.count == self.at:
+                    write = stream.write
+
+                    def half(data):
+                        write(data[: len(data) // 2])
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+                    return _Wrapped(stream, half)
+            return stream
+
+        monkeypatch.setattr(files, "open", failing, raising=False)
+
+
+class _Wrapped:
+    def __init__(self, stream, write):
+        self._stream, self.write = stream, write
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *details):
+        self._stream.close()
+
+
+def build_small(store: Path) -> None:
+    layout = small_layout((3, 1, 2))
+    write_all(store, layout, skip=(1,))
+    finalise(store)
+
+
+@pytest.mark.parametrize("stride", [19, pytest.param(1, marks=pytest.mark.long)])
+def test_a_full_disk_at_every_write_in_turn(tmp_path, monkeypatch, stride):
+    build_small(tmp_path / "whole")
+    wanted = hashes(tmp_path / "whole")
+    with monkeypatch.context() as counting:
+        counter = DiskFull(counting, at=-1)
+        build_small(tmp_path / "counted")
+    writes = counter.count
+    assert writes > 100
+    for at in [*range(1, writes + 1, stride), writes]:
+        store = tmp_path / "store"
+        with monkeypatch.context() as full:
+            DiskFull(full, at)
+            with pytest.raises(OSError) as caught:
+                build_small(store)
+        assert caught.value.errno == errno.ENOSPC and str(store) in str(caught.value.filename)
+        if at < writes:
+            assert not (store / "manifest.json").exists()
+        resume_small(store)
+        assert hashes(store) == wanted, f"after a full disk at write {at}"
+        shutil.rmtree(store)
+
+
+def resume_small(store: Path) -> None:
+    """What a builder does on a store that was begun: shards that are done are left alone."""
+    from three_hundred_maps.store.compact import read_compaction
+    from three_hundred_maps.store.records import is_done
+
+    layout = small_layout((3, 1, 2))
+    if not (store / "manifest.json").exists() and read_compaction(store) is None:
+        create_store(store, layout)
+        for split, shard in layout.all_shards():
+            if not is_done(store, layout, split, shard):
+                maps, totals, columns, refused = shard_content(layout, split, shard, (1,))
+                write_shard(store, split, shard, maps, totals, columns, refused=refused)
+    finalise(store)
+
+
+KILLED = """
+import sys
+sys.path[:0] = [{tests!r}]
+from pathlib import Path
+from test_store_writing import resume_small
+print("begun", flush=True)
+resume_small(Path({store!r}))
+"""
+
+
+def kill_and_resume(store: Path, generator: np.random.Generator, span_s: float) -> int:
+    """Kill the builder at a random moment until one gets through; return the number of kills."""
+    kills = 0
+    script = KILLED.format(tests=str(Path(__file__).parent), store=str(store))
+    while not (store / "manifest.json").exists() or (store / "progress").exists():
+        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        try:
+            process.wait(timeout=float(generator.uniform(0, span_s)))
+            assert process.returncode == 0
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+        process.stdout.close()
+        span_s *= 1.1
+    return kills
+
+
+def test_killed_at_random_moments_the_bytes_are_the_same(tmp_path):
+    build_small(tmp_path / "whole")
+    kills = kill_and_resume(tmp_path / "store", np.random.default_rng(5), 0.15)
+    assert kills >= 1
+    resume_small(tmp_path / "store")
+    assert hashes(tmp_path / "store") == hashes(tmp_path / "whole")
+    assert verify(tmp_path / "store", deep=True).problems == []
+
+
+def test_every_step_of_closing_gaps_may_be_the_last(tmp_path, monkeypatch):
+    """A crash between any two renames or deletions of the compaction leaves a store that goes on."""
+    build_small(tmp_path / "whole")
+    wanted = hashes(tmp_path / "whole")
+    for step in range(1, 60):
+        store = tmp_path / f"crash{step}"
+        write_all(store, small_layout((3, 1, 2)), skip=(1,))
+        calls = 0
+
+        def crashing(real, step=step):
+            def wrapped(*args, **kwargs):
+                nonlocal calls
+                calls += 1
+                if calls == step:
+                    raise KeyboardInterrupt
+                return real(*args, **kwargs)
+
+            return wrapped
+
+        with monkeypatch.context() as broken:
+            broken.setattr(compact.os, "replace", crashing(os.replace))
+            broken.setattr(compact.shutil, "rmtree", crashing(shutil.rmtree))
+            broken.setattr(compact, "write_json", crashing(compact.write_json))
+            broken.setattr(compact, "write_record", crashing(compact.write_record))
+            broken.setattr(compact, "fsync_folder", crashing(compact.fsync_folder))
+            try:
+                finalise(store)
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+        resume_small(store)
+        assert hashes(store) == wanted, f"after a stop at step {step}"
+        shutil.rmtree(store)
+    assert 12 < step < 59
+
+
+def test_leftovers_of_killed_writers_are_swept(tmp_path):
+    store = tmp_path / "store"
+    write_all(store, small_layout((2, 0, 0)))
+    (store / "train" / ".zarr.json.123.partial").write_bytes(b"half")
+    finalise(store)
+    assert not list(store.rglob("*.partial"))
+    assert verify(store).problems == []
+
+
+# -- locks -------------------------------------------------------------------------------------------------
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from three_hundred_maps.store.lock import store_lock, at_work
+part = {part}
+with (at_work(Path({store!r})) if part == "worker" else store_lock(Path({store!r}), part)):
+    print("held", flush=True)
+    time.sleep({seconds})
+"""
+
+
+def holder(store: Path, part=None, seconds: float = 60.0) -> subprocess.Popen:
+    script = HOLDER.format(store=str(store), part=repr(part), seconds=seconds)
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    process.stdout.close()
+    return process
+
+
+def test_a_second_builder_is_refused_by_name_and_a_dead_one_forgotten(tmp_path):
+    from three_hundred_maps.store.lock import lock_owner, store_lock
+
+    first = holder(tmp_path)
+    with (
+        pytest.raises(InputError, match=f"being built by another process.*process {first.pid} on"),
+        store_lock(tmp_path),
+    ):
+        pass
+    assert f"process {first.pid}" in (lock_owner(tmp_path) or "")
+    first.kill()
+    first.wait()
+    with store_lock(tmp_path):
+        assert lock_owner(tmp_path) is not None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_share_a_store_and_exclude_a_whole_build(tmp_path):
+    from three_hundred_maps.store.lock import store_lock
+
+    first = holder(tmp_path, (1, 2))
+    with store_lock(tmp_path, (2, 2)), pytest.raises(InputError), store_lock(tmp_path):
+        pass
+    with pytest.raises(InputError, match="part 1/2"), store_lock(tmp_path, (1, 2)):
+        pass
+    first.kill()
+    first.wait()
+    with store_lock(tmp_path):
+        pass
+    assert not [p for p in tmp_path.iterdir() if p.name == ".lock"]
+
+
+def test_a_build_waits_for_the_workers_of_a_killed_one(tmp_path):
+    from three_hundred_maps.store.lock import store_lock
+
+    worker = holder(tmp_path, "worker", 0.7)
+    start = time.monotonic()
+    with store_lock(tmp_path):
+        assert worker.poll() is not None or time.monotonic() - start >= 0.5
+    worker.wait()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_manifest_lists_everything_and_names_damage(tmp_path):
+    store = tmp_path / "store"
+    write_all(store, small_layout())
+    manifest = finalise(store)
+    present = {p.relative_to(store).as_posix() for p in store.rglob("*") if p.is_file()}
+    assert set(manifest["files"]) == present - {"manifest.json", "provenance.json"}
+    content = json.loads((store / "manifest.json").read_bytes())
+    content["schema_version"] = 2
+    from three_hundred_maps.store.manifest import write_manifest
+
+    write_manifest(store, content)
+    with pytest.raises(InputError, match="schema version 2, this package reads 1: update three_hundred_maps"):
+        read_manifest(store)
