@@ -67,7 +67,7 @@ _SHELL = {"gadgetx": 0.80, "gizmo": 1.0}
 """Baryon fraction between R500c and R200c over the universe's, where feedback has not drawn on it."""
 
 
-def common_baryons(mass_msun: float, profile: HaloProfile, gas_state: float) -> float:
+def common_baryons(mass_msun: float, profile: HaloProfile, gas_state: float, star_state: float) -> float:
     """Baryon fraction inside R200c, the same in both flavours.
 
     What feedback drives out of R500c stays, in part, between R500c and R200c: there the flavour that has
@@ -75,7 +75,7 @@ def common_baryons(mass_msun: float, profile: HaloProfile, gas_state: float) -> 
     """
     log_m500 = float(np.log10(mass_msun * profile.m500))
     inner = [
-        gas_fraction(flavour, log_m500, gas_state) + star_fraction(flavour, log_m500, 0.0)
+        gas_fraction(flavour, log_m500, gas_state) + star_fraction(flavour, log_m500, star_state)
         for flavour in FLAVOURS
     ]
     shell = [_SHELL[flavour] * BARYON_FRACTION for flavour in FLAVOURS]

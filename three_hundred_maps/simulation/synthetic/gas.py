@@ -98,6 +98,7 @@ def draw_halo_gas(
     deficit = 1.0 - fraction / BARYON_FRACTION
     swell = np.exp(_SWELL[flavour] * max(deficit - 0.15, 0.0))
     noise = np.exp(0.15 * shared.standard_normal())
+    swell *= (halo.mass / 3e14) ** -0.2
     if flavour == "gadgetx":
         core = Core(0.25 + 1.15 * cool, 0.145 * (1.0 - 0.25 * cool) * swell * noise, 0.62)
     else:
@@ -114,8 +115,8 @@ def draw_halo_gas(
         (float(push[0]), float(push[1]), float(push[2])),
     )  # fmt: skip
     isobaric = np.interp(np.log(X), np.log([0.05, 0.3, 0.6, 1.2, 2.5]), [0.95, 0.75, 0.45, 0.05, -0.25])
-    # Jets that have emptied a group stir what is left.
-    stirred = 1.0 + max(deficit - 0.2, 0.0) if flavour == "gizmo" else 1.0
+    # Jets that have emptied a group stir what is left; else the massive, still accreting, are stirred most.
+    stirred = 1.0 + 1.6 * max(deficit - 0.2, 0.0) if flavour == "gizmo" else (halo.mass / 2e14) ** 0.2
     nonthermal = _NONTHERMAL[flavour] * stirred * float(np.exp(0.25 * np.clip(halo.state, -2, 2)))
     return HaloGas(core, shape, fraction, nonthermal, isobaric)
 

@@ -33,9 +33,9 @@ Z_FIRST = 1.5
 _TURN = 0.3
 _STREAM_STRIDE = 2
 """Stripped particles move in steps of twice `DT`, which needs to be fine for friction and stripping only."""
-_SHMF_NORM, _SHMF_SLOPE, _SHMF_CUT = 0.135, -0.82, 0.45
+_SHMF_NORM, _SHMF_SLOPE, _SHMF_CUT = 0.134, -0.82, 0.45
 """Unevolved subhalo mass function dN/dln(m_acc/M) = norm mu^slope exp(-(mu/cut)^3)."""
-_MOST_ACCRETED = 0.62
+_MOST_ACCRETED = 0.52
 """The largest sum of mass ratios of one halo's satellites: the rest is smooth."""
 _INFALL_SHARE = 0.45
 """Satellites still falling in outside R200c, over those accreted within the last 10 Gyr."""
@@ -125,7 +125,7 @@ def draw_satellites(
     ratio = _mass_ratios(rng, low, 1.0 - oldest, state) if low < 0.3 else np.empty(0)
     z = -np.log(rng.uniform(oldest, 1.0, len(ratio))) / growth
     merger = np.zeros(len(ratio), bool)
-    chance = 0.22 * np.exp(0.9 * np.clip(state, -2.0, 2.0))
+    chance = 0.30 * np.exp(0.9 * np.clip(state, -2.0, 2.0))
     if rng.random() < min(chance, 0.8) and low < 0.05:
         ratio = np.append(ratio, 10.0 ** rng.uniform(-1.0, np.log10(0.42)))
         z = np.append(z, rng.uniform(0.04, 0.28))
@@ -160,14 +160,15 @@ def draw_satellites(
     track = np.zeros((n, longest + 1, 6))
     bound = np.zeros((n, longest + 1))
     # A massive satellite on its way out would count as a halo of its own: it is seen when last inside.
-    stop_inside = np.where((mass_acc > 8e12) & (np.arange(n) < n_in), 0.93, 0.0)
+    massive = ((mass_acc > 8e12) | (ratio > 0.15)) & (np.arange(n) < n_in)
+    stop_inside = np.where(massive, 0.93 - 0.6 * np.minimum(ratio, 0.42), 0.0)
     start_steps = steps.copy()
     integrate_orbits(
         profile.mass, profile.density, profile.sigma, X_MIN, 1.0 / DLOG_X,
         position, velocity, steps, DT, ratio, c, size, stop_inside, track, bound,
         _DENSITY_INVERSE, _LOG_G[0], 1.0 / (_LOG_G[1] - _LOG_G[0]),
     )  # fmt: skip
-    outside = (mass_acc > 8e12) & (np.arange(n) < n_in) & (lengths(position) > 0.97)
+    outside = massive & (lengths(position) > 0.97)
     keep = ~outside
     now = bound[np.arange(n), steps]
     pericentre = np.array(

@@ -26,7 +26,7 @@ CENTRAL_RANGE = (13.9, 15.15)
 """log10 M200c (Msun/h) of central clusters: flat, so that the sample is flat as the paper's figure 1."""
 
 _NEIGHBOUR_EDGES = np.array([12.7, 13.1, 13.5, 13.9, 14.3, 14.6])
-_NEIGHBOURS_PER_DEX = np.array([2.0, 1.1, 0.85, 0.16, 0.06])
+_NEIGHBOURS_PER_DEX = np.array([1.2, 4.0, 0.85, 0.16, 0.06])
 CONCENTRATION_SCATTER_DEX = 0.135
 _CONCENTRATION_SHIFT = 0.93
 """Of the tabulated profile, so that fits to all particles (stars included) give the published median."""
