@@ -60,20 +60,30 @@ def draws(regions: int, constants: Constants = V1) -> Array:
     return counts
 
 
-def _tails(constants: Constants) -> tuple[float, float]:
-    return 0.5 * (1 - constants.confidence), 0.5 * (1 + constants.confidence)
+def _normal_tail(regions: int, constants: Constants) -> float:
+    """How many sigma out the interval ends: sqrt(n / (n - 1)) times Student's t for n regions.
+
+    The expanded percentiles of Hesterberg (2015, section 3.3), for both kinds of interval: with 32
+    regions the plain ones cover 93 to 94.5 % of skewed and paired scores, these 94.5 to 96 %.
+    """
+    from scipy.special import stdtrit
+
+    t = -float(stdtrit(regions - 1, 0.5 * (1 - constants.confidence)))
+    return math.sqrt(regions / (regions - 1)) * t
 
 
 def _studentised(
-    value: float, error: float, values: Array, errors: Array, constants: Constants
+    value: float, error: float, values: Array, errors: Array, tail: float
 ) -> tuple[float, float]:
     """Bootstrap-t: value less the quantiles of (value* - value) / error*, times error."""
+    from scipy.special import ndtr
+
     good = np.isfinite(values) & np.isfinite(errors) & (errors > 0)
     if error <= 0 or not math.isfinite(error) or good.sum() < 0.5 * len(values):
         # Regions that all agree leave nothing to resample.
         return value, value
     t = (values[good] - value) / errors[good]
-    low, high = np.quantile(t, _tails(constants))
+    low, high = np.quantile(t, [float(ndtr(-tail)), float(ndtr(tail))])
     return value - error * float(high), value - error * float(low)
 
 
@@ -124,7 +134,7 @@ def of_means(
         errors = np.sqrt(np.sum(weights * influence**2, axis=1) / (n * (n - 1)))
         slope = gradient(mean)
         error = math.sqrt(float(np.sum(((rows - mean) @ slope) ** 2)) / (n * (n - 1)))
-        low, high = _studentised(value, error, function(means), errors, constants)
+        low, high = _studentised(value, error, function(means), errors, _normal_tail(n, constants))
     return Estimate(value, min(max(low, limits[0]), value), max(min(high, limits[1]), value))
 
 
@@ -240,11 +250,9 @@ def bca(
 
     Notes
     -----
-    Efron (1987): bias correction from the share of draws below the value, acceleration from the jackknife;
-    with the expanded percentiles of Hesterberg (2015, section 3.3): sqrt(n / (n - 1)) times Student's t in
-    place of the normal quantile, without which intervals from few regions are too narrow.
+    Efron (1987): bias correction from the share of draws below the value, acceleration from the jackknife.
     """
-    from scipy.special import ndtr, ndtri, stdtrit
+    from scipy.special import ndtr, ndtri
 
     value = float(function(np.ones((1, regions)))[0])
     if not math.isfinite(value):
@@ -263,8 +271,8 @@ def bca(
     share = min(max(float(share), 0.5 / len(values)), 1 - 0.5 / len(values))
     z0 = float(ndtri(share))
     ends = []
-    for tail in _tails(constants):
-        z = z0 + math.sqrt(regions / (regions - 1)) * float(stdtrit(regions - 1, tail))
+    tail = _normal_tail(regions, constants)
+    for z in (z0 - tail, z0 + tail):
         ends.append(float(ndtr(z0 + z / (1 - acceleration * z))))
     low, high = np.quantile(values, ends)
     return Estimate(value, min(max(float(low), limits[0]), value), max(min(float(high), limits[1]), value))

@@ -32,7 +32,7 @@ def cell(name: str, score: Mapping[str, Any] | None) -> dict[str, str]:
     if note.startswith(">="):
         text = "≥" + number(score.get("value"), 0)
     low, high = score.get("low"), score.get("high")
-    interval = "" if low is None or high is None else f"{number(low, shown)}–{number(high, shown)}"
+    interval = "" if low is None or high is None else f"{number(low, shown)} to {number(high, shown)}"
     return {"text": text, "interval": interval, "note": note}
 
 
@@ -191,7 +191,7 @@ def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
             ],
             "noise": cell(name, {"value": noise.get(name)})["text"],
         }
-        for name, score in result["scores"].items()
+        for name, score in sorted(result["scores"].items(), key=lambda item: _place(item[0]))
     ]
     by_mass = result.get("curves", {}).get("peak_completeness_by_mass")
     return {
@@ -225,6 +225,12 @@ def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
             if (image := result.get("residual_maps", {}).get(key))
         ],
     }
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Order of the registry; names it does not know come last."""
+    names = list(SCORES)
+    return (names.index(name) if name in SCORES else len(names)), name
 
 
 def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,73 @@
+"""Stores and submissions that the benchmark's tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from benchmarks.submissions import write_submission
+from three_hundred_maps.store.arrays import SplitArrays, read_split, store_digest
+from three_hundred_maps.testing import tiny_store
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep backgrounds in a folder of the tests' own, and be quiet."""
+    folder = tmp_path_factory.mktemp("home")
+    wanted = {"THREE_HUNDRED_MAPS_HOME": str(folder), "THREE_HUNDRED_MAPS_QUIET": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    yield folder
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished store with 12 test regions."""
+    return tiny_store(
+        tmp_path_factory.mktemp("data") / "store", halos=(6, 1, 12), n_los=2, shard_halos=5, seed=4
+    )
+
+
+@pytest.fixture(scope="session")
+def test_split(store: Path) -> SplitArrays:
+    """Its test split."""
+    return read_split(store, "test", ["sz", "mass"])
+
+
+@pytest.fixture(scope="session")
+def blurred(test_split: SplitArrays) -> np.ndarray:
+    """A fair prediction: the truth blurred, each halo off by its own factor."""
+    rng = np.random.default_rng(0)
+    factor = 10 ** rng.normal(0.0, 0.12, (len(test_split), 1, 1, 1))
+    return (gaussian_filter(test_split.maps["mass"], (0, 0, 2, 2)) * factor).astype(np.float32)
+
+
+@pytest.fixture
+def submit(tmp_path: Path, store: Path, test_split: SplitArrays, blurred: np.ndarray) -> Callable[..., Path]:
+    """Write a valid submission, or one changed by keywords."""
+
+    def write(folder: str = "submission", **changes: Any) -> Path:
+        fields: dict[str, Any] = {
+            "name": "Blurred",
+            "authors": ["A. Author"],
+            "task": "mass-map",
+            "track": "sz",
+            "maps": blurred,
+            "split": test_split,
+            "dataset_name": "tiny",
+            "dataset_digest": store_digest(store),
+        }
+        return write_submission(tmp_path / folder, **{**fields, **changes})
+
+    return write

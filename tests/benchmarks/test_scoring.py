@@ -1,0 +1,307 @@
+"""Scoring end to end on small stores: references, noise floor, tables, determinism, memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import references
+from benchmarks.constants import V1
+from benchmarks.measure import Features, measure
+from benchmarks.registry import CURVES, RANKING, SCORES
+from benchmarks.results import read_result, result_problems, schema, write_result
+from benchmarks.scoring import SUSPECT, score_submission, stream
+from benchmarks.submissions import write_submission
+from benchmarks.summary import Summary
+from benchmarks.tables import conditional_tables, groups
+from benchmarks.truth import Truth
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import SplitArrays, read_split
+from three_hundred_maps.store.files import canonical_json
+from three_hundred_maps.testing import tiny_store
+
+
+@pytest.fixture(scope="module")
+def scored(store: Path, test_split: SplitArrays, blurred: np.ndarray, tmp_path_factory) -> dict:
+    folder = write_submission(
+        tmp_path_factory.mktemp("s") / "s", name="Blurred", authors=["A"], task="mass-map", track="sz",
+        maps=blurred, split=test_split, mass_sigma=np.full_like(blurred, 0.1),
+    )  # fmt: skip
+    return score_submission(folder, store)
+
+
+def test_a_result_has_every_score_with_an_interval(scored: dict) -> None:
+    assert set(scored["scores"]) == set(SCORES) - {"degradation"}
+    for name, score in scored["scores"].items():
+        assert score["low"] <= score["value"] <= score["high"], name
+    assert set(scored["curves"]) == set(CURVES)
+    assert scored["dataset"]["regions"] == 12 and scored["dataset"]["halos"] == 12
+    assert not list(result_problems(json.loads(canonical_json(scored))))
+
+
+def test_averages_go_over_pixels_maps_halos_then_regions_with_equal_weight(tmp_path: Path) -> None:
+    # Regions of 3 halos and of 1: the lone halo weighs as much as the three.
+    store = tiny_store(tmp_path / "uneven", halos=(3, 1, 4), n_los=2, halos_per_region=3, seed=2)
+    split = read_split(store, "test", ["mass"])
+    truth = Truth(store)
+    rng = np.random.default_rng(0)
+    maps = split.maps["mass"] * 10 ** rng.normal(0, 0.1, (4, 2, 1, 1)).astype(np.float32)
+    folder = write_submission(
+        tmp_path / "s", name="n", authors=["a"], task="mass-map", track="sz", maps=maps, split=split
+    )
+    result = score_submission(folder, store)
+    logs = [Features(m, truth.grid, truth.r500).log_inside for m in (maps, split.maps["mass"])]
+    halo = np.mean((logs[0] - logs[1]) ** 2, axis=1).reshape(4, 2).mean(axis=1)
+    regions = split.halos["region"]
+    by_region = [halo[regions == r].mean() for r in np.unique(regions)]
+    assert len(by_region) == 2 and {int((regions == r).sum()) for r in np.unique(regions)} == {1, 3}
+    assert result["scores"][RANKING]["value"] == pytest.approx(np.sqrt(np.mean(by_region)), rel=1e-9)
+    assert result["scores"][RANKING]["note"] == "too few regions"
+
+
+def test_the_frame_row_has_no_skill_and_the_oracle_row_beats_it(scored: dict) -> None:
+    frame, oracle = (scored["references"][name] for name in ("frame", "frame+R200c"))
+    assert frame["scores"]["skill"]["value"] == pytest.approx(0.0, abs=1e-12)
+    assert 0 < oracle["scores"]["skill"]["value"] < 1
+    assert frame["scores"]["m200_equivalent"]["value"] == pytest.approx(
+        3 * frame["scores"]["mass_scatter"]["value"]
+    )
+
+
+def test_the_oracle_row_is_the_mean_profile_scaled_by_the_true_r200c(store: Path) -> None:
+    truth = Truth(store)
+    rows = np.arange(2)
+    image = references.frame_r200_log(truth, rows)
+    rho_crit = truth.halos["M200c"][:2] / (800 * np.pi / 3 * truth.halos["R200c"][:2] ** 3)
+    expected = truth.climatology.scaled_climatology[0] + np.log10(truth.halos["R200c"][:2] * rho_crit)
+    centre = truth.grid.pixels // 2
+    inner = np.interp(
+        truth.grid.radius[centre, centre], [0.0125, 0.0375], truth.climatology.scaled_climatology[:2]
+    )
+    assert image[:, 0, centre, centre] == pytest.approx(
+        expected + inner - truth.climatology.scaled_climatology[0]
+    )
+
+
+def test_the_noise_floor_is_that_of_the_full_sample(tmp_path: Path) -> None:
+    """Poisson halves: half the rms between them is the noise of the whole."""
+    store = tiny_store(tmp_path / "noisy", halos=(3, 1, 10), n_los=2, seed=3)
+    truth = Truth(store)
+    measured = stream(truth, (references.NOISE, *references.REFERENCES))
+    found = references.background_of(truth, measured)
+    assert found.noise_floor is not None and found.noise_power is not None
+    split = read_split(store, "test", ["mass", "mass_half"])
+    half = split.maps["mass_half"].astype(float)
+    other = np.maximum(2 * split.maps["mass"] - half, 0)
+    logs = [Features(m, truth.grid, truth.r500).log_inside for m in (half, other)]
+    expected = 0.5 * np.sqrt(np.mean((logs[0] - logs[1]) ** 2))
+    assert found.noise_floor[RANKING] == pytest.approx(expected, rel=1e-6)
+    assert found.noise_power.shape == (10, 40)
+
+
+def test_noise_scales_as_its_scores_do() -> None:
+    assert references.scale_noise("residual_rms_dex", 0.2) == pytest.approx(0.1)
+    assert references.scale_noise("skill", 0.6) == pytest.approx(0.9)
+    assert references.scale_noise("ssim", 0.6) == 0.6
+    assert references.scale_noise("crps", None) is None
+
+
+def test_noise_free_power_is_the_halves_cross_spectrum(scored: dict) -> None:
+    curves = scored["curves"]
+    noisy, clean = curves["cross_correlation"]["value"], curves["cross_correlation_noise_free"]["value"]
+    # At small scales the truth's own noise holds the plain correlation down.
+    k = next(i for i, v in enumerate(noisy) if v < 0.9)
+    assert clean[k] > noisy[k]
+
+
+def test_scoring_is_the_same_every_time_whatever_the_threads_and_the_cache(
+    submit: Callable[..., Path], store: Path, own_cache: Path
+) -> None:
+    folder = submit()
+    first = score_submission(folder, store, workers=1)
+    for path in (own_cache / "benchmark").glob("*.json"):
+        path.unlink()
+    second = score_submission(folder, store, workers=3)
+    assert canonical_json(first) == canonical_json(second)
+
+
+def test_a_damaged_cache_is_measured_again(submit: Callable[..., Path], store: Path, own_cache: Path) -> None:
+    folder = submit()
+    first = score_submission(folder, store)
+    (path,) = [p for p in (own_cache / "benchmark").glob("*.json") if Truth(store).digest[:32] in p.name]
+    path.write_text("{}")
+    assert canonical_json(score_submission(folder, store)) == canonical_json(first)
+
+
+def test_the_order_of_halos_and_the_chunks_do_not_matter(
+    submit: Callable[..., Path], store: Path, test_split: SplitArrays, blurred: np.ndarray
+) -> None:
+    order = np.random.default_rng(1).permutation(len(blurred))
+    keys = {k: test_split.halos[k][order] for k in ("region", "snapshot", "halo_id")}
+    straight = score_submission(submit("a"), store)
+    shuffled = score_submission(submit("b", maps=blurred[order], split=keys), store)
+    for result in (straight, shuffled):
+        result.pop("predictions_sha256")
+    assert canonical_json(straight) == canonical_json(shuffled)
+
+
+def test_a_copy_of_the_truth_scores_perfect_and_is_not_ranked(
+    submit: Callable[..., Path], store: Path, test_split: SplitArrays
+) -> None:
+    result = score_submission(submit(maps=test_split.maps["mass"]), store)
+    assert result["scores"][RANKING]["value"] == 0.0 and result["scores"]["skill"]["value"] == 1.0
+    assert result["ranked"] is False
+    assert any(flag.startswith(SUSPECT) for flag in result["flags"])
+    # A copy times a factor is caught by its rms.
+    scaled = score_submission(submit("scaled", maps=test_split.maps["mass"] * 1.0001), store)
+    assert scaled["ranked"] is False and "noise floor" in scaled["flags"][0]
+
+
+def test_a_bias_is_flagged(submit: Callable[..., Path], store: Path, blurred: np.ndarray) -> None:
+    assert "biased" in score_submission(submit("a", maps=blurred * 1.5), store)["flags"]
+
+
+def test_the_truths_own_numbers_lie_in_the_tables(scored: dict, store: Path) -> None:
+    truth = Truth(store)
+    tables = scored["tables"]
+    assert set(tables) == {"log10 M200c [Msun]", "redshift", "dynamical state", "surroundings", "R / R200c"}
+    for name, rows in tables.items():
+        if name != "R / R200c":
+            assert sum(row["halos"] for row in rows) == truth.n_halos
+    inner, outer = tables["R / R200c"][0], tables["R / R200c"][-1]
+    assert inner["scores"][RANKING]["value"] != outer["scores"][RANKING]["value"]
+    # Rings weighted by their pixels give back the whole.
+    share = np.bincount(truth.grid.inside_bin) / len(truth.grid.inside)
+    squares = [row["scores"][RANKING]["value"] ** 2 for row in tables["R / R200c"]]
+    assert np.dot(share, squares) == pytest.approx(scored["scores"][RANKING]["value"] ** 2, rel=1e-6)
+
+
+def test_table_edges_come_from_the_constants(store: Path, test_split: SplitArrays) -> None:
+    halos = Truth(store).halos
+    standard = groups(halos, V1)
+    for change in (
+        {"table_log_mass": (13.9, 14.1)},
+        {"table_redshift": (0.5,)},
+        {"isolated_distance": 1e9},
+    ):
+        changed = groups(halos, dataclasses.replace(V1, **change))
+        assert [(name, label, rows.tolist()) for name, found in changed.items() for label, rows in found] != [
+            (name, label, rows.tolist()) for name, found in standard.items() for label, rows in found
+        ]
+
+
+def test_one_group_scores_as_its_halos_alone(
+    store: Path, test_split: SplitArrays, blurred: np.ndarray
+) -> None:
+    truth = Truth(store)
+    climatology = truth.grid.climatology(truth.climatology.climatology).ravel()[truth.grid.inside]
+    target = Features(test_split.maps["mass"], truth.grid, truth.r500)
+    measured = measure(Features(blurred, truth.grid, truth.r500), target, climatology, truth.data_range)
+    table = conditional_tables(measured, truth.halos, truth.grid)["dynamical state"]
+    relaxed = np.flatnonzero(truth.halos["relaxed"] == 1)
+    if len(relaxed):
+        alone = measure(
+            Features(blurred[relaxed], truth.grid, truth.r500[relaxed]),
+            Features(test_split.maps["mass"][relaxed], truth.grid, truth.r500[relaxed]),
+            climatology,
+            truth.data_range,
+        )
+        expected = Summary(alone, truth.halos["region"][relaxed], truth.grid).brief()
+        for name, estimate in expected.items():
+            assert table[0]["scores"][name]["value"] == pytest.approx(estimate.value, rel=1e-3, abs=1e-4)
+    assert sum(row["halos"] for row in table) == len(blurred)
+
+
+def test_other_constants_say_so(submit: Callable[..., Path], store: Path) -> None:
+    changed = dataclasses.replace(V1, peak_bins=(2e-3, 4e-3), copied_share=1.0, biased_dex=0.0, ssim_low=0.2)
+    result = score_submission(submit(), store, constants=changed)
+    standard = score_submission(submit("b"), store)
+    assert result["benchmark_version"] == f"constants {changed.digest()}"
+    assert len(result["curves"]["peak_completeness_by_mass"]["mass"]) == 2
+    assert "biased" in result["flags"]
+    assert result["scores"]["ssim"]["value"] != standard["scores"]["ssim"]["value"]
+    higher = score_submission(submit("c"), store, constants=dataclasses.replace(V1, ssim_high=0.9))
+    assert higher["scores"]["ssim"]["value"] != standard["scores"]["ssim"]["value"]
+    with pytest.raises(InputError, match="rings"):
+        score_submission(submit("d"), store, constants=dataclasses.replace(V1, climatology_rings=20))
+
+
+def test_degradation_is_paired(
+    submit: Callable[..., Path], store: Path, blurred: np.ndarray, tmp_path: Path
+) -> None:
+    home = write_result(tmp_path / "home.json", score_submission(submit("home"), store))
+    away = score_submission(
+        submit("away", maps=blurred * 1.3, task="cross-code", trained_on="other"), store, in_domain=home
+    )
+    home_rms = read_result(home)["scores"][RANKING]["value"]
+    degradation = away["scores"]["degradation"]
+    assert degradation["value"] == pytest.approx(away["scores"][RANKING]["value"] - home_rms, rel=1e-6)
+    assert degradation["low"] <= degradation["value"] <= degradation["high"]
+
+
+def test_transfer_is_not_ranked(submit: Callable[..., Path], store: Path) -> None:
+    assert score_submission(submit(task="transfer"), store)["ranked"] is False
+
+
+def test_a_store_without_halves_is_scored_without_a_floor(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "plain", halos=(3, 1, 2), n_los=1, half=False)
+    split = read_split(store, "test", ["mass"])
+    folder = write_submission(
+        tmp_path / "s", name="n", authors=["a"], task="mass-map", track="sz",
+        maps=split.maps["mass"] * 1.2, split=split,
+    )  # fmt: skip
+    result = score_submission(folder, store)
+    assert result["noise_floor"] is None
+    assert "power_ratio_noise_free" not in result["curves"]
+    assert result["scores"][RANKING]["value"] == pytest.approx(np.log10(1.2), rel=1e-5)
+
+
+def test_what_cannot_be_scored_against(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no store"):
+        Truth(tmp_path / "nothing")
+    no_truth = tiny_store(tmp_path / "a", halos=(2, 1, 2), n_los=1, views=("sz",))
+    with pytest.raises(InputError, match="no truth"):
+        Truth(no_truth)
+    no_test = tiny_store(tmp_path / "b", halos=(2, 1, 0), n_los=1)
+    with pytest.raises(InputError, match="nothing to score"):
+        Truth(no_test)
+    no_train = tiny_store(tmp_path / "c", halos=(0, 1, 2), n_los=1)
+    with pytest.raises(InputError, match="train"):
+        Truth(no_train)
+
+
+def test_results_follow_their_schema(scored: dict, tmp_path: Path) -> None:
+    import jsonschema
+
+    content = json.loads(canonical_json(scored))
+    jsonschema.validate(content, schema())
+    for broken in ({**content, "scores": {}}, {**content, "name": 3}, {**content, "schema": "other"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(broken, schema())
+    path = write_result(tmp_path / "r.json", scored)
+    assert read_result(path)["name"] == "Blurred"
+    with pytest.raises(InputError, match="there already"):
+        write_result(path, scored)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": "x"}, "does not say"),
+        ({"scores": {}}, RANKING),
+        ({"scores": {RANKING: {"value": "1"}}}, "numbers"),
+        ({"dataset": {}}, "name or digest"),
+        ({"regions": {}}, "regions"),
+        ({"name": ""}, "name"),
+    ],
+)
+def test_what_is_no_result(scored: dict, tmp_path: Path, change: dict, message: str) -> None:
+    path = tmp_path / "r.json"
+    path.write_bytes(canonical_json({**scored, **change}))
+    with pytest.raises(InputError, match=message):
+        read_result(path)
