@@ -137,6 +137,11 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
     extra = {
         name: _network(runs / name) for name in ("gaussian", "flagship") if (runs / name / RESULT).is_file()
     }
+    digests = {run.get("digest") for run in (*networks, *references, *norms, *extra.values())}
+    if len(digests) > 1:
+        raise InputError(
+            f"the runs in {runs} were scored on different data sets: delete those of the older one"
+        )
     return {
         "label": label,
         "plan": mark["plan"],
@@ -167,7 +172,12 @@ def _kept(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 def _scored(run: Path) -> dict[str, Any]:
     result = read_result(run / RESULT)
-    return {"name": result["name"], "parameters": result.get("parameters"), "scores": _kept(result["scores"])}
+    return {
+        "name": result["name"],
+        "digest": result["dataset"]["digest"],
+        "parameters": result.get("parameters"),
+        "scores": _kept(result["scores"]),
+    }
 
 
 def _network(run: Path) -> dict[str, Any]:

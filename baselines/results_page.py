@@ -111,7 +111,8 @@ def _gains(gains: Sequence[Mapping[str, Any]]) -> list[str]:
     if apart:
         clear = sum(gain["difference"]["high"] < 0 for gain in apart)
         lines.append(
-            f"The interval of the paired difference over regions excludes 0 for {clear} of {len(apart)} seeds."
+            f"The interval of the paired difference over regions excludes 0 for {clear} of {len(apart)} "
+            "seeds."
         )
     return lines
 

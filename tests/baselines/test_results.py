@@ -1,0 +1,130 @@
+"""The campaign goes on where it stopped; the page is made from its files and says when it is stale."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from baselines import campaign, results
+from baselines.campaign import PLANS, VIEW_SETS, find_data, make_stages, run_name
+from baselines.results_page import render
+from three_hundred_maps.errors import InputError
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_a_campaign_holds_every_set_of_views_with_every_seed(tmp_path, store):
+    training, scoring = make_stages(PLANS["cpu"], store, tmp_path, seeds=3, steps=None, threads=1)
+    names = [step.name for step in training]
+    assert len(set(names)) == len(names) and len(VIEW_SETS) == 7
+    assert {run_name(views, seed) for views in VIEW_SETS for seed in range(3)} <= set(names)
+    assert [step.name for step in scoring] == [f"score {name}" for name in names]
+    assert all("--channels 8" in step.command for step in training if "unet" in step.command)
+
+
+def test_every_command_of_a_campaign_can_be_parsed(tmp_path, store):
+    from baselines.settings import Parser, add_settings, merge
+
+    for plan in PLANS.values():
+        for stage in make_stages(plan, store, tmp_path, seeds=1, steps=5, threads=1):
+            for step in (step for step in stage if step.words[0] == "baselines.unet"):
+                parser = Parser()
+                for option in ("--out", "--preset", "--name"):
+                    parser.add_argument(option)
+                parser.add_argument("--quiet", action="store_true")
+                add_settings(parser)
+                options = vars(parser.parse_args(step.words[1:]))
+                preset = options["preset"]
+                for name in ("out", "preset", "name", "quiet"):
+                    options.pop(name)
+                assert merge(options, config=None, preset=preset).steps in (5, 8000)
+
+
+def test_the_gpu_plan_has_an_equal_budget_of_samples():
+    words = PLANS["gpu"].common
+    steps, batch = (int(words[words.index(name) + 1]) for name in ("--steps", "--batch"))
+    assert steps * batch == pytest.approx(0.7e6, rel=1e-3)
+
+
+def test_a_campaign_folder_is_its_own(tmp_path, store):
+    campaign.claim(tmp_path / "c", str(store), "cpu")
+    campaign.claim(tmp_path / "c", str(store), "cpu")
+    with pytest.raises(InputError, match="on other data or by another plan"):
+        campaign.claim(tmp_path / "c", str(store), "gpu")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x").touch()
+    with pytest.raises(InputError, match="holds other things"):
+        campaign.claim(tmp_path / "other", str(store), "cpu")
+    assert find_data(str(store), tmp_path) == (store, None)
+    built, step = find_data("mini", tmp_path)
+    assert step is not None and built == tmp_path / "data" and "build mini" in step.command
+
+
+def test_no_step_begins_after_the_time_is_over(tmp_path, store):
+    stage = make_stages(PLANS["cpu"], store, tmp_path, seeds=1, steps=1, threads=1)[0]
+    assert campaign.run_stage(stage, workers=2, threads=1, began=0.0, minutes=0.0) == len(stage)
+
+
+def test_a_step_that_fails_is_named_with_its_reason(tmp_path):
+    step = campaign.Step(
+        "ridge-sz",
+        ("baselines.ridge", "--data", "nowhere/x", "--out", "o"),
+        tmp_path / "a/b/c",
+        tmp_path / "log.txt",
+    )
+    with pytest.raises(InputError, match=r"ridge-sz ended with status 2: error: no store at nowhere/x"):
+        campaign.run_step(step, 1)
+
+
+@pytest.mark.long
+def test_a_whole_campaign_gives_a_page(tmp_path, store, monkeypatch):
+    small = replace(PLANS["cpu"], common=("--preset", "cpu", "--channels", "4", "--poolings", "2"))
+    monkeypatch.setitem(campaign.PLANS, "cpu", small)
+    words = [
+        "--data",
+        str(store),
+        "--out",
+        str(tmp_path / "c"),
+        "--plan",
+        "cpu",
+        "--seeds",
+        "1",
+        "--steps",
+        "4",
+    ]
+    with pytest.raises(SystemExit) as stop:
+        campaign.main([*words, "--page", str(tmp_path / "docs")])
+    assert stop.value.code == 0
+    results.check(tmp_path / "docs")
+
+
+def test_the_page_in_docs_is_what_its_numbers_give():
+    results.check(DOCS)
+
+
+def test_the_page_shows_every_number_of_its_summary():
+    summary = json.loads((DOCS / results.SUMMARY).read_text(encoding="utf-8"))
+    page = render(summary)
+    for row in summary["references"]:
+        assert f"{row['scores']['residual_rms_dex']['value']:.4f}" in page
+    changed = json.loads(json.dumps(summary))
+    changed["networks"][0]["scores"]["skill"]["value"] += 0.3
+    assert render(changed) != page
+    for picture in re.findall(r"\]\((figures/[^)]+)\)", page):
+        assert (DOCS / picture).is_file()
+
+
+def test_a_stale_page_is_named(tmp_path):
+    for name in (results.SUMMARY, results.PAGE):
+        (tmp_path / name).write_bytes((DOCS / name).read_bytes())
+    results.check(tmp_path)
+    page = tmp_path / results.PAGE
+    page.write_text(page.read_text(encoding="utf-8").replace("0.", "1.", 1), encoding="utf-8")
+    with pytest.raises(InputError, match="is stale"):
+        results.check(tmp_path)
+    with pytest.raises(InputError, match="has no results page"):
+        results.check(tmp_path / "nowhere")
