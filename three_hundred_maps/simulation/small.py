@@ -80,7 +80,8 @@ def small_snapshot(
     halos
         How many, of falling mass from 3e14 Msun/h; they do not touch each other.
     particles
-        Dark-matter particles a halo; half as many of gas, a tenth of stars.
+        Dark-matter particles a halo; half as many of gas, a tenth of stars. 64 more of nearly no mass
+        fill the box.
     redshift, box_size
         Of the snapshot; comoving kpc/h.
     low_resolution
@@ -115,6 +116,8 @@ def small_snapshot(
         }
         for kind in (0, 1, 4)
     }
+    for name, values in _background(box_size).items():
+        content[1][name] = np.concatenate([content[1][name], values])
     if low_resolution:
         position = rng.uniform(0.0, box_size, (20 * halos * 100, 3)).astype(np.float32)
         apart = position[:, None] - centres
@@ -148,6 +151,16 @@ def small_snapshot(
         },
     )
     return SmallSnapshot(files[0], catalogue, header, content, centres, m200, r200)
+
+
+def _background(box: float) -> dict[str, NDArray[np.float32]]:
+    """A few dark-matter particles of nearly no mass from face to face: the box is seen to be filled."""
+    line = np.linspace(0.02, 0.98, 4) * box
+    position = np.stack(np.meshgrid(line, line, line, indexing="ij"), -1).reshape(-1, 3)
+    return {
+        "position": position.astype(np.float32),
+        "mass": np.full(len(position), 1e-5, np.float32),
+    }
 
 
 def _apart(rng: np.random.Generator, n: int, box: float, distance: float) -> NDArray[np.float64]:
