@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,8 @@ from three_hundred_maps.mapping import (
     get_view,
     render,
 )
-from three_hundred_maps.simulation.agreement import check_catalogue
+from three_hundred_maps.progress import is_quiet
+from three_hundred_maps.simulation.agreement import check_catalogue, mass_disagreement
 from three_hundred_maps.simulation.halos import Halos, read_catalogue
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.region import Region
@@ -219,6 +221,9 @@ def map_halo(
     if isinstance(measured, str):
         return measured
     values, frame = measured
+    disagreement = mass_disagreement(values["M200c"], float(halos.M200c_msun[row]))
+    if disagreement is not None and not is_quiet():
+        print(f"note: halo {halo_id}: {disagreement}", file=sys.stderr)
     radius = cutout_radius(frame)
     if region.periodic and radius >= 0.5 * region.info.box_kpc:
         return f"a cut-out of radius {radius:.0f} kpc does not fit into the box"

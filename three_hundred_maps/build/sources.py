@@ -120,6 +120,7 @@ class Sources:
                 "file_format": info.dialect,
                 "kernel": info.kernel,
                 "assumptions": dict(info.assumptions),
+                "origins": self.halos(self.numbers()[0], info)[0].origins(),
             }
         background = {
             "h": cosmology.h,

@@ -61,6 +61,13 @@ class Halos:
         """(n,) whether a halo lies in no other."""
         return self.host_id == NO_HOST
 
+    def origins(self) -> dict[str, str]:
+        """Where the centre offset and the substructure of a store's halos come from, in words."""
+        offset = "catalogue" if np.isfinite(self.com_offset).all() else "particles within R200c"
+        substructure = "catalogue" if np.isfinite(self.f_sub).all() else "not known"
+        relaxed = "com_offset and f_sub" if substructure == "catalogue" else "com_offset alone"
+        return {"com_offset": offset, "f_sub": substructure, "relaxed": relaxed}
+
     def select(self, rows: NDArray[np.generic] | Sequence[int]) -> Halos:
         """The halos at ``rows`` (a mask or indices)."""
         chosen = {
