@@ -26,6 +26,8 @@ from three_hundred_maps.store.schema import KEY, MAP_DIMS
 MAX_METADATA_BYTES = 1_000_000
 MAX_FILES = 200_000
 MAX_CHUNK_BYTES = 128 * 2**20
+MAX_FILE_BYTES = MAX_CHUNK_BYTES + MAX_CHUNK_BYTES // 8 + 65536
+"""Compressors add a little to what cannot be compressed."""
 MAX_SLAB_BYTES = 256 * 2**20
 MAX_HALOS = 1_000_000
 CODECS = ("bytes", "zstd", "blosc", "gzip", "crc32c")
@@ -72,7 +74,7 @@ class ArrayInfo:
 
 
 def check_tree(root: Path) -> list[str]:
-    """What may not be in a submission's folder: links, devices, too many files."""
+    """What may not be in a submission's folder: links, devices, files that are too large or too many."""
     problems: list[str] = []
     if root.is_symlink():
         return [f"{root.name} is a link; a submission holds plain files only"]
@@ -90,6 +92,9 @@ def check_tree(root: Path) -> list[str]:
                     problems.append(f"{name[:120]} is neither a file nor a folder")
                 else:
                     files += 1
+                    size = entry.stat(follow_symlinks=False).st_size
+                    if size > MAX_FILE_BYTES:
+                        problems.append(f"{name[:120]} has {size:,} bytes; at most {MAX_FILE_BYTES:,}")
                 if files + len(folders) > MAX_FILES:
                     return [*problems, f"more than {MAX_FILES:,} files; write a chunk for each halo"]
                 if len(problems) >= 20:
@@ -250,7 +255,6 @@ def read_chunk(info: ArrayInfo, index: tuple[int, ...]) -> NDArray[Any]:
         raise _fail(name, "is a link; a submission holds plain files only")
     if not path.is_file():
         return np.full(info.chunk, info.fill, info.dtype)
-    # Compressors add a little to what cannot be compressed.
     limit = info.chunk_bytes + info.chunk_bytes // 8 + 65536
     if path.stat().st_size > limit:
         raise _fail(
