@@ -115,7 +115,7 @@ def test_a_pickle_is_never_opened(submit: Callable[..., Path], store: Path, tmp_
     assert not (tmp_path / "harmed").exists()
 
 
-BOMB_BYTES = 2**30
+BOMB_BYTES = 100 * 2**20
 
 
 def gzip_bomb() -> bytes:
@@ -147,7 +147,7 @@ def test_bombs_do_not_go_off(submit: Callable[..., Path], store: Path, codec: st
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert "cannot be decoded" in told(folder, store)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 300_000, f"{grown} kB more than before"
+    assert grown < 60_000, f"{grown} kB more than before"
 
 
 @pytest.mark.parametrize("codec", ["zstd", "blosc", "gzip"])
@@ -280,7 +280,7 @@ def test_script_in_every_text_field_is_shown_and_not_run(
 ) -> None:
     texts = ("description", "license", "trained_on", "training_data", "framework")
     folder = submit(
-        name=SCRIPT[:78], authors=[SCRIPT, "</table>"], code=f"https://x.org/{SCRIPT.replace(' ', '')}",
+        name=SCRIPT[:78], authors=[SCRIPT, "</table></script>"], code=f"https://x.org/{SCRIPT.replace(' ', '')}",
         **dict.fromkeys(texts, SCRIPT),
     )  # fmt: skip
     result = score_submission(folder, store)
@@ -292,7 +292,7 @@ def test_script_in_every_text_field_is_shown_and_not_run(
     assert len(pages) == 3
     for page in pages:
         text = page.read_text()
-        for harm in ("<script>document", "<img src=x", "</table>\n<", '" onload="x'):
+        for harm in ("<script>document", "<img src=x", "</table></script>", '" onload="x'):
             assert harm not in text, (page.name, harm)
         assert "{{ 7*7 }}" in text or "\\u007b" in text or page.name == "compare.html"
         assert text.count("<script") == {"index.html": 1, "compare.html": 2}.get(page.name, 0)
@@ -331,8 +331,8 @@ def test_scoring_strangers_data_stays_in_bounds(submit: Callable[..., Path], sto
     code = (
         "import resource, sys\n"
         "from benchmarks.scoring import score_submission\n"
-        "sys.addaudithook(lambda name, args: sys.exit('ran ' + name) "
-        "if name in ('subprocess.Popen', 'os.system', 'os.exec', 'pickle.find_class', 'socket.connect') else None)\n"
+        "refused = ('subprocess.Popen', 'os.system', 'os.exec', 'pickle.find_class', 'socket.connect')\n"
+        "sys.addaudithook(lambda name, args: sys.exit('ran ' + name) if name in refused else None)\n"
         "score_submission(sys.argv[1], sys.argv[2], workers=1)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
