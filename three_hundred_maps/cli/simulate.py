@@ -51,6 +51,9 @@ def simulate(
         False, "--check", help="Measure fresh regions of both flavours and print the calibration table."
     ),
     as_json: bool = typer.Option(False, "--json", help="With --check: the table as JSON."),
+    report: Path | None = typer.Option(
+        None, "--report", help="With --check: write this page with the table, figures and a gallery."
+    ),
     quiet: bool = typer.Option(False, "--quiet", help="No progress bars."),
 ) -> None:
     """Simulate regions of galaxy clusters, written as The Three Hundred's own files."""
@@ -59,7 +62,7 @@ def simulate(
     if quiet:
         set_quiet(True)
     if check:
-        _check(regions, seed, workers, as_json)
+        _check(regions, seed, workers, as_json, report)
         return
     if out is None or regions is None:
         raise InputError("give --out DIR and --regions N (or --check)")
@@ -79,7 +82,7 @@ def simulate(
     print(f"{len(files)} regions in {out}")
 
 
-def _check(regions: int | None, seed: int | None, workers: int, as_json: bool) -> None:
+def _check(regions: int | None, seed: int | None, workers: int, as_json: bool, report: Path | None) -> None:
     from three_hundred_maps.simulation.synthetic.check import (
         CHECK_REGIONS,
         CHECK_SEED,
@@ -90,7 +93,13 @@ def _check(regions: int | None, seed: int | None, workers: int, as_json: bool) -
 
     number = CHECK_REGIONS if regions is None else regions
     with _Bar("check", 2 * number) as bar:
-        lines = run_check(CHECK_SEED if seed is None else seed, number, workers, bar.update)
+        base = CHECK_SEED if seed is None else seed
+        if report is None:
+            lines = run_check(base, number, workers, bar.update)
+        else:
+            from three_hundred_maps.simulation.synthetic.report import make_report
+
+            lines = make_report(report, base, number, workers, bar.update)
     print(format_json(lines) if as_json else format_lines(lines))
     missed = sum(not line.ok for line in lines)
     if not as_json:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from three_hundred_maps.simulation.synthetic.profiles import LOG_X, HaloProfile, X
 from three_hundred_maps.simulation.synthetic.setup import BARYON_FRACTION, FLAVOURS, Flavour
-
-if TYPE_CHECKING:
-    from three_hundred_maps.simulation.synthetic.profiles import HaloProfile
 
 LOG_M500 = np.array([13.3, 13.5, 13.7, 13.9, 14.1, 14.3, 14.5, 14.7, 14.9, 15.1])
 """log10 M500c in Msun."""
@@ -81,3 +77,22 @@ def common_baryons(mass_msun: float, profile: HaloProfile, gas_state: float, sta
     shell = [_SHELL[flavour] * BARYON_FRACTION for flavour in FLAVOURS]
     natural = [i * profile.m500 + s * (1.0 - profile.m500) for i, s in zip(inner, shell, strict=True)]
     return float(np.mean(natural))
+
+
+def r500_of(
+    flavour: Flavour,
+    mass_msun: float,
+    profile: HaloProfile,
+    baryons: float,
+    gas_state: float,
+    star_state: float,
+) -> tuple[float, float]:
+    """R500c (R200c) and M500c (M200c) of a halo in one flavour.
+
+    Dark matter is the same in both; the flavour that has lost more gas from inside R500c has a smaller R500c.
+    """
+    log_m500 = float(np.log10(mass_msun * profile.m500))
+    inside = gas_fraction(flavour, log_m500, gas_state) + star_fraction(flavour, log_m500, star_state)
+    mass = profile.mass * (1.0 - baryons + inside)
+    r500 = float(np.exp(np.interp(-np.log(2.5), -np.log(mass / X**3), LOG_X)))
+    return r500, 2.5 * r500**3

@@ -221,6 +221,13 @@ def format_json(lines: list[Line]) -> str:
     return json.dumps([{**asdict(line), "ok": line.ok} for line in lines], indent=1)
 
 
+def run_surveys(
+    seed: int, regions: int, workers: int = 1, progress: Callable[[int], None] | None = None
+) -> dict[Flavour, NDArray[np.float64]]:
+    """The survey of both flavours."""
+    return {flavour: survey(seed, regions, flavour, workers, progress) for flavour in FLAVOURS}
+
+
 def run_check(
     seed: int = CHECK_SEED,
     regions: int = CHECK_REGIONS,
@@ -228,7 +235,4 @@ def run_check(
     progress: Callable[[int], None] | None = None,
 ) -> list[Line]:
     """Survey fresh regions in both flavours and say how they compare."""
-    tables: dict[Flavour, NDArray[np.float64]] = {}
-    for flavour in FLAVOURS:
-        tables[flavour] = survey(seed, regions, flavour, workers, progress)
-    return check_tables(tables)
+    return check_tables(run_surveys(seed, regions, workers, progress))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.simulation.synthetic.calibration import common_baryons
+from three_hundred_maps.simulation.synthetic.calibration import common_baryons, r500_of
 from three_hundred_maps.simulation.synthetic.fields import (
     Shape,
     log_slope,
@@ -31,8 +31,10 @@ from three_hundred_maps.simulation.synthetic.satellites import Satellites, draw_
 from three_hundred_maps.simulation.synthetic.setup import (
     BARYON_FRACTION,
     EDGE_KPC,
+    FLAVOURS,
     REGION_KPC,
     RHO_MEAN,
+    Flavour,
     Resolution,
     generators,
     velocity_200c,
@@ -87,6 +89,8 @@ class Halo:
     shape: Shape
     satellites: Satellites
     members: list[int]
+    r500: dict[Flavour, float]
+    m500: dict[Flavour, float]
 
     def cloud(self, position: NDArray[np.float64], velocity: NDArray[np.float64]) -> Cloud:
         """From the halo's units to kpc and km/s in the region."""
@@ -136,11 +140,14 @@ def make_halo(plan: Plan, number: int, resolution: Resolution, rngs: list[np.ran
         SMALLEST_SATELLITE * resolution.dark_matter, resolution.dark_matter,
     )  # fmt: skip
     gas_state, star_state = np.clip(rng.standard_normal(2), -2.5, 2.5)
+    states = float(gas_state), float(star_state)
+    baryons = common_baryons(mass, profile, *states)
+    at_500 = {flavour: r500_of(flavour, mass, profile, baryons, *states) for flavour in FLAVOURS}
     return Halo(
         number, mass, float(plan.radius[number]), velocity_200c(mass),
-        plan.centre[number], plan.velocity[number],
-        state, common_baryons(mass, profile, float(gas_state), float(star_state)), float(gas_state), float(star_state),
-        profile, shape, satellites, [],
+        plan.centre[number], plan.velocity[number], state, baryons, *states, profile, shape, satellites, [],
+        {flavour: radius for flavour, (radius, _) in at_500.items()},
+        {flavour: share for flavour, (_, share) in at_500.items()},
     )  # fmt: skip
 
 

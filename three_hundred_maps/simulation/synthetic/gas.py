@@ -31,9 +31,9 @@ from three_hundred_maps.simulation.synthetic.universe import Plan, isotropic
 
 NEIGHBOURS = {"gadgetx": 200, "gizmo": 64}
 """Particles within a kernel's support: Wendland C4 in GADGET-X, a cubic spline in GIZMO-SIMBA."""
-_SWELL = {"gadgetx": 3.8, "gizmo": 0.3}
+_SWELL = {"gadgetx": 3.8, "gizmo": 0.1}
 """How much a core widens with the gas that feedback has driven out."""
-_NONTHERMAL = {"gadgetx": 0.85, "gizmo": 1.0}
+_NONTHERMAL = {"gadgetx": 0.80, "gizmo": 0.95}
 _STAR_FORMING_DENSITY = 6.5e6  # Msun/kpc^3: n_H = 0.2 cm^-3
 
 
@@ -89,7 +89,7 @@ def draw_halo_gas(
     halo: Halo, flavour: Flavour, shared: np.random.Generator, rng: np.random.Generator
 ) -> HaloGas:
     """Core, irregularities and gas fraction of a halo; ``shared`` is the same for both flavours."""
-    log_m500 = float(np.log10(halo.mass * halo.profile.m500))
+    log_m500 = float(np.log10(halo.mass * halo.m500[flavour]))
     own = float(np.clip(rng.standard_normal(), -2.5, 2.5))
     gas_state = 0.97 * halo.gas_state + np.sqrt(1.0 - 0.97**2) * own
     fraction = gas_fraction(flavour, log_m500, gas_state)
@@ -98,8 +98,8 @@ def draw_halo_gas(
     deficit = 1.0 - fraction / BARYON_FRACTION
     swell = np.exp(_SWELL[flavour] * max(deficit - 0.15, 0.0))
     noise = np.exp(0.15 * shared.standard_normal())
-    swell *= (halo.mass / 3e14) ** -0.2
     if flavour == "gadgetx":
+        swell *= (halo.mass / 3e14) ** -0.2
         core = Core(0.25 + 1.15 * cool, 0.145 * (1.0 - 0.25 * cool) * swell * noise, 0.62)
     else:
         core = Core(0.10 + 1.05 * cool, 0.155 * (1.0 - 0.25 * cool) * swell * noise, 0.62)
@@ -304,8 +304,8 @@ def make_gas(
     tables = []
     budgets = []
     for i, halo in enumerate(halos):
-        r500 = halo.profile.r500
-        target_500 = drawn[i].fraction_500 * halo.profile.m500
+        r500 = halo.r500[flavour]
+        target_500 = drawn[i].fraction_500 * halo.m500[flavour]
         star_mass = _inside(stars.position, halo, 1.0) * resolution.star / halo.mass
         target_200 = max(halo.baryons - star_mass, target_500 * 1.05)
         budgets.append((target_500, target_200))
@@ -316,7 +316,13 @@ def make_gas(
         inside_200 = max(target_200 - present[1], 1.02 * inside_500)
         tables.append(
             gas_profile(
-                halo.profile, halo.speed, drawn[i].core, inside_500, inside_200, drawn[i].nonthermal_scale
+                halo.profile,
+                halo.speed,
+                drawn[i].core,
+                r500,
+                inside_500,
+                inside_200,
+                drawn[i].nonthermal_scale,
             )
         )
     for i, halo in enumerate(halos):
@@ -329,7 +335,7 @@ def make_gas(
         for part in guests:
             _immerse(part, halo, tables[i])
     for i, halo in enumerate(halos):
-        r500, mass = halo.profile.r500, tables[i].mass
+        r500, mass = halo.r500[flavour], tables[i].mass
         present_500, present_200 = _inside(everything, halo, r500), _inside(everything, halo, 1.0)
         n_500 = max(round(budgets[i][0] * halo.mass / particle) - present_500, 0)
         n_shell = max(round(budgets[i][1] * halo.mass / particle) - present_200 - n_500, 0)

@@ -51,11 +51,12 @@ def gas_profile(
     profile: HaloProfile,
     speed_km_s: float,
     core: Core,
+    r500: float,
     gas_500: float,
     gas_200: float,
     nonthermal_scale: float,
 ) -> GasProfile:
-    """The gas of a halo with given masses inside R500c and R200c (M200c).
+    """The gas of a halo with given masses (M200c) inside ``r500`` (R200c) and R200c.
 
     The outer slope follows from the two masses; beyond R200c the gas goes over into 0.9 of the universe's
     share of the matter. Pressure balances gravity, less the non-thermal support of Nelson et al. (2014).
@@ -65,10 +66,10 @@ def gas_profile(
     for _ in range(30):
         mid = 0.5 * (low + high)
         mass = cumulative_mass(_shape(profile, core, mid))
-        ratio = float(at(1.0, mass) / at(profile.r500, mass))
+        ratio = float(at(1.0, mass) / at(r500, mass))
         low, high = (mid, high) if ratio > target else (low, mid)
     density = _shape(profile, core, 0.5 * (low + high))
-    density *= gas_500 / float(at(profile.r500, cumulative_mass(density)))
+    density *= gas_500 / float(at(r500, cumulative_mass(density)))
     blend = np.clip(np.log(X) / np.log(1.7), 0.0, 1.0)
     blend = blend**2 * (3.0 - 2.0 * blend)
     outer = 0.9 * BARYON_FRACTION * profile.density

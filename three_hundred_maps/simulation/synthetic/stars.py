@@ -63,11 +63,6 @@ def stellar_mass(halo_mass_msun: ArrayLike) -> NDArray[np.float64]:
     return 10.0 ** (log_m1 + log_eps + f(x) - f(0.0))
 
 
-def halo_log_m500(halo: Halo) -> float:
-    """log10 of the M500c (Msun) a halo is meant to have."""
-    return float(np.log10(halo.mass * halo.profile.m500))
-
-
 def _hernquist_radii(u: NDArray[np.float64]) -> NDArray[np.float64]:
     """Radii in half-mass radii, cut at six of them."""
     root = np.sqrt(u * 0.88)
@@ -93,9 +88,9 @@ def _satellite_stars(
     if flavour == "gizmo":
         mass *= np.interp(log_m500, LOG_M500, ratio)
     # Halos that form many satellites' stars form no more in all: the sum stays within the halo's budget.
-    r500 = halo.profile.r500
-    budget = _MOST_IN_SATELLITES * star_fraction(flavour, halo_log_m500(halo), halo.star_state)
-    inside = float(mass[lengths(sat.position) < r500].sum()) / (halo.profile.m500 * halo.mass)
+    m500 = halo.m500[flavour] * halo.mass
+    budget = _MOST_IN_SATELLITES * star_fraction(flavour, float(np.log10(m500)), halo.star_state)
+    inside = float(mass[lengths(sat.position) < halo.r500[flavour]].sum()) / m500
     mass *= min(1.0, budget / max(inside, 1e-12))
     # Stars are lost only once most of the dark matter is (Smith et al. 2016).
     remaining = np.clip((sat.mass / sat.mass_acc) / 0.04, 0.0, 1.0)
@@ -145,10 +140,11 @@ def _central_stars(
     halo: Halo,
     rng: np.random.Generator,
     shared: np.random.Generator,
+    r500: float,
     inside_r500: float,
     resolution: Resolution,
 ) -> tuple[list[Cloud], float]:
-    """The brightest galaxy and the intracluster light, ``inside_r500`` Msun of them within R500c."""
+    """The brightest galaxy and the diffuse light, ``inside_r500`` Msun of them within ``r500`` (R200c)."""
     log_m500 = np.log10(halo.mass * halo.profile.m500)
     scatter = 10.0 ** (0.15 * shared.standard_normal())
     brightest = 10.0 ** (11.45 + 0.4 * (log_m500 - 14.0)) * scatter
@@ -161,7 +157,7 @@ def _central_stars(
     scale = 0.10 * 10.0 ** (0.1 * shared.standard_normal())
     density = 1.0 / ((X / scale) * (1.0 + X / scale) ** 3) * np.exp(-((X / 1.4) ** 4))
     light = cumulative_mass(density)
-    inside = float(at(halo.profile.r500, light))
+    inside = float(at(r500, light))
     diffuse = int((inside_r500 - brightest) / resolution.star * light[-1] / inside)
     radii = stratified_radii(rng, diffuse, light, 0.0, float(X[-1]))
     spread, _ = halo.shape.place(rng, radii, log_slope(density))
@@ -187,12 +183,12 @@ def make_stars(
     metals = [z for item in satellites for _, z in item[1]]
     galaxies = []
     for i, halo in enumerate(halos):
-        r500 = halo.profile.r500 * halo.radius
-        m500 = halo.profile.m500 * halo.mass
+        r500 = halo.r500[flavour] * halo.radius
+        m500 = halo.m500[flavour] * halo.mass
         target = star_fraction(flavour, float(np.log10(m500)), halo.star_state) * m500
         present = _count_inside(clouds, halo.centre, r500) * resolution.star
         wanted = max(target - present, _SMALLEST_CENTRAL * target)
-        own, brightest = _central_stars(halo, rngs[i], shared[i], wanted, resolution)
+        own, brightest = _central_stars(halo, rngs[i], shared[i], halo.r500[flavour], wanted, resolution)
         clouds += own
         for k, cloud in enumerate(own):
             formation.append(np.full(len(cloud), 0.26 if k == 0 else 0.34))
