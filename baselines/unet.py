@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ def train(
         torch.set_num_threads(settings.threads)
     try:
         trainer = make_trainer(settings, store, out / CHECKPOINT_FILE, machine)
-        state = trainer.run(stop_at=stop_at, on_validation=lambda s: write_log(out, s))
+        state = trainer.run(stop_at=stop_at, on_validation=make_reporter(settings, out, machine))
     except torch.OutOfMemoryError:
         raise InputError(memory_advice(settings, machine)) from None
     model = trainer.best_model()
@@ -126,6 +126,26 @@ def train(
             finish(settings, store, out, model, state, machine, name=name, submission=submission)
     machine.barrier()
     return Run(out, model, state)
+
+
+def make_reporter(settings: Settings, out: Path, machine: Machine) -> Callable[[Progress], None]:
+    """What is done after each validation: the log as CSV and, if asked for, as TensorBoard's events."""
+    if not settings.tensorboard or machine.rank:
+        return lambda state: write_log(out, state)
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError:
+        raise InputError("--tensorboard needs the package tensorboard: pip install tensorboard") from None
+    events = SummaryWriter(str(out / "tensorboard"))
+
+    def report(state: Progress) -> None:
+        write_log(out, state)
+        for name, value in state.rows[-1].items():
+            if name not in ("step", "seconds"):
+                events.add_scalar(name, value, int(state.rows[-1]["step"]))
+        events.flush()
+
+    return report
 
 
 def make_trainer(settings: Settings, store: Path, checkpoint: Path, machine: Machine) -> Trainer:

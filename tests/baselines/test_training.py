@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -278,7 +279,7 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path, settings):
     process = subprocess.Popen(command)
     checkpoint = tmp_path / "killed" / "checkpoint.safetensors"
     while process.poll() is None and not checkpoint.exists():
-        pass
+        time.sleep(0.01)
     process.kill()
     process.wait()
     assert checkpoint.exists() and not (tmp_path / "killed" / "model.safetensors").exists()
@@ -411,3 +412,26 @@ def test_the_log_of_a_run_is_json_free_csv(tmp_path, settings):
     ]
     config = json.loads((run.folder / "config.json").read_text())
     assert config["views"] == ["sz", "star"] and config["transforms"]["statistics_digest"]
+
+
+def test_the_log_can_be_read_by_tensorboard(tmp_path, settings, monkeypatch):
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str) -> None:
+            assert folder == str(tmp_path / "run" / "tensorboard")
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            written.append((name, step))
+
+        def flush(self) -> None:
+            pass
+
+    stand_in = type(sys)("torch.utils.tensorboard")
+    stand_in.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stand_in)
+    train(replace(settings, tensorboard=True), tmp_path / "run", submission=False)
+    assert ("validation_rms_dex", 12) in written and ("train_loss", 4) in written
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(InputError, match="pip install tensorboard"):
+        train(replace(settings, tensorboard=True), tmp_path / "other", submission=False)

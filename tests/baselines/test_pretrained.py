@@ -1,0 +1,57 @@
+"""The shipped model: small, whole, loaded offline by its name, and better than no model."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+
+import baselines
+from baselines import from_pretrained, ship
+from baselines.model import read_model_config
+from baselines.unet import train
+from three_hundred_maps.errors import InputError
+
+SHIPPED = Path(baselines.__file__).parent / "pretrained"
+
+
+def test_the_shipped_model_is_small_and_loads_offline(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise AssertionError("a shipped model must not need the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    model = from_pretrained("unet-mini")
+    assert (SHIPPED / "unet-mini" / "model.safetensors").stat().st_size < 1_000_000
+    assert model.transforms.views == ("sz", "xray", "star") and model.architecture.channels == 8
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+
+
+def test_the_shipped_card_has_scores():
+    card = (SHIPPED / "unet-mini" / "README.md").read_text(encoding="utf-8")
+    assert "| residual_rms_dex |" in card and 'from_pretrained("unet-mini")' in card
+
+
+def test_a_run_is_shipped(tmp_path, settings, store):
+    run = train(settings, tmp_path / "run", submission=False).folder
+    target = ship.ship(run, tmp_path / "shipped" / "tiny-model")
+    assert read_model_config(target)["name"] == "tiny-model"
+    ours, theirs = from_pretrained(run), from_pretrained(target)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_model_too_large_to_ship_is_halved_or_refused(tmp_path, settings, monkeypatch):
+    run = train(settings, tmp_path / "run", submission=False).folder
+    size = (run / "model.safetensors").stat().st_size
+    monkeypatch.setattr(ship, "LIMIT_BYTES", int(0.8 * size))
+    half = ship.ship(run, tmp_path / "half")
+    assert (half / "model.safetensors").stat().st_size < 0.8 * size
+    ours, theirs = from_pretrained(run), from_pretrained(half)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-6)
+        assert b.dtype == torch.float32
+    monkeypatch.setattr(ship, "LIMIT_BYTES", int(0.2 * size))
+    with pytest.raises(InputError, match="at most"):
+        ship.ship(run, tmp_path / "none")
