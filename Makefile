@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 WORKERS ?= auto
 PYTEST_ARGS ?=
+HALO ?= 42:128000000000001
 
 .PHONY: help demo test test-long lint wheel-check speed docs constraints clean
 
@@ -53,8 +54,13 @@ speed: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -c constraints.txt --group peers
 	for b in reading projection store loading hub scoring training; do $(BIN)/python -m benchmarks.speed.$$b; done
 
+# Hours on two cores: the calibration of fresh regions, 27 training runs, the sample and the pictures.
 docs: $(VENV)/.dev
-	$(BIN)/python docs/refresh.py
+	$(BIN)/three-hundred-maps build mini --out runs/mini
+	$(BIN)/three-hundred-maps simulate --check --report docs/synthetic.md
+	$(BIN)/three-hundred-maps sample --refresh
+	$(BIN)/three-hundred-maps preview runs/mini --halo $(HALO) --los 0 -o docs/images/cluster.png
+	$(BIN)/python -m baselines.campaign --data runs/mini --out runs/campaign --page docs
 
 constraints: $(VENV)/.dev
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.new
