@@ -63,8 +63,9 @@ class LogTransform:
     view
         Its name.
     offset
-        In the view's units: the value below which 2 % of the positive pixels of ``train`` lie. It keeps
-        empty pixels finite and close to the faintest ones.
+        In the view's units: of the positive pixels of ``train``, the 2 % quantile or, where that is lower, the
+        value as many dex below the median as the 84 % quantile lies above it. Empty pixels stay finite
+        and close to the faint ones.
     mean, std
         Of ``log10(x + offset)`` over ``train``, in dex, from the histogram in ``statistics``.
     """
@@ -189,7 +190,10 @@ class Transforms:
 def _log_transform(view: str, statistics: ViewStatistics, where: str | Path) -> LogTransform:
     if statistics.positive == 0:
         raise InputError(f"{where}: every pixel of {view} in train is 0, so nothing can be learnt from it")
-    offset = 10.0 ** statistics.quantile(0.02)
+    # As far below the median as the 84 % quantile lies above it: views with empty sky (stars) have a tail of
+    # ever fainter pixels that means nothing and would take all of the scale.
+    median = statistics.quantile(0.5)
+    offset = 10.0 ** max(statistics.quantile(0.02), 2 * median - statistics.quantile(0.84))
     # Moments of log10(x + offset), from the histogram's bin centres and the count of zeros.
     logs = np.logaddexp(
         (LOG_MIN + LOG_STEP * (np.arange(LOG_BINS) + 0.5)) * np.log(10), np.log(offset)
