@@ -233,6 +233,20 @@ def test_arepo_winds_are_not_stars(tmp_path):
     )
 
 
+def test_arepo_tracers_are_left_out(tmp_path):
+    """Monte Carlo tracers (type 3) are counted in the header, but have neither positions nor masses."""
+    small = small_snapshot(tmp_path, format="arepo", particles=60)
+    with h5py.File(small.snapshot, "r+") as file:
+        file["PartType3/ParentID"] = np.arange(500)
+        for name in ("NumPart_ThisFile", "NumPart_Total"):
+            numbers = file["Header"].attrs[name]
+            numbers[3] = 500
+            file["Header"].attrs[name] = numbers
+    region = Region.open(small.snapshot)
+    assert region.info.counts["low_resolution"] == 0
+    assert "tracers" in region.info.assumptions
+
+
 def test_gizmo_winds(tmp_path):
     small = small_snapshot(tmp_path, particles=1000)
     winds = small.particles[0]["delay_time"] > 0

@@ -16,49 +16,25 @@ from numpy.typing import NDArray
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation import hdf5_safe as safe
 from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.hdf5_dialects import (
+    CODES,
+    COLUMNS,
+    NEEDED,
+    dialect_of,
+    file_units,
+    kernel_of,
+)
 from three_hundred_maps.simulation.snapshot import (
-    LENGTH_UNITS,
     SPECIES_TYPES,
-    FileUnits,
     SnapshotInfo,
     check_background,
     check_files_of_set,
-    gadget_units,
     read_exactly,
 )
-from three_hundred_maps.units import KM_CM, KPC_CM, SUN_G
+from three_hundred_maps.units import KM_CM, KPC_CM
 
 _CHUNK_ROWS = 1 << 20
 _YEAR_S = 3.15576e7
-
-# Data sets that may hold a column, in order of preference: (name, column of a 2-D data set or None).
-COLUMNS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
-    "position": (("Coordinates", None),),
-    "mass": (("Masses", None), ("DynamicalMasses", None)),
-    "internal_energy": (("InternalEnergy", None), ("InternalEnergies", None)),
-    "density": (("Density", None), ("Densities", None)),
-    "smoothing_length": (("SmoothingLength", None), ("SmoothingLengths", None)),
-    "electron_abundance": (("ElectronAbundance", None),),
-    "star_formation_rate": (("StarFormationRate", None), ("StarFormationRates", None)),
-    "metallicity": (("GFM_Metallicity", 0), ("Metallicity", 0), ("MetalMassFractions", 0)),
-    "hydrogen_fraction": (("GFM_Metals", 0), ("ElementMassFractions", 0)),
-    "helium_fraction": (("Metallicity", 1),),
-    "delay_time": (("DelayTime", None),),
-    "temperature": (("Temperatures", None), ("Temperature", None)),
-    "formation_time": (("GFM_StellarFormationTime", None),),
-}
-
-_SWIFT_KERNELS = {  # name: (our kernel, support over smoothing length)
-    "cubic spline": ("cubic_spline", 1.825742),
-    "quartic spline": ("cubic_spline", 2.018932),
-    "quintic spline": ("cubic_spline", 2.195775),
-    "wendland c2": ("wendland_c2", 1.936492),
-    "wendland c4": ("wendland_c4", 2.207940),
-    "wendland c6": ("wendland_c4", 2.449490),
-}
-# Other types carry data sets of their own, and zooms even stray stellar ones: they are never looked at.
-_NEEDED = {0: tuple(n for n in COLUMNS if n != "formation_time"), 4: ("position", "mass", "formation_time")}
-_CODES = {"gizmo": "GIZMO", "gadget4": "GADGET-4", "gadget3": "GADGET", "arepo": "AREPO", "swift": "SWIFT"}
 
 
 class Hdf5Source:
@@ -76,19 +52,20 @@ class Hdf5Source:
         self._counts: list[NDArray[np.int64]] = []
         self._assumptions: dict[str, str] = {}
         total: NDArray[np.int64] | None = None
+        summed = np.zeros(8, np.int64)
         declared = len(files)
         for number, name in enumerate(files):
             with safe.opened(name) as file:
                 header = safe.group(file, "Header", name)
                 here = _counts(header, name, "NumPart_ThisFile")
                 self._counts.append(here)
+                summed += here
                 if number == 0:
                     total = _totals(header, name)
                     declared = int(safe.number(header, name, "NumFilesPerSnapshot", default=1.0))
                     self._read_header(file, header, name, length_unit)
                 self._check_columns(file, name, here)
         check_files_of_set(files, declared)
-        summed = np.sum(self._counts, axis=0)
         if total is not None and not np.array_equal(total, summed):
             raise InputError(
                 f"{self.path}: NumPart_Total says {total.tolist()} particles, the {len(files)} "
@@ -98,7 +75,7 @@ class Hdf5Source:
             redshift=self._redshift,
             box_kpc=self._box * self._units.length_kpc,
             cosmology=self._cosmology,
-            code=_CODES[self._dialect],
+            code=CODES[self._dialect],
             dialect=self._dialect,
             synthetic=self._synthetic,
             kernel=self._kernel,
@@ -160,7 +137,7 @@ class Hdf5Source:
         if not np.all(box == box[0]):
             raise InputError(f"{path}: the box has sides {box.tolist()}: only cubes are understood")
         self._box = float(box[0])
-        self._dialect = _dialect(file, header, path)
+        self._dialect = dialect_of(file, header, path)
         swift = self._dialect == "swift"
         time = safe.number(header, path, "Scale-factor" if swift else "Time", default=math.nan)
         check_background(path, cosmology, self._redshift, None if math.isnan(time) else time, self._box)
@@ -168,11 +145,13 @@ class Hdf5Source:
         table = safe.array(header, path, "MassTable", longest=8, default=np.zeros(6))
         self.mass_table[: len(table)] = table
         self._synthetic = safe.number(header, path, "Synthetic", default=0.0) == 1.0
-        self._units = self._file_units(file, header, path, length_unit)
+        self._units = file_units(
+            file, path, self._dialect, cosmology, self._redshift, length_unit, self._assumptions
+        )
         factors = self._units.factors()
         factors["star_formation_rate"] = 1.0
         self.species_types: Mapping[str, tuple[int, ...]] = SPECIES_TYPES
-        self._kernel, support = self._read_kernel(file, path)
+        self._kernel, support = kernel_of(file, path, self._dialect, self._assumptions)
         if swift:
             factors["smoothing_length"] *= support
             self.species_types = {**SPECIES_TYPES, "low_resolution": (2,), "black_holes": (3, 5)}
@@ -184,65 +163,6 @@ class Hdf5Source:
         self.factors: Mapping[str, float] = factors
         self._present: dict[int, dict[str, tuple[str, int | None]]] = {}
 
-    def _file_units(
-        self, file: h5py.File, header: h5py.Group, path: Path, length_unit: str | None
-    ) -> FileUnits:
-        places = [
-            g for g in (safe.optional_group(file, n, path) for n in ("Units", "Parameters", "Header")) if g
-        ]
-        length_cm, mass_g, velocity_cm_s, time_s = (
-            safe.first_number(places, path, names, default=math.nan)
-            for names in (
-                ("Unit length in cgs (U_L)", "UnitLength_in_cm", "UnitLength_In_CGS"),
-                ("Unit mass in cgs (U_M)", "UnitMass_in_g", "UnitMass_In_CGS"),
-                ("Unit velocity in cgs (U_V)", "UnitVelocity_in_cm_per_s", "UnitVelocity_In_CGS"),
-                ("Unit time in cgs (U_t)",),
-            )
-        )
-        if math.isnan(velocity_cm_s) and not math.isnan(time_s) and not math.isnan(length_cm):
-            velocity_cm_s = length_cm / time_s
-        for name, value in (("length", length_cm), ("mass", mass_g), ("velocity", velocity_cm_s)):
-            if not (math.isnan(value) or 1e-40 < value < 1e60):
-                raise InputError(f"{path}: the unit of {name}, {value!r} in cgs, makes no sense")
-        if self._dialect == "swift":
-            if math.isnan(length_cm) or math.isnan(mass_g) or math.isnan(velocity_cm_s):
-                raise InputError(f"{path}: a SWIFT snapshot without its group Units cannot be understood")
-            kpc = length_cm / KPC_CM
-            if length_unit is not None:
-                kpc, with_h = LENGTH_UNITS[length_unit]
-                kpc /= self._cosmology.h if with_h else 1.0
-            return FileUnits(kpc / (1.0 + self._redshift), mass_g / SUN_G, velocity_cm_s / KM_CM)
-        if math.isnan(length_cm) and length_unit is None:
-            self._assumptions["length_unit"] = "the file does not say: kpc/h"
-        return gadget_units(
-            h=self._cosmology.h,
-            redshift=self._redshift,
-            length_unit=length_unit,
-            length_cm=None if math.isnan(length_cm) else length_cm,
-            mass_g=None if math.isnan(mass_g) else mass_g,
-            velocity_cm_s=None if math.isnan(velocity_cm_s) else velocity_cm_s,
-        )
-
-    def _read_kernel(self, file: h5py.File, path: Path) -> tuple[str, float]:
-        """Our name of the kernel, and its support in units of the stored smoothing length."""
-        if self._dialect == "swift":
-            scheme = safe.optional_group(file, "HydroScheme", path)
-            named = safe.text(scheme, "Kernel function").lower() if scheme is not None else ""
-            for name, known in _SWIFT_KERNELS.items():
-                if named.startswith(name):
-                    return known
-            self._assumptions["kernel"] = f"SWIFT kernel {named!r} is not known: cubic spline"
-            return _SWIFT_KERNELS["cubic spline"]
-        if self._dialect == "gadget4":
-            config = safe.optional_group(file, "Config", path)
-            for flag, kernel in (
-                ("WENDLAND_C2_KERNEL", "wendland_c2"),
-                ("WENDLAND_C4_KERNEL", "wendland_c4"),
-            ):
-                if config is not None and flag in config.attrs:
-                    return kernel, 1.0
-        return "cubic_spline", 1.0
-
     def _check_columns(self, file: h5py.File, path: Path, here: NDArray[np.int64]) -> None:
         """Which columns every type has, after checking link, shape and storage of each."""
         for kinds in self.species_types.values():
@@ -253,7 +173,7 @@ class Hdf5Source:
                 group = safe.group(file, f"PartType{kind}", path)
                 found: dict[str, tuple[str, int | None]] = {}
                 for name in COLUMNS:
-                    if name not in _NEEDED.get(kind, ("position", "mass")):
+                    if name not in NEEDED.get(kind, ("position", "mass")):
                         continue
                     chosen = _find(group, name, path, rows)
                     if chosen is not None:
@@ -355,27 +275,3 @@ def _totals(header: h5py.Group, path: Path) -> NDArray[np.int64] | None:
             raise InputError(f"{path}: NumPart_Total_HighWord is {high.tolist()}: damaged")
         total[: len(high)] += high.astype(np.int64) << 32
     return total
-
-
-def _dialect(file: h5py.File, header: h5py.Group, path: Path) -> str:
-    """Which code's names and units a file follows."""
-    if safe.text(header, "Code").upper().startswith("SWIFT") or (
-        safe.optional_group(file, "Cosmology", path) and safe.optional_group(file, "Units", path)
-    ):
-        return "swift"
-    config = safe.optional_group(file, "Config", path)
-    gas = safe.optional_group(file, "PartType0", path)
-    names = set(gas) if gas is not None and len(gas) < 1000 else set()
-    if (config is not None and "VORONOI" in config.attrs) or any(name.startswith("GFM_") for name in names):
-        return "arepo"
-    if safe.optional_group(file, "Parameters", path) is not None:
-        return "gadget4"
-    if "GIZMO_version" in header.attrs:
-        return "gizmo"
-    if "Metallicity" in names:
-        dataset = gas["Metallicity"] if gas is not None else None
-        if isinstance(dataset, h5py.Dataset) and dataset.ndim == 2 and dataset.shape[1] > 1:
-            return "gizmo"
-    if names and "SmoothingLength" not in names and "Density" in names:
-        return "arepo"
-    return "gadget3"
