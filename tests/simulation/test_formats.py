@@ -183,6 +183,19 @@ def test_mass_table_and_mpc(tmp_path):
     assert all(rows == found[0] for rows in found)
 
 
+def test_units_without_h(tmp_path):
+    """``length_unit: kpc`` says that neither lengths nor masses of the file carry h."""
+    small = small_snapshot(tmp_path, format="gadget2", particles=60)
+    with_h = Region.open(small.snapshot).cutout(small.centres[0] / 1.1 / 0.6777, 3000.0 / 0.6777)
+    without = Region.open(small.snapshot, length_unit="kpc").cutout(small.centres[0] / 1.1, 3000.0)
+    for species in ("gas", "dark_matter"):
+        np.testing.assert_array_equal(without[species].index, with_h[species].index)
+        np.testing.assert_allclose(without[species].mass, with_h[species].mass * 0.6777, rtol=1e-6)
+        np.testing.assert_allclose(without[species].position, with_h[species].position * 0.6777, atol=1e-3)
+    density = [cut["gas"].fields["density"] for cut in (without, with_h)]
+    np.testing.assert_allclose(density[0], density[1] / 0.6777**2, rtol=1e-5)
+
+
 def test_double_precision_far_from_the_origin(tmp_path):
     """float32 would move particles by 30 pc/h at 500 Mpc/h; float64 files must not suffer that."""
     cosmology = Cosmology(0.6777, 0.307115, 0.692885)

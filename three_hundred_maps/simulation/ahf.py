@@ -28,7 +28,7 @@ _NAMES = {
     "com_offset": ("com_offset",),
 }
 _OPTIONAL = ("f_high_resolution", "com_offset")
-_LARGEST_BYTES = 1 << 32
+_LONGEST_LINE = 1 << 16
 _COLUMN = re.compile(r"^(?P<name>[^()]+?)(\(\d+\))?$")
 _REDSHIFT = re.compile(r"\.z(?P<z>\d+\.\d+)\.(?:\d+\.)?AHF_halos")
 
@@ -48,11 +48,11 @@ def read_ahf(
         columns, part = _read_table(file, columns)
         for name, values in part.items():
             words.setdefault(name, []).extend(values)
+    if not words:
+        raise InputError(f"{files[0]}: the catalogue has no halos")
     table = {name: _numbers(words[name], name, files[0]) for name in words if name not in ("id", "host")}
     halo_id = _integers(words["id"], "id", files[0])
     host = _integers(words["host"], "host", files[0])
-    if not len(halo_id):
-        raise InputError(f"{files[0]}: the catalogue has no halos")
     host = np.where((host < 0) | ((host == 0) & ~np.any(halo_id == 0)), NO_HOST, host)
     unit = _length_unit(length_unit, cosmology, redshift)
     mass, radius = table["mass"] / cosmology.h, table["radius"] * unit
@@ -111,36 +111,44 @@ def ahf_files(path: str | Path) -> list[Path]:
 
 def _read_table(path: Path, columns: list[str] | None) -> tuple[list[str], dict[str, list[str]]]:
     """Names of the columns of one file, and the text of those used; only rank 0 of an MPI run names them."""
+    table: dict[str, list[str]] = {}
+    wanted: dict[str, int] = {}
     try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise InputError(f"{path}: over 4 GiB: not a catalogue of one snapshot")
-        text = path.read_text(encoding="ascii")
+        with open(path, encoding="ascii", newline="\n") as stream:
+            for number, line in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), "")):
+                if not line.endswith("\n"):
+                    raise InputError(f"{path}: line {number + 1} has no end: the file was cut short")
+                if number == 0 and line.startswith("#"):
+                    found = _column_names(line)
+                    if columns is not None and found != columns:
+                        raise InputError(f"{path}: has other columns than the first file of this catalogue")
+                    columns = found
+                    continue
+                words = line.split()
+                if not words:
+                    continue
+                if columns is None:
+                    break
+                if not wanted:
+                    wanted = {n: _position(columns, n, path) for n in _NAMES if _has(columns, n)}
+                    table = {name: [] for name in wanted}
+                if len(words) != len(columns):
+                    raise InputError(
+                        f"{path}: line {number + 1} has {len(words)} columns, the first names {len(columns)}:"
+                        " damaged"
+                    )
+                for name, place in wanted.items():
+                    table[name].append(words[place])
     except UnicodeDecodeError:
         raise InputError(f"{path}: this is not a text file: an AHF_halos catalogue was expected") from None
-    lines = text.split("\n")
-    if lines.pop().strip():
-        raise InputError(f"{path}: the last line has no end: the file was cut short")
-    if lines and lines[0].startswith("#"):
-        names = [_COLUMN.match(word) for word in lines.pop(0).lstrip("#").split()]
-        found = [match["name"].lower() if match else "?" for match in names]
-        if columns is not None and found != columns:
-            raise InputError(f"{path}: has other columns than the first file of this catalogue")
-        columns = found
     if columns is None:
         raise InputError(f"{path}: the first line does not name the columns (#ID(1) hostHalo(2) ...)")
-    wanted = {name: _position(columns, name, path) for name in _NAMES if _has(columns, name, path)}
-    table: dict[str, list[str]] = {name: [] for name in wanted}
-    for number, line in enumerate(lines):
-        words = line.split()
-        if not words:
-            continue
-        if len(words) != len(columns):
-            raise InputError(
-                f"{path}: row {number + 1} has {len(words)} columns, the header names {len(columns)}: damaged"
-            )
-        for name, place in wanted.items():
-            table[name].append(words[place])
     return columns, table
+
+
+def _column_names(line: str) -> list[str]:
+    matches = [_COLUMN.match(word) for word in line.lstrip("#").split()]
+    return [match["name"].lower() if match else "?" for match in matches]
 
 
 def _numbers(words: list[str], name: str, path: Path) -> NDArray[np.float64]:
@@ -163,7 +171,7 @@ def _integers(words: list[str], name: str, path: Path) -> NDArray[np.int64]:
         ) from None
 
 
-def _has(columns: list[str], name: str, path: Path) -> bool:
+def _has(columns: list[str], name: str) -> bool:
     return name not in _OPTIONAL or any(given in columns for given in _NAMES[name])
 
 

@@ -277,6 +277,8 @@ def gadget_units(
 ) -> FileUnits:
     """Units of the Gadget family: comoving lengths and masses carry 1/h; kpc/h and 1e10 Msun/h if unsaid.
 
+    A ``length_unit`` without h says that no unit of the file has it, the mass's neither.
+
     Units given in cgs are taken as the round number of kpc and Msun that they mean where they are within
     0.1 % of one (codes differ in their parsecs and solar masses).
     """
@@ -287,7 +289,8 @@ def gadget_units(
         kpc = _rounded(length_cm / KPC_CM)
     mass = 1e10 if mass_g is None else _rounded(mass_g / SUN_G)
     velocity = 1.0 if velocity_cm_s is None else _rounded(velocity_cm_s / KM_CM)
-    return FileUnits(kpc / (h if with_h else 1.0) / (1.0 + redshift), mass / h, velocity)
+    little_h = h if with_h else 1.0
+    return FileUnits(kpc / little_h / (1.0 + redshift), mass / little_h, velocity)
 
 
 def _rounded(value: float) -> float:
