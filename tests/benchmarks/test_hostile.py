@@ -280,7 +280,8 @@ def test_script_in_every_text_field_is_shown_and_not_run(
 ) -> None:
     texts = ("description", "license", "trained_on", "training_data", "framework")
     folder = submit(
-        name=SCRIPT[:78], authors=[SCRIPT, "</table></script>"], code=f"https://x.org/{SCRIPT.replace(' ', '')}",
+        name=SCRIPT[:78], authors=[SCRIPT, "</table></script>"],
+        code="https://x.org/" + SCRIPT.replace(" ", ""),
         **dict.fromkeys(texts, SCRIPT),
     )  # fmt: skip
     result = score_submission(folder, store)

@@ -1,0 +1,424 @@
+"""The leaderboard's site: what stands on it, and how it behaves in a browser."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from webdriver_client import Browser, find_driver
+
+from benchmarks.cases import pack_image, unpack_image
+from benchmarks.leaderboard import render
+from benchmarks.leaderboard.boards import make_boards, slug_of
+from benchmarks.leaderboard.charts import Line, chart, ticks
+from benchmarks.leaderboard.images import data_uri, palette, png
+from benchmarks.registry import RANKING
+from benchmarks.results import write_result
+from benchmarks.scoring import score_submission
+from benchmarks.submissions import write_submission
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import SplitArrays
+
+AXE = "axe-core@4.10.3"
+
+
+@pytest.fixture(scope="module")
+def scored(
+    store: Path, test_split: SplitArrays, blurred: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    folder = write_submission(
+        tmp_path_factory.mktemp("s") / "s", name="U-Net", authors=["A. Author", "B. Author"],
+        task="mass-map", track="sz", maps=blurred, split=test_split, mass_sigma=np.full_like(blurred, 0.1),
+        code="https://example.org/code", description="A network.",
+    )  # fmt: skip
+    return score_submission(folder, store)
+
+
+def variant(scored: dict[str, Any], factor: float = 1.0, **changes: Any) -> dict[str, Any]:
+    """A result with another rms."""
+    result = copy.deepcopy(scored)
+    score = result["scores"][RANKING]
+    for key in ("value", "low", "high"):
+        score[key] *= factor
+    rng = random.Random(str(changes))
+    result["regions"]["mse"] = [m * factor**2 * rng.uniform(0.97, 1.03) for m in result["regions"]["mse"]]
+    return {**result, **changes}
+
+
+@pytest.fixture(scope="module")
+def results(scored: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        variant(scored, 1.00, name="Alpha", date="2026-03-01", verified=True),
+        variant(scored, 1.30, name="Alpha", date="2026-01-01"),
+        variant(scored, 1.01, name="Beta", date="2026-02-01"),
+        variant(scored, 1.60, name="Gamma baseline", kind="baseline"),
+        variant(scored, 0.80, name="Copy", ranked=False, flags=["a copy of the truth: pixels"]),
+        variant(scored, 0.90, name="Delta", track="sz,xray,star"),
+        variant(scored, 1.10, name="Across", task="cross-code", trained_on="mini-gizmo"),
+        variant(scored, 1.20, name="Across", task="cross-code", trained_on="mini+mini-gizmo"),
+        variant(scored, 1.30, name="Real", task="transfer", ranked=False),
+    ]
+
+
+@pytest.fixture(scope="module")
+def site(results: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return render(results, tmp_path_factory.mktemp("web") / "site", repository="org/name").parent
+
+
+def test_boards_never_mix_tasks_datasets_or_tracks(results: list[dict[str, Any]]) -> None:
+    boards = make_boards(results)
+    assert [board.title for board in boards] == [
+        "Across simulation codes on tiny: sz, trained on mini+mini-gizmo",
+        "Across simulation codes on tiny: sz, trained on mini-gizmo",
+        "Mass maps on tiny: sz",
+        "Mass maps on tiny: sz,xray,star",
+        "From synthetic to real simulations on tiny: sz",
+    ]
+    board = boards[2]
+    assert [(e.result["name"], e.rank) for e in board.entries] == [
+        ("Alpha", 1), ("Beta", 2), ("Gamma baseline", 3), ("Copy", None),
+    ]  # fmt: skip
+    assert [e.result["date"] for e in board.history] == ["2026-01-01"]
+    assert [e.tie for e in board.entries] == [None, True, False, None]
+    assert [e.rank for e in boards[4].entries] == [None]
+
+
+def test_another_dataset_of_the_same_name_has_a_board_of_its_own(scored: dict[str, Any]) -> None:
+    other = {**scored, "dataset": {**scored["dataset"], "digest": "f" * 64}}
+    assert len(make_boards([scored, other])) == 2
+
+
+def test_the_same_results_give_the_same_site(
+    results: list[dict[str, Any]], site: Path, tmp_path: Path
+) -> None:
+    again = render(list(reversed(results)), tmp_path / "site", repository="org/name").parent
+    for file in sorted(p.relative_to(site) for p in site.rglob("*") if p.is_file()):
+        assert (again / file).read_bytes() == (site / file).read_bytes(), file
+
+
+def test_pages_need_nothing_from_outside(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        text = page.read_text()
+        assert not re.findall(
+            r'(?:src|href)="(?!data:|#|\.\./|submissions/|index|compare|https://example)', text
+        )
+        assert "default-src 'none'" in text
+        for link in re.findall(r'href="((?:\.\./|submissions/|index|compare)[^"#]*)', text):
+            assert (page.parent / link).is_file(), (page.name, link)
+
+
+def test_what_the_first_page_says_without_script(site: Path) -> None:
+    text = (site / "index.html").read_text()
+    for words in (
+        "frame+R200c",
+        "noise floor",
+        "reference",
+        "verified",
+        "ties with 1",
+        "baseline",
+        "Earlier results",
+    ):
+        assert words in text
+    assert text.index(">Alpha<") < text.index(">Beta<") < text.index(">Gamma baseline<")
+
+
+def test_a_submissions_page_has_all_of_it(site: Path, results: list[dict[str, Any]]) -> None:
+    text = (site / "submissions" / f"{slug_of(results[0])}.html").read_text()
+    assert text.count("<img ") == 3 * 3 + 2 and text.count('class="chart"') == 5
+    for words in (
+        "Best: rms",
+        "Median: rms",
+        "Worst: rms",
+        "dynamical state",
+        "Compare with another",
+        "A network.",
+    ):
+        assert words in text
+    assert 'rel="nofollow noopener noreferrer"' in text
+
+
+def test_the_hubs_files(site: Path, results: list[dict[str, Any]]) -> None:
+    path = site / "hub" / slug_of(results[0]) / ".eval_results" / "three_hundred_maps.yaml"
+    (entry,) = yaml.safe_load(path.read_text())
+    assert entry["dataset"] == {"id": "org/name", "task_id": "tiny-mass-map-sz"}
+    assert entry["value"] == pytest.approx(results[0]["scores"][RANKING]["value"])
+    from huggingface_hub import parse_eval_result_entries
+
+    assert parse_eval_result_entries([entry])[0].date == "2026-03-01"
+
+
+def test_pictures_are_pngs_with_the_maps_way_up() -> None:
+    from io import BytesIO
+
+    from matplotlib.image import imread
+
+    steps = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
+    image = imread(BytesIO(png(steps, palette("inferno"))))
+    colours = np.frombuffer(palette("inferno"), np.uint8).reshape(256, 3)
+    assert np.array_equal(np.round(image[..., :3] * 255).astype(int), colours[steps[::-1]])
+    packed = pack_image(np.array([[0.0, 0.5], [1.0, 9.0]]), 0.0, 1.0)
+    assert unpack_image(packed).tolist() == [[0, 128], [255, 255]]
+    assert data_uri({**packed, "shape": [3, 3]}, "inferno") is None
+    assert data_uri(None, "inferno") is None
+
+
+def test_charts_break_where_values_are_missing_and_escape_their_texts() -> None:
+    line = Line(
+        "<b>", [1.0, 2.0, 3.0, 4.0], [1.0, None, 2.0, 3.0], [0.5, None, 1.5, 2.5], [1.5, None, 2.5, 3.5]
+    )
+    svg = str(chart("<t>", [line, line], "x", "y"))
+    assert "<b>" not in svg and "&lt;b&gt;" in svg and 'aria-label="&lt;t&gt;"' in svg
+    path = re.search(r'class="line s0" d="([^"]*)"', svg)
+    assert path is not None and path.group(1).count("M") == 2
+    assert ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert "Nothing to draw" in str(chart("t", [Line("a", [], [])], "x", "y"))
+
+
+def test_folders_and_files_of_results(scored: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for place in range(2):
+        write_result(folder / f"{place}.json", variant(scored, 1 + 0.1 * place, name=f"n{place}"))
+    index = render([folder], tmp_path / "site")
+    assert index.read_text().count('type="checkbox"') == 2
+    with pytest.raises(InputError, match="no results"):
+        render([tmp_path / "site" / "submissions"], tmp_path / "other")
+    with pytest.raises(InputError, match="no result at"):
+        render([tmp_path / "none.json"], tmp_path / "other")
+    with pytest.raises(InputError, match="not a result"):
+        render([{"name": "x"}], tmp_path / "other")
+
+
+def test_five_hundred_submissions(scored: dict[str, Any], tmp_path: Path) -> None:
+    results = [
+        variant(scored, 1 + 0.002 * i, name=f"Submission number {i}", authors=[f"Author {i}", "B", "C"], date="2026-01-01")
+        for i in range(500)
+    ]  # fmt: skip
+    start = time.process_time()
+    index = render(results, tmp_path / "site")
+    seconds = time.process_time() - start
+    size = index.stat().st_size
+    assert index.read_text().count('type="checkbox"') == 500
+    assert size < 1_000_000, f"{size} bytes"
+    assert seconds < 30, f"{seconds:.1f} s of processor time; the goal is 10 s of an idle machine"
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    driver = find_driver()
+    if driver is None:
+        pytest.skip("no Chromium on this machine: the pages' tests need one")
+    found = Browser(chromium, driver, tmp_path_factory.mktemp("profile"))
+    yield found
+    found.close()
+
+
+NAMES = (
+    "return [...document.querySelectorAll('section:nth-of-type(3) tbody.rows tr:not([hidden]) th a')]"
+    ".map(a => a.textContent)"
+)
+
+
+@pytest.mark.browser
+def test_sorting_filtering_and_comparing(site: Path, browser: Browser, tmp_path: Path) -> None:
+    browser.size(1200, 900)
+    browser.requests()
+    browser.open(site / "index.html")
+    assert browser.run(NAMES) == ["Alpha", "Beta", "Gamma baseline", "Copy"]
+    column = "section:nth-of-type(3) th:nth-child(4)"
+    browser.click(f"{column} button")
+    assert browser.run(NAMES) == ["Copy", "Alpha", "Beta", "Gamma baseline"]
+    assert browser.run(f"return document.querySelector('{column}').getAttribute('aria-sort')") == "ascending"
+    browser.click(f"{column} button")
+    assert browser.run(NAMES) == ["Gamma baseline", "Beta", "Alpha", "Copy"]
+    browser.run(
+        "const f = document.getElementById('filter'); f.value = 'alp'; f.dispatchEvent(new Event('input'))"
+    )
+    assert browser.run(NAMES) == ["Alpha"]
+    browser.run(
+        "const f = document.getElementById('filter'); f.value = ''; f.dispatchEvent(new Event('input'))"
+    )
+    for choice, names in (("baseline", ["Beta", "Alpha", "Copy"]), ("unverified", ["Alpha"])):
+        browser.run(
+            "const h = document.getElementById('hide'); h.value = arguments[0];"
+            "h.dispatchEvent(new Event('change'))",
+            choice,
+        )
+        assert browser.run(NAMES) == names
+    browser.run(
+        "const h = document.getElementById('hide'); h.value = ''; h.dispatchEvent(new Event('change'))"
+    )
+    browser.click("#compare")
+    assert "exactly two" in browser.run("return document.getElementById('said').textContent")
+    for place in (1, 2):
+        browser.run(
+            "document.querySelectorAll('section:nth-of-type(3) tbody.rows input')[arguments[0]].click()",
+            place,
+        )
+    browser.click("#compare")
+    verdict = browser.run("return document.getElementById('verdict').textContent")
+    assert "A tie." in verdict and "over 12 regions" in verdict
+    assert {browser.run(f"return document.getElementById('name{i}').textContent") for i in (1, 2)} == {
+        "Alpha", "Beta",
+    }  # fmt: skip
+    assert browser.run("return document.querySelectorAll('#cross path.line').length") == 2
+    browser.screenshot(tmp_path / "compare.png")
+    assert browser.console() == []
+    asked = [url for url in browser.requests() if not url.startswith(("data:", "about:", "chrome"))]
+    assert asked and all(url.startswith(site.resolve().as_uri()) for url in asked), asked
+
+
+@pytest.mark.browser
+def test_the_comparison_in_the_page_is_that_of_the_scores(
+    site: Path, browser: Browser, results: list[dict[str, Any]]
+) -> None:
+    from benchmarks.compare import paired_difference
+
+    first, second = results[0], results[3]
+    browser.open(site / "compare.html", f"#{slug_of(first)},{slug_of(second)}")
+    text = browser.run("return document.getElementById('verdict').textContent")
+    numbers = [float(n) for n in re.findall(r"-?\d+\.\d{4}", text)]
+    expected = paired_difference(first, second)
+    assert numbers[0] == pytest.approx(expected.value, abs=2e-4)
+    width = expected.high - expected.low
+    assert numbers[1] == pytest.approx(expected.low, abs=0.4 * width)
+    assert numbers[2] == pytest.approx(expected.high, abs=0.4 * width)
+    assert "The first is better." in text
+
+
+@pytest.mark.browser
+def test_by_keyboard_alone(site: Path, browser: Browser) -> None:
+    browser.size(1200, 900)
+    browser.open(site / "index.html")
+    seen = []
+    for _ in range(60):
+        browser.press("tab")
+        seen.append(
+            browser.run(
+                "const e = document.activeElement; const o = getComputedStyle(e);"
+                "return [e.tagName, (e.textContent || e.id).trim().slice(0, 30), o.outlineStyle]"
+            )
+        )
+    assert seen[0][1] == "Skip to the content"
+    assert {"A", "INPUT", "SELECT", "BUTTON", "DIV"} <= {tag for tag, _, _ in seen}
+    assert all(outline != "none" for tag, _, outline in seen if tag != "BODY"), "focus is always seen"
+    browser.run("document.querySelector('section:nth-of-type(3) th:nth-child(4) button').focus()")
+    browser.press("enter")
+    assert browser.run(NAMES)[0] == "Copy"
+    browser.run("document.querySelector('section:nth-of-type(3) tbody.rows input').focus()")
+    browser.press("space")
+    assert browser.run("return document.activeElement.checked") is True
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_on_a_narrow_screen(site: Path, browser: Browser, width: int) -> None:
+    browser.size(width, 800)
+    pages = [site / "index.html", site / "compare.html", next((site / "submissions").iterdir())]
+    for page in pages:
+        browser.open(page)
+        wide = browser.run("return document.documentElement.scrollWidth")
+        assert wide <= width, f"{page.name} is {wide} wide on a screen of {width}"
+    assert browser.console() == []
+
+
+@pytest.mark.browser
+def test_in_print(site: Path, browser: Browser) -> None:
+    browser.size(800, 1000)
+    browser.open(site / "index.html")
+    browser.emulate(media="print")
+    try:
+        assert browser.run("return getComputedStyle(document.getElementById('tools')).display") == "none"
+        assert (
+            browser.run("return getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+        )
+    finally:
+        browser.emulate(media="")
+
+
+CONTRAST = """
+const parse = c => c.match(/[\\d.]+/g).map(Number);
+const light = c => c.slice(0, 3).map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+  .reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
+const back = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+  if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
+const bad = [];
+for (const e of document.querySelectorAll('body *')) {
+  if (![...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) || !e.getClientRects().length) continue;
+  if (['SCRIPT', 'STYLE', 'NOSCRIPT'].includes(e.tagName) || e.closest('.skip')) continue;
+  const style = getComputedStyle(e);
+  const fore = e.closest('svg') ? parse(style.fill) : parse(style.color), ground = back(e);
+  const a = light(fore), b = light(ground), ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+  if (ratio < 4.5) bad.push([e.tagName, e.textContent.slice(0, 30), ratio.toFixed(2)]);
+}
+return bad;
+"""
+
+RULES = """
+const bad = [];
+const say = (rule, e) => bad.push(rule + ': ' + e.outerHTML.slice(0, 80));
+const named = e => (e.getAttribute('aria-label') || e.textContent || '').trim() ||
+  (e.id && document.querySelector('label[for="' + e.id + '"]'));
+if (!document.documentElement.lang) bad.push('no language');
+if (!document.title.trim()) bad.push('no title');
+if (document.querySelectorAll('h1').length !== 1) bad.push('not one h1');
+if (document.querySelectorAll('main').length !== 1) bad.push('not one main');
+let level = 0;
+for (const h of document.querySelectorAll('h1,h2,h3,h4')) {
+  const here = Number(h.tagName[1]); if (here > level + 1) say('heading skips a level', h); level = here; }
+for (const e of document.querySelectorAll('a,button,input,select,summary')) if (!named(e)) say('no name', e);
+for (const e of document.querySelectorAll('img')) if (!e.alt) say('no alt', e);
+for (const e of document.querySelectorAll('svg')) if (!e.getAttribute('aria-label')) say('no label', e);
+for (const t of document.querySelectorAll('table')) {
+  if (!t.caption) say('no caption', t);
+  for (const h of t.querySelectorAll('th')) if (!h.scope) say('no scope', h); }
+for (const e of document.querySelectorAll('.scroll')) if (e.tabIndex !== 0 || !e.getAttribute('aria-label')) say('region', e);
+const ids = [...document.querySelectorAll('[id]')].map(e => e.id);
+if (new Set(ids).size !== ids.length) bad.push('an id twice');
+for (const e of document.querySelectorAll('button,input,select')) {
+  const box = e.getBoundingClientRect(); if (box.width && (box.width < 12 || box.height < 12)) say('too small to hit', e); }
+return bad;
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_rules_of_accessibility(site: Path, browser: Browser, scheme: str) -> None:
+    browser.size(1200, 900)
+    browser.emulate(features=[{"name": "prefers-color-scheme", "value": scheme}])
+    for page in (site / "index.html", site / "compare.html", next((site / "submissions").iterdir())):
+        browser.open(page)
+        assert browser.run(RULES) == [], page.name
+        assert browser.run(CONTRAST) == [], page.name
+    browser.emulate(features=[])
+
+
+@pytest.mark.long
+@pytest.mark.browser
+def test_axe_finds_nothing(site: Path, browser: Browser, tmp_path: Path) -> None:
+    """axe-core, fetched for this test alone through npm."""
+    npm = shutil.which("npm")
+    assert npm is not None, "this test fetches axe-core with npm"
+    subprocess.run([npm, "pack", AXE, "--silent"], cwd=tmp_path, check=True, env={**os.environ, "CI": "1"})
+    shutil.unpack_archive(next(tmp_path.glob("*.tgz")), tmp_path)
+    axe = (tmp_path / "package" / "axe.min.js").read_text()
+    browser.size(1200, 900)
+    for scheme in ("light", "dark"):
+        browser.emulate(features=[{"name": "prefers-color-scheme", "value": scheme}])
+        for page in (site / "index.html", site / "compare.html", next((site / "submissions").iterdir())):
+            browser.open(page)
+            browser.run(axe)
+            found = browser.run_async("const done = arguments[0]; axe.run().then(r => done(r.violations))")
+            assert not found, (page.name, json.dumps(found)[:2000])
