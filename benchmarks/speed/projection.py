@@ -301,9 +301,7 @@ def benchmark_cutout(n: int) -> Cutout:
         mass,
         np.arange(n),
         {
-            "temperature": (5e7 / (1.0 + np.linalg.norm(position, axis=1) / FRAME.R200c_kpc)).astype(
-                np.float32
-            ),
+            "temperature": (5e7 / (1.0 + distance)).astype(np.float32),
             "density": (48.0 * mass[0] / (4.1888 * radius.astype(np.float64) ** 3)).astype(np.float32),
             "smoothing_length": radius,
             "hydrogen_fraction": 0.76 * one,

@@ -125,8 +125,9 @@ def cie_table() -> TableSource:
     )
 
 
+@functools.cache
 def emissivity_source(name: str) -> EmissivitySource:
-    """The source that a recipe names: ``cie``, ``atomdb`` or ``bremsstrahlung``.
+    """The source that a recipe names, ``cie``, ``atomdb`` or ``bremsstrahlung``: made once a process.
 
     Raises
     ------
