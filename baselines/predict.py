@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from baselines.command import find_store, run_command
+from baselines.inputs import BLOCK_HALOS, Inputs
 from baselines.machine import find_machine
 from baselines.model import MassModel, find_model, from_pretrained, read_model_config
 from baselines.networks import count_parameters
@@ -18,11 +18,9 @@ from baselines.settings import Parser
 from benchmarks.submissions import write_submission
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import progress, set_quiet
-from three_hundred_maps.store.arrays import SplitArrays, read_split, root_attrs, split_length, store_digest
-from three_hundred_maps.torch_data import check_views, grid_of
+from three_hundred_maps.store.arrays import read_split, root_attrs, store_digest
 
 AUTHORS = ("The three_hundred_maps developers",)
-BLOCK_HALOS = 4
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -87,50 +85,35 @@ def predict_split(
         Where the store lacks a view the model needs or its maps lie on another grid.
     """
     transforms = model.transforms
-    check_views(store, split, transforms.views)
-    grid = grid_of(store)
-    if grid != (transforms.pixels, transforms.width):
+    inputs = Inputs.open(store, split, transforms.views)
+    if inputs.grid != (transforms.pixels, transforms.width):
         raise InputError(
             f"the model was trained on maps of {transforms.pixels} pixels over {transforms.width:g} R200c; "
-            f"those of {store} have {grid[0]} over {grid[1]:g}"
+            f"those of {store} have {inputs.grid[0]} over {inputs.grid[1]:g}"
         )
-    halos = split_length(store, split)
-    if halos == 0:
-        raise InputError(f"{store} has no halos in its split {split}")
-    sigma = model.architecture.sigma
     masses, sigmas = [], []
-    for arrays in progress(
-        _blocks(store, split, transforms.views, halos), total=-(-halos // BLOCK_HALOS), desc="predicting"
-    ):
-        mass, error = predict_maps(model, arrays, symmetries=symmetries, bf16=bf16)
-        masses.append(mass)
-        if error is not None:
-            sigmas.append(error)
-    return submit(
+    for maps in progress(inputs.blocks(), total=-(-len(inputs) // BLOCK_HALOS), desc="predicting"):
+        mass, sigma = model.predict(maps.reshape(-1, *maps.shape[2:]), symmetries=symmetries, bf16=bf16)
+        shape = (*maps.shape[:2], *mass.shape[1:])
+        masses.append(mass.cpu().numpy().reshape(shape))
+        if sigma is not None:
+            sigmas.append(sigma.cpu().numpy().reshape(shape))
+    return write_submission(
         out,
-        store,
-        split=split,
         name=name,
+        authors=AUTHORS,
         task=task,
         track=transforms.views,
+        kind="baseline",
         maps=np.concatenate(masses),
-        mass_sigma=np.concatenate(sigmas) if sigma else None,
+        mass_sigma=np.concatenate(sigmas) if sigmas else None,
+        split=inputs.keys,
+        dataset_name=inputs.name,
+        dataset_digest=inputs.digest,
         parameters=count_parameters(model),
+        overwrite=True,
         **extra,
     )
-
-
-def predict_maps(
-    model: MassModel, arrays: SplitArrays, *, symmetries: int, bf16: bool = False
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """(halo, los, y, x) masses in Msun kpc-2, and sigmas in dex or None, of the halos in ``arrays``."""
-    raw = np.stack([arrays.maps[view] for view in model.transforms.views], axis=2)
-    shape = raw.shape[:2]
-    mass, sigma = model.predict(
-        torch.from_numpy(raw.reshape(-1, *raw.shape[2:])), symmetries=symmetries, bf16=bf16
-    )
-    size = (*shape, *mass.shape[1:])
-    return mass.cpu().numpy().reshape(size), None if sigma is None else sigma.cpu().numpy().reshape(size)
 
 
 def submit(out: Path, store: Path, *, split: str = "test", task: str = "mass-map", **fields: Any) -> Path:
@@ -146,11 +129,6 @@ def submit(out: Path, store: Path, *, split: str = "test", task: str = "mass-map
         overwrite=True,
         **fields,
     )
-
-
-def _blocks(store: Path, split: str, views: Sequence[str], halos: int) -> Iterator[SplitArrays]:
-    for first in range(0, halos, BLOCK_HALOS):
-        yield read_split(store, split, list(views), slice(first, min(first + BLOCK_HALOS, halos)))
 
 
 if __name__ == "__main__":

@@ -150,3 +150,25 @@ def test_help_names_every_setting(capsys):
     text = capsys.readouterr().out
     for item in fields(Settings):
         assert "--" + item.name.replace("_", "-") in text
+
+
+def test_a_model_predicts_from_sealed_inputs(tmp_path, store, capsys):
+    from benchmarks.sealing import seal
+
+    assert run(unet.main, "--views", "sz,star", "--data", store, "--out", tmp_path / "run", *SMALL) == 0
+    inputs, truth = seal(store, tmp_path / "sealed", secret=b"0" * 32)
+    assert run(predict.main, tmp_path / "run", "--data", inputs, "--out", tmp_path / "p") == 0
+    predicted = zarr.open_group(tmp_path / "p" / "predictions.zarr", mode="r")
+    assert "key" in predicted and "region" not in predicted
+    # The same maps as for the open store, in the order of the opaque keys.
+    plain = zarr.open_array(tmp_path / "run" / "submission" / "predictions.zarr" / "mass", mode="r")[...]
+    sealed = predicted["mass"][...]
+    order = [int(np.abs(plain - halo).sum((1, 2, 3)).argmin()) for halo in sealed]
+    assert sorted(order) == [0, 1, 2, 3]
+    np.testing.assert_allclose(sealed, plain[order], rtol=1e-5)
+    capsys.readouterr()
+    assert (
+        run(predict.main, tmp_path / "run", "--data", inputs, "--out", tmp_path / "q", "--split", "train")
+        == 2
+    )
+    assert "sealed inputs of the split test" in capsys.readouterr().err
