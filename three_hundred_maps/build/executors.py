@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.progress import is_quiet, progress
+from three_hundred_maps.progress import progress
 
 Task = TypeVar("Task")
 LOST_WORKER_TRIES = 5
@@ -160,8 +160,7 @@ def _on_dask(
 def halo_bar(total: int, done: int, name: str) -> Any:
     """The one progress bar of a build, over halos."""
     bar = progress(total=total, desc=name, unit="halo")
-    if not is_quiet():
-        bar.update(done)
-        bar.start_t = bar._time()
-        bar.initial = done
+    # What an earlier run did says nothing about this one's rate.
+    bar.initial = bar.n = done
+    bar.refresh()
     return bar

@@ -60,6 +60,12 @@ class SimulationRecipe(_Model):
     resolution: Literal["light", "full"] = "light"
     keep_snapshots: bool = False
 
+    @field_validator("regions", mode="before")
+    @classmethod
+    def _one_region(cls, value: Any) -> Any:
+        # YAML reads a single region as a number
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
     @model_validator(mode="after")
     def _complete(self) -> SimulationRecipe:
         if self.kind == "gadget":

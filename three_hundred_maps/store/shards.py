@@ -18,6 +18,8 @@ from three_hundred_maps.errors import InputError
 _EMPTY = np.uint64(2**64 - 1)
 _ENTRY_BYTES = 16
 _CHECKSUM_BYTES = 4
+_SIZE_AT = slice(4, 8)
+"""Where blosc's header has the number of bytes that a chunk decodes to."""
 
 
 def shard_index(data: memoryview, path: Path, entries: int) -> NDArray[np.uint64]:
@@ -73,6 +75,8 @@ def decode_shard(path: Path, out: NDArray[np.float32], first: int, shard_halos: 
                 if high > len(data):
                     raise InputError(f"{path} is damaged: a chunk lies beyond its end")
                 with data[low:high] as chunk:
+                    if int.from_bytes(chunk[_SIZE_AT], "little") != out[row].nbytes:
+                        raise InputError(f"{path} is damaged: a chunk is not of a halo's size")
                     blosc.decompress(chunk, out[row])
     except FileNotFoundError:
         raise InputError(f"{path} is missing: the store is not whole; build or download it again") from None

@@ -1,0 +1,63 @@
+"""Recipes small enough to be built many times."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+SMALL_MAPS = {"pixels": 16, "lines_of_sight": 2}
+
+
+@pytest.fixture
+def write_recipe(tmp_path):
+    def write(name: str = "recipe", **content) -> Path:
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({"name": name, **content}), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def lcdm(real, write_recipe):
+    """A recipe on a real box, small maps, several shards."""
+
+    def recipe(name: str = "lcdm", **changes) -> Path:
+        folder = real / "gadget4_lcdm_gas"
+        content = {
+            "simulation": {
+                "kind": "gadget",
+                "snapshot": str(folder / "snapshot_003.hdf5"),
+                "catalogue": {"kind": "ahf", "path": str(folder / "lcdm_gas_z0.z0.000.AHF_halos")},
+                "region_by": "halo",
+            },
+            "selection": {"min_mass": 1.0e13},
+            "maps": SMALL_MAPS,
+            "store": {"shard_halos": 6},
+        }
+        for section, values in changes.items():
+            content[section] = {**content.get(section, {}), **values}
+        return write_recipe(name, **content)
+
+    return recipe
+
+
+@pytest.fixture
+def synthetic(write_recipe):
+    """A recipe on a few synthetic regions."""
+
+    def recipe(name: str = "little", regions: str = "1-4", **simulation) -> Path:
+        return write_recipe(
+            name,
+            simulation={"kind": "synthetic", "regions": regions, **simulation},
+            maps=SMALL_MAPS,
+            splits={"scheme": "small"},
+            store={"shard_halos": 2},
+        )
+
+    return recipe

@@ -1,0 +1,356 @@
+"""Reading, checking and deriving stores: what is found, and what is said."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest_store import hashes
+
+from three_hundred_maps import open_store
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.arrays import iter_shards, keys_of, read_split, store_digest
+from three_hundred_maps.store.derive import merge, subset
+from three_hundred_maps.store.duplicates import find_duplicates, symmetries
+from three_hundred_maps.store.files import canonical_json
+from three_hundred_maps.store.finishing import finalise
+from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.manifest import with_digest
+from three_hundred_maps.store.overview import describe, overview
+from three_hundred_maps.store.preview import preview
+from three_hundred_maps.store.statistics import read_statistics
+from three_hundred_maps.store.verify import verify
+from three_hundred_maps.store.writer import create_store, write_shard
+from three_hundred_maps.testing import tiny_store
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def test_arrays_are_what_xarray_reads(tiny):
+    store = open_store(tiny)
+    for split in schema.SPLITS:
+        data = store[split]
+        found = read_split(tiny, split)
+        for view in store.attrs["views"]:
+            np.testing.assert_array_equal(found.maps[view], data[view].values)
+        for name, values in found.halos.items():
+            np.testing.assert_array_equal(values, data[name].values)
+    part = read_split(tiny, "train", ["mass"], slice(2, 6))
+    np.testing.assert_array_equal(part.maps["mass"], store["train"]["mass"].values[2:6])
+    assert list(part.maps) == ["mass"] and len(part) == 4
+    assert len(read_split(tiny, "train", ["sz"], slice(6, 2))) == 0
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_streaming_gives_every_halo_once_in_seeded_order(tiny, seed):
+    whole = read_split(tiny, "train")
+    parts = list(iter_shards(tiny, "train", ["sz"], seed=seed))
+    ids = [int(i) for part in parts for i in part.halos["halo_id"]]
+    assert sorted(ids) == sorted(whole.halos["halo_id"].tolist())
+    assert (ids == whole.halos["halo_id"].tolist()) == (seed is None)
+    row_of = {int(i): row for row, i in enumerate(whole.halos["halo_id"])}
+    for part in parts:
+        for place, i in enumerate(part.halos["halo_id"]):
+            np.testing.assert_array_equal(part.maps["sz"][place], whole.maps["sz"][row_of[int(i)]])
+    again = [int(i) for part in iter_shards(tiny, "train", ["sz"], seed=seed) for i in part.halos["halo_id"]]
+    assert again == ids
+
+
+def test_reading_through_fsspec_is_the_same(tiny):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.put(str(tiny), "/a-store", recursive=True)
+    try:
+        np.testing.assert_array_equal(
+            read_split("memory://a-store", "train", ["mass"], slice(1, 5)).maps["mass"],
+            read_split(tiny, "train", ["mass"], slice(1, 5)).maps["mass"],
+        )
+        assert store_digest("memory://a-store") == store_digest(tiny)
+        assert overview("memory://a-store")["halos"] == 14
+        assert open_store("memory://a-store").statistics["mass"].mean == read_statistics(tiny)["mass"].mean
+    finally:
+        memory.rm("/a-store", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda p: read_split(p, "train", ["optical"]), "has no view 'optical'.*it has sz, xray, star, mass"),
+        (lambda p: read_split(p, "train", ["mass_half"]), "has no view 'mass_half' in this split"),
+        (lambda p: read_split(p, "validate"), "no split 'validate': a store has train, validation, test"),
+        (lambda p: read_split(p, "train", "mass"), "must be a list of names, not the text 'mass'"),
+        (lambda p: read_split(p, "train", None, slice(0, 4, 2)), "slice of step 1"),
+        (lambda p: open_store(p / "nothing"), "no store at .*nothing"),
+        (lambda p: overview(p / "nothing"), "does not exist"),
+    ],
+)
+def test_what_is_not_there_is_said(tiny, call, message):
+    with pytest.raises(InputError, match=message):
+        call(tiny)
+
+
+def _sum(path: str) -> float:
+    return float(
+        sum(part.maps["mass"].sum(dtype=np.float64) for part in iter_shards(path, "train", ["mass"]))
+    )
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_reading_in_child_processes(tiny, method):
+    wanted = _sum(str(tiny))  # the parent has read (and started its threads) before it forks
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        assert pool.map_async(_sum, [str(tiny)] * 3).get(timeout=120) == [wanted] * 3
+
+
+def test_the_array_readers_need_numpy_and_zarr_alone(tiny):
+    code = (
+        "import sys\n"
+        "for name in ('xarray', 'pandas', 'torch', 'pydantic', 'numba', 'scipy', 'matplotlib', 'datasets'):\n"
+        "    sys.modules[name] = None\n"
+        "from three_hundred_maps.store.arrays import iter_shards, read_split\n"
+        "from three_hundred_maps.store.statistics import read_statistics\n"
+        f"print(len(read_split({str(tiny)!r}, 'train')), len(list(iter_shards({str(tiny)!r}, 'test'))),\n"
+        f"      len(read_statistics({str(tiny)!r})))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["7", "2", "4"], done.stderr
+
+
+# -- verify ------------------------------------------------------------------------------------------------
+
+
+def test_a_good_store_is_good(tiny):
+    report = verify(tiny, deep=True, against=tiny)
+    assert report.problems == [] and report.good
+    assert report.checks["totals"] == 14 * 3 * 4 and report.checks["duplicates"] == 14
+
+
+def test_one_flipped_byte_in_any_file_is_named(copy):
+    generator = np.random.default_rng(8)
+    for file in sorted(p for p in copy.rglob("*") if p.is_file()):
+        name = file.relative_to(copy).as_posix()
+        whole = file.read_bytes()
+        place = int(generator.integers(len(whole)))
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(generator.integers(8))
+        file.write_bytes(flipped)
+        problems = verify(copy).problems
+        assert len(problems) == 1 and problems[0].startswith(name), (name, place, problems)
+        file.write_bytes(whole)
+    assert verify(copy).good
+
+
+def test_missing_cut_and_extra_files_are_named(copy):
+    (copy / "train/sz/c/1/0/0/0").unlink()
+    with open(copy / "test/mass/c/0/0/0/0", "r+b") as stream:
+        stream.truncate(100)
+    (copy / "train/extra.txt").write_text("?")
+    problems = verify(copy).problems
+    assert (
+        "train/sz/c/1/0/0/0 is missing" in problems and "train/extra.txt is not in the manifest" in problems
+    )
+    assert any(p.startswith("test/mass/c/0/0/0/0 has 100 bytes") for p in problems)
+    with pytest.raises(InputError, match="1/0/0/0 is missing: the store is not whole"):
+        read_split(copy, "train", ["sz"])
+    with pytest.raises(InputError, match="damaged"):
+        read_split(copy, "test", ["mass"])
+
+
+def test_a_damaged_chunk_is_never_read_as_maps(copy):
+    """Its index, the index's checksum, a chunk's header: each is looked at before a map is decoded."""
+    file = copy / "train/sz/c/0/0/0/0"
+    whole = file.read_bytes()
+    for place in (len(whole) - 2, len(whole) - 30, 5):
+        flipped = bytearray(whole)
+        flipped[place] ^= 0xFF
+        file.write_bytes(flipped)
+        with pytest.raises(InputError, match="damaged"):
+            read_split(copy, "train", ["sz"])
+    file.write_bytes(whole)
+
+
+def rewritten(store: Path, change) -> None:
+    """Re-sign a store after ``change`` touched it: as a careless tool would."""
+    from three_hundred_maps.store.files import sha256_file
+
+    change()
+    manifest = json.loads((store / "manifest.json").read_bytes())
+    for name in list(manifest["files"]):
+        file = store / name
+        manifest["files"][name] = {"sha256": sha256_file(file), "bytes": file.stat().st_size}
+    (store / "manifest.json").write_bytes(canonical_json(with_digest(manifest)))
+
+
+def set_value(store: Path, name: str, index, value) -> None:
+    import zarr
+
+    zarr.open_group(store, mode="r+")[name][index] = value
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "value", "message"),
+    [
+        ("test/region", 0, 1, "region 1 is in train and in test"),
+        ("train/total_sz", (2, 1), 1e-3, "train/total_sz of row 2, line of sight 1 is 0.001"),
+        ("statistics/mean", 1, -3.0, "statistics/xray: mean is -3"),
+        ("statistics/climatology", 3, 5.0, None),
+        ("train/los_up", (0, 0), 3.0, "train/los_up holds vectors that are not of length 1"),
+        ("statistics/ring_sum", 3, 5.0, "statistics/climatology does not match"),
+    ],
+)
+def test_wrong_content_with_right_checksums_is_found(copy, name, index, value, message):
+    rewritten(copy, lambda: set_value(copy, name, index, value))
+    problems = verify(copy, deep=True).problems
+    assert (message is None) == (problems == []) or any(message in p for p in problems), problems
+    if message is not None:
+        assert any(message in p for p in problems), problems
+
+
+def planted(path: Path, turn, noise: float = 0.0) -> Path:
+    """A store whose test split holds a copy of a train halo, under other ids, turned and with noise."""
+    source = tiny_store(path / "source", halos=(4, 2, 2), pixels=40)
+    layout = Layout.of_store(source)
+    store = path / "planted"
+    create_store(store, layout)
+    generator = np.random.default_rng(1)
+    train = read_split(source, "train")
+    for split, shard in layout.all_shards():
+        names = [v.name for v in layout.map_variables(split)]
+        data = read_split(source, split, names)
+        maps = {name: values.copy() for name, values in data.maps.items()}
+        if split == "test":
+            for view in layout.views:
+                copied = np.ascontiguousarray(turn(train.maps[view][2]))
+                maps[view][1] = copied * np.exp(noise * generator.normal(size=copied.shape))
+            maps["mass_half"][1] = maps["mass"][1]
+        area = (layout.width / layout.pixels * data.halos["R200c"]) ** 2
+        totals = {v: maps[v].sum(axis=(2, 3), dtype=np.float64) * area[:, None] for v in layout.views}
+        write_shard(store, split, shard, maps, totals, data.halos)
+    finalise(store)
+    return store
+
+
+@pytest.mark.parametrize("symmetry", range(8))
+def test_a_planted_copy_is_found_turned_or_mirrored(tmp_path, symmetry):
+    store = planted(tmp_path, lambda maps: list(symmetries(maps))[symmetry], noise=0.02)
+    found = find_duplicates(store)
+    assert [(d.split_a, d.key_a[0], d.split_b, d.key_b[0]) for d in found] == [("train", 3, "test", 8)]
+    assert found[0].correlation > 0.98
+    assert any("look the same" in problem for problem in verify(store, deep=True).problems)
+
+
+def test_strangers_do_not_look_alike(tmp_path):
+    store = tiny_store(tmp_path / "s", halos=(30, 10, 12), pixels=40, n_los=2)
+    assert find_duplicates(store) == []
+
+
+def test_a_region_that_leaks_between_stores_is_found(tmp_path, tiny):
+    other = tiny_store(tmp_path / "other", halos=(2, 2, 2), pixels=40, first_region=9)
+    problems = verify(tiny, against=other).problems
+    assert problems and all("is in train of" in p or "is in validation of" in p for p in problems)
+    apart = tiny_store(tmp_path / "apart", halos=(2, 2, 2), pixels=40, first_region=100)
+    assert verify(tiny, against=apart).good
+
+
+# -- subset, merge -----------------------------------------------------------------------------------------
+
+
+def test_subset_is_a_store_of_its_own(tiny, tmp_path):
+    made = subset(tiny, tmp_path / "small", views=["sz", "mass"], halos=2, los=2)
+    assert verify(made, deep=True).problems == []
+    found = read_split(made, "train")
+    whole = read_split(tiny, "train")
+    np.testing.assert_array_equal(found.maps["mass"], whole.maps["mass"][:2, :2])
+    assert read_statistics(made)["mass"].count == found.maps["mass"].size
+    assert open_store(made).attrs["derived"]["subset_of"] == store_digest(tiny)
+    digest = store_digest(made)
+    assert store_digest(subset(tiny, tmp_path / "small", views=["sz", "mass"], halos=2, los=2)) == digest
+    with pytest.raises(InputError, match="another finished store"):
+        subset(tiny, tmp_path / "small", views=["sz"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"views": ["optical"]}, "has no optical; it has views sz"),
+        ({"splits": ["dev"]}, "has no dev"),
+        ({"los": 4}, "has 3 lines of sight"),
+        ({"halos": 0}, "at least 1"),
+        ({"regions": [999]}, "would hold no halo"),
+    ],
+)
+def test_subset_of_nothing_is_refused(tiny, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        subset(tiny, tmp_path / "small", **options)
+    assert not (tmp_path / "small").exists()
+
+
+def test_merge_joins_what_a_split_by_regions_took_apart(tiny, tmp_path):
+    regions = sorted({r for s in schema.SPLITS for r in read_split(tiny, s, []).halos["region"].tolist()})
+    a = subset(tiny, tmp_path / "a", regions=regions[::2])
+    b = subset(tiny, tmp_path / "b", regions=regions[1::2])
+    joined = merge([a, b], tmp_path / "joined")
+    assert verify(joined, deep=True).problems == []
+    for split in schema.SPLITS:
+        whole, found = read_split(tiny, split), read_split(joined, split)
+        assert keys_of(whole.halos) == keys_of(found.halos)
+        np.testing.assert_array_equal(whole.maps["mass"], found.maps["mass"])
+    np.testing.assert_array_equal(
+        read_statistics(joined)["mass"].histogram, read_statistics(tiny)["mass"].histogram
+    )
+    assert read_statistics(joined)["mass"].std == pytest.approx(read_statistics(tiny)["mass"].std, rel=1e-9)
+    with pytest.raises(InputError, match="is in .* and in"):
+        merge([tiny, a], tmp_path / "twice")
+
+
+def test_merge_refuses_leaks_and_other_kinds(tiny, tmp_path):
+    other = tiny_store(tmp_path / "other", halos=(2, 1, 1), pixels=40, first_region=9, halos_per_region=2)
+    with pytest.raises(InputError, match="joined, they would leak|and in"):
+        merge([tiny, other], tmp_path / "joined")
+    coarse = tiny_store(tmp_path / "coarse", halos=(1, 1, 1), pixels=20, first_region=50)
+    with pytest.raises(InputError, match="differ in pixels"):
+        merge([tiny, coarse], tmp_path / "joined")
+
+
+# -- looking -----------------------------------------------------------------------------------------------
+
+
+def test_overview_fits_a_screen(tiny):
+    text = describe(overview(tiny))
+    assert len(text.splitlines()) <= 24 and max(map(len, text.splitlines())) <= 110
+    for word in ("finished: 14 of 14 halos", "train", "1e44 erg s-1 kpc-2", "tiny"):
+        assert word in text
+
+
+def test_preview_draws_and_says_what_is_wrong(tiny, tmp_path):
+    region, _, halo = keys_of(read_split(tiny, "test", []).halos)[0]
+    picture = preview(tiny, f"{region}:{halo}", 1, tmp_path / "halo.png")
+    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 20_000
+    for halo_text, los, name, message in (
+        ("1", 0, "a.png", "write REGION:ID"),
+        ("999:1", 0, "a.png", "holds no halo 999:1; it holds for instance 1:1000"),
+        (f"{region}:{halo}", 3, "a.png", "lines of sight 0 to 2"),
+        (f"{region}:{halo}", 0, "a.doc", "suffix must be one of"),
+    ):
+        with pytest.raises(InputError, match=message):
+            preview(tiny, halo_text, los, tmp_path / name)
+
+
+def test_tiny_stores_are_seeded_and_views_inform_on_mass(tiny, tmp_path):
+    again = tiny_store(tmp_path / "again", halos=(7, 3, 4), pixels=40, shard_halos=3)
+    assert hashes(again) == hashes(tiny)
+    shutil.rmtree(again)
+    data = read_split(tiny, "train")
+    for view in ("sz", "xray", "star"):
+        with np.errstate(divide="ignore"):
+            logs = np.log10(data.maps[view].ravel())
+        keep = np.isfinite(logs)
+        assert np.corrcoef(logs[keep], np.log10(data.maps["mass"].ravel()[keep]))[0, 1] > 0.4
