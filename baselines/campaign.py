@@ -60,7 +60,7 @@ PLANS = {
     "gpu": Plan(
         label="32 channels, GPU",
         common=("--preset", "gpu", "--device", "cuda", "--batch", "256", "--steps", "2734"),
-        flagship=("--channels", "64", "--steps", "8000", "--drop", "0.05"),
+        flagship=("--steps", "8000", "--drop", "0.05"),
         speed=("--seconds", "30"),
     ),
 }
@@ -100,6 +100,7 @@ def _command(args: list[str]) -> None:
     parser.add_argument("--steps", type=int, default=None, help="steps of a run, instead of the plan's")
     parser.add_argument("--minutes", type=float, default=None, help="begin no step after so many minutes")
     parser.add_argument("--page", type=Path, default=None, help="folder of the page (default: OUT/page)")
+    parser.add_argument("--bundle", type=Path, default=None, help="also gather what matters into this folder")
     parser.add_argument("--list", action="store_true", help="print the commands that are left and stop")
     options = parser.parse_args(args)
     if options.seeds < 1 or options.workers < 1:
@@ -133,6 +134,11 @@ def _command(args: list[str]) -> None:
 
     page = write_page(out, options.page or out / "page", label=PLANS[options.plan].label)
     print(page)
+    if options.bundle:
+        from baselines.bundle import write_bundle
+
+        for file in write_bundle(out, page.parent, options.bundle):
+            print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
 
 
 def claim(out: Path, data: str, plan: str) -> None:

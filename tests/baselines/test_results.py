@@ -128,3 +128,25 @@ def test_a_stale_page_is_named(tmp_path):
         results.check(tmp_path)
     with pytest.raises(InputError, match="has no results page"):
         results.check(tmp_path / "nowhere")
+
+
+def test_a_bundle_holds_page_logs_and_models_in_small_files(tmp_path, settings, monkeypatch):
+    import tarfile
+
+    from baselines import bundle
+    from baselines.unet import train
+
+    camp, page = tmp_path / "c", tmp_path / "page"
+    train(settings, camp / "runs" / bundle.MODELS[0], submission=False)
+    (camp / "log").mkdir()
+    (camp / "log" / "a.txt").write_text("$ python -m baselines.unet\n")
+    (page / "figures").mkdir(parents=True)
+    (page / "figures" / "p.png").write_bytes(b"png")
+    files = bundle.write_bundle(camp, page, tmp_path / "out")
+    assert [file.name for file in files] == ["campaign.tar.gz", f"{bundle.MODELS[0]}.safetensors"]
+    with tarfile.open(files[0]) as tar:
+        names = tar.getnames()
+    assert {"page/figures/p.png", f"runs/{bundle.MODELS[0]}/log.csv", "log/a.txt"} <= set(names)
+    monkeypatch.setattr(bundle, "LIMIT_BYTES", 100)
+    with pytest.raises(InputError, match="at most 16"):
+        bundle.write_bundle(camp, page, tmp_path / "other")

@@ -1,0 +1,67 @@
+"""A campaign's harvest in a few small files: what comes back from a machine that was lent for minutes."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import torch
+
+from baselines.campaign import ALL_VIEWS, RESULT, run_name
+from baselines.model import CONFIG_FILE, from_pretrained
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.files import write_bytes
+
+MODELS = (run_name(ALL_VIEWS, 0), "gaussian", "flagship")
+"""The models taken along, where they were trained, in bfloat16."""
+KEPT = ("config.yaml", CONFIG_FILE, "log.csv", "curve.png", RESULT)
+LIMIT_BYTES = 16 * 2**20
+
+
+def write_bundle(campaign: Path, page: Path, out: Path) -> list[Path]:
+    """Write ``campaign.tar.gz`` (page, settings, logs, results) and up to three models into ``out``.
+
+    Raises
+    ------
+    InputError
+        Where a file would be over 16 MiB.
+    """
+    from safetensors.torch import save
+
+    files: dict[str, bytes] = {"campaign.tar.gz": _archive(campaign, page)}
+    for name in MODELS:
+        run = campaign / "runs" / name
+        if (run / CONFIG_FILE).is_file():
+            state = from_pretrained(run).state_dict()
+            files[f"{name}.safetensors"] = save(
+                {
+                    k: (v.to(torch.bfloat16) if v.is_floating_point() else v).contiguous()
+                    for k, v in state.items()
+                }
+            )
+    for name, data in files.items():
+        if len(data) > LIMIT_BYTES:
+            raise InputError(
+                f"{name} would have {len(data) / 2**20:.1f} MiB; a bundle's files have at most 16"
+            )
+    for name, data in files.items():
+        write_bytes(out / name, data)
+    return [out / name for name in files]
+
+
+def _archive(campaign: Path, page: Path) -> bytes:
+    """A tar of the page and of every run's small files, without dates or owners."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        named = [(f"page/{p.relative_to(page)}", p) for p in sorted(page.rglob("*")) if p.is_file()]
+        for run in sorted((campaign / "runs").iterdir()):
+            named += [(f"runs/{run.name}/{name}", run / name) for name in KEPT if (run / name).is_file()]
+        named += [(f"log/{log.name}", log) for log in sorted((campaign / "log").glob("*.txt"))]
+        named += [("speed.json", path) for path in [campaign / "speed.json"] if path.is_file()]
+        for name, path in named:
+            data = path.read_bytes()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return stream.getvalue()
