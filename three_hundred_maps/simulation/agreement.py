@@ -99,7 +99,10 @@ def _explain(region: Region, halos: Halos, ratio: float | None) -> str:
         "1+z too large: one of catalogue and snapshot is comoving, the other proper": 1.0
         / (1.0 + info.redshift),
     }
+    outside = _share_inside(region, halos, 1.0) < 0.5
     for words, factor in factors.items():
+        if factor in (1e3, 1e-3) and outside and _share_inside(region, halos, factor) > 0.9:
+            return f"the catalogue's lengths are a factor {words}"
         if abs(factor - 1.0) > 0.02:
             moved = _mass_ratio(region, halos, factor)
             if moved is not None and 0.5 < moved < 2.0:
@@ -113,6 +116,13 @@ def _explain(region: Region, halos: Halos, ratio: float | None) -> str:
         f"the particles give {ratio:.3g} times the catalogue's masses: it is of another simulation "
         "or in other units"
     )
+
+
+def _share_inside(region: Region, halos: Halos, length: float) -> float:
+    """Share of the halos that lie between the particles with lengths multiplied."""
+    low, high = region.bounds_kpc()
+    centres = halos.centre_kpc * length
+    return float(np.mean(np.all((centres >= low) & (centres <= high), axis=1)))
 
 
 def _mass_ratio(region: Region, halos: Halos, length: float) -> float | None:
