@@ -12,9 +12,27 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import set_quiet
 
 Submission = Annotated[Path, typer.Argument(help="The submission: a folder, or an archive made by pack.")]
-Data = Annotated[str, typer.Option("--data", help="The store predicted on (public, or sealed truth).")]
+Data = Annotated[
+    str, typer.Option("--data", help="The store predicted on (public, or sealed truth), or a config as mini.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
+
+
+def find_store(data: str) -> Path:
+    """The store at a path, or that of a config, which is built and cached at its first use."""
+    path = Path(data)
+    if path.exists() or len(path.parts) > 1:
+        return path
+    from three_hundred_maps.hub.configs import find_source
+
+    found = getattr(find_source(data), "path", None)
+    if not isinstance(found, Path):
+        raise InputError(
+            f"the config {data!r} is here as Parquet, and scoring reads a Zarr store: "
+            f"three-hundred-maps build {data} --out STORE, then --data STORE"
+        )
+    return found
 
 
 def validate(
@@ -28,7 +46,7 @@ def validate(
     from benchmarks.truth import Truth
     from benchmarks.validation import find_problems
 
-    truth = None if data is None else Truth(data)
+    truth = None if data is None else Truth(find_store(data))
     with opened(submission) as folder:
         problems, manifest, _ = find_problems(folder, truth)
     if as_json:
@@ -68,7 +86,7 @@ def score(
     if out is not None and out.exists() and not overwrite:
         raise InputError(f"{out} is there already; give another name or --overwrite")
     with opened(submission) as folder:
-        result = score_submission(folder, data, in_domain=in_domain, workers=workers)
+        result = score_submission(folder, find_store(data), in_domain=in_domain, workers=workers)
     result["verified"] = verified
     if out is not None:
         write_result(out, result, overwrite=overwrite)
@@ -107,7 +125,7 @@ def pack(
     """Check a submission and make one archive of it, ready to send."""
     from benchmarks import packing
 
-    archive = packing.pack(submission, out, data)
+    archive = packing.pack(submission, out, None if data is None else find_store(data))
     if not quiet:
         print(f"packed: {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
 

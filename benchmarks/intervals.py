@@ -261,6 +261,7 @@ def bca(
         return Estimate(value, note=TOO_FEW)
     values = function(draws(regions, constants))
     jackknife = function(1.0 - np.eye(regions))
+    jackknife = jackknife[np.isfinite(jackknife)]
     values = values[np.isfinite(values)]
     lean = jackknife.mean() - jackknife
     spread = float(np.sum(lean**2))

@@ -26,7 +26,7 @@ from benchmarks.truth import Truth
 from three_hundred_maps.store.files import write_json
 
 Array = NDArray[np.float64]
-FORMAT = 3
+FORMAT = 4
 """Of the cached file: raised when what is kept, or how it is measured, changes."""
 
 REFERENCES = {

@@ -183,7 +183,14 @@ class Summary:
     def _share(self, above: Array, below: Array) -> Estimate:
         if below.sum() == 0:
             return Estimate(None, note="no peaks")
-        return of_means(np.column_stack([above, below]), _ratio, self.constants, limits=(0.0, 1.0))
+
+        def share(weights: Array) -> Array:
+            # A draw of regions without a single peak has no share: it is left out.
+            counts = weights @ below
+            return np.divide(weights @ above, counts, out=np.full(len(weights), np.nan), where=counts > 0)
+
+        # Peaks are few: bootstrap-t divides by errors that may be nearly 0.
+        return bca(share, len(self.regions.ids), self.constants, limits=(0.0, 1.0))
 
     def probability(self) -> Iterator[tuple[str, Estimate]]:
         """Of ``mass_sigma``, where it was given."""

@@ -32,7 +32,10 @@ def cell(name: str, score: Mapping[str, Any] | None) -> dict[str, str]:
     if note.startswith(">="):
         text = "≥" + number(score.get("value"), 0)
     low, high = score.get("low"), score.get("high")
-    interval = "" if low is None or high is None else f"{number(low, shown)} to {number(high, shown)}"
+    interval = ""
+    if low is not None and high is not None:
+        dash = "–" if low >= 0 else " to "
+        interval = f"{number(low, shown)}{dash}{number(high, shown)}"
     return {"text": text, "interval": interval, "note": note}
 
 
