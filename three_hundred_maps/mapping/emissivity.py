@@ -58,23 +58,35 @@ class TableSource:
         self.log10_temperature_K = np.asarray(log10_temperature_K, np.float64)
         self.solar_metallicity = float(solar_metallicity)
         self._electrons = electrons
+        if not np.allclose(np.diff(self.log10_temperature_K, 2), 0.0, atol=1e-9):
+            raise ValueError(f"the emissivity table {name} must be evenly spaced in log T")
         tiny = np.finfo(np.float64).tiny
         # log Lambda is what varies smoothly; a zero in the table becomes a number too small to matter
-        self._log_primordial = np.log10(np.maximum(primordial, tiny))
-        self._log_metals = np.log10(np.maximum(metals, tiny))
+        self._log_primordial = np.log(np.maximum(primordial, tiny))
+        self._log_metals = np.log(np.maximum(metals, tiny))
 
     def cooling_rate(
         self, temperature_K: NDArray[np.generic], metallicity: NDArray[np.generic]
     ) -> NDArray[np.float64]:
         """See `EmissivitySource.cooling_rate`."""
         temperature = np.asarray(temperature_K, np.float64)
-        low, high = 10.0 ** self.log10_temperature_K[[0, -1]]
-        log_t = np.log10(np.clip(temperature, low, high))
-        rate = 10.0 ** np.interp(log_t, self.log10_temperature_K, self._log_primordial)
-        rate += (np.asarray(metallicity, np.float64) / self.solar_metallicity) * 10.0 ** np.interp(
-            log_t, self.log10_temperature_K, self._log_metals
-        )
-        rate *= np.sqrt(np.maximum(temperature, high) / high)
+        first, last = self.log10_temperature_K[[0, -1]]
+        low, high = 10.0**first, 10.0**last
+        # one place in the table for both columns, and natural logarithms: powers of ten are slow
+        cells = len(self.log10_temperature_K) - 1
+        scale = cells / ((last - first) * np.log(10.0))
+        place = (np.log(np.clip(temperature, low, high)) - np.log(low)) * scale
+        cell = np.clip(place.astype(np.int32), 0, cells - 1)
+        part = place - cell
+
+        def between(column: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.exp(column[cell] + part * np.diff(column)[cell])
+
+        rate = between(self._log_metals)
+        rate *= np.asarray(metallicity, np.float64) / self.solar_metallicity
+        rate += between(self._log_primordial)
+        if np.any(temperature > high):
+            rate *= np.sqrt(np.maximum(temperature, high) / high)
         return np.where(temperature < low, 0.0, rate)
 
     def electrons_per_hydrogen(self, temperature_K: NDArray[np.generic]) -> NDArray[np.float64]:

@@ -6,6 +6,8 @@ On a GPU sums are made by atomic additions, whose order changes from run to run:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,8 +17,41 @@ from three_hundred_maps.mapping.projection import Batch, Grid
 
 Array = NDArray[np.float64]
 
-_ADDITIONS = {"cuda": 1 << 26, "cpu": 1 << 22}
-"""Floats added to images at a time: bounds the memory of a step."""
+_ADDITIONS = {"cuda": 1 << 24, "cpu": 1 << 20}
+"""Pixels of stamps that are worked on at a time: bounds the memory of a step."""
+
+_COARSE_EXTRA = 2  # points of a coarse lattice beyond the map's edge that interpolation reads
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Particles whose stamps have one shape: of one level, width and number of sub-pixel positions."""
+
+    level: int
+    width: int
+    nodes: int
+    row: int
+    members: torch.Tensor  # (n,) rows of the particles
+    offset: torch.Tensor  # (n,) where each particle's stamps begin in the table
+
+
+@dataclass(frozen=True)
+class _Lattice:
+    """The images of one level: ``inner`` cells a side, the map's own from ``extra`` on."""
+
+    level: int
+    inner: int
+    extra: int
+
+    @property
+    def cells(self) -> int:
+        """Cells of an image, and one more for what falls beside it."""
+        return self.inner**2 + 1
+
+    @staticmethod
+    def make(pixels: int, level: int) -> _Lattice:
+        extra = _COARSE_EXTRA if level else 0
+        return _Lattice(level, stamps.coarse_cells(pixels, level, extra) if level else pixels, extra)
 
 
 def device() -> torch.device:
@@ -32,103 +67,109 @@ def project(batch: Batch, grid: Grid, rotations: Array, threads: int = 1) -> tup
     position = torch.as_tensor(batch.position, device=where) * (1.0 / grid.pixel_kpc)
     weights = torch.as_tensor(batch.weights, device=where)
     turn = torch.as_tensor(rotations.astype(np.float32), device=where)
-    if batch.smoothing_length is None:
-        stamp_set = stamps.point_stamps(grid.sigma_px)
-        runs = [(0, 0, np.arange(len(position)))]
-    else:
-        stamp_set = stamps.kernel_stamps(batch.kernel, grid.sigma_px)
-        radius_px = batch.smoothing_length * np.float32(1.0 / grid.pixel_kpc)
-        runs = _runs(stamp_set, *stamp_set.assign(radius_px))
+    stamp_set, groups = _groups(batch, grid, where)
     table = torch.as_tensor(stamp_set.table, device=where)
-
-    levels = sorted({level for level, _, _ in runs})
-    for level in levels:
-        extra = 0 if level == 0 else 2
-        inner = stamps.coarse_cells(grid.pixels, level, extra) if level else grid.pixels
-        image = torch.zeros((n_los, n_fields, inner * inner + 1), dtype=torch.float64, device=where)
-        for run_level, number, rows in runs:
-            if run_level == level:
-                members = torch.as_tensor(rows, device=where)
-                _add_run(
-                    image, position[members], weights[members], turn, table, stamp_set, number,
-                    grid, level, inner, extra,
-                )  # fmt: skip
-        # the last cell of each image took what fell beside the map
-        lattice = image[:, :, :-1].reshape(n_los, n_fields, inner, inner).cpu().numpy().transpose(1, 0, 2, 3)
+    for level in sorted({group.level for group in groups}):
+        lattice = _Lattice.make(grid.pixels, level)
+        image = torch.zeros(n_los * n_fields * lattice.cells, dtype=torch.float64, device=where)
+        for group in groups:
+            if group.level == level:
+                _add_group(image, group, lattice, grid, position, weights, turn, table)
+        cells = image.reshape(n_los, n_fields, lattice.cells)[:, :, :-1].cpu().numpy()
+        drawn = cells.reshape(n_los, n_fields, lattice.inner, lattice.inner).transpose(1, 0, 2, 3)
         if level == 0:
-            maps += lattice
+            maps += drawn
         else:
-            across = stamps.coarse_interpolation(grid.pixels, level, extra)
-            lattice = lattice / 4.0**level
-            maps += np.einsum("yv,flvx->flyx", across, np.einsum("flvu,xu->flvx", lattice, across))
+            across = stamps.coarse_interpolation(grid.pixels, level, lattice.extra)
+            drawn = drawn / 4.0**level
+            maps += np.einsum("yv,flvx->flyx", across, np.einsum("flvu,xu->flvx", drawn, across))
     return maps, maps.sum(axis=(2, 3))
 
 
-def _runs(
-    stamp_set: stamps.StampSet, number: NDArray[np.int16], level: NDArray[np.int16]
-) -> list[tuple[int, int, NDArray[np.int64]]]:
-    """(level, bin, rows of the particles) for every bin in use."""
-    key = level.astype(np.int64) * len(stamp_set.width) + number
-    order = np.argsort(key, kind="stable")
-    keys, first = np.unique(key[order], return_index=True)
-    return [
-        (int(k) // len(stamp_set.width), int(k) % len(stamp_set.width), rows)
-        for k, rows in zip(keys, np.split(order, first[1:]), strict=True)
-    ]
+def _groups(batch: Batch, grid: Grid, where: torch.device) -> tuple[stamps.StampSet, list[_Group]]:
+    n = len(batch.position)
+    if batch.smoothing_length is None:
+        stamp_set = stamps.point_stamps(grid.sigma_px)
+        number, level = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    else:
+        stamp_set = stamps.kernel_stamps(batch.kernel, grid.sigma_px)
+        radius_px = batch.smoothing_length * np.float32(1.0 / grid.pixel_kpc)
+        number, level = (part.astype(np.int64) for part in stamp_set.assign(radius_px))
+    shape = np.stack([level, stamp_set.width[number], stamp_set.nodes[number], stamp_set.row[number]])
+    kinds, kind = np.unique(shape, axis=1, return_inverse=True)
+    groups = []
+    for k, (level_k, width, nodes, row) in enumerate(kinds.T.tolist()):
+        members = np.flatnonzero(kind.ravel() == k)
+        offset = stamp_set.offset[number[members]]
+        groups.append(
+            _Group(
+                level_k,
+                width,
+                nodes,
+                row,
+                torch.as_tensor(members, device=where),
+                torch.as_tensor(offset, device=where),
+            )
+        )
+    return stamp_set, groups
 
 
-def _add_run(
+def _add_group(
     image: torch.Tensor,
+    group: _Group,
+    lattice: _Lattice,
+    grid: Grid,
     position: torch.Tensor,
     weights: torch.Tensor,
     turn: torch.Tensor,
     table: torch.Tensor,
-    stamp_set: stamps.StampSet,
-    number: int,
-    grid: Grid,
-    level: int,
-    inner: int,
-    extra: int,
 ) -> None:
-    """Add particles that share one bin of stamps to the images of every line of sight."""
-    width, nodes, row = (int(a[number]) for a in (stamp_set.width, stamp_set.nodes, stamp_set.row))
-    start = int(stamp_set.offset[number])
-    lattice = table[start : start + (nodes + 1) ** 2 * width * row]
-    lattice = lattice.reshape(nodes + 1, nodes + 1, width, row)[..., :width].reshape((nodes + 1) ** 2, -1)
-    n_los, n_fields, cells = image.shape
-    cell = 0.5**level
-    # whole numbers of pixels are taken off before a division, so that the fraction keeps its digits
-    shift = 0.5 * grid.pixels * cell + extra + 0.5 * (1 - width % 2)
-    step = max(1, _ADDITIONS[image.device.type] // (width * width * n_fields))
-    offsets = torch.arange(width, device=image.device)
+    """Add a group of particles to the images of every line of sight."""
+    width, n_fields = group.width, weights.shape[1]
+    step = max(1, _ADDITIONS[image.device.type] // width**2)
     half_depth = float(np.float32(grid.half_depth_kpc / grid.pixel_kpc))
-    for los in range(n_los):
-        seen = position @ turn[los].T
-        u, v = seen[:, 0] * cell + shift, seen[:, 1] * cell + shift
-        low, high = 1 - width + width // 2, inner + width // 2
-        keep = (seen[:, 2].abs() <= half_depth) & (u >= low) & (u < high) & (v >= low) & (v < high)
-        kept = torch.nonzero(keep)[:, 0]
-        for part in kept.split(step):
-            pu, pv = u[part], v[part]
-            iu, iv = torch.floor(pu), torch.floor(pv)
-            fu, fv = (pu - iu) * nodes, (pv - iv) * nodes
-            stamp = _stamps_at(lattice, fu, fv, nodes)
-            x = iu.long()[:, None] - width // 2 + offsets
-            y = iv.long()[:, None] - width // 2 + offsets
-            inside_x, inside_y = (x >= 0) & (x < inner), (y >= 0) & (y < inner)
-            inside = inside_y[:, :, None] & inside_x[:, None, :]
-            index = torch.where(inside, y[:, :, None] * inner + x[:, None, :], cells - 1).reshape(-1)
-            w = weights[part]
+    cell = 0.5**group.level
+    shift = 0.5 * grid.pixels * cell + lattice.extra + 0.5 * (1 - width % 2)
+    low, high = 1 - width + width // 2, lattice.inner + width // 2
+    for los in range(len(turn)):
+        for members, offset in zip(group.members.split(step), group.offset.split(step), strict=True):
+            seen = position[members] @ turn[los].T
+            place = seen[:, :2] * cell + shift
+            inside = (seen[:, 2].abs() <= half_depth) & ((place >= low) & (place < high)).all(dim=1)
+            kept = torch.nonzero(inside)[:, 0]
+            if len(kept) == 0:
+                continue
+            whole = torch.floor(place[kept])
+            stamp = _stamps(table, group, offset[kept], (place[kept] - whole) * group.nodes)
+            index = _pixels(whole.long() - width // 2, width, lattice)
             for field in range(n_fields):
-                image[los, field].index_add_(0, index, (stamp * w[:, field, None]).reshape(-1).double())
+                first = (los * n_fields + field) * lattice.cells
+                added = stamp * weights[members[kept], field, None]
+                image[first : first + lattice.cells].index_add_(0, index, added.reshape(-1).double())
 
 
-def _stamps_at(lattice: torch.Tensor, fu: torch.Tensor, fv: torch.Tensor, nodes: int) -> torch.Tensor:
-    """(n, width * width) stamps for sub-pixel positions in units of the lattice's step."""
-    line = nodes + 1
-    nu, nv = torch.floor(fu).clamp(max=nodes - 1), torch.floor(fv).clamp(max=nodes - 1)
-    tu, tv = (fu - nu)[:, None], (fv - nv)[:, None]
-    corner = nv.long() * line + nu.long()
-    below = lattice[corner] * (1 - tu) + lattice[corner + 1] * tu
-    above = lattice[corner + line] * (1 - tu) + lattice[corner + line + 1] * tu
-    return below * (1 - tv) + above * tv
+def _pixels(start: torch.Tensor, width: int, lattice: _Lattice) -> torch.Tensor:
+    """(n * width * width,) cells of stamps that begin at ``start`` (n, [x, y]); the last cell for beside."""
+    along = start[:, :, None] + torch.arange(width, device=start.device)
+    inside = (along >= 0) & (along < lattice.inner)
+    index = along[:, 1, :, None] * lattice.inner + along[:, 0, None, :]
+    both = inside[:, 1, :, None] & inside[:, 0, None, :]
+    return torch.where(both, index, lattice.cells - 1).reshape(-1)
+
+
+def _stamps(
+    table: torch.Tensor, group: _Group, offset: torch.Tensor, sub_pixel: torch.Tensor
+) -> torch.Tensor:
+    """(n, width * width) stamps, interpolated to sub-pixel positions (n, [x, y]) in units of the nodes."""
+    node = sub_pixel.floor().clamp(max=group.nodes - 1)
+    part = sub_pixel - node
+    size = group.row * group.width
+    line = (group.nodes + 1) * size
+    corner = offset + node[:, 1].long() * line + node[:, 0].long() * size
+    along = torch.arange(group.width, device=table.device)
+    within = (along[:, None] * group.row + along[None, :]).reshape(-1)
+    index = corner[:, None] + within
+    tx, ty = part[:, :1], part[:, 1:]
+    below = table[index] * (1 - tx) + table[index + size] * tx
+    above = table[index + line] * (1 - tx) + table[index + line + size] * tx
+    return below * (1 - ty) + above * ty
