@@ -105,7 +105,8 @@ def _sample() -> Source:
     file = folder / MANIFEST
     if not file.is_file():
         raise InputError(f"the shipped sample is missing from {folder}: install three_hundred_maps again")
-    return ParquetSource.from_manifest(parse_manifest(file.read_bytes(), str(folder)), SAMPLE, root=folder)
+    manifest = parse_manifest(file.read_bytes(), str(folder))
+    return ParquetSource.from_manifest(manifest, SAMPLE, root=folder.parent)
 
 
 def _from_hub(repository: str, config: str | None, revision: str | None) -> Source:
