@@ -216,7 +216,7 @@ BUILD = (
 
 
 def kill_until_done(recipe: Path, store: Path, generator, workers: int, kills: int, longest_s: float) -> int:
-    """Build, killed with SIGKILL at random moments ``kills`` times, then left alone; return the kills made."""
+    """Build, killed with SIGKILL at random moments ``kills`` times, then left alone."""
     script = store.with_name("build.py")
     script.write_text(BUILD.format(recipe=str(recipe), store=str(store), workers=workers))
     made = 0
