@@ -1,0 +1,105 @@
+"""The benchmark's commands and documents: run as a reader would, and current."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cli import COMMANDS
+from benchmarks.documentation import PAGE, fill
+from tests.snippets import run_shell, snippets
+from three_hundred_maps.testing import tiny_store
+
+ROOT = Path(__file__).resolve().parents[2]
+SUBMIT = ROOT / "docs" / "submit.md"
+
+
+def command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *map(str, arguments)],
+        cwd=cwd or ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def test_every_command_has_help() -> None:
+    assert list(COMMANDS) == ["validate", "score", "leaderboard", "pack", "seal", "demo"]
+    for name in COMMANDS:
+        done = command(name, "--help")
+        assert done.returncode == 0 and "--" in done.stdout, done.stderr
+
+
+def test_score_validate_and_board(submit: Callable[..., Path], store: Path, tmp_path: Path) -> None:
+    folder = submit()
+    done = command("validate", folder, "--data", store)
+    assert done.returncode == 0 and "fits the test split of tiny" in done.stdout
+    done = command("score", folder, "--data", store, "--out", tmp_path / "r.json", "--verified")
+    assert done.returncode == 0, done.stderr
+    for words in ("residual_rms_dex", "frame+R200c", "noise", "12 regions"):
+        assert words in done.stdout
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert result["verified"] is True and set(result["scores"]["skill"]) == {"value", "low", "high"}
+    again = command("score", folder, "--data", store, "--out", tmp_path / "r.json")
+    assert again.returncode == 2 and "there already" in again.stderr
+    printed = command("score", folder, "--data", store, "--json")
+    assert json.loads(printed.stdout)["scores"] == result["scores"]
+    done = command("leaderboard", tmp_path / "r.json", "--out", tmp_path / "site")
+    assert done.returncode == 0 and (tmp_path / "site" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("validate", "nowhere"), "no submission at nowhere"),
+        (("score", "nowhere", "--data", "no/where"), "no store at no/where"),
+        (("score", "nowhere"), "--data"),
+        (("leaderboard", "none.json", "--out", "site"), "no result at none.json"),
+        (("pack", "nowhere"), "no submission"),
+        (("seal", "nowhere", "--out", "x"), "no store"),
+        (("rank",), "rank"),
+    ],
+)
+def test_mistakes_end_with_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    done = command(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and words in done.stderr
+
+
+def test_an_invalid_submission_is_told_line_by_line(submit: Callable[..., Path], store: Path) -> None:
+    folder = submit(track="sz,radio", task="other")
+    done = command("validate", folder, "--data", store)
+    assert done.returncode == 2 and done.stdout.count("\n- ") == 1 and "2 problem(s)" in done.stderr
+    told = json.loads(command("validate", folder, "--data", store, "--json").stdout)
+    assert told["valid"] is False and len(told["problems"]) == 2
+
+
+def test_the_specifications_tables_are_current() -> None:
+    text = (ROOT / PAGE).read_text("utf-8")
+    assert fill(text) == text, "make them anew: python -m benchmarks.documentation"
+
+
+def test_a_stranger_can_follow_the_page(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "STORE", halos=(8, 1, 3), n_los=2)
+    environment = {"STORE": str(store), "PYTHONPATH": str(ROOT)}
+    (code,) = snippets(SUBMIT, "python")
+    done = subprocess.run(
+        [sys.executable, "-c", code.text], cwd=tmp_path, env={**os.environ, **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shown = "".join(run_shell(block.text, tmp_path, **environment) for block in snippets(SUBMIT, "bash"))
+    assert "valid: 'Line through log y'" in shown and "residual_rms_dex" in shown and "packed:" in shown
+    for made in (
+        "result.json",
+        "site/index.html",
+        "submission.thm.tar",
+        "sealed/inputs/zarr.json",
+        "sealed/truth",
+    ):
+        assert (tmp_path / made).exists(), made

@@ -1,0 +1,126 @@
+"""A sealed store tells nothing but its views and redshifts, and scores as the open one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+import zarr
+
+from benchmarks.leaderboard import render
+from benchmarks.scoring import score_submission
+from benchmarks.sealing import opaque_keys, seal
+from benchmarks.submissions import write_submission
+from benchmarks.truth import Truth
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import SplitArrays, read_split
+from three_hundred_maps.store.schema import HALO_VARIABLES
+
+
+@pytest.fixture(scope="module")
+def sealed(store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return seal(store, tmp_path_factory.mktemp("sealed") / "s")
+
+
+def test_the_inputs_hold_the_views_the_redshift_and_a_key(sealed: tuple[Path, Path]) -> None:
+    group = zarr.open_group(sealed[0], mode="r")
+    assert set(group.group_keys()) == {"test"}
+    names = set(group["test"].array_keys())
+    assert names == {"sz", "xray", "star", "key", "redshift", "los_vector", "los_up", "x", "y"}
+    files = {p.name for p in sealed[0].rglob("*")} | {p.parent.name for p in sealed[0].rglob("*")}
+    assert not files & (
+        (set(HALO_VARIABLES) - {"redshift"}) | {"mass", "mass_half", "statistics", "manifest.json"}
+    )
+    texts = "".join(p.read_text() for p in sealed[0].rglob("zarr.json"))
+    for name in set(HALO_VARIABLES) - {"redshift"}:
+        assert f'"{name}":' not in texts and f'/{name}"' not in texts, name
+    with xarray.open_zarr(sealed[0], group="test") as data:
+        assert data["sz"].dims == ("halo", "los", "y", "x")
+
+
+def test_the_order_and_the_keys_tell_nothing(sealed: tuple[Path, Path], store: Path) -> None:
+    keys = zarr.open_group(sealed[0], mode="r")["test/key"][...]
+    assert (np.diff(keys) > 0).all() and (keys >= 0).all()
+    halos = Truth(store).halos
+    first, second = opaque_keys(halos, b"one"), opaque_keys(halos, b"two")
+    assert not set(first.tolist()) & set(second.tolist())
+    assert np.array_equal(first, opaque_keys(halos, b"one"))
+    assert (sealed[1] / "seal.json").is_file() and not (sealed[0] / "seal.json").exists()
+
+
+def test_each_sealed_map_is_the_halos_own(
+    sealed: tuple[Path, Path], store: Path, test_split: SplitArrays
+) -> None:
+    group = zarr.open_group(sealed[0], mode="r")["test"]
+    place = {key: row for row, key in enumerate(group["key"][...].tolist())}
+    for row, key in enumerate(Truth(sealed[1]).keys["key"].tolist()):
+        assert np.array_equal(group["sz"][place[key]], test_split.maps["sz"][row])
+
+
+def test_the_sealed_truth_holds_no_maps_of_train(sealed: tuple[Path, Path], store: Path) -> None:
+    for split in ("train", "validation"):
+        assert not list((sealed[1] / split / "mass").glob("c/*"))
+        assert list((store / split / "mass").glob("c/*"))
+    assert Truth(sealed[1]).digest == Truth(store).digest
+
+
+def test_sealed_and_open_score_alike(
+    sealed: tuple[Path, Path], store: Path, blurred: np.ndarray, submit: Callable[..., Path], tmp_path: Path
+) -> None:
+    truth = Truth(sealed[1])
+    order = np.argsort(truth.keys["key"])
+    folder = submit("sealed", maps=blurred[order], split={"key": truth.keys["key"][order]})
+    hidden, public = score_submission(folder, sealed[1]), score_submission(submit("open"), store)
+    assert hidden["scores"] == public["scores"] and hidden["tables"] == public["tables"]
+    assert hidden["dataset"]["sealed"] and "cases" not in hidden and "cases" in public
+    page = next((render([hidden], tmp_path / "site").parent / "submissions").iterdir()).read_text()
+    assert "the truth of this dataset is held back" in page
+
+
+def test_open_keys_do_not_fit_a_sealed_truth(sealed: tuple[Path, Path], submit: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match="expected key"):
+        score_submission(submit(), sealed[1])
+
+
+def test_a_key_of_another_seal_is_refused(
+    sealed: tuple[Path, Path], store: Path, submit: Callable[..., Path], blurred: np.ndarray
+) -> None:
+    keys = opaque_keys(Truth(store).halos, b"guessed")
+    with pytest.raises(InputError, match="of 12 test halos missing"):
+        score_submission(submit(split={"key": keys}), sealed[1])
+
+
+def test_what_cannot_be_sealed(sealed: tuple[Path, Path], store: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="sealed store already"):
+        seal(sealed[1], tmp_path / "x")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="holds something"):
+        seal(store, tmp_path / "full")
+    with pytest.raises(InputError, match="no store"):
+        seal(tmp_path / "none", tmp_path / "y")
+    assert not (tmp_path / "x").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_predictions_from_sealed_inputs_need_no_other_value(
+    sealed: tuple[Path, Path], tmp_path: Path, store: Path
+) -> None:
+    digest = zarr.open_group(sealed[0], mode="r").attrs["dataset_digest"]
+    with xarray.open_zarr(sealed[0], group="test") as data:
+        maps = 1e7 + 1e13 * data["sz"].values
+        folder = write_submission(
+            tmp_path / "s", name="n", authors=["a"], task="mass-map", track="sz", maps=maps,
+            split={"key": data["key"].values}, dataset_digest=digest,
+        )  # fmt: skip
+    result = score_submission(folder, sealed[1])
+    split = read_split(store, "test", ["sz"])
+    plain = write_submission(
+        tmp_path / "p", name="n", authors=["a"], task="mass-map", track="sz",
+        maps=1e7 + 1e13 * split.maps["sz"], split=split,
+    )  # fmt: skip
+    assert result["scores"]["residual_rms_dex"]["value"] == pytest.approx(
+        score_submission(plain, store)["scores"]["residual_rms_dex"]["value"], rel=1e-6
+    )
