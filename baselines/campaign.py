@@ -48,19 +48,24 @@ class Plan:
 
     label: str
     common: tuple[str, ...]
+    steps: int
     flagship: tuple[str, ...] = ()
+    flagship_steps: int = 0
     speed: tuple[str, ...] = ()
 
 
 PLANS = {
     "cpu": Plan(
         label="8 channels, CPU",
-        common=("--preset", "cpu", "--device", "cpu", "--channels", "8", "--steps", "300"),
+        common=("--preset", "cpu", "--device", "cpu", "--channels", "8"),
+        steps=300,
     ),
     "gpu": Plan(
         label="32 channels, GPU",
-        common=("--preset", "gpu", "--device", "cuda", "--batch", "256", "--steps", "2734"),
-        flagship=("--steps", "8000", "--drop", "0.05"),
+        common=("--preset", "gpu", "--device", "cuda", "--batch", "256"),
+        steps=2734,
+        flagship=("--drop", "0.05"),
+        flagship_steps=8000,
         speed=("--seconds", "3", "--rounds", "3"),
     ),
 }
@@ -174,10 +179,9 @@ def make_stages(
 ) -> list[list[Step]]:
     """The steps, in stages of which each needs those before it."""
     runs, logs = out / "runs", out / "log"
-    common = (*plan.common, *(("--steps", str(steps)) if steps else ()))
     training: list[Step] = []
 
-    def train(name: str, *extra: str) -> None:
+    def train(name: str, *extra: str, length: int = steps or plan.steps) -> None:
         words: tuple[str, ...] = (
             "baselines.unet",
             "--data",
@@ -187,7 +191,7 @@ def make_stages(
             *common,
             *extra,
         )
-        words = (*words, "--threads", str(threads), "--quiet")
+        words = (*words, "--steps", str(length), "--threads", str(threads), "--quiet")
         training.append(
             Step(name, words, runs / name / "submission" / "submission.json", logs / f"{name}.txt")
         )
@@ -199,7 +203,9 @@ def make_stages(
         train(f"norm-{norm}", "--views", ALL_VIEWS, "--norm", norm, "--name", f"unet, {norm} norm")
     train("gaussian", "--views", ALL_VIEWS, "--loss", "gaussian", "--name", "unet with sigma")
     if plan.flagship:
-        train("flagship", "--views", ALL_VIEWS, "--name", "flagship", *plan.flagship)
+        train(
+            "flagship", "--views", ALL_VIEWS, "--name", "flagship", *plan.flagship, length=plan.flagship_steps
+        )
     for baseline, views in REFERENCES:
         name = f"{baseline}-{views.replace(',', '-')}".rstrip("-")
         words: tuple[str, ...] = (

@@ -218,12 +218,17 @@ def _gain(runs: Path, seed: int) -> dict[str, Any]:
 
 
 def _commands(campaign: Path) -> list[str]:
-    """The commands that made the rows, from the logs' first lines, with the campaign's folder as DIR."""
+    """The commands that made the rows, from the logs' first lines; the folders become STORE and DIR."""
+    store, _ = find_data(mark_of(campaign)["data"], campaign)
     lines = []
     for log in sorted((campaign / "log").glob("*.txt")):
         first = log.read_text(encoding="utf-8").splitlines()[0].removeprefix("$ ")
-        lines.append(first.replace(str(campaign), "DIR"))
-    return lines
+        if "benchmarks score" not in first:
+            lines.append(first.replace(str(store), "STORE").replace(str(campaign), "DIR"))
+    return [
+        *sorted(lines),
+        "python -m benchmarks score DIR/runs/RUN/submission --data STORE --out DIR/runs/RUN/result.json",
+    ]
 
 
 if __name__ == "__main__":

@@ -63,7 +63,9 @@ def residuals(summary: Mapping[str, Any]) -> Any:
         axes[0].stairs(density, edges, color=colour, lw=1.3, label=view_names(views))
     axes[0].axvline(0.0, color="0.6", lw=0.8)
     axes[0].set_yscale("log")
-    axes[0].set_xlabel("log$_{10}$ predicted - log$_{10}$ true (dex, score grid, R < R200c)")
+    axes[0].set_xlabel(
+        "log$_{10}$ predicted - log$_{10}$ true (dex, score grid, R < R200c; beyond 0.8 in the last bins)"
+    )
     axes[0].set_ylabel("density (1 / dex)")
     axes[0].legend(frameon=False, fontsize=8)
     axes[0].spines[["top", "right"]].set_visible(False)

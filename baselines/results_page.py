@@ -35,10 +35,11 @@ def render(summary: Mapping[str, Any]) -> str:
         "# Results of the baselines",
         "",
         f"Trained on `{dataset['name']}`, {summary['label']}: {one['steps']} steps of {one['batch']} maps "
-        f"a run, {len(seeds)} seeds. Scored on {dataset['halos']} halos x {dataset['lines_of_sight']} lines "
+        f"a run, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}. Scored on {dataset['halos']} halos x {dataset['lines_of_sight']} lines "
         f"of sight in {dataset['regions']} held-out regions"
         + (" of the synthetic simulation" if dataset["synthetic"] else "")
         + ".",
+        "",
         "This page and its figures are written by a command from the run files; no number is typed:",
         "",
         "```sh",
