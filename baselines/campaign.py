@@ -188,7 +188,7 @@ def make_stages(
             str(store),
             "--out",
             str(runs / name),
-            *common,
+            *plan.common,
             *extra,
         )
         words = (*words, "--steps", str(length), "--threads", str(threads), "--quiet")

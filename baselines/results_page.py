@@ -35,8 +35,8 @@ def render(summary: Mapping[str, Any]) -> str:
         "# Results of the baselines",
         "",
         f"Trained on `{dataset['name']}`, {summary['label']}: {one['steps']} steps of {one['batch']} maps "
-        f"a run, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}. Scored on {dataset['halos']} halos x {dataset['lines_of_sight']} lines "
-        f"of sight in {dataset['regions']} held-out regions"
+        f"a run, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}. Scored on {dataset['halos']} halos x "
+        f"{dataset['lines_of_sight']} lines of sight in {dataset['regions']} held-out regions"
         + (" of the synthetic simulation" if dataset["synthetic"] else "")
         + ".",
         "",
