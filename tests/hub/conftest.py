@@ -6,17 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_hub import TOKEN, FakeHub, files_of
+from fake_hub import TOKEN, FakeHub, Run, files_of
 
 from three_hundred_maps.hub import export
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.testing import tiny_store
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(autouse=True)

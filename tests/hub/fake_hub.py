@@ -10,11 +10,16 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+"""The fixture ``run``: Python in a process of its own."""
 
 TOKEN = "hf_" + "t" * 34
 OWNER = "org"

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import Run
-from fake_hub import FakeHub
+from fake_hub import FakeHub, Run
 from snippets import snippets
 
 from three_hundred_maps.build.recipe import load_recipe

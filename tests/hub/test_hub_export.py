@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import Run
-from fake_hub import FakeHub, files_of
+from fake_hub import FakeHub, Run, files_of
 from snippets import snippets
 
 from three_hundred_maps.errors import InputError

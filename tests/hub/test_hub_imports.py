@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from fake_hub import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 

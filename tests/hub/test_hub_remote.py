@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Run
-from fake_hub import TOKEN, FakeHub, Trouble, files_of
+from fake_hub import TOKEN, FakeHub, Run, Trouble, files_of
+from snippets import snippets
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import publish
 from three_hundred_maps.hub.remote import checked_repository
+from three_hundred_maps.store.arrays import read_split
 
 COMMAND = ("-m", "three_hundred_maps")
 
@@ -276,6 +277,16 @@ import os; os.environ["HF_HUB_OFFLINE"] = "1"
         offline = run("-c", code, THREE_HUNDRED_MAPS_REPO="org/maps")  # the same caches, no Hub
         assert offline.stdout.split() == ["9"]
 
+    def test_a_stream_that_is_left_midway_ends_cleanly(self, run: Run, published: FakeHub) -> None:
+        code = """
+from three_hundred_maps import load_dataset
+rows = iter(load_dataset("org/maps", split="train", views="mass", streaming=True))
+print(len(next(rows)["mass"]))
+"""
+        result = run("-c", code, hub=published)
+        assert result.stdout.split() == ["80"]
+        assert "Fatal" not in result.stderr
+
     def test_a_new_commit_is_seen(self, run: Run, published: FakeHub, tmp_path: Path, exported: Path) -> None:
         from three_hundred_maps.hub import export
         from three_hundred_maps.testing import tiny_store
@@ -411,6 +422,28 @@ for name in sys.argv[1:]:
         print(error)
 """
 )
+
+
+def test_the_page_on_the_hub_is_true(run: Run, hub: FakeHub, store: Path, tmp_path: Path) -> None:
+    """docs/hub.md, as it is typed, against the stand-in."""
+    (block,) = snippets(Path(__file__).resolve().parents[2] / "docs" / "hub.md", "bash")
+    code = """
+import shlex, sys
+from three_hundred_maps.cli import main
+for line in sys.argv[1].splitlines():
+    command, *arguments = shlex.split(line, comments=True)
+    assert command == "three-hundred-maps"
+    try:
+        main(arguments)
+    except SystemExit as end:
+        assert not end.code, line
+"""
+    text = block.text.replace("STORE", str(store)).replace("ORG/NAME", "org/page")
+    out = run("-c", code, text, hub=hub, token=True, THREE_HUNDRED_MAPS_QUIET="1").stdout
+    assert "nothing was sent" in out
+    assert "v1" in hub.repos["org/page"].tags
+    assert len(read_split(tmp_path / "part", "test", ["sz", "mass"])) == 3
+    assert len(read_split(tmp_path / "part", "train")) == 0
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,8 @@ FIELDS = """\
 Maps hold raw physical values, never normalised. Lengths are proper, masses in Msun, the Hubble parameter is nowhere
 left in. The key of a cluster is (`region`, `snapshot`, `halo_id`): ids repeat between regions. A map spans 2 R200c;
 the centre of the cluster lies on the corner of the four middle pixels; the first axis is y, upwards. The value of a
-masked or unknown property is NaN. In the benchmark of this data set only the maps and the redshift may be used as
+masked or unknown property is NaN. `with_format("numpy")` of `datasets` makes every float single precision;
+`with_format("arrow")` keeps the doubles as they are. In the benchmark of this data set only the maps and the redshift may be used as
 input: every other column is truth, or tells it."""
 
 WHY_REGIONS = """\
