@@ -59,8 +59,9 @@ def star_fraction(flavour: Flavour, log_m500: float, state: float) -> float:
     return float(median * np.exp(scatter / median * state))
 
 
-_SHELL = {"gadgetx": 0.80, "gizmo": 1.0}
-"""Baryon fraction between R500c and R200c over the universe's, where feedback has not drawn on it."""
+_SHELL = {"gadgetx": (0.82, 0.3), "gizmo": (1.0, 0.4)}
+"""Baryon fraction between R500c and R200c over the universe's where R500c has kept all its baryons, and how
+much of it is missing where R500c has kept none."""
 
 
 def common_baryons(mass_msun: float, profile: HaloProfile, gas_state: float, star_state: float) -> float:
@@ -74,7 +75,10 @@ def common_baryons(mass_msun: float, profile: HaloProfile, gas_state: float, sta
         gas_fraction(flavour, log_m500, gas_state) + star_fraction(flavour, log_m500, star_state)
         for flavour in FLAVOURS
     ]
-    shell = [_SHELL[flavour] * BARYON_FRACTION for flavour in FLAVOURS]
+    shell = [
+        (_SHELL[flavour][0] - _SHELL[flavour][1] * (1.0 - own / BARYON_FRACTION)) * BARYON_FRACTION
+        for flavour, own in zip(FLAVOURS, inner, strict=True)
+    ]
     natural = [i * profile.m500 + s * (1.0 - profile.m500) for i, s in zip(inner, shell, strict=True)]
     return float(np.mean(natural))
 

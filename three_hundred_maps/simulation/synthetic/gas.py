@@ -31,8 +31,8 @@ from three_hundred_maps.simulation.synthetic.universe import Plan, isotropic
 
 NEIGHBOURS = {"gadgetx": 200, "gizmo": 64}
 """Particles within a kernel's support: Wendland C4 in GADGET-X, a cubic spline in GIZMO-SIMBA."""
-_SWELL = {"gadgetx": 3.8, "gizmo": 0.1}
-"""How much a core widens with the gas that feedback has driven out."""
+_SWELL = {"gadgetx": 3.8, "gizmo": -1.5}
+"""How much a core widens (shrinks, below 0) with the gas that feedback has driven out."""
 _NONTHERMAL = {"gadgetx": 0.80, "gizmo": 0.95}
 _STAR_FORMING_DENSITY = 6.5e6  # Msun/kpc^3: n_H = 0.2 cm^-3
 
@@ -102,7 +102,7 @@ def draw_halo_gas(
         swell *= (halo.mass / 3e14) ** -0.2
         core = Core(0.25 + 1.15 * cool, 0.145 * (1.0 - 0.25 * cool) * swell * noise, 0.62)
     else:
-        core = Core(0.10 + 1.05 * cool, 0.155 * (1.0 - 0.25 * cool) * swell * noise, 0.62)
+        core = Core(0.10 + 1.05 * cool, 0.165 * (1.0 - 0.25 * cool) * swell * noise, 0.62, turn=0.95)
     slosh = np.clip(0.18 + 0.10 * halo.state + 0.08 * shared.standard_normal(), 0.02, 0.5)
     middle, short = 1.0 - 0.45 * (1.0 - halo.shape.middle), 1.0 - 0.45 * (1.0 - halo.shape.short)
     turbulence = np.exp(0.28 * np.clip(halo.state, -2, 2)) * (1.1 if flavour == "gizmo" else 1.0)
@@ -115,8 +115,8 @@ def draw_halo_gas(
         (float(push[0]), float(push[1]), float(push[2])),
     )  # fmt: skip
     isobaric = np.interp(np.log(X), np.log([0.05, 0.3, 0.6, 1.2, 2.5]), [0.95, 0.75, 0.45, 0.05, -0.25])
-    # Jets that have emptied a group stir what is left; else the massive, still accreting, are stirred most.
-    stirred = 1.0 + 1.6 * max(deficit - 0.2, 0.0) if flavour == "gizmo" else (halo.mass / 2e14) ** 0.2
+    # The massive, which still accrete, are stirred most.
+    stirred = 1.0 if flavour == "gizmo" else (halo.mass / 2e14) ** 0.2
     nonthermal = _NONTHERMAL[flavour] * stirred * float(np.exp(0.25 * np.clip(halo.state, -2, 2)))
     return HaloGas(core, shape, fraction, nonthermal, isobaric)
 

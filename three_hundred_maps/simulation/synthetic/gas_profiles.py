@@ -21,6 +21,10 @@ MEAN_WEIGHT = 0.59
 """mu of fully ionised gas: turns the hydrostatic (velocity)^2 into temperature."""
 
 
+_STATIC_SLOPE = -1.8
+"""Gas in hydrostatic balance falls at least this steeply outside 0.8 R500c."""
+
+
 @dataclass(frozen=True)
 class GasProfile:
     """``density`` in M200c/R200c^3, ``temperature`` in K, ``nonthermal`` share of the pressure, at `X`."""
@@ -33,18 +37,19 @@ class GasProfile:
 
 @dataclass(frozen=True)
 class Core:
-    """Of a Vikhlinin et al. (2006) density: inner slope, core radius and outer slope (radii in R500c)."""
+    """Of a Vikhlinin et al. (2006) density (radii in R500c): inner slope, core, outer slope, turning point."""
 
     alpha: float
     radius: float
     beta: float
+    turn: float = 0.55
 
 
 def _shape(profile: HaloProfile, core: Core, steepening: float) -> NDArray[np.float64]:
     x = X / profile.r500
     s = np.sqrt(x**2 + 0.01**2) / core.radius
     density = s ** (-core.alpha / 2.0) * (1.0 + s**2) ** (-1.5 * core.beta + core.alpha / 4.0)
-    return density * (1.0 + (x / 0.55) ** 2) ** (-0.5 * steepening)
+    return density * (1.0 + (x / core.turn) ** 3) ** (-steepening / 3.0)
 
 
 def gas_profile(
@@ -75,8 +80,11 @@ def gas_profile(
     outer = 0.9 * BARYON_FRACTION * profile.density
     density = np.exp((1.0 - blend) * np.log(density) + blend * np.log(np.maximum(outer, 1e-12)))
 
-    edge = 0.12 * density[-1]
-    pressure = outward_integral(density * profile.mass / X) + edge
+    # Gas that piles up outside R500c is on its way out: its motion holds it, it presses on nothing.
+    start = 0.8 * r500
+    falling = float(at(start, density)) * (X / start) ** _STATIC_SLOPE
+    static = np.where(start < X, np.minimum(density, falling), density)
+    pressure = outward_integral(static * profile.mass / X) + 0.12 * static[-1]
     scaled = X / 1.63  # in R200m
     nonthermal = 1.0 - 0.452 * (1.0 + np.exp(-((scaled / 0.841) ** 1.628)))
     nonthermal = np.clip(nonthermal * nonthermal_scale, 0.02, 0.55)

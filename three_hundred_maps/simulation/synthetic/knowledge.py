@@ -59,7 +59,7 @@ def significance(image: NDArray[np.float64], x: float, y: float, floor: float, p
 
 def standing_out(
     flavour: Flavour,
-    regions: int = 24,
+    regions: int = 16,
     seed: int = KNOWLEDGE_SEED,
     sights: int = 3,
     progress: Callable[[int], None] | None = None,

@@ -178,8 +178,9 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
         f"nearly flat in log mass (0.1 dex bins of 2,000 regions: {bins}; fullest over median "
         f"{values['fullest_over_median']:.2f}), so {FULL_SET:,} clusters take about {needed:,} regions.\n\n"
         f"All CPU of `simulate`, files and catalogue included, over the selected clusters: "
-        f"{light['cpu_s_per_cluster']:.2f} s at the light resolution, {full['cpu_s_per_cluster']:.2f} s at the "
-        f"full one. The largest snapshot met had {light['largest_snapshot_mib']:.0f} MiB (light) and "
+        f"{light['cpu_s_per_cluster']:.2f} s at the light resolution, "
+        f"{full['cpu_s_per_cluster']:.2f} s at the full one. The largest snapshot met had "
+        f"{light['largest_snapshot_mib']:.0f} MiB (light) and "
         f"{full['largest_snapshot_mib']:.0f} MiB (full); a build deletes each once its shards are done."
     )
     return "\n\n".join(text) + "\n"
