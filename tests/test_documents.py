@@ -56,7 +56,12 @@ def test_shell_of_the_readme(cached_mini: dict[str, str], tmp_path: Path) -> Non
     # The same lines, trained for a moment only.
     lines = "".join(b.text for b in blocks).replace("--out runs/all", "--out runs/all --steps 2 --channels 4")
     run_shell(lines, tmp_path, **cached_mini)
-    for made in ("runs/all/config.yaml", "runs/all/model.safetensors", "runs/all/log.csv", "runs/all/curve.png"):
+    for made in (
+        "runs/all/config.yaml",
+        "runs/all/model.safetensors",
+        "runs/all/log.csv",
+        "runs/all/curve.png",
+    ):
         assert (tmp_path / made).is_file()
     assert (tmp_path / "site" / "index.html").is_file()
 
@@ -74,7 +79,9 @@ def test_links_inside_the_project_lead_somewhere(document: Path) -> None:
     broken = [
         target
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
-        if "://" not in target and not target.startswith("mailto:") and not (document.parent / target).exists()
+        if "://" not in target
+        and not target.startswith("mailto:")
+        and not (document.parent / target).exists()
     ]
     assert not broken
 
