@@ -161,22 +161,22 @@ def peers(folder: Path, n_los: int) -> dict[str, tuple[float, float, float]]:
     import zarr
 
     layout = layout_of(PEER_HALOS, n_los, 32)
-    shards = [shard_maps(layout, "train", k)[0] for k in range(layout.shards("train"))]
+    made = [shard_maps(layout, "train", k) for k in range(layout.shards("train"))]
+    shards = [maps for maps, _, _ in made]
     rows = layout.splits["train"]
     size = sum(m.nbytes for maps in shards for m in maps.values())
     shape = (rows, n_los, layout.pixels, layout.pixels)
 
     def ours(out: Path) -> None:
         create_store(out, layout)
-        for k in range(len(shards)):
-            maps, totals, columns = shard_maps(layout, "train", k)
-            write_shard(out, "train", k, maps, totals, columns, layout=layout)
+        for k, content in enumerate(made):
+            write_shard(out, "train", k, *content, layout=layout)
 
     def ours_files_alone(out: Path) -> None:
         from three_hundred_maps.store.writer import write_maps
 
         for k, maps in enumerate(shards):
-            write_maps(out, layout, "train", k, maps, layout.shard_rows("train", k))
+            write_maps(out, layout, "train", k, maps)
 
     def plain_zarr(out: Path) -> None:
         group = zarr.create_group(out)

@@ -100,7 +100,7 @@ def _stage(store: Path, layout: Layout, packed: Layout, split: str, records: lis
             for name, variable in schema.HALO_VARIABLES.items()
         }
         totals = {view: np.stack([record.totals[view][row] for record, row in rows]) for view in layout.views}
-        files = write_maps(store, packed, split, shard, maps, len(rows), folder=STAGING)
+        files = write_maps(store, packed, split, shard, maps, folder=STAGING)
         statistics = None
         if split == "train":
             views = {view: maps[view] for view in layout.views}

@@ -84,3 +84,30 @@ def decode_shard(path: Path, out: NDArray[np.float32], first: int, shard_halos: 
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is damaged: {error}; build or download the store again") from None
+
+
+def encode_shard(maps: NDArray[np.float32], shard_halos: int) -> bytes:
+    """The bytes of a shard file: the same that zarr's own codecs give.
+
+    Parameters
+    ----------
+    maps
+        (n, los, y, x), n at most ``shard_halos``; rows beyond are never written and read as NaN.
+    shard_halos
+        Rows of a whole shard.
+    """
+    from google_crc32c import value as crc32c
+    from numcodecs import blosc
+
+    index = np.full((shard_halos, 2), _EMPTY, "<u8")
+    parts: list[bytes] = []
+    offset = 0
+    for row, values in enumerate(maps):
+        chunk = np.ascontiguousarray(values, "<f4")
+        # blosc cuts its blocks by the size of an item alone, so threads do not change the bytes
+        part = blosc.compress(chunk, b"zstd", 3, blosc.BITSHUFFLE, 0, chunk.itemsize)
+        index[row] = offset, len(part)
+        parts.append(part)
+        offset += len(part)
+    stored = index.tobytes()
+    return b"".join([*parts, stored, crc32c(stored).to_bytes(_CHECKSUM_BYTES, "little")])

@@ -19,6 +19,7 @@ from three_hundred_maps.store.layout import LAYOUT_FILE, Layout, memory_files
 from three_hundred_maps.store.manifest import MANIFEST
 from three_hundred_maps.store.records import PROGRESS, ShardRecord, read_layout, write_record
 from three_hundred_maps.store.schema import Variable
+from three_hundred_maps.store.shards import encode_shard
 from three_hundred_maps.store.statistics import Statistics
 
 __all__ = ["Layout", "Variable", "create_store", "encode_shard", "finalise", "write_shard"]
@@ -105,21 +106,6 @@ def describe_difference(there: Layout, wanted: Layout) -> str:
     return "; ".join(f"{key}: there {str(before[key])[:80]}, now {str(after[key])[:80]}" for key in keys)
 
 
-def encode_shard(layout: Layout, variable: Variable, maps: NDArray[np.float32], rows: int) -> bytes:
-    """The bytes of one shard file holding ``maps`` and then nothing up to ``rows``."""
-    import zarr
-    from zarr.storage import MemoryStore
-
-    memory = MemoryStore()
-    array = layout.map_array(zarr.create_group(store=memory), variable, rows)
-    whole = maps
-    if len(maps) < rows:
-        whole = np.full((rows, *maps.shape[1:]), np.nan, np.float32)
-        whole[: len(maps)] = maps
-    array[...] = whole
-    return memory._store_dict[f"{variable.name}/c/0/0/0/0"].to_bytes()
-
-
 def write_shard(
     path: str | Path,
     split: str,
@@ -179,7 +165,7 @@ def write_shard(
             raise InputError(
                 f"{split} shard {shard}: total_{name} is {total.shape} or not finite, wanted {shape[:2]}"
             )
-    files = write_maps(store, layout, split, shard, maps, planned)
+    files = write_maps(store, layout, split, shard, maps)
     statistics = None
     if split == "train":
         statistics = Statistics.of({v: maps[v] for v in layout.views}, columns, layout.width / layout.pixels)
@@ -196,7 +182,6 @@ def write_maps(
     split: str,
     shard: int,
     maps: Mapping[str, NDArray[np.float32]],
-    rows: int,
     folder: str = "",
 ) -> dict[str, dict[str, Any]]:
     """Write a shard's map files (below ``folder`` of the store) and return their checksums and sizes."""
@@ -204,7 +189,7 @@ def write_maps(
     for variable in layout.map_variables(split):
         if not len(maps[variable.name]):
             continue
-        data = encode_shard(layout, variable, maps[variable.name], rows)
+        data = encode_shard(maps[variable.name], layout.shard_halos)
         name = f"{split}/{variable.name}/c/{shard}/0/0/0"
         write_bytes(store / folder / name, data)
         files[name] = {"sha256": sha256_bytes(data), "bytes": len(data)}
