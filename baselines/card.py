@@ -53,7 +53,7 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         "",
         f"- Network: {network}, {architecture['channels']} channels, {config['parameters']:,} parameters, "
         f"normalisation `{architecture['norm']}`.",
-        f"- Trained on the split `train` of `{Path(str(settings['data'])).name}`: "
+        f"- Trained on the split `train` of `{config['dataset']}`: "
         f"{settings['steps']} steps of {settings['batch']} maps, loss `{settings['loss']}` on the "
         f"{settings['grid']} grid, seed {settings['seed']}.",
         f"- The weights kept are the averaged ones of step {config['best_step']}, "
@@ -61,6 +61,7 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         "- It sees the maps of its views alone, framed by R200c. Predictions mean little outside the range "
         "of masses, redshifts and physics it was trained on.",
         "",
+        *([config["note"], ""] if "note" in config else []),
         "```python",
         "from baselines import from_pretrained",
         "",

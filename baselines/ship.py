@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import yaml
 
 from baselines.card import write_card
 from baselines.command import run_command
 from baselines.model import CONFIG_FILE, MODEL_FILE, from_pretrained, read_model_config
-from baselines.settings import Parser
+from baselines.settings import Parser, read_config
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.files import write_bytes, write_json
 
@@ -49,6 +50,7 @@ def ship(run: Path, target: Path, result: Path | None = None) -> Path:
     state = {name: value.contiguous() for name, value in from_pretrained(run).state_dict().items()}
     data = save(state)
     if len(data) > LIMIT_BYTES:
+        config["note"] = "Weights are kept in bfloat16; the scores are those of the float32 weights."
         data = save({k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in state.items()})
     if len(data) > LIMIT_BYTES:
         raise InputError(
@@ -57,7 +59,8 @@ def ship(run: Path, target: Path, result: Path | None = None) -> Path:
     config["name"] = target.name
     write_bytes(target / MODEL_FILE, data)
     write_json(target / CONFIG_FILE, config)
-    write_bytes(target / "config.yaml", (run / "config.yaml").read_bytes())
+    settings = read_config(run / "config.yaml") | {"data": config["dataset"]}
+    write_bytes(target / "config.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
     write_card(target, result)
     return target
 

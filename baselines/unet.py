@@ -27,7 +27,7 @@ from baselines.settings import Parser, Settings, add_settings, merge, read_confi
 from baselines.training import Batches, Progress, Trainer
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import set_quiet
-from three_hundred_maps.store.arrays import split_length
+from three_hundred_maps.store.arrays import root_attrs, split_length
 from three_hundred_maps.store.files import write_bytes
 from three_hundred_maps.torch_data import StreamDataset, Transforms, check_views
 
@@ -254,6 +254,7 @@ def finish(
     parameters = count_parameters(model)
     extra: dict[str, Any] = {
         "views": list(settings.view_list()),
+        "dataset": str(root_attrs(store)["name"]),
         "parameters": parameters,
         "best_step": state.best_step,
         "name": name or default_name(settings),
@@ -267,7 +268,7 @@ def finish(
             out / "submission",
             name=extra["name"],
             symmetries=settings.test_symmetries,
-            trained_on=str(settings.data) if settings.data != str(store) else None,
+            trained_on=extra["dataset"],
         )
     write_card(out)
 
