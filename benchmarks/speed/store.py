@@ -2,7 +2,8 @@
 
 Run ``python -m benchmarks.speed.store`` for the full size (5,041 halos x 29 lines of sight x 80 x 80 pixels
 x 4 views, 15 GB of maps; give ``--out`` where that fits), or with ``--halos 256`` for a look. Maps are
-cheap to make but compress as real ones do; they go through the writer that a build uses.
+cheap to make and compress a little less than real ones do; they go through the writer that a build uses.
+``..._cpu`` is the rate by CPU seconds, times the workers: what idle cores would give.
 """
 
 from __future__ import annotations
@@ -101,10 +102,11 @@ def write_one(task: tuple[str, str, int]) -> dict[str, float]:
     path, split, shard = task
     layout = read_layout(Path(path))
     maps, totals, columns = shard_maps(layout, split, shard)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     write_shard(path, split, shard, maps, totals, columns, layout=layout)
     return {
         "seconds": time.perf_counter() - start,
+        "cpu_seconds": time.process_time() - cpu,
         "bytes": float(sum(m.nbytes for m in maps.values())),
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
     }
@@ -138,21 +140,26 @@ def write_store(out: Path, halos: int, n_los: int, shard_halos: int, workers: in
         "disk_gb": on_disk / 1e9,
         "ratio": size / on_disk,
         "files": len(manifest["files"]) + 2,
-        "write_mb_s_workers": size / 1e6 / (sum(r["seconds"] for r in results) / workers),
+        "write_mb_s_cpu": workers * size / 1e6 / sum(r["cpu_seconds"] for r in results),
+        "write_mb_s_workers": workers * size / 1e6 / sum(r["seconds"] for r in results),
         "write_mb_s_wall": size / 1e6 / (written - start),
         "finalise_s": finished - written,
         "verify_s": verified - finished,
-        "inspect_s": inspected,
+        "inspect_s": inspected[0],
+        "inspect_cpu_s": inspected[1],
         "peak_worker_gib": max(r["peak_bytes"] for r in results) / 2**30,
         "peak_parent_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
 
 
-def _inspect_seconds(out: Path) -> float:
-    start = time.perf_counter()
+def _inspect_seconds(out: Path) -> tuple[float, float]:
+    """Wall and CPU seconds of the command."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "three_hundred_maps", "inspect", str(out)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - start, cpu
 
 
 def peers(folder: Path, n_los: int) -> dict[str, tuple[float, float, float]]:
@@ -251,15 +258,20 @@ def main() -> None:
             print(f"two workers against one: {rates[1] / rates[0]:.2f}   goal >= 1.7{judged}")
         numbers = write_store(Path(folder) / "full", options.halos, options.los, 32, options.workers)
     goals = {
+        "write_mb_s_cpu": (">=", 150.0),
         "write_mb_s_workers": (">=", 150.0),
         "files": ("<", 1000.0),
         "peak_worker_gib": ("<", 2.0),
         "peak_parent_gib": ("<", 2.0),
         "inspect_s": ("<", 2.0),
+        "inspect_cpu_s": ("<", 2.0),
     }
+    wall_clock = ("write_mb_s_workers", "inspect_s")
     for name, value in numbers.items():
         goal = ""
-        if name in goals:
+        if name in wall_clock and busy:
+            goal = f"   goal {goals[name][0]} {goals[name][1]:g}: not judged, the machine is busy"
+        elif name in goals:
             sign, limit = goals[name]
             met = value >= limit if sign == ">=" else value < limit
             goal = f"   goal {sign} {limit:g}: {'met' if met else 'MISSED'}"

@@ -40,6 +40,8 @@ from three_hundred_maps.store.writer import write_shard
 MEASURING_RADIUS = 1.3
 """The first cut-out, in the catalogue's R200c: from it R200c is measured, which then frames the maps."""
 MEASURING_TRIES = 3
+CHECKED_HALOS = 3
+"""The most massive halos of a catalogue, measured first: is it of these particles, in these units?"""
 RELAXED_OFFSET = RELAXED_SUBSTRUCTURE = 0.1
 
 
@@ -151,6 +153,11 @@ def load_region(sources: Sources, source: int, scratch: Path) -> LoadedRegion:
     particles = Region.open(snapshot, length_unit=unit, drop_winds=simulation.gas.drop_winds)
     info = particles.info
     halos = read_catalogue(kind, catalogue, cosmology=info.cosmology, redshift=info.redshift)
+    if not sources.synthetic:
+        try:
+            check_catalogue(particles, halos, most=CHECKED_HALOS)
+        except InputError as error:
+            raise InputError(f"{catalogue}: {error}") from None
     if not sources.synthetic:
         # A wrong unit or a foreign catalogue makes maps that look fine: it is found before any is made.
         try:
