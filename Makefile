@@ -56,6 +56,7 @@ speed: $(VENV)/.dev
 
 # Hours on two cores: the calibration of fresh regions, 27 training runs, the sample and the pictures.
 docs: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.documentation
 	$(BIN)/three-hundred-maps build mini --out runs/mini
 	$(BIN)/three-hundred-maps simulate --check --report docs/synthetic.md
 	$(BIN)/three-hundred-maps sample --refresh

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.decoding import decompress, strip_checksum
 from benchmarks.manifest import PREDICTIONS, SEALED_KEY, load_json
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.schema import KEY, MAP_DIMS
@@ -200,47 +201,6 @@ def read_array_info(root: Path, name: str, types: tuple[str, ...], dims: int) ->
     return info
 
 
-def _gunzip(data: bytes, size: int) -> bytes:
-    engine = zlib.decompressobj(wbits=31)
-    out = engine.decompress(data, size)
-    if len(out) != size or not engine.eof and engine.decompress(engine.unconsumed_tail, 1):
-        raise ValueError("it does not hold what its shape says")
-    return out
-
-
-def _decompress(codec: str, data: bytes, size: int) -> bytes:
-    if codec == "gzip":
-        return _gunzip(data, size)
-    out = bytearray(size)
-    if codec == "blosc":
-        from numcodecs import blosc
-
-        # Byte 4 to 8 of the header: the size that the frame says it holds.
-        if len(data) < 16 or int.from_bytes(data[4:8], "little") != size:
-            raise ValueError("it does not hold what its shape says")
-        blosc.decompress(data, out)
-    else:
-        from numcodecs import zstd
-
-        if _zstd_content(data) not in (size, None):
-            raise ValueError("it does not hold what its shape says")
-        zstd.decompress(data, out)
-    return bytes(out)
-
-
-def _zstd_content(data: bytes) -> int | None:
-    """The content size that a zstd frame states (RFC 8878, 3.1.1.1); None where it states none."""
-    if len(data) < 6 or data[:4] != b"\x28\xb5\x2f\xfd":
-        raise ValueError("it is no zstd frame")
-    descriptor = data[4]
-    single, flag = descriptor >> 5 & 1, descriptor >> 6
-    length = (1 if single else 0, 2, 4, 8)[flag]
-    start = 5 + (0 if single else 1) + (0, 1, 2, 4)[descriptor & 3]
-    if not length:
-        return None
-    return int.from_bytes(data[start : start + length], "little") + (256 if flag == 1 else 0)
-
-
 def read_chunk(info: ArrayInfo, index: tuple[int, ...]) -> NDArray[Any]:
     """One decoded chunk; the fill value where its file is missing.
 
@@ -264,23 +224,15 @@ def read_chunk(info: ArrayInfo, index: tuple[int, ...]) -> NDArray[Any]:
     try:
         for place, codec in reversed(list(enumerate(info.codecs))):
             if codec == "crc32c":
-                data = _checked(data)
+                data = strip_checksum(data)
             else:
                 inner = 4 if "crc32c" in info.codecs[:place] else 0
-                data = _decompress(codec, data, info.chunk_bytes + inner)
+                data = decompress(codec, data, info.chunk_bytes + inner)
         if len(data) != info.chunk_bytes:
             raise ValueError(f"it holds {len(data):,} bytes, its shape {info.chunk_bytes:,}")
     except (ValueError, RuntimeError, zlib.error) as error:
         raise _fail(name, f"cannot be decoded: {str(error)[:120]}") from None
     return np.frombuffer(data, info.dtype).reshape(info.chunk)
-
-
-def _checked(data: bytes) -> bytes:
-    import google_crc32c
-
-    if len(data) < 4 or google_crc32c.value(data[:-4]) != int.from_bytes(data[-4:], "little"):
-        raise ValueError("its checksum does not match")
-    return data[:-4]
 
 
 class Predictions:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.constants import VERSION
+from benchmarks.features import Features, Repeated
 from benchmarks.grid import Grid
 from benchmarks.intervals import Estimate
-from benchmarks.measure import Features, Measured, Repeated
+from benchmarks.measure import Measured
 from benchmarks.registry import SCORES
 from benchmarks.summary import Summary, score_values
 from benchmarks.truth import Truth

@@ -16,8 +16,9 @@ from benchmarks import references
 from benchmarks.cases import make_case, pack_image, pick_cases
 from benchmarks.compare import paired_difference
 from benchmarks.constants import V1, VERSION, Constants
+from benchmarks.features import Features
 from benchmarks.manifest import Manifest
-from benchmarks.measure import Features, Measured, measure
+from benchmarks.measure import Measured, measure
 from benchmarks.registry import RANKING
 from benchmarks.results import SCHEMA, read_result
 from benchmarks.submissions import check_values

@@ -81,6 +81,12 @@ class Truth:
         self.n_halos, self.n_los = len(first), len(first.los_vector)
         if self.n_halos == 0:
             raise InputError(f"{store} has no halo in its {SPLIT} split: there is nothing to score")
+        for name in ("M200c", "R200c", "R500c", "redshift"):
+            values = np.asarray(self.halos[name], np.float64)
+            if not np.isfinite(values).all() or (name != "redshift" and (values <= 0).any()):
+                raise InputError(
+                    f"{store}: {name} of the {SPLIT} split holds values that cannot be scored with"
+                )
         self.has_half = HALF in open_group(store)[SPLIT]
         self.grid: Grid = make_grid(
             int(self.attrs["pixels"]), float(self.attrs["width_R200c"]), self.constants

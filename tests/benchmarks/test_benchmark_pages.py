@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.cli import COMMANDS
 from benchmarks.documentation import PAGE, fill
+from benchmarks.results import read_result
 from tests.snippets import run_shell, snippets
 from three_hundred_maps.testing import tiny_store
 
@@ -77,6 +78,15 @@ def test_an_invalid_submission_is_told_line_by_line(submit: Callable[..., Path],
     assert done.returncode == 2 and done.stdout.count("\n- ") == 1 and "2 problem(s)" in done.stderr
     told = json.loads(command("validate", folder, "--data", store, "--json").stdout)
     assert told["valid"] is False and len(told["problems"]) == 2
+
+
+def test_the_kept_results_are_results() -> None:
+    folder = ROOT / "benchmarks" / "results"
+    assert (folder / "README.md").is_file()
+    for path in folder.iterdir():
+        if path.name != "README.md":
+            result = read_result(path)
+            assert result["benchmark_version"] == 1 and result["verified"] is True, path.name
 
 
 def test_the_specifications_tables_are_current() -> None:

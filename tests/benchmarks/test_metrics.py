@@ -12,8 +12,9 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks import metrics
 from benchmarks.constants import V1
+from benchmarks.features import Features
 from benchmarks.grid import Grid, make_grid
-from benchmarks.measure import Features, measure
+from benchmarks.measure import measure
 from benchmarks.metrics.mass import projected_nfw_mass
 from benchmarks.summary import Summary, histogram_quantile
 from three_hundred_maps.errors import InputError

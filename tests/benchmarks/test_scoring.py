@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks import references
 from benchmarks.constants import V1
-from benchmarks.measure import Features, measure
+from benchmarks.features import Features
+from benchmarks.measure import measure
 from benchmarks.registry import CURVES, RANKING, SCORES
 from benchmarks.results import read_result, result_problems, schema, write_result
 from benchmarks.scoring import SUSPECT, score_submission, stream
