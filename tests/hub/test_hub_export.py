@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mlcroissant
@@ -118,7 +119,7 @@ def test_exporting_again_writes_nothing_and_adds_configs(
     assert {
         path: path.stat().st_mtime_ns for path in own_export.rglob("*") if path.parent != own_export
     } == before
-    other = tiny_store(tmp_path / "other", halos=(1, 1, 1), n_los=1, name="other")
+    other = tiny_store(tmp_path / "other", halos=(1, 1, 1), n_los=1, name="other", pixels=16)
     manifest = export([other], own_export, repository="org/maps")
     assert list(manifest["configs"]) == ["tiny", "other"]
     assert set(files_of(own_export)) == {*manifest["files"], MANIFEST}
@@ -126,8 +127,8 @@ def test_exporting_again_writes_nothing_and_adds_configs(
 
 def test_a_rebuilt_store_replaces_its_config(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    first = export([tiny_store(tmp_path / "a", halos=(9, 1, 1), n_los=1, shard_halos=4)], out)
-    second = export([tiny_store(tmp_path / "b", halos=(2, 1, 1), n_los=1, seed=5)], out)
+    first = export([tiny_store(tmp_path / "a", halos=(9, 1, 1), n_los=1, shard_halos=4, pixels=16)], out)
+    second = export([tiny_store(tmp_path / "b", halos=(2, 1, 1), n_los=1, seed=5, pixels=16)], out)
     assert first["configs"]["tiny"]["digest"] != second["configs"]["tiny"]["digest"]
     assert set(files_of(out)) == {*second["files"], MANIFEST}
 
@@ -184,22 +185,15 @@ class TestCard:
         assert front["license"] == "cc0-1.0"
         assert "synthetic" in front["tags"]
 
-    def test_synthetic_is_the_first_line(self, exported: Path, tmp_path: Path) -> None:
+    def test_synthetic_is_the_first_line(self, store: Path, exported: Path, tmp_path: Path) -> None:
         lines = [line for line in (exported / "README.md").read_text().split("---")[2].splitlines() if line]
         assert lines[0].startswith("# ")
         assert lines[1].startswith("**Synthetic.**")
-        real = tiny_store(tmp_path / "real", halos=(1, 1, 1), n_los=1, name="real")
-        self._make_real(real)
-        export([real], tmp_path / "out")
+        write_one_each(tmp_path / "real", store, name="real", synthetic=False)
+        export([tmp_path / "real"], tmp_path / "out")
         assert "ynthetic." not in (tmp_path / "out" / "README.md").read_text()
-        export([tiny_store(tmp_path / "tiny", halos=(1, 1, 1), n_los=1)], tmp_path / "out")
+        export([store], tmp_path / "out")
         assert "**Partly synthetic:** `tiny`" in (tmp_path / "out" / "README.md").read_text()
-
-    @staticmethod
-    def _make_real(path: Path) -> None:
-        layout = Layout.of_store(path)
-        shutil.rmtree(path)
-        _write_one_each(path, layout, synthetic=False)
 
     def test_it_says_what_it_must(self, exported: Path) -> None:
         text = (exported / "README.md").read_text()
@@ -241,13 +235,12 @@ class TestCard:
 class TestHostile:
     """Text and files of strangers: escaped or refused."""
 
-    def test_html_and_markdown_in_metadata_are_escaped(self, tmp_path: Path) -> None:
+    def test_html_and_markdown_in_metadata_are_escaped(self, store: Path, tmp_path: Path) -> None:
         evil = "<script>alert(1)</script> [x](javascript:alert(2)) ![y](http://evil/z.png) | `a` \n# head"
         path = tmp_path / "store"
-        layout = Layout.of_store(tiny_store(tmp_path / "plain", halos=(1, 1, 1), n_los=1))
-        _write_one_each(
+        write_one_each(
             path,
-            layout,
+            store,
             description=evil,
             license=evil,
             attribution=evil,
@@ -439,21 +432,15 @@ def test_card_helpers() -> None:
     ]
 
 
-def _write_one_each(path: Path, layout: Layout, **attrs: object) -> None:
-    """A store of one halo a split with attributes of one's own."""
-    plain_store = tiny_store(path.with_name(path.name + "-donor"), halos=(1, 1, 1), n_los=layout.n_los)
-    name = attrs.pop("name", "real" if attrs.get("synthetic") is False else "evil")
-    own = Layout(
-        maps=layout.maps,
-        splits=dict.fromkeys(SPLITS, 1),
-        vectors=layout.vectors,
-        ups=layout.ups,
-        attrs={**tiny_attrs(str(name)), **attrs},
-    )
+def write_one_each(path: Path, donor: Path, **attrs: object) -> None:
+    """A store of one halo a split, taken from another, with attributes of one's own."""
+    layout = Layout.of_store(donor)
+    name = str(attrs.pop("name", "evil"))
+    own = replace(layout, splits=dict.fromkeys(SPLITS, 1), attrs={**tiny_attrs(name), **attrs})
     create_store(path, own)
     for split in SPLITS:
         views = [*own.views, *(["mass_half"] if split == "test" else [])]
-        part = read_split(plain_store, split, views)
+        part = read_split(donor, split, views, slice(0, 1))
         totals = {view: part.maps[view].sum(axis=(2, 3), dtype=float) for view in own.views}
         write_shard(path, split, 0, part.maps, totals, part.halos)
     finalise(path)

@@ -119,7 +119,7 @@ def test_a_rebuilt_store_is_never_served_stale(home: Path, tmp_path: Path) -> No
     path = tmp_path / "store"
     for seed in (1, 2):
         shutil.rmtree(path, ignore_errors=True)
-        tiny_store(path, halos=(2, 1, 1), n_los=1, seed=seed)
+        tiny_store(path, halos=(2, 1, 1), n_los=1, seed=seed, pixels=16)
         rows = load_dataset(data_dir=path, split="train", views="mass").with_format("numpy")
         assert rows["mass"][:].tobytes() == read_split(path, "train", ["mass"]).maps["mass"].tobytes()
     first, second = (p.parent.name for p in sorted(home.rglob("*-train.arrow")))
@@ -127,7 +127,7 @@ def test_a_rebuilt_store_is_never_served_stale(home: Path, tmp_path: Path) -> No
 
 
 def test_an_empty_split_is_left_out_and_said_so(home: Path, tmp_path: Path) -> None:
-    path = tiny_store(tmp_path / "store", halos=(2, 0, 1), n_los=1)
+    path = tiny_store(tmp_path / "store", halos=(2, 0, 1), n_los=1, pixels=16)
     assert sorted(load_dataset(data_dir=path)) == ["test", "train"]
     with pytest.raises(InputError, match="validation"):
         load_dataset(data_dir=path, split="validation")
@@ -199,7 +199,7 @@ class TestRefused:
             load_dataset(data_dir=own)
 
     def test_a_store_whose_name_is_a_path(self, home: Path, tmp_path: Path) -> None:
-        path = tiny_store(tmp_path / "store", halos=(1, 1, 1), n_los=1, name="../../escape")
+        path = tiny_store(tmp_path / "store", halos=(1, 1, 1), n_los=1, name="../../escape", pixels=16)
         with pytest.raises(InputError, match="not a plain name"):
             load_dataset(data_dir=path)
         assert not list(tmp_path.glob("escape*"))

@@ -16,7 +16,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import is_quiet
 
 HOME_VARIABLE = "THREE_HUNDRED_MAPS_HOME"
-START_S, REGION_CORE_S = 20.0, 2.5
+START_S, REGION_CORE_S = 15.0, 1.8
 """What a build takes: to start and finish, and for each region of light resolution on one core."""
 
 _EXTRA = ("numba", "scipy", "h5py", "colossus")
