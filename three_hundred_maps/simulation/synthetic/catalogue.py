@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from three_hundred_maps.simulation.synthetic.profiles import lengths, nfw_mass, 
 from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, RHO_CRIT, SNAPSHOT, H
 from three_hundred_maps.units import GRAVITY_KPC_KMS2_PER_MSUN
 
+Particles = Mapping[int, Mapping[str, NDArray[Any]]]
+
 SMALLEST = 20
 """Particles of the smallest subhalo listed, AHF's own default."""
 _REACH = 1.35
@@ -20,12 +24,41 @@ _REACH = 1.35
 
 @dataclass(frozen=True)
 class Sample:
-    """All particles: position (n, 3) in comoving kpc/h, velocity in km/s, mass in Msun, Gadget type."""
+    """Particles of a sphere in rising radius: offset and radius in comoving kpc/h, km/s, Msun, Gadget type."""
 
-    position: NDArray[np.float32]
-    velocity: NDArray[np.float32]
+    offset: NDArray[np.float64]
+    radius: NDArray[np.float64]
+    velocity: NDArray[np.float64]
     mass: NDArray[np.float64]
     kind: NDArray[np.int8]
+
+    def first(self, n: int) -> Sample:
+        """The innermost ``n`` particles."""
+        return Sample(self.offset[:n], self.radius[:n], self.velocity[:n], self.mass[:n], self.kind[:n])
+
+
+def sphere_of(particles: Particles, centre: NDArray[np.float64], reach: float) -> Sample:
+    """All particles within ``reach`` (comoving kpc/h) of ``centre``, as they stand in the file."""
+    offsets, velocities, masses, kinds = [], [], [], []
+    for kind in sorted(particles):
+        fields = particles[kind]
+        near = np.flatnonzero(np.abs(fields["position"][:, 0] - np.float32(centre[0])) < reach)
+        offset = fields["position"][near].astype(np.float64) - centre
+        inside = squared(offset) < reach**2
+        offsets.append(offset[inside])
+        velocities.append(fields["velocity"][near[inside]].astype(np.float64))
+        masses.append(fields["mass"][near[inside]].astype(np.float64) * (1e10 / H))
+        kinds.append(np.full(len(offsets[-1]), kind, np.int8))
+    offset = np.concatenate(offsets)
+    radius = lengths(offset)
+    order = np.argsort(radius, kind="stable")
+    return Sample(
+        offset[order],
+        radius[order],
+        np.concatenate(velocities)[order],
+        np.concatenate(masses)[order],
+        np.concatenate(kinds)[order],
+    )
 
 
 def _file_centre(halo: Halo, offset: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
@@ -40,22 +73,13 @@ def _concentration(v_max: float, v_200: float) -> float:
     return float(np.interp(v_max / v_200, ratio, c))
 
 
-def _distinct_row(sample: Sample, halo: Halo, halo_id: int, substructures: int) -> dict[str, float]:
+def _distinct_row(particles: Particles, halo: Halo, halo_id: int, substructures: int) -> dict[str, float]:
     centre = _file_centre(halo)
-    reach = _REACH * halo.radius * H
-    near = np.flatnonzero(np.abs(sample.position[:, 0] - np.float32(centre[0])) < reach)
-    offset = sample.position[near].astype(np.float64) - centre
-    r2 = squared(offset)
-    inside = r2 < reach**2
-    near, offset, r = near[inside], offset[inside], np.sqrt(r2[inside])
-    order = np.argsort(r, kind="stable")
-    near, offset, r = near[order], offset[order], r[order]
-    mass = sample.mass[near]
-    total, radius = spherical_overdensity(r / H, np.cumsum(mass), 200.0 * RHO_CRIT)
-    n = int(np.searchsorted(r, radius * H, side="right"))
-    near, offset, r, mass = near[:n], offset[:n], r[:n], mass[:n]
-    kind = sample.kind[near]
-    velocity = sample.velocity[near].astype(np.float64)
+    sample = sphere_of(particles, centre, _REACH * halo.radius * H)
+    total, radius = spherical_overdensity(sample.radius / H, np.cumsum(sample.mass), 200.0 * RHO_CRIT)
+    n = int(np.searchsorted(sample.radius, radius * H, side="right"))
+    sample = sample.first(n)
+    offset, r, velocity, mass, kind = sample.offset, sample.radius, sample.velocity, sample.mass, sample.kind
     weight = mass / mass.sum()
     bulk = np.einsum("i,ij->j", weight, velocity)
     moving = velocity - bulk
@@ -100,7 +124,7 @@ def _distinct_row(sample: Sample, halo: Halo, halo_id: int, substructures: int) 
 
 
 def catalogue_columns(
-    sample: Sample,
+    particles: Particles,
     halos: list[Halo],
     star_counts: list[NDArray[np.int64]],
     gas_counts: list[NDArray[np.int64]],
@@ -113,8 +137,8 @@ def catalogue_columns(
 
     Parameters
     ----------
-    sample
-        All particles.
+    particles
+        All particles of the file, by Gadget type.
     halos
         The distinct halos, with their satellites.
     star_counts, gas_counts
@@ -157,7 +181,7 @@ def catalogue_columns(
                     "VXc": velocity[0], "VYc": velocity[1], "VZc": velocity[2],
                 }
             )  # fmt: skip
-    rows = [_distinct_row(sample, halo, first_id + i, inside_of[i]) for i, halo in enumerate(halos)]
+    rows = [_distinct_row(particles, halo, first_id + i, inside_of[i]) for i, halo in enumerate(halos)]
     subs.sort(key=lambda row: -row["Mhalo"])
     for rank, row in enumerate(subs):
         row["ID"] = first_id + len(halos) + rank

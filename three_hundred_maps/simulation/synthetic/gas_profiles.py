@@ -37,7 +37,7 @@ class GasProfile:
 
 @dataclass(frozen=True)
 class Core:
-    """Of a Vikhlinin et al. (2006) density (radii in R500c): inner slope, core, outer slope, turning point."""
+    """Of a Vikhlinin et al. (2006) density, radii in R500c: inner slope, core, outer slope, turn."""
 
     alpha: float
     radius: float

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.synthetic.catalogue import Sample, catalogue_columns
+from three_hundred_maps.simulation.synthetic.catalogue import catalogue_columns
 from three_hundred_maps.simulation.synthetic.dark_matter import Cloud, Halo, make_dark_matter
 from three_hundred_maps.simulation.synthetic.gas import NEIGHBOURS, GasPart, make_gas
 from three_hundred_maps.simulation.synthetic.setup import (
@@ -174,14 +174,9 @@ def make_region(seed: int, region: int, flavour: Flavour, resolution: str = "lig
     next_id += len(stars.particles)
     particles[5] = _common(holes, hole_mass, next_id)
     order = sorted(particles)
-    sample = Sample(
-        np.concatenate([particles[k]["position"] for k in order]),
-        np.concatenate([particles[k]["velocity"] for k in order]),
-        np.concatenate([particles[k]["mass"].astype(np.float64) * (1e10 / H) for k in order]),
-        np.concatenate([np.full(len(particles[k]["mass"]), k, np.int8) for k in order]),
-    )
+    del gas, dark
     columns = catalogue_columns(
-        sample, halos, stars.satellite_counts, gas_counts, (masses.dark_matter, masses.gas, masses.star)
+        particles, halos, stars.satellite_counts, gas_counts, (masses.dark_matter, masses.gas, masses.star)
     )
     return RegionData(
         flavour, masses, int(seed), int(region), halos, {k: particles[k] for k in order}, columns
