@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -14,6 +15,8 @@ from three_hundred_maps.simulation.write import SOLAR_SHARES, SnapshotHeader, co
 
 # The marks stand in the unused bytes that fill the header up to 256, where codes write zeros.
 SYNTHETIC_MARK = b"SYNTHETIC"
+_ORDER = ("POS", "VEL", "ID", "MASS", "U", "RHO", "NE", "NH", "HSML", "SFR", "AGE", "Z", "Zs", "TEMP")
+"""Blocks as they follow one another in a file."""
 _ZS_ELEMENTS = ("He", "C", "Ca", "O", "N", "Ne", "Mg", "S", "Si", "Fe", "rest")
 
 
@@ -37,38 +40,46 @@ def write_one(
 
     def scaled(field: str, kinds: tuple[int, ...], factor: float, dtype: np.dtype[Any]) -> list[NDArray[Any]]:
         return [
-            (np.asarray(particles[kind][field], np.float64) * factor).astype(dtype)
+            np.asarray(particles[kind][field]).astype(dtype)
+            if factor == 1.0
+            else (np.asarray(particles[kind][field], np.float64) * factor).astype(dtype)
             for kind in kinds
             if field in particles.get(kind, {})
         ]
 
+    def ids() -> list[NDArray[Any]]:
+        return [
+            np.asarray(particles[kind]["id"]).astype(np.dtype(id_dtype).newbyteorder(order))
+            for kind in everyone
+            if "id" in particles.get(kind, {})
+        ]
+
+    def elements() -> list[NDArray[Any]]:
+        return [_element_masses(particles[k]).astype(single) for k in (0, 4) if _has_zs(particles, k)]
+
     everyone = tuple(range(6))
-    blocks: list[tuple[str, list[NDArray[Any]]]] = [
-        ("POS", scaled("position", everyone, length, real)),
-        ("VEL", scaled("velocity", everyone, velocity, single)),
+    gas_only = (0,)
+    # Each block is made only when it is written: a snapshot may fill half of the memory.
+    blocks: list[tuple[str, tuple[int, ...], str, Callable[[], list[NDArray[Any]]]]] = [
+        ("ID", everyone, "id", ids),
+        ("Zs", tuple(k for k in (0, 4) if _has_zs(particles, k)), "metallicity", elements),
     ]
-    ids = [
-        np.asarray(particles[kind]["id"]).astype(np.dtype(id_dtype).newbyteorder(order))
-        for kind in everyone
-        if "id" in particles.get(kind, {})
-    ]
-    blocks.append(("ID", ids))
-    blocks.append(("MASS", scaled("mass", everyone, 1.0, single)))
-    for name, field, factor in (
-        ("U", "internal_energy", 1.0),
-        ("RHO", "density", length**-3),
-        ("NE", "electron_abundance", 1.0),
-        ("NH", "neutral_fraction", 1.0),
-        ("HSML", "smoothing_length", length),
-        ("SFR", "star_formation_rate", 1.0),
+    for name, kinds, field, factor, dtype in (
+        ("POS", everyone, "position", length, real),
+        ("VEL", everyone, "velocity", velocity, single),
+        ("MASS", everyone, "mass", 1.0, single),
+        ("U", gas_only, "internal_energy", 1.0, single),
+        ("RHO", gas_only, "density", length**-3, single),
+        ("NE", gas_only, "electron_abundance", 1.0, single),
+        ("NH", gas_only, "neutral_fraction", 1.0, single),
+        ("HSML", gas_only, "smoothing_length", length, single),
+        ("SFR", gas_only, "star_formation_rate", 1.0, single),
+        ("AGE", (4,), "formation_time", 1.0, single),
+        ("Z", (0, 4), "metallicity", 1.0, single),
+        ("TEMP", gas_only, "temperature", 1.0, single),
     ):
-        blocks.append((name, scaled(field, (0,), factor, single)))
-    blocks.append(("AGE", scaled("formation_time", (4,), 1.0, single)))
-    blocks.append(("Z", scaled("metallicity", (0, 4), 1.0, single)))
-    blocks.append(
-        ("Zs", [_element_masses(particles[k]).astype(single) for k in (0, 4) if _has_zs(particles, k)])
-    )
-    blocks.append(("TEMP", scaled("temperature", (0,), 1.0, single)))
+        blocks.append((name, kinds, field, partial(scaled, field, kinds, factor, dtype)))
+    blocks.sort(key=lambda block: _ORDER.index(block[0]))
 
     for kind in everyone:
         has_mass = "mass" in particles.get(kind, {})
@@ -76,12 +87,16 @@ def write_one(
             raise ValueError(f"type {kind}: neither masses nor an entry in the mass table")
         if here[kind] and has_mass and header.mass_table[kind] > 0:
             raise ValueError(f"type {kind}: both masses and an entry in the mass table")
-    present = {name for name, parts in blocks if sum(part.size for part in parts)}
+    present = {
+        name
+        for name, kinds, field, _ in blocks
+        if any(len(particles.get(k, {}).get(field, ())) for k in kinds)
+    }
     with open(path, "wb") as stream:
         _block(stream, "HEAD", [_header_bytes(header, here, total, order, files, present)], format, order)
-        for name, parts in blocks:
+        for name, _, _, make in blocks:
             if name in present:
-                _block(stream, name, parts, format, order)
+                _block(stream, name, make(), format, order)
 
 
 def _has_zs(particles: Mapping[int, Mapping[str, NDArray[Any]]], kind: int) -> bool:

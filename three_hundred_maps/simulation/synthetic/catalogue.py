@@ -24,7 +24,7 @@ _REACH = 1.35
 
 @dataclass(frozen=True)
 class Sample:
-    """Particles of a sphere in rising radius: offset and radius in comoving kpc/h, km/s, Msun, Gadget type."""
+    """Particles of a sphere in rising radius: offset, radius (comoving kpc/h), km/s, Msun and Gadget type."""
 
     offset: NDArray[np.float64]
     radius: NDArray[np.float64]
