@@ -23,7 +23,7 @@ from three_hundred_maps.store.splits import assign_splits, merge_groups
 COMPRESSION = 1.5
 """How much smaller a map is on disk: measured, and used for estimates alone."""
 SECONDS_PER_HALO_LOS = 0.02
-SECONDS_PER_REGION = {"synthetic": 12.0, "gadget": 5.0}
+SECONDS_PER_REGION = {"synthetic": 1.0, "gadget": 5.0}
 """Rough costs on one core, for the estimate of `Plan.seconds`."""
 
 
