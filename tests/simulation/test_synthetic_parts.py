@@ -1,0 +1,209 @@
+"""Parts of the synthetic simulation against what physics and geometry say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from three_hundred_maps.cli import main
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.synthetic.campaign import simulate_regions
+from three_hundred_maps.simulation.synthetic.fields import (
+    Shape,
+    flat,
+    random_field,
+    rotation,
+    stratified_radii,
+)
+from three_hundred_maps.simulation.synthetic.gas_profiles import Core, gas_profile
+from three_hundred_maps.simulation.synthetic.kernels import drift_stripped
+from three_hundred_maps.simulation.synthetic.knowledge import significance
+from three_hundred_maps.simulation.synthetic.profiles import LOG_X, X, at, halo_profile, lengths
+from three_hundred_maps.simulation.synthetic.report import physics_digest, render_page
+from three_hundred_maps.simulation.synthetic.satellites import (
+    _STREAM_STRIDE,
+    _TURN,
+    DT,
+    _pull_table,
+    draw_satellites,
+)
+from three_hundred_maps.simulation.synthetic.setup import RESOLUTIONS, velocity_200c
+from three_hundred_maps.simulation.synthetic.stars import stellar_mass
+from three_hundred_maps.units import BOLTZMANN_ERG_PER_K, KM_CM, PROTON_MASS_G
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_halo_profile_is_closed_and_steepens() -> None:
+    profile = halo_profile(5e14, 4.5)
+    assert at(1.0, profile.mass) == pytest.approx(1.0, rel=1e-6)
+    assert profile.m500 / profile.r500**3 == pytest.approx(2.5, rel=1e-3)
+    slope = np.gradient(np.log(profile.density), LOG_X)
+    assert np.interp(0.0, LOG_X, slope) < -2.3  # at R200c
+    assert np.interp(np.log(0.02), LOG_X, slope) == pytest.approx(-1.0 - 2 * 0.09 / 1.09, abs=0.1)
+
+
+def test_directions_leave_the_radii_alone_and_make_the_ellipsoid() -> None:
+    """Radii are exact whatever the shape; an ellipsoid without irregularities has its axis ratios."""
+    rng = np.random.default_rng(1)
+    radii = stratified_radii(rng, 60000, halo_profile(5e14, 4.5).mass, 0.0, 1.0)
+    shape = Shape(rotation(rng), flat(0.7), flat(0.5), flat(0.0), random_field(rng))
+    position, ratio = shape.place(rng, radii, flat(3.0))
+    np.testing.assert_allclose(lengths(position), radii, rtol=1e-9)
+    own = position @ shape.axes.T / radii[:, None]
+    # for densities of slope 3 directions are those of a stretched sphere
+    sphere = rng.standard_normal((60000, 3)) * np.array([1.0, 0.7, 0.5])
+    sphere /= lengths(sphere)[:, None]
+    np.testing.assert_allclose((own**2).mean(0), (sphere**2).mean(0), rtol=0.03)
+    # the ratio averages to one over each shell: 1/<1/rho> over a mass-weighted sample
+    shell = (radii > 0.5) & (radii < 0.6)
+    assert 1.0 / np.mean(1.0 / ratio[shell]) == pytest.approx(1.0, rel=0.05)
+
+
+def test_random_field_has_unit_variance_and_no_grid() -> None:
+    field = random_field(np.random.default_rng(3))
+    assert field.std() == pytest.approx(1.0, rel=1e-3)
+    power = np.abs(np.fft.rfft(field.astype(np.float64), axis=2)) ** 2
+    assert power[:, :, -1].mean() < 1e-3 * power[:, :, 3].mean()
+
+
+def test_streams_conserve_energy() -> None:
+    """Stripped particles keep their orbital energy to a few per cent."""
+    profile = halo_profile(5e14, 4.5)
+    rng = np.random.default_rng(5)
+    n = 200
+    position = rng.standard_normal((n, 3))
+    position *= (rng.uniform(0.2, 1.5, n) / lengths(position))[:, None]
+    velocity = 0.6 * rng.standard_normal((n, 3))
+    table = _pull_table(profile)
+    share = np.linspace(0.0, 1.0, len(table))[:-1]
+    r = _TURN * share / (1.0 - share)
+    pull = table[:-1] * r
+    steps = 0.5 * (pull[1:] + pull[:-1]) * np.diff(r)
+    potential = np.concatenate([[0.0], np.cumsum(steps)])
+
+    def energy() -> np.ndarray:
+        return 0.5 * lengths(velocity) ** 2 + np.interp(lengths(position), r, potential)
+
+    before = energy()
+    drift_stripped(table, _TURN, position, velocity, np.full(n, 300), _STREAM_STRIDE * DT)
+    drift = np.abs(energy() - before) / np.abs(before - potential[np.searchsorted(r, 3.0)])
+    assert np.median(drift) < 0.02
+    assert np.percentile(drift, 95) < 0.2
+
+
+def test_satellites_lose_mass_and_never_gain_it() -> None:
+    profile = halo_profile(1e15, 4.0)
+    directions = np.eye(3)
+    sat = draw_satellites(
+        np.random.default_rng(7), profile, 1e15, 0.5, directions, 2e11, RESOLUTIONS["light"].dark_matter
+    )
+    assert len(sat) > 30
+    assert (sat.mass <= sat.mass_acc * (1 + 1e-12)).all()
+    assert sat.mass_acc.sum() < 0.75
+    inside = sat.since > 3.0
+    assert inside.sum() > 5
+    # those accreted long ago have lost most of their mass, new ones hardly any
+    old, new = (
+        np.median((sat.mass / sat.mass_acc)[inside]),
+        np.median((sat.mass / sat.mass_acc)[sat.since == 0]),
+    )
+    assert old < 0.5 < 0.99 < new
+    assert len(sat.stream_position) > 1000
+
+
+def test_gas_is_in_hydrostatic_balance() -> None:
+    """dP_total/dr = -rho g inside R500c, the masses are those asked for, and groups are cooler."""
+    temperatures = []
+    for mass in (5e13, 1e15):
+        profile = halo_profile(mass, 4.5)
+        speed = velocity_200c(mass)
+        gas = gas_profile(profile, speed, Core(0.5, 0.12, 0.62), profile.r500, 0.12 * profile.m500, 0.13, 0.9)
+        assert at(profile.r500, gas.mass) == pytest.approx(0.12 * profile.m500, rel=0.01)
+        assert at(1.0, gas.mass) == pytest.approx(0.13, rel=0.01)
+        unit = 0.59 * PROTON_MASS_G / BOLTZMANN_ERG_PER_K * (speed * KM_CM) ** 2
+        pressure = gas.density * gas.temperature / unit / (1.0 - gas.nonthermal)
+        force = -np.gradient(pressure, LOG_X) / X
+        gravity = gas.density * profile.mass / X**2
+        rows = (X > 0.02) & (0.7 * profile.r500 > X)
+        np.testing.assert_allclose(force[rows], gravity[rows], rtol=0.03)
+        temperatures.append(float(at(0.3, gas.temperature)))
+    assert temperatures[1] / temperatures[0] == pytest.approx(20 ** (2 / 3), rel=0.1)
+
+
+def test_stellar_masses_peak_in_efficiency_near_1e12() -> None:
+    halos = np.geomspace(1e11, 1e15, 60)
+    share = stellar_mass(halos) / halos
+    assert 5e11 < halos[np.argmax(share)] < 2e12
+    assert 0.02 < share.max() < 0.06
+    assert np.log10(stellar_mass(1e14)) == pytest.approx(11.8, abs=0.1)
+
+
+def test_significance_finds_a_peak_and_not_its_absence() -> None:
+    rng = np.random.default_rng(11)
+    y, x = np.mgrid[:80, :80]
+    r = np.hypot((x - 39.5) * 0.025, (y - 39.5) * 0.025)
+    smooth = 1.0 / (0.1 + r) + 0.05 * rng.standard_normal(r.shape)
+    assert abs(significance(smooth, 0.4, 0.2, 0.0)) < 4.0
+    bright = smooth + 2.0 * np.exp(
+        -0.5 * (((x - 39.5) * 0.025 - 0.4) ** 2 + ((y - 39.5) * 0.025 - 0.2) ** 2) / 0.03**2
+    )
+    assert significance(bright, 0.4, 0.2, 0.0) > 10.0
+    assert significance(bright, 0.4, 0.2, 1e3) < 1.0  # the floor counts
+
+
+def test_campaign_resumes_and_refuses_other_data(tmp_path: Path) -> None:
+    out = tmp_path / "simulation"
+    (files,) = simulate_regions(out, 1, seed=4)
+    stamp = files.snapshot.stat().st_mtime_ns
+    steps: list[int] = []
+    simulate_regions(out, 1, seed=4, progress=steps.append)
+    assert files.snapshot.stat().st_mtime_ns == stamp
+    assert steps == [1]
+    with pytest.raises(InputError, match="other settings"):
+        simulate_regions(out, 1, seed=5)
+    other = tmp_path / "thesis"
+    other.mkdir()
+    (other / "chapter1.tex").write_text("precious")
+    with pytest.raises(InputError, match="never overwritten"):
+        simulate_regions(other, 1, seed=4)
+    assert (other / "chapter1.tex").read_text() == "precious"
+    with pytest.raises(InputError, match="is a file"):
+        simulate_regions(other / "chapter1.tex", 1, seed=4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--regions", "0"], "regions: 0"),
+        (["--regions", "1", "--seed", "-3"], "seed"),
+        (["--regions", "1", "--flavour", "enzo"], "flavour 'enzo'"),
+        (["--regions", "1", "--workers", "0"], "workers: 0"),
+        (["--regions", "1", "--format", "csv"], "format 'csv'"),
+        (["--regions", "1", "--resolution", "huge"], "resolution 'huge'"),
+        ([], "--regions"),
+    ],
+)
+def test_command_names_bad_input_in_one_line(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["simulate", "--out", str(tmp_path / "new"), *arguments])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and said[0].startswith("error: ") and words in said[0]
+    assert not (tmp_path / "new").exists()
+
+
+def test_page_is_current() -> None:
+    """docs/synthetic.md is what its numbers give, and those are of the generator as it is now."""
+    values = json.loads((ROOT / "docs" / "synthetic" / "values.json").read_text(encoding="utf-8"))
+    assert values["digest"] == physics_digest(), (
+        "docs/synthetic.md is stale: run three-hundred-maps simulate --check --report docs/synthetic.md"
+    )
+    assert (ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8") == render_page(values)
+    for name in ("relations.png", "gallery-gadgetx.png", "gallery-gizmo.png"):
+        assert (ROOT / "docs" / "synthetic" / name).stat().st_size > 10_000
