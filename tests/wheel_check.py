@@ -66,7 +66,8 @@ def main() -> None:
         print(run(thm, "--version", cwd=work, **home))
         print(run(thm, "doctor", cwd=work, **home))
         code = (
-            "import time; t = time.perf_counter(); import three_hundred_maps as thm; t = time.perf_counter() - t;"
+            "import time; t = time.perf_counter(); import three_hundred_maps as thm;"
+            "t = time.perf_counter() - t;"
             "rows = thm.load_dataset('three_hundred_maps', 'sample'); print(rows); print(f'import {t:.3f} s')"
         )
         print(run(python, "-c", code, cwd=work, **home))

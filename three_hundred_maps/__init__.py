@@ -40,5 +40,6 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-# datasets.load_dataset("three_hundred_maps") works from here on, in either import order; datasets is not imported.
+# datasets.load_dataset("three_hundred_maps") works from here on, in either import order, without importing
+# datasets now.
 _hook.install()

@@ -63,9 +63,9 @@ class LogTransform:
     view
         Its name.
     offset
-        In the view's units: of the positive pixels of ``train``, the 2 % quantile or, where that is lower, the
-        value as many dex below the median as the 84 % quantile lies above it. Empty pixels stay finite
-        and close to the faint ones.
+        In the view's units: of the positive pixels of ``train``, the 2 % quantile or, where that is lower,
+        the value as many dex below the median as the 84 % quantile lies above it. Empty pixels stay
+        finite and close to the faint ones.
     mean, std
         Of ``log10(x + offset)`` over ``train``, in dex, from the histogram in ``statistics``.
     """

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from fake_hub import FakeHub, Run
-from snippets import snippets
 
+from tests.snippets import snippets
 from three_hundred_maps.build.recipe import load_recipe
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache, load_dataset

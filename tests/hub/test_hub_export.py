@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from fake_hub import FakeHub, Run, files_of
-from snippets import snippets
 
+from tests.snippets import snippets
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import exporting, load_dataset
 from three_hundred_maps.hub.card import fenced, number, plain

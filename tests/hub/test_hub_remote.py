@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from fake_hub import TOKEN, FakeHub, Run, Trouble, files_of
-from snippets import snippets
 
+from tests.snippets import snippets
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import publish
 from three_hundred_maps.hub.remote import checked_repository

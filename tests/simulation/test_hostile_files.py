@@ -151,7 +151,7 @@ import sys
 from pathlib import Path
 import numpy as np
 sys.path.insert(0, {tests!r})
-from test_hostile import flipped, read_all, survives
+from test_hostile_files import flipped, read_all, survives
 data, path = Path({source!r}).read_bytes(), Path({path!r})
 rng = np.random.default_rng({seed})
 for number in range({number}):
