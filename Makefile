@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 WORKERS ?= auto
 PYTEST_ARGS ?=
-HALO ?= 42:128000000000001
+HALO ?= 27:128000000000001
 
 .PHONY: help demo test test-long lint wheel-check speed docs constraints clean
 
@@ -59,9 +59,10 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.documentation
 	$(BIN)/three-hundred-maps build mini --out runs/mini
 	$(BIN)/three-hundred-maps simulate --check --report docs/synthetic.md
-	$(BIN)/three-hundred-maps sample --refresh
+	$(BIN)/three-hundred-maps sample --refresh --data runs/mini
 	$(BIN)/three-hundred-maps preview runs/mini --halo $(HALO) --los 0 -o docs/images/cluster.png
-	$(BIN)/python -m baselines.campaign --data runs/mini --out runs/campaign --page docs
+	$(BIN)/python -m baselines.campaign --data runs/mini --out runs/campaign --workers 2 --steps 200 --page docs
+	$(BIN)/python -m baselines.ship runs/campaign/runs/sz-xray-star-0 --result runs/campaign/runs/sz-xray-star-0/result.json
 
 constraints: $(VENV)/.dev
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.new
