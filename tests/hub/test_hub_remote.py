@@ -150,6 +150,7 @@ from three_hundred_maps.store.arrays import read_split, root_attrs
 from three_hundred_maps.store.manifest import read_manifest, store_files
 from three_hundred_maps.store.files import sha256_file
 from three_hundred_maps.store.statistics import read_statistics
+from three_hundred_maps.store.verify import verify
 from three_hundred_maps import open_store
 whole = {str(store)!r}
 out = Path("part")
@@ -165,6 +166,7 @@ manifest = read_manifest(out)
 assert set(store_files(out)) == set(manifest["files"])
 assert all(sha256_file(out / n) == e["sha256"] for n, e in manifest["files"].items())
 assert manifest["part_of"]["shards"] == [1, 2]
+assert verify(out, deep=True).good
 assert open_store(out)["train"]["mass"].shape == (6, 3, 80, 80)
 assert load_dataset(data_dir=out, split="train").num_rows == 18
 download("org/maps", out, splits=["train"], views=["sz", "mass"], shards=[1, 2])   # there already

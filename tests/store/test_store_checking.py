@@ -354,3 +354,12 @@ def test_tiny_stores_are_seeded_and_views_inform_on_mass(tiny, tmp_path):
             logs = np.log10(data.maps[view].ravel())
         keep = np.isfinite(logs)
         assert np.corrcoef(logs[keep], np.log10(data.maps["mass"].ravel()[keep]))[0, 1] > 0.4
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_a_preview_says_whether_it_is_synthetic(tmp_path, synthetic):
+    from three_hundred_maps.store.preview import _title
+
+    store = tiny_store(tmp_path / "s", halos=(1, 0, 0), n_los=1, half=False)
+    title = _title(read_split(store, "train"), "train", 0, synthetic=synthetic)
+    assert title.startswith("SYNTHETIC: region") == synthetic and "region" in title

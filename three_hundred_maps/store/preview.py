@@ -85,23 +85,25 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
     supported = figure.canvas.get_supported_filetypes()
     if target.suffix.lstrip(".").lower() not in supported:
         raise InputError(f"-o {out}: the suffix must be one of {', '.join(sorted(supported))}")
-    group = open_group(path)[split]
+    root = open_group(path)
+    group = root[split]
     axes = figure.subplots(1, len(data.maps), squeeze=False)[0]
     for axis, (name, maps) in zip(axes, data.maps.items(), strict=True):
         attrs = dict(group[name].attrs)
         _draw(figure, axis, name, maps[0, los], attrs, float(data.halos["R200c"][0]))
-    figure.suptitle(_title(data, split, los), fontsize=11)
+    figure.suptitle(_title(data, split, los, synthetic=bool(root.attrs["synthetic"])), fontsize=11)
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target)
     return target
 
 
-def _title(data: SplitArrays, split: str, los: int) -> str:
+def _title(data: SplitArrays, split: str, los: int, *, synthetic: bool) -> str:
     halo = {name: values[0] for name, values in data.halos.items()}
     n = ", ".join(f"{component:.2f}" for component in data.los_vector[los])
     state = "relaxed" if halo["relaxed"] else "not relaxed"
     return (
-        f"region {halo['region']}, halo {halo['halo_id']} ({split}), z = {halo['redshift']:.3f}, "
+        f"{'SYNTHETIC: ' if synthetic else ''}region {halo['region']}, halo {halo['halo_id']} ({split}), "
+        f"z = {halo['redshift']:.3f}, "
         rf"$M_{{200c}}$ = {halo['M200c']:.3g} $M_\odot$, $R_{{200c}}$ = {halo['R200c']:.0f} kpc, {state};"
         f"  line of sight {los}: ({n})"
     )
