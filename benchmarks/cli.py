@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-import typer
-from typer.core import TyperGroup
-
-from three_hundred_maps.cli import lazy_command
+from three_hundred_maps.cli.lazy import lazy_app
 from three_hundred_maps.cli.running import run_app
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -22,24 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command name -> (``module:function``, one-line help)."""
 
 
-class LazyGroup(TyperGroup):
-    """Imports a command's module only when that command is wanted."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
-            return None
-        module, function = COMMANDS[cmd_name][0].split(":")
-        return lazy_command(cmd_name, getattr(importlib.import_module(module), function))
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = lazy_app(COMMANDS)
 
 
 @app.callback()
