@@ -110,6 +110,8 @@ def main() -> None:
     options = parser.parse_args()
     load = os.getloadavg()[0]
     print(f"load {load:.1f} on {os.cpu_count()} cores; CPU seconds, one process")
+    if options.out is not None:
+        Path(options.out).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.out, prefix="speed-loading-") as name:
         numbers = measure(Path(name), options.halos, options.los)
     if options.json is not None:

@@ -242,6 +242,8 @@ def main() -> None:
         f"load {load:.1f} on {os.cpu_count()} cores"
         + (": times are not those of an idle machine" if busy else "")
     )
+    if options.out is not None:
+        Path(options.out).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.out, prefix="speed-store-") as folder:
         compared = peers(Path(folder), options.los)
         best = compared["write_shard (statistics, checksums, fsync)"][0]
