@@ -12,20 +12,10 @@ from three_hundred_maps.hub.columns import ROW_FORMAT
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.store.arrays import open_group
 from three_hundred_maps.store.manifest import read_manifest
-from three_hundred_maps.store.schema import SPLITS
+from three_hundred_maps.store.schema import ROOT_ATTRS, SPLITS
 from three_hundred_maps.store.statistics import ViewStatistics, read_statistics
 
-ATTRIBUTES = (
-    "description",
-    "synthetic",
-    "recipe",
-    "recipe_sha256",
-    "package_version",
-    "license",
-    "attribution",
-    "citation",
-    "simulation",
-)
+ATTRIBUTES = tuple(name for name in ROOT_ATTRS if name not in ("schema_version", "name"))
 FRAME = ("width_R200c", "half_depth_R200c", "smoothing_fwhm_R200c")
 QUANTILES = (0.01, 0.5, 0.99)
 RANGED = ("redshift", "M200c", "R200c", "c200c", "f_gas_500", "f_star_500")
