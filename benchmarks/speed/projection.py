@@ -16,85 +16,25 @@ import argparse  # noqa: E402
 import json  # noqa: E402
 import time  # noqa: E402
 import tracemalloc  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from dataclasses import asdict, dataclass  # noqa: E402
+from dataclasses import asdict  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from benchmarks.speed import projection_judge, projection_peers  # noqa: E402
-from three_hundred_maps.mapping import Frame, fast, get_view, lines_of_sight, render, stamps  # noqa: E402  # noqa: E402
+from benchmarks.speed.goals import Goal, best_cpu_s, is_idle  # noqa: E402
+from benchmarks.speed.projection_data import (  # noqa: E402
+    FRAME,
+    benchmark_cutout,
+    clumpy_cluster,
+    gas_fields,
+)
+from three_hundred_maps.mapping import fast, get_view, lines_of_sight, render, stamps  # noqa: E402
 from three_hundred_maps.mapping.neighbours import neighbour_distance  # noqa: E402
 from three_hundred_maps.mapping.projection import Batch, Grid  # noqa: E402
 from three_hundred_maps.mapping.sight import rotations  # noqa: E402
-from three_hundred_maps.simulation.cosmology import Cosmology  # noqa: E402
-from three_hundred_maps.simulation.particles import Cutout, Particles  # noqa: E402
-
-FRAME = Frame(R200c_kpc=1000.0)
-IDLE_LOAD = 0.5
-
-
-@dataclass(frozen=True)
-class Goal:
-    """One number that is measured against a goal."""
-
-    name: str
-    value: float
-    goal: float
-    at_least: bool
-    judged: bool = True
-
-    @property
-    def met(self) -> bool:
-        return self.value >= self.goal if self.at_least else self.value <= self.goal
-
-    def __str__(self) -> str:
-        sign = ">=" if self.at_least else "<="
-        verdict = ("met" if self.met else "MISSED") if self.judged else "not judged: the machine is busy"
-        return f"  {self.name:<66} {self.value:10.4g}   goal {sign} {self.goal:<8g} {verdict}"
-
-
-def clumpy_cluster(n: int, seed: int = 1) -> NDArray[np.float32]:
-    """(n, 3) positions in R200c: a beta model (beta 2/3, core 0.1) to 1.5 R200c, a quarter in 40 clumps."""
-    rng = np.random.default_rng(seed)
-    core, extent, n_clumps = 0.1, 1.5, 40
-    grid = np.concatenate([[0.0], np.geomspace(1e-5, extent, 4000)])
-    enclosed = grid - core * np.arctan(grid / core)
-
-    def directions(count: int) -> NDArray[np.float64]:
-        vectors = rng.normal(size=(count, 3))
-        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-
-    in_clumps = n // 4
-    smooth = np.interp(rng.random(n - in_clumps) * enclosed[-1], enclosed, grid)
-    parts = [smooth[:, None] * directions(n - in_clumps)]
-    share = rng.pareto(1.0, n_clumps) + 0.2
-    counts = rng.multinomial(in_clumps, share / share.sum())
-    for count in counts:
-        centre = np.interp(rng.random() * enclosed[-1], enclosed, grid) * directions(1)
-        size = 0.5 * (count / in_clumps) ** (1.0 / 3.0)
-        parts.append(centre + size * (rng.random(count) ** (1.0 / 1.2))[:, None] * directions(count))
-    return np.concatenate(parts)[rng.permutation(n)].astype(np.float32)
-
-
-def gas_fields(position: NDArray[np.float32], radius: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, 3): mass, a pressure-like and an X-ray-like field (m rho sqrt T)."""
-    temperature = 1.0 / (1.0 + np.linalg.norm(position, axis=1))
-    bright = radius.astype(np.float64) ** -3 * np.sqrt(temperature)
-    fields = [np.ones(len(radius)), temperature, bright / bright.max()]
-    return np.stack(fields, axis=1).astype(np.float32)
-
-
-def best_cpu_s(work: Callable[[], Any], turns: int) -> float:
-    """The least CPU time of several turns, after one that compiles."""
-    work()
-    times = []
-    for _ in range(turns):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
+from three_hundred_maps.simulation.particles import Cutout  # noqa: E402
 
 
 def errors(image: NDArray[np.generic], truth: NDArray[np.float64]) -> dict[str, float]:
@@ -253,7 +193,7 @@ def whole_cluster(n: int, turns: int) -> tuple[dict[str, Any], list[Goal]]:
         f"({n_maps / cpu:.0f} maps a CPU second), two threads {walls[1] / walls[2]:.2f} times as fast, "
         f"{memory:.0f} MB at most beside the particles"
     )
-    idle = load < IDLE_LOAD and (os.cpu_count() or 1) >= 2
+    idle = is_idle(load)
     result = {"cpu_s": cpu, "wall_s": walls, "memory_mb": memory, "maps": n_maps, "load": load}
     goals = [
         Goal("whole cluster: CPU seconds", cpu, 1.5, False),
@@ -287,40 +227,6 @@ def _on_a_gpu(cutout: Cutout, views: list[Any], sight: Any, turns: int) -> dict[
     name = torch.cuda.get_device_name()
     print(f"torch back end on {name}: {min(times):.2f} s, {n_maps / min(times):.0f} maps a second")
     return {"device": name, "wall_s": min(times)}
-
-
-def benchmark_cutout(n: int) -> Cutout:
-    """A cut-out with every field that the four views of the data set need."""
-    position = clumpy_cluster(n) * np.float32(FRAME.R200c_kpc)
-    radius = neighbour_distance(position, 48)
-    mass = np.full(n, 1e14 / n, np.float32)
-    distance = np.linalg.norm(position, axis=1) / FRAME.R200c_kpc
-    one = np.ones(n, np.float32)
-    gas = Particles(
-        position,
-        mass,
-        np.arange(n),
-        {
-            "temperature": (5e7 / (1.0 + distance)).astype(np.float32),
-            "density": (48.0 * mass[0] / (4.1888 * radius.astype(np.float64) ** 3)).astype(np.float32),
-            "smoothing_length": radius,
-            "hydrogen_fraction": 0.76 * one,
-            "electron_abundance": 1.158 * one,
-            "metallicity": 0.004 * one,
-            "star_formation_rate": 0.0 * one,
-            "wind": 0.0 * one,
-        },
-    )
-    dark = clumpy_cluster(n, seed=2) * np.float32(FRAME.R200c_kpc)
-    stars = clumpy_cluster(n // 10, seed=3) * np.float32(0.5 * FRAME.R200c_kpc)
-    particles = {
-        "gas": gas,
-        "dark_matter": Particles(dark, 6.0 * mass, np.arange(n)),
-        "low_resolution": Particles.empty(),
-        "stars": Particles(stars, mass[: n // 10], np.arange(n // 10)),
-        "black_holes": Particles.empty(),
-    }
-    return Cutout(particles, 1e6, 0.0, Cosmology(0.678, 0.307, 0.693, 0.048))
 
 
 def main(arguments: list[str] | None = None) -> None:
