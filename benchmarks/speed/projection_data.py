@@ -1,4 +1,4 @@
-"""The generated cluster of the projection benchmark: a beta model with clumps, kernels as snapshots have them."""
+"""The generated cluster of the projection benchmark: a beta model with clumps, kernels as snapshots have."""
 
 from __future__ import annotations
 
