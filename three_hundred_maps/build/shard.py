@@ -19,7 +19,6 @@ from three_hundred_maps.build.selection import neighbour_distance
 from three_hundred_maps.build.sources import Sources
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping import (
-    Frame,
     GasCuts,
     MapContext,
     cutout_radius,
@@ -31,7 +30,9 @@ from three_hundred_maps.progress import is_quiet
 from three_hundred_maps.simulation.agreement import check_catalogue, mass_disagreement
 from three_hundred_maps.simulation.halos import Halos, read_catalogue
 from three_hundred_maps.simulation.measure import measure
+from three_hundred_maps.simulation.particles import Cutout
 from three_hundred_maps.simulation.region import Region
+from three_hundred_maps.simulation.substructure import substructure_from_particles
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.lock import at_work
 from three_hundred_maps.store.records import is_done, read_layout
@@ -254,16 +255,18 @@ def map_halo(
             half_seed=recipe.splits.seed,
         )
         rendered[schema.HALF] = halved[schema.TARGET]
-    return _halo_values(values, frame, halos, row, region), rendered
+    return _halo_values(values, halos, row, region, cutout), rendered
 
 
 def _halo_values(
-    measured: Mapping[str, float], frame: Frame, halos: Halos, row: int, region: Region
+    measured: Mapping[str, float], halos: Halos, row: int, region: Region, cutout: Cutout
 ) -> dict[str, Any]:
     offset = float(halos.com_offset[row])
     if not math.isfinite(offset):
         offset = measured["com_offset"]
     substructure = float(halos.f_sub[row])
+    if not math.isfinite(substructure):
+        substructure = substructure_from_particles(cutout, measured["R200c"])
     calm = offset < RELAXED_OFFSET and not substructure >= RELAXED_SUBSTRUCTURE
     box = region.info.box_kpc if region.periodic else 0.0
     return {

@@ -64,8 +64,11 @@ class Halos:
     def origins(self) -> dict[str, str]:
         """Where the centre offset and the substructure of a store's halos come from, in words."""
         offset = "catalogue" if np.isfinite(self.com_offset).all() else "particles within R200c"
-        substructure = "catalogue" if np.isfinite(self.f_sub).all() else "not known"
-        relaxed = "com_offset and f_sub" if substructure == "catalogue" else "com_offset alone"
+        relaxed = "com_offset and f_sub"
+        substructure = "catalogue"
+        if not np.isfinite(self.f_sub).all():
+            substructure = "lumps in the dark matter within R200c, positions alone"
+            relaxed += "; com_offset alone where too few particles give no f_sub"
         return {"com_offset": offset, "f_sub": substructure, "relaxed": relaxed}
 
     def select(self, rows: NDArray[np.generic] | Sequence[int]) -> Halos:
