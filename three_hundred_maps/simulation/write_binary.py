@@ -17,6 +17,7 @@ from three_hundred_maps.simulation.write import SOLAR_SHARES, SnapshotHeader, co
 SYNTHETIC_MARK = b"SYNTHETIC"
 _ORDER = ("POS", "VEL", "ID", "MASS", "U", "RHO", "NE", "NH", "HSML", "SFR", "AGE", "Z", "Zs", "TEMP")
 """Blocks as they follow one another in a file."""
+_ROWS = 1 << 16
 _ZS_ELEMENTS = ("He", "C", "Ca", "O", "N", "Ne", "Mg", "S", "Si", "Fe", "rest")
 
 
@@ -55,7 +56,7 @@ def write_one(
         ]
 
     def elements() -> list[NDArray[Any]]:
-        return [_element_masses(particles[k]).astype(single) for k in (0, 4) if _has_zs(particles, k)]
+        return [_element_masses(particles[k], single) for k in (0, 4) if _has_zs(particles, k)]
 
     everyone = tuple(range(6))
     gas_only = (0,)
@@ -104,15 +105,18 @@ def _has_zs(particles: Mapping[int, Mapping[str, NDArray[Any]]], kind: int) -> b
     return "helium_fraction" in fields and "metallicity" in fields and "mass" in fields
 
 
-def _element_masses(fields: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+def _element_masses(fields: Mapping[str, NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
     """GADGET-X's Zs: (n, 11) masses of He, C, Ca, O, N, Ne, Mg, S, Si, Fe and the rest, in mass units."""
-    mass = np.asarray(fields["mass"], np.float64)
     shares = [SOLAR_SHARES.get(name, 0.0) for name in _ZS_ELEMENTS[1:-1]]
-    metals = np.asarray(fields["metallicity"], np.float64)[:, None] * np.array([*shares, 1.0 - sum(shares)])
-    return (
-        np.concatenate([np.asarray(fields["helium_fraction"], np.float64)[:, None], metals], 1)
-        * mass[:, None]
-    )
+    shares = [*shares, 1.0 - sum(shares)]
+    out = np.empty((len(fields["mass"]), len(_ZS_ELEMENTS)), dtype)
+    for first in range(0, len(out), _ROWS):  # eleven float64 columns of a whole region fill the memory
+        rows = slice(first, first + _ROWS)
+        mass = np.asarray(fields["mass"][rows], np.float64)
+        metals = np.asarray(fields["metallicity"][rows], np.float64)
+        out[rows, 0] = np.asarray(fields["helium_fraction"][rows], np.float64) * mass
+        out[rows, 1:] = metals[:, None] * shares * mass[:, None]
+    return out
 
 
 def _header_bytes(

@@ -32,6 +32,9 @@ F_STAR_SCATTER: dict[Flavour, NDArray[np.float64]] = {
 }
 """Half of the 16-84 % range of f_star."""
 
+_STARS_DRAWN = np.array([1.0, 0.95, 0.80])
+"""Of the scatter of f_star; the rest comes by itself, from substructure that moves R500c."""
+
 
 def _table(
     log_m500: ArrayLike, nodes: NDArray[np.float64], values: NDArray[np.float64]
@@ -55,13 +58,18 @@ def gas_fraction(flavour: Flavour, log_m500: float, state: float) -> float:
 def star_fraction(flavour: Flavour, log_m500: float, state: float) -> float:
     """f_star inside R500c, log-normal around the median."""
     median = float(_table(log_m500, LOG_M500, F_STAR[flavour]))
-    scatter = float(np.interp(log_m500, SCATTER_LOG_M500, F_STAR_SCATTER[flavour]))
+    scatter = float(np.interp(log_m500, SCATTER_LOG_M500, F_STAR_SCATTER[flavour] * _STARS_DRAWN))
     return float(median * np.exp(scatter / median * state))
 
 
 _SHELL = {"gadgetx": (0.82, 0.3), "gizmo": (1.0, 0.4)}
 """Baryon fraction between R500c and R200c over the universe's where R500c has kept all its baryons, and how
 much of it is missing where R500c has kept none."""
+
+_GAS_STATE_MARGIN = 0.6
+"""A flavour's gas differs from the shared state by up to this, in standard deviations."""
+_LEAST_SHELL = 0.45
+"""The least baryon fraction between R500c and R200c, over the universe's."""
 
 
 def common_baryons(mass_msun: float, profile: HaloProfile, gas_state: float, star_state: float) -> float:
@@ -80,7 +88,14 @@ def common_baryons(mass_msun: float, profile: HaloProfile, gas_state: float, sta
         for flavour, own in zip(FLAVOURS, inner, strict=True)
     ]
     natural = [i * profile.m500 + s * (1.0 - profile.m500) for i, s in zip(inner, shell, strict=True)]
-    return float(np.mean(natural))
+    # A group rich in gas in one flavour and robbed of it in the other: there must be room for the richer.
+    richest = max(
+        gas_fraction(flavour, log_m500, gas_state + _GAS_STATE_MARGIN)
+        + star_fraction(flavour, log_m500, star_state)
+        for flavour in FLAVOURS
+    )
+    least = richest * profile.m500 + _LEAST_SHELL * BARYON_FRACTION * (1.0 - profile.m500)
+    return max(float(np.mean(natural)), least)
 
 
 def r500_of(

@@ -125,7 +125,7 @@ def make_halo(plan: Plan, number: int, resolution: Resolution, rngs: list[np.ran
     short = np.clip(0.55 + 0.085 * rng.standard_normal() - 0.03 * state, 0.32, 0.85)
     middle = short + (1.0 - short) * np.clip(0.42 + 0.18 * rng.standard_normal(), 0.05, 0.9)
     inner = np.clip(1.0 - 0.12 * (np.log(X) + 0.7) / 2.3, 0.75, 1.15)  # rounder outwards, Allgood et al. 2006
-    offset = np.clip(0.21 * np.exp(0.8 * state + 0.4 * rng.standard_normal()), 0.0, 0.65)
+    offset = np.clip(0.25 * np.exp(0.8 * state + 0.4 * rng.standard_normal()), 0.0, 0.65)
     shape = Shape(
         axes=rotation(rng, long_axis),
         middle=np.clip(1.0 - (1.0 - middle) * inner, 0.2, 1.0),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -31,11 +33,11 @@ from three_hundred_maps.store.files import sha256_bytes
 
 PHYSICS = (
     "setup", "profiles", "kernels", "universe", "fields", "satellites", "calibration", "dark_matter", "stars",
-    "gas_profiles", "gas", "catalogue", "region",
+    "gas_profiles", "gas_parts", "gas", "catalogue", "region",
 )  # fmt: skip
 """Modules that decide what a seed gives: the page is stale once one of them changes."""
 FULL_SET = 5041
-SPEED_SEED, SPEED_REGIONS = 99001, 12
+SPEED_SEED, SPEED_REGIONS, LARGEST_OF = 99001, 12, 400
 
 
 def physics_digest() -> str:
@@ -84,6 +86,38 @@ def measure_speed(resolution: str, regions: int) -> dict[str, float]:
     }
 
 
+_MEASURE_LARGEST = """
+import json, resource, sys, tempfile, time
+from three_hundred_maps.simulation.synthetic.region import make_region, write_region
+seed, region, flavour, resolution = json.loads(sys.argv[1])
+make_region(seed, region, flavour, "light")
+start = time.process_time()
+with tempfile.TemporaryDirectory() as folder:
+    data = make_region(seed, region, flavour, resolution)
+    write_region(folder, data)
+print(json.dumps({
+    "cpu_s": time.process_time() - start,
+    "gas": len(data.particles[0]["id"]),
+    "dark_matter": len(data.particles[1]["id"]),
+    "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+}))
+"""
+
+
+def measure_largest(regions: int = LARGEST_OF) -> dict[str, float]:
+    """Time and memory of the most massive of ``regions`` regions at full resolution, in its own process."""
+    region = max(
+        range(1, regions + 1), key=lambda number: float(draw_halos(SPEED_SEED, number).M200c_msun.sum())
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE_LARGEST, json.dumps([SPEED_SEED, region, "gizmo", "full"])],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name: float(value) for name, value in json.loads(done.stdout).items()}
+
+
 def make_report(
     page: Path,
     seed: int,
@@ -112,6 +146,7 @@ def make_report(
         "speed": {
             "light": measure_speed("light", SPEED_REGIONS),
             "full": measure_speed("full", max(SPEED_REGIONS // 2, 1)),
+            "largest": measure_largest(),
         },
     }
     draw_relations(tables, folder / "relations.png")
@@ -134,6 +169,7 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
     """The page from its numbers: the same numbers give the same page."""
     missed = [line for line in values["lines"] if not line["ok"]]
     light, full = values["speed"]["light"], values["speed"]["full"]
+    largest = values["speed"]["largest"]
     needed = int(np.ceil(FULL_SET / values["selected_per_region"] / 50.0) * 50)
     text = [_INTRODUCTION]
     text.append(
@@ -181,7 +217,10 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
         f"{light['cpu_s_per_cluster']:.2f} s at the light resolution, "
         f"{full['cpu_s_per_cluster']:.2f} s at the full one. The largest snapshot met had "
         f"{light['largest_snapshot_mib']:.0f} MiB (light) and "
-        f"{full['largest_snapshot_mib']:.0f} MiB (full); a build deletes each once its shards are done."
+        f"{full['largest_snapshot_mib']:.0f} MiB (full); a build deletes each once its shards are done. "
+        f"The most massive of {LARGEST_OF} regions at "
+        f"the full resolution, {largest['gas'] / 1e6:.1f}e6 gas and {largest['dark_matter'] / 1e6:.1f}e6 "
+        f"dark-matter particles, takes {largest['cpu_s']:.1f} CPU s and {largest['peak_mib']:.0f} MiB."
     )
     return "\n\n".join(text) + "\n"
 

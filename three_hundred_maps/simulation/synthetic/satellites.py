@@ -33,7 +33,7 @@ Z_FIRST = 1.5
 _TURN = 0.3
 _STREAM_STRIDE = 2
 """Stripped particles move in steps of twice `DT`, which needs to be fine for friction and stripping only."""
-_SHMF_NORM, _SHMF_SLOPE, _SHMF_CUT = 0.134, -0.82, 0.45
+_SHMF_NORM, _SHMF_SLOPE, _SHMF_CUT = 0.148, -0.82, 0.45
 """Unevolved subhalo mass function dN/dln(m_acc/M) = norm mu^slope exp(-(mu/cut)^3)."""
 _MOST_ACCRETED = 0.52
 """The largest sum of mass ratios of one halo's satellites: the rest is smooth."""
@@ -125,7 +125,7 @@ def draw_satellites(
     ratio = _mass_ratios(rng, low, 1.0 - oldest, state) if low < 0.3 else np.empty(0)
     z = -np.log(rng.uniform(oldest, 1.0, len(ratio))) / growth
     merger = np.zeros(len(ratio), bool)
-    chance = 0.30 * np.exp(0.9 * np.clip(state, -2.0, 2.0))
+    chance = 0.48 * np.exp(0.9 * np.clip(state, -2.0, 2.0))
     if rng.random() < min(chance, 0.8) and low < 0.05:
         ratio = np.append(ratio, 10.0 ** rng.uniform(-1.0, np.log10(0.42)))
         z = np.append(z, rng.uniform(0.04, 0.28))

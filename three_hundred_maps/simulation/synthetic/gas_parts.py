@@ -1,0 +1,162 @@
+"""Gas beside a halo's own: what satellites still hold, cold gas in galaxies, filaments and background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.simulation.synthetic.calibration import gas_fraction
+from three_hundred_maps.simulation.synthetic.dark_matter import (
+    BACKGROUND,
+    FILAMENT_MASS,
+    Cloud,
+    Halo,
+    filament_points,
+    uniform_ball,
+)
+from three_hundred_maps.simulation.synthetic.profiles import lengths, squared
+from three_hundred_maps.simulation.synthetic.setup import (
+    BARYON_FRACTION,
+    REGION_KPC,
+    RHO_MEAN,
+    Flavour,
+    Resolution,
+)
+from three_hundred_maps.simulation.synthetic.stars import SOLAR_METALLICITY, Galaxies
+from three_hundred_maps.simulation.synthetic.universe import Plan, isotropic
+
+_STAR_FORMING_DENSITY = 6.5e6  # Msun/kpc^3: n_H = 0.2 cm^-3
+
+
+@dataclass(frozen=True)
+class GasPart:
+    """Gas: temperature (K), density (Msun/kpc^3), metallicity, star formation (Msun/yr), wind flags."""
+
+    cloud: Cloud
+    temperature: NDArray[np.float64]
+    density: NDArray[np.float64]
+    metallicity: NDArray[np.float64]
+    star_formation: NDArray[np.float64]
+    wind: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.cloud)
+
+    @staticmethod
+    def join(parts: list[GasPart]) -> GasPart:
+        """All of them, in order."""
+        return GasPart(
+            Cloud.join([p.cloud for p in parts]),
+            np.concatenate([p.temperature for p in parts]),
+            np.concatenate([p.density for p in parts]),
+            np.concatenate([p.metallicity for p in parts]),
+            np.concatenate([p.star_formation for p in parts]),
+            np.concatenate([p.wind for p in parts]),
+        )
+
+
+def gas_part(
+    cloud: Cloud,
+    temperature: NDArray[np.float64],
+    density: NDArray[np.float64],
+    metallicity: NDArray[np.float64],
+) -> GasPart:
+    """Gas that forms no stars and is no wind."""
+    n = len(cloud)
+    return GasPart(cloud, temperature, density, metallicity, np.zeros(n), np.zeros(n, bool))
+
+
+def satellite_gas(
+    halo: Halo, flavour: Flavour, rng: np.random.Generator, resolution: Resolution
+) -> tuple[list[GasPart], NDArray[np.int64]]:
+    """Gas that satellites still hold: only recent infall keeps it, displaced backwards by ram pressure."""
+    sat = halo.satellites
+    n = len(sat)
+    acc = sat.mass_acc * halo.mass
+    share = np.array([gas_fraction(flavour, float(np.log10(m * 0.7)), 0.0) if m > 4e11 else 0.0 for m in acc])
+    share *= np.clip((np.log10(np.maximum(acc, 1e9)) - 11.6) / 1.2, 0.0, 1.0)
+    keep = np.exp(-sat.since / np.where(acc > 1e13, 0.9, 0.5))
+    keep *= np.where(sat.pericentre < 0.25, 0.6, 1.0) * np.clip(1.6 * sat.mass / sat.mass_acc, 0.0, 1.0)
+    gas_mass = share * keep * acc
+    counts = np.floor(gas_mass / resolution.gas + rng.random(n)).astype(np.int64) * (gas_mass > 0)
+    counts = np.where(counts >= 3, counts, 0)
+    limit = sat.truncation()
+    parts = []
+    for i in np.flatnonzero(counts):
+        k = int(counts[i])
+        core, edge = 0.14 * sat.radius_acc[i], max(limit[i], 0.25 * sat.radius_acc[i])
+        s = np.geomspace(1e-2, edge / core, 80)
+        beta = (1.0 + s**2) ** -1.0
+        mass = np.cumsum(4 * np.pi * s**3 * beta * np.log(s[1] / s[0]))
+        r = np.interp((np.arange(k) + rng.random(k)) / k * mass[-1], mass, s)
+        speed = np.linalg.norm(sat.velocity[i]) + 1e-9
+        heading = sat.velocity[i] / speed
+        offset = isotropic(rng, k) * (r * core)[:, None]
+        drag = min(speed, 1.6) * (1.0 - np.exp(-sat.since[i] / 0.25)) * edge
+        back = (0.10 + 0.30 * rng.random(k) ** 1.5 * (r / s[-1])) * drag
+        position = sat.position[i] + offset - heading * back[:, None]
+        velocity = sat.velocity[i] * (1.0 - 0.25 * (r / s[-1]))[:, None] + 0.1 * rng.standard_normal((k, 3))
+        density = gas_mass[i] / (mass[-1] * (core * halo.radius) ** 3) * (1.0 + r**2) ** -1.0
+        virial = 3.5e6 * (acc[i] / 1e13) ** (2.0 / 3.0)
+        temperature = np.maximum(virial * np.exp(0.1 * rng.standard_normal(k)), 3e5)
+        metals = SOLAR_METALLICITY * 0.35 * np.exp(0.3 * rng.standard_normal(k))
+        parts.append(gas_part(halo.cloud(position, velocity), temperature, density, metals))
+    return parts, counts
+
+
+def cold_gas(
+    galaxies: Galaxies, halo: Halo, flavour: Flavour, rng: np.random.Generator, resolution: Resolution
+) -> GasPart:
+    """Star-forming gas in galaxies: cold, dense, a few per cent of their stars, less once stripped."""
+    n = len(galaxies.stellar_mass)
+    kept = np.concatenate([[0.5], np.exp(-halo.satellites.since / 0.5)])
+    share = 0.05 if flavour == "gizmo" else 0.07
+    counts = np.floor(share * kept * galaxies.stellar_mass / resolution.gas + rng.random(n)).astype(np.int64)
+    counts = np.where(galaxies.stellar_mass > 3e9, counts, 0)
+    parent = np.repeat(np.arange(n), counts)
+    k = len(parent)
+    size = 6.0 * (np.maximum(galaxies.stellar_mass, 1e8) / 1e11) ** 0.3
+    position = galaxies.position[parent] + size[parent][:, None] * rng.standard_normal((k, 3))
+    velocity = galaxies.velocity[parent] + 60.0 * rng.standard_normal((k, 3))
+    density = _STAR_FORMING_DENSITY * np.exp(0.5 * rng.standard_normal(k))
+    cloud = Cloud(position.astype(np.float32), velocity.astype(np.float32))
+    temperature = 1e4 * np.exp(0.2 * rng.standard_normal(k))
+    part = gas_part(cloud, temperature, density, np.full(k, SOLAR_METALLICITY))
+    part.star_formation[:] = resolution.gas / 2.5e9 * np.exp(0.3 * rng.standard_normal(k))
+    if flavour == "gizmo":
+        part.wind[:] = rng.random(k) < 0.1
+    return part
+
+
+def gas_between(plan: Plan, rng: np.random.Generator, resolution: Resolution) -> GasPart:
+    """Warm gas of filaments, cool gas of the background."""
+    volume = 4.0 / 3.0 * np.pi * REGION_KPC**3
+    filament_mass = FILAMENT_MASS * plan.mass[0] * BARYON_FRACTION
+    n_filament = int(filament_mass / resolution.gas)
+    n_background = int(BACKGROUND * RHO_MEAN * volume * BARYON_FRACTION / resolution.gas)
+    width = 480.0
+    filament, spread = filament_points(plan, rng, n_filament, width)
+    background = uniform_ball(rng, n_background, 0.0, REGION_KPC) + 900.0 * rng.standard_normal(
+        (n_background, 3)
+    )
+    position = np.concatenate([filament, background])
+    line = filament_mass / (len(plan.filaments) * REGION_KPC)
+    core = line / (np.pi * width**2) * (1.0 + (spread / width) ** 2) ** -1.6
+    ambient = BACKGROUND * BARYON_FRACTION * RHO_MEAN
+    density = np.concatenate([core + ambient, np.full(n_background, ambient)])
+    density *= np.exp(0.3 * rng.standard_normal(len(density)))
+    warm = 4e6 * (plan.mass[0] / 1e15) ** 0.4 * (1.0 + (spread / width) ** 2) ** -0.5
+    temperature = np.concatenate([warm, np.full(n_background, 3e4)]) * np.exp(
+        0.3 * rng.standard_normal(len(density))
+    )
+    keep = lengths(position) < REGION_KPC + 500.0
+    for centre, radius in zip(plan.centre, plan.radius, strict=True):
+        keep &= squared(position - centre) > (0.9 * radius) ** 2
+    position = position[keep]
+    r = lengths(position)
+    velocity = -position / r[:, None] * 350.0 + 80.0 * rng.standard_normal(position.shape)
+    cloud = Cloud(position.astype(np.float32), velocity.astype(np.float32))
+    metals = SOLAR_METALLICITY * 0.1 * np.exp(0.4 * rng.standard_normal(len(r)))
+    return gas_part(cloud, temperature[keep], density[keep], metals)
