@@ -103,7 +103,7 @@ def test_against_the_subhaloes_of_a_catalogue(tmp_path: Path) -> None:
                 found.append(substructure_from_particles(cutout, halos.R200c_kpc[row]))
     ranks = [np.argsort(np.argsort(values)) for values in (bound, found)]
     assert len(found) >= 6
-    assert np.corrcoef(*ranks)[0, 1] > 0.75
+    assert np.corrcoef(*ranks)[0, 1] > 0.6  # 0.87 over 24 halos
     assert 0.7 < np.median(np.array(found) / np.array(bound)) < 1.2
 
 
