@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,6 +11,7 @@ import typer
 
 from three_hundred_maps.cli.running import run_app
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import read_split
 
 MANIFEST = "manifest.json"
 
@@ -47,6 +49,30 @@ def find_store(data: str) -> Path:
             f"three-hundred-maps build {data} --out STORE, then --data STORE"
         )
     return found
+
+
+def find_stores(data: str) -> list[Path]:
+    """The stores of ``A+B``, each as `find_store` finds it; a path that holds a + is one store."""
+    if "+" not in data or Path(data).exists():
+        return [find_store(data)]
+    return [find_store(part.strip()) for part in data.split("+")]
+
+
+def check_apart(stores: Sequence[Path]) -> None:
+    """InputError where a region that one store trains on is in the validation or test of another."""
+    regions = {
+        (store, split): set(read_split(store, split, []).halos["region"].tolist())
+        for store in stores
+        for split in ("train", "validation", "test")
+    }
+    for one, other in permutations(stores, 2):
+        for split in ("validation", "test"):
+            both = sorted(regions[one, "train"] & regions[other, split])
+            if both:
+                raise InputError(
+                    f"region {both[0]} is in the split train of {one} and in {split} of {other}: a model "
+                    "would be scored on what it was trained on; build both stores with the same splits"
+                )
 
 
 def new_folder(path: Path, *, ours: str) -> Path:

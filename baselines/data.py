@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,19 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.target)
+
+    @staticmethod
+    def join(parts: Sequence[Rows]) -> Rows:
+        """The rows of several stores, in order; halos keep numbers of their own."""
+        if len(parts) == 1:
+            return parts[0]
+        offsets = np.cumsum([0, *(int(part.halo.max(initial=-1)) + 1 for part in parts)])
+        return Rows(
+            torch.cat([part.inputs for part in parts]),
+            torch.cat([part.target for part in parts]),
+            np.concatenate([part.halo + offset for part, offset in zip(parts, offsets, strict=False)]),
+            np.concatenate([part.region for part in parts]),
+        )
 
 
 def load_rows(

@@ -25,10 +25,20 @@ class MassLoss:
         ``l2``, ``l1``, ``huber`` (0.1 dex), or ``gaussian`` (the likelihood with a learnt sigma).
     outside_weight
         Weight of pixels beyond R200c; those inside have weight 1.
+    mass_weight
+        Weight of the square of log10 of the mass inside a cylinder of R200c, predicted over true: the mean
+        over pixels hardly knows it, since the mass is in few of them.
     """
 
-    def __init__(self, model: MassModel, score_grid: ScoreGrid, kind: str, outside_weight: float) -> None:
-        self.kind, self.score_grid = kind, score_grid
+    def __init__(
+        self,
+        model: MassModel,
+        score_grid: ScoreGrid,
+        kind: str,
+        outside_weight: float,
+        mass_weight: float = 0.0,
+    ) -> None:
+        self.kind, self.score_grid, self.mass_weight = kind, score_grid, mass_weight
         inside = score_grid.inside
         weight = torch.where(inside, 1.0, outside_weight)
         self.weight = weight / weight.sum()
@@ -53,4 +63,13 @@ class MassLoss:
         else:
             sigma = sigma_dex(output[:, 1].float())
             each = (0.5 * (r / sigma).square() + sigma.log()) * sigma.detach() ** (2 * BETA)
-        return (each.mean(0) * self.weight).sum()
+        loss = (each.mean(0) * self.weight).sum()
+        if self.mass_weight > 0:
+            loss = loss + self.mass_weight * self.cylinder_residual(r, target).square().mean()
+        return loss
+
+    def cylinder_residual(self, r: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """(N,) dex: log10 of the mass within R200c on the map, predicted over true."""
+        inside = self.score_grid.inside
+        true = (target + self.climatology - self.floor)[:, inside]
+        return (10.0 ** (r[:, inside] + true)).sum(1).log10() - (10.0**true).sum(1).log10()

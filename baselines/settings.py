@@ -26,7 +26,10 @@ class Settings:
     """All that decides what a run trains; `config.yaml` of a run holds every one of them."""
 
     views: str = _setting("the views the model sees, as sz,xray,star")
-    data: str = _setting("a store, or the name of a config (built and cached at first use)")
+    data: str = _setting(
+        "a store, or the name of a config (built and cached at first use); A+B trains on both, and takes "
+        "statistics, validation and test from A"
+    )
     seed: int = _setting("seed of weights, order and symmetries", low=0)
     network: str = _setting("the network: the paper's U-Net or one on a timm encoder", ("unet", "encoder"))
     encoder: str | None = _setting("a timm encoder, as resnet10t; sets the network to encoder")
@@ -40,6 +43,7 @@ class Settings:
         "where the loss is taken: the benchmark's score grid, or raw pixels", ("score", "raw")
     )
     outside_weight: float = _setting("weight of pixels beyond R200c, which no score counts", low=0)
+    mass_weight: float = _setting("weight of the mass inside R200c in the loss, beside the map's", low=0)
     steps: int = _setting("number of steps", low=1)
     batch: int = _setting("maps in a step, over all processes", low=1)
     optimiser: str = _setting("adamw, or any optimiser of timm")

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from baselines.checkpoint import CHECKPOINT_FILE
-from baselines.command import find_store, new_folder, run_command
-from baselines.data import ResidentBatches, ScoreGrid, StreamBatches, load_rows
+from baselines.command import check_apart, find_stores, new_folder, run_command
+from baselines.data import ResidentBatches, Rows, ScoreGrid, StreamBatches, load_rows
 from baselines.losses import MassLoss
 from baselines.machine import Machine, choose_place, find_machine, memory_advice
 from baselines.model import Architecture, MassModel
@@ -103,10 +103,12 @@ def train(
     """
     machine = machine or find_machine(settings.device)
     views = settings.view_list()
-    store = find_store(settings.data)
-    check_views(store, "train", views)
-    if split_length(store, "train") == 0:
-        raise InputError(f"{store} has no halos in its split train: nothing to train on")
+    store, *more = find_stores(settings.data)
+    for each in (store, *more):
+        check_views(each, "train", views)
+        if split_length(each, "train") == 0:
+            raise InputError(f"{each} has no halos in its split train: nothing to train on")
+    check_apart([store, *more])
     out = out or Path("runs") / f"{'-'.join(views)}-{settings.seed}"
     if machine.rank == 0:
         new_folder(out, ours=CONFIG)
@@ -115,7 +117,7 @@ def train(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     try:
-        trainer = make_trainer(settings, store, out / CHECKPOINT_FILE, machine)
+        trainer = make_trainer(settings, store, out / CHECKPOINT_FILE, machine, more)
         state = trainer.run(stop_at=stop_at, on_validation=make_reporter(settings, out, machine))
     except torch.OutOfMemoryError:
         raise InputError(memory_advice(settings, machine)) from None
@@ -123,7 +125,7 @@ def train(
     if machine.rank == 0:
         write_log(out, state)
         if state.step >= settings.steps or state.stopped_early:
-            finish(settings, store, out, model, state, machine, name=name, submission=submission)
+            finish(settings, store, out, model, state, more, name=name, submission=submission)
     machine.barrier()
     return Run(out, model, state)
 
@@ -148,14 +150,16 @@ def make_reporter(settings: Settings, out: Path, machine: Machine) -> Callable[[
     return report
 
 
-def make_trainer(settings: Settings, store: Path, checkpoint: Path, machine: Machine) -> Trainer:
-    """Model, data and optimiser of a run, at its first step."""
+def make_trainer(
+    settings: Settings, store: Path, checkpoint: Path, machine: Machine, more: Sequence[Path] = ()
+) -> Trainer:
+    """Model, data and optimiser of a run, at its first step; ``more`` stores are trained on as well."""
     device = machine.device
     transforms = Transforms.from_store(store, settings.view_list())
     score_grid = ScoreGrid(transforms, settings.grid, device)
     lines = min(settings.validation_lines, _lines(store))
     validation = load_rows(store, "validation", transforms, score_grid, device=device, lines=lines)
-    batches, rows = make_batches(settings, store, transforms, score_grid, machine)
+    batches, rows = make_batches(settings, [store, *more], transforms, score_grid, machine)
     torch.manual_seed(settings.seed)
     architecture = Architecture(
         network=settings.network,
@@ -174,7 +178,7 @@ def make_trainer(settings: Settings, store: Path, checkpoint: Path, machine: Mac
         model=model,
         batches=batches,
         validation=validation,
-        loss=MassLoss(model, score_grid, settings.loss, settings.outside_weight),
+        loss=MassLoss(model, score_grid, settings.loss, settings.outside_weight, settings.mass_weight),
         settings=settings,
         checkpoint=checkpoint,
         samples_per_epoch=rows,
@@ -184,13 +188,22 @@ def make_trainer(settings: Settings, store: Path, checkpoint: Path, machine: Mac
 
 
 def make_batches(
-    settings: Settings, store: Path, transforms: Transforms, score_grid: ScoreGrid, machine: Machine
+    settings: Settings,
+    stores: Sequence[Path],
+    transforms: Transforms,
+    score_grid: ScoreGrid,
+    machine: Machine,
 ) -> tuple[Batches, int]:
     """The training batches, where they fit best, and the number of rows of an epoch."""
-    device = machine.device
-    halos, lines = split_length(store, "train"), _lines(store)
-    place = choose_place(settings, machine, halos * lines, transforms.pixels)
+    device, store = machine.device, stores[0]
+    samples = sum(split_length(each, "train") * _lines(each) for each in stores)
+    place = choose_place(settings, machine, samples, transforms.pixels)
     if place == "stream":
+        if len(stores) > 1:
+            raise InputError(
+                f"--data {settings.data}: several stores are trained on from memory alone, and these do not "
+                f"fit: make them smaller with three-hundred-maps subset"
+            )
         dataset = StreamDataset(
             store, "train", transforms.views, seed=settings.seed, rank=machine.rank, ranks=machine.ranks
         )
@@ -205,17 +218,14 @@ def make_batches(
                 device=device,
                 workers=workers,
             ),
-            halos * lines,
+            samples,
         )
     # bfloat16 is what the network computes in: on a GPU the set is kept so, in half the memory.
     dtype = torch.bfloat16 if settings.precision == "bf16" and device.type == "cuda" else torch.float32
-    rows = load_rows(
-        store,
-        "train",
-        transforms,
-        score_grid if place == "device" else ScoreGrid(transforms, settings.grid, torch.device("cpu")),
-        device=device if place == "device" else torch.device("cpu"),
-        dtype=dtype,
+    where = device if place == "device" else torch.device("cpu")
+    grid = score_grid if place == "device" else ScoreGrid(transforms, settings.grid, where)
+    rows = Rows.join(
+        [load_rows(each, "train", transforms, grid, device=where, dtype=dtype) for each in stores]
     )
     batches = ResidentBatches(
         rows,
@@ -241,7 +251,7 @@ def finish(
     out: Path,
     model: MassModel,
     state: Progress,
-    machine: Machine,
+    more: Sequence[Path] = (),
     *,
     name: str | None,
     submission: bool,
@@ -252,9 +262,10 @@ def finish(
     from baselines.predict import predict_split
 
     parameters = count_parameters(model)
+    trained_on = "+".join(str(root_attrs(each)["name"]) for each in (store, *more))
     extra: dict[str, Any] = {
         "views": list(settings.view_list()),
-        "dataset": str(root_attrs(store)["name"]),
+        "dataset": trained_on,
         "parameters": parameters,
         "best_step": state.best_step,
         "name": name or default_name(settings),
@@ -268,7 +279,7 @@ def finish(
             out / "submission",
             name=extra["name"],
             symmetries=settings.test_symmetries,
-            trained_on=extra["dataset"],
+            trained_on=trained_on,
         )
     write_card(out)
 

@@ -177,6 +177,22 @@ def test_each_loss_is_least_at_the_truth(store, kind):
         assert loss(moved, truth) > at_truth
 
 
+def test_the_mass_term_is_the_cylinder_mass_in_dex(store):
+    model = model_of(store)
+    grid = ScoreGrid(model.transforms, "score", CPU)
+    plain, weighted = MassLoss(model, grid, "l2", 0.1), MassLoss(model, grid, "l2", 0.1, 0.7)
+    rows = load_rows(store, "test", model.transforms, grid, device=CPU)
+    output = 0.1 * torch.randn(len(rows), 1, 32, 32, generator=torch.Generator().manual_seed(3))
+    r = plain.residual(output, rows.target)
+    inside = grid.inside.numpy()
+    true = 10.0 ** (rows.target + model.climatology).double().numpy()
+    predicted = true * 10.0 ** r.double().numpy()
+    expected = np.log10(predicted[:, inside].sum(1) / true[:, inside].sum(1))
+    np.testing.assert_allclose(weighted.cylinder_residual(r, rows.target).numpy(), expected, atol=1e-5)
+    more = weighted(output, rows.target) - plain(output, rows.target)
+    assert float(more) == pytest.approx(0.7 * np.mean(expected**2), rel=1e-4)
+
+
 def test_the_gaussian_loss_finds_the_scatter(store):
     model = model_of(store, sigma=True)
     loss = MassLoss(model, ScoreGrid(model.transforms, "raw", CPU), "gaussian", 1.0)
