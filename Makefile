@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 WORKERS ?= auto
 PYTEST_ARGS ?=
-HALO ?= 27:128000000000001
+HALO ?= 39:128000000000001
 
 .PHONY: help demo test test-long lint wheel-check speed docs constraints clean
 
