@@ -24,7 +24,7 @@ from baselines.reference import (
     train_blocks,
 )
 from three_hundred_maps.store.arrays import SplitArrays
-from three_hundred_maps.store.statistics import TARGET
+from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import Transforms
 

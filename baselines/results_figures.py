@@ -13,7 +13,7 @@ from baselines.results_page import view_names
 from benchmarks import figures
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.files import write_bytes
-from three_hundred_maps.store.statistics import TARGET
+from three_hundred_maps.store.schema import TARGET
 
 MODELS = ("sz", "xray", "star", ALL_VIEWS)
 SHOWN = 3

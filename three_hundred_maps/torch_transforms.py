@@ -19,16 +19,10 @@ import torch
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import root_attrs
+from three_hundred_maps.store.histograms import LOG_BINS, LOG_MIN, LOG_STEP
+from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.store.score_grid import radius_grid
-from three_hundred_maps.store.statistics import (
-    LOG_BINS,
-    LOG_MIN,
-    LOG_STEP,
-    TARGET,
-    Statistics,
-    ViewStatistics,
-    read_statistics,
-)
+from three_hundred_maps.store.statistics import Statistics, ViewStatistics, read_statistics
 
 SYMMETRIES = 8
 """The square's symmetries: four quarter turns, and the same of the mirror image."""

@@ -11,13 +11,15 @@ import numpy as np
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import schema
+from three_hundred_maps.store.climatology import RING_EDGES
 from three_hundred_maps.store.files import sha256_bytes, sweep_partial, write_bytes
+from three_hundred_maps.store.histograms import LOG_BINS, bin_edges
 from three_hundred_maps.store.layout import Layout, add_array, consolidate, memory_files
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest, write_manifest
 from three_hundred_maps.store.provenance import write_provenance
 from three_hundred_maps.store.records import PROGRESS, ShardRecord, is_done, read_layout, read_record
-from three_hundred_maps.store.statistics import LOG_BINS, RING_EDGES, Statistics, bin_edges
+from three_hundred_maps.store.statistics import Statistics
 
 if TYPE_CHECKING:
     import zarr
