@@ -43,13 +43,17 @@ def synthetic_files(simulation: SimulationRecipe, region: int, scratch: Path) ->
             shutil.rmtree(making, ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
             making.mkdir()
-            made = simulate_region(
-                making,
-                seed=simulation.seed,
-                region=region,
-                flavour=simulation.flavour,
-                resolution=simulation.resolution,
-            )
+            try:
+                made = simulate_region(
+                    making,
+                    seed=simulation.seed,
+                    region=region,
+                    flavour=simulation.flavour,
+                    resolution=simulation.resolution,
+                )
+            except OSError as error:
+                # A full disk is reported by a write that does not know its file's name.
+                raise OSError(error.errno, error.strerror, error.filename or str(making)) from error
             relative = [made.snapshot.relative_to(making), made.catalogue.relative_to(making)]
             (making / "files.txt").write_text("\n".join(map(str, relative)), encoding="utf-8")
             os.replace(making, folder)

@@ -76,13 +76,16 @@ def radius_grid(pixels: int, pixel: float = 0.025) -> NDArray[np.float64]:
 def _quadrant_area(x: NDArray[np.float64], y: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
     """Area of the circle's part in [0, x] x [0, y] for x, y >= 0: by the circle's primitive."""
 
+    def height(t: NDArray[np.float64]) -> NDArray[np.float64]:
+        # A product of differences: where the circle touches a line of pixels, squares would lose its digits.
+        return np.sqrt((radius - t) * (radius + t))
+
     def primitive(t: NDArray[np.float64]) -> NDArray[np.float64]:
-        t = np.clip(t, 0.0, radius)
-        return 0.5 * (t * np.sqrt(radius**2 - t**2) + radius**2 * np.arcsin(t / radius))
+        return 0.5 * (t * height(t) + radius**2 * np.arctan2(t, height(t)))
 
     x, y = np.minimum(x, radius), np.minimum(y, radius)
     # The circle is above y up to x_y; from there to x it is the upper edge.
-    x_y = np.minimum(np.sqrt(np.maximum(radius**2 - y**2, 0.0)), x)
+    x_y = np.minimum(height(y), x)
     return y * x_y + primitive(x) - primitive(x_y)
 
 
