@@ -155,14 +155,9 @@ def load_region(sources: Sources, source: int, scratch: Path) -> LoadedRegion:
     info = particles.info
     halos = read_catalogue(kind, catalogue, cosmology=info.cosmology, redshift=info.redshift)
     if not sources.synthetic:
-        try:
-            check_catalogue(particles, halos, most=CHECKED_HALOS)
-        except InputError as error:
-            raise InputError(f"{catalogue}: {error}") from None
-    if not sources.synthetic:
         # A wrong unit or a foreign catalogue makes maps that look fine: it is found before any is made.
         try:
-            check_catalogue(particles, halos)
+            check_catalogue(particles, halos, most=CHECKED_HALOS)
         except InputError as error:
             raise InputError(f"{catalogue} does not fit {snapshot}: {error}") from None
     loaded = LoadedRegion(particles, halos, {int(h): row for row, h in enumerate(halos.halo_id)})

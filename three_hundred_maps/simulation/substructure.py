@@ -7,7 +7,6 @@ import math
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from three_hundred_maps.simulation.particles import Cutout
 
@@ -50,6 +49,9 @@ def substructure_from_particles(cutout: Cutout, r200_kpc: float) -> float:
     Against the subhaloes that halo finders bind with velocities this is a lower mass: what lies below the
     saddle is not seen. ``tests/simulation/test_substructure.py`` holds the comparison.
     """
+    # Few catalogues need this, and every worker would wait for its import.
+    from scipy.spatial import cKDTree
+
     dark = cutout["dark_matter"]
     # The neighbours of what lies just inside are outside.
     near = np.flatnonzero(np.einsum("ij,ij->i", dark.position, dark.position) < (1.1 * r200_kpc) ** 2)
