@@ -52,7 +52,7 @@ wheel-check: $(BIN)/python
 
 speed: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -c constraints.txt --group peers
-	for b in reading projection store loading hub scoring training; do $(BIN)/python -m benchmarks.speed.$$b; done
+	for b in reading projection store scaling loading hub scoring training; do $(BIN)/python -m benchmarks.speed.$$b; done
 
 # Hours on two cores: the calibration of fresh regions, 27 training runs, the sample and the pictures.
 docs: $(VENV)/.dev
