@@ -37,37 +37,7 @@ def build_store(
     part: tuple[int, int] | None = None,
     quiet: bool = False,
 ) -> Path:
-    """Build a store from a recipe; on one that was begun, go on; on a finished one, do nothing.
-
-    Parameters
-    ----------
-    recipe
-        A YAML file, or the name of a shipped recipe.
-    out
-        The store: a new folder, or one that this recipe was begun in.
-    root
-        Folder that the recipe's paths are relative to; the recipe's own by default.
-    overrides
-        ``section.key=value`` strings.
-    workers
-        Local processes.
-    scheduler
-        Address of a Dask scheduler that does the work instead.
-    part
-        (i, n): do only the i-th of n parts of the shards, i from 1 to n, and leave the store unfinished
-        (`three_hundred_maps.store.finalise` finishes it when all parts are done).
-    quiet
-        Show no progress bar.
-
-    Returns
-    -------
-    The store's path.
-
-    Raises
-    ------
-    InputError
-        One line for whatever is wrong with the recipe, the files or the folder.
-    """
+    """What `three_hundred_maps.build` does; see there."""
     if quiet:
         before = is_quiet()
         set_quiet(True)
