@@ -31,10 +31,17 @@ def progress(iterable: Any = None, *, total: int | None = None, desc: str = "", 
     total
         The number of steps, where it cannot be asked of ``iterable``.
     desc, unit
-        The bar's label and the name of one step.
+        The bar's label and the name of one step; bytes (``B``) are shown as MB and GB.
     """
     from tqdm import tqdm
 
     return tqdm(
-        iterable, total=total, desc=desc, unit=unit, disable=is_quiet(), dynamic_ncols=True, mininterval=0.3
+        iterable,
+        total=total,
+        desc=desc,
+        unit=unit,
+        unit_scale=unit == "B",
+        disable=is_quiet(),
+        dynamic_ncols=True,
+        mininterval=0.3,
     )

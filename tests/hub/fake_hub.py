@@ -49,7 +49,11 @@ class Repo:
 
 @dataclass
 class Trouble:
-    """What goes wrong the first ``times`` times: a status, ``cut``, ``corrupt`` or ``redirect``."""
+    """What goes wrong the first ``times`` times.
+
+    A status; ``cut`` (half is sent, then the line is cut), ``stall`` (half is sent, then nothing more),
+    ``corrupt``, ``redirect``, or ``no-ranges`` (all is sent, whatever range was asked for).
+    """
 
     match: str
     kind: str | int
@@ -233,13 +237,19 @@ class _Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if asked:
             self.server_hub.ranges.append(asked[0])
+        if asked and not (trouble is not None and trouble.kind == "no-ranges"):
             first, last = int(asked[1]), int(asked[2] or len(data) - 1)
+            if first >= len(data):
+                self.reply(416, Content_Range=f"bytes */{len(data)}", **common)
+                return
             part, status = data[first : last + 1], 206
             common["Content_Range"] = f"bytes {first}-{first + len(part) - 1}/{len(data)}"
-        if trouble is not None and trouble.kind == "cut":
-            # The length of all is announced, half is sent, then the line is cut.
+        if trouble is not None and trouble.kind in ("cut", "stall"):
+            # The length of all is announced, half is sent.
             self.reply(status, part[: len(part) // 2], Content_Length=str(len(part)), **common)
             self.wfile.flush()
+            if trouble.kind == "stall":
+                self.rfile.read(1)  # until the other side is gone
             self.close_connection = True
             self.connection.shutdown(2)
             return

@@ -336,51 +336,141 @@ from pathlib import Path
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import publish
 from three_hundred_maps.hub.remote import fetch
+from three_hundred_maps.hub.transfer import fetch_into
 for name, sha256 in json.loads(sys.argv[1]).items():
     try:
-        file = fetch("org/files", name, sha256=sha256, folder=Path(sys.argv[2]))
+        if sys.argv[2:]:
+            file = fetch_into(Path(sys.argv[2]), "org/files", name, sha256=sha256)
+        else:
+            file = fetch("org/files", name, sha256=sha256)
         print(name, "ok", hashlib.sha256(file.read_bytes()).hexdigest() == sha256, sep="\\t")
     except InputError as error:
         print(name, "failed", error, sep="\\t")
 """
 )
+KILLED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+def watch(wanted=int(sys.argv[3])):
+    while not any(file.stat().st_size >= wanted for file in Path(sys.argv[2]).rglob("*.partial")):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+threading.Thread(target=watch, daemon=True).start()
+""" + FETCH.replace(NO_WAITING, "")
+"""As soon as a file has grown to a given size the process is killed."""
+
+MIB = 1 << 20
 
 
 class TestTrouble:
     """What passes is tried again; what does not is told as it is."""
 
-    def fetch(self, run: Run, hub: FakeHub, names: list[str], folder: Path) -> dict[str, tuple[str, str]]:
+    def fetch(self, run: Run, hub: FakeHub, names: list[str], *folder: str) -> dict[str, tuple[str, str]]:
         files = {f"{name}.bin": f"content of {name} ".encode() * 999 for name in names}
         hub.add("org/files", {n: d for n, d in files.items() if n != "missing.bin"})
         wanted = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        out = run("-c", FETCH, json.dumps(wanted), str(folder), hub=hub).stdout
+        out = run("-c", FETCH, json.dumps(wanted), *folder, hub=hub).stdout
         rows = [line.split("\t") for line in out.splitlines()]
         return {name: (state, text) for name, state, text in rows}
 
-    def test_what_passes(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
-        hub.troubles = [replace(trouble) for trouble in PASSES.values()]
-        found = self.fetch(run, hub, list(PASSES), tmp_path / "out")
-        assert found == {f"{name}.bin": ("ok", "True") for name in PASSES}
-        assert [trouble.times for trouble in hub.troubles] == [0] * len(PASSES)
+    @pytest.mark.parametrize("into", ["cache", "folder"])
+    def test_what_passes(self, run: Run, hub: FakeHub, tmp_path: Path, into: str) -> None:
+        # Into a folder no file is asked for by HEAD first.
+        met = {name: t for name, t in PASSES.items() if into == "cache" or t.method == "GET"}
+        hub.troubles = [replace(trouble) for trouble in met.values()]
+        found = self.fetch(run, hub, list(met), *([str(tmp_path / "out")] if into == "folder" else []))
+        assert found == {f"{name}.bin": ("ok", "True") for name in met}
+        assert [trouble.times for trouble in hub.troubles] == [0] * len(met)
 
-    def test_what_does_not_pass(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
-        hub.troubles = [replace(trouble) for trouble, _ in LASTS.values()]
-        found = self.fetch(run, hub, list(LASTS), tmp_path / "out")
-        for name, (_, says) in LASTS.items():
+    @pytest.mark.parametrize("into", ["cache", "folder"])
+    def test_what_does_not_pass(self, run: Run, hub: FakeHub, tmp_path: Path, into: str) -> None:
+        met = {name: t for name, t in LASTS.items() if into == "cache" or t[0].method == "GET"}
+        hub.troubles = [replace(trouble) for trouble, _ in met.values()]
+        found = self.fetch(run, hub, list(met), *([str(tmp_path / "out")] if into == "folder" else []))
+        for name, (_, says) in met.items():
             state, text = found[f"{name}.bin"]
             assert state == "failed"
             assert says in text, text
             assert f"org/files/{name}.bin" in text
         assert not list((tmp_path / "out").glob("*.bin"))
+        assert not list((tmp_path / "out").glob(".always-corrupt*"))
 
     def test_a_cut_connection_goes_on_where_it_was(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
-        data = random.Random(0).randbytes(24 << 20)
+        data = random.Random(0).randbytes(24 * MIB)
         hub.add("org/files", {"large.bin": data})
         hub.troubles = [Trouble("large", "cut")]
         wanted = json.dumps({"large.bin": hashlib.sha256(data).hexdigest()})
-        assert "True" in run("-c", FETCH, wanted, str(tmp_path / "out"), hub=hub).stdout
+        assert "True" in run("-c", FETCH, wanted, hub=hub).stdout
         # huggingface_hub writes in blocks of 10 MiB: one had arrived of the 12 that were sent.
-        assert hub.ranges == [f"bytes={10 << 20}-"]
+        assert hub.ranges == [f"bytes={10 * MIB}-"]
+        hub.troubles, hub.ranges[:] = [Trouble("large", "cut", times=2)], []
+        assert "True" in run("-c", FETCH, wanted, str(tmp_path / "out"), hub=hub).stdout
+        assert hub.ranges == [f"bytes={12 * MIB}-", f"bytes={18 * MIB}-"]
+
+    def killed_half_way(self, run: Run, hub: FakeHub, data: bytes, out: Path) -> str:
+        """Fetch a file until half of it is there; the checksum that was asked for."""
+        hub.add("org/files", {"large.bin": data})
+        hub.troubles, hub.ranges[:] = [Trouble("large", "stall")], []
+        wanted = json.dumps({"large.bin": hashlib.sha256(data).hexdigest()})
+        run("-c", KILLED, wanted, str(out), str(len(data) // 2), hub=hub, status=-9)
+        assert not (out / "large.bin").exists()
+        return wanted
+
+    def test_a_killed_process_goes_on_at_its_byte(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
+        wanted = self.killed_half_way(run, hub, random.Random(1).randbytes(6 * MIB), tmp_path)
+        assert "True" in run("-c", FETCH, wanted, str(tmp_path), hub=hub).stdout
+        assert hub.ranges == [f"bytes={3 * MIB}-"]
+        assert not list(tmp_path.glob("*.partial"))
+
+    def test_killed_before_the_name_nothing_is_sent_again(
+        self, run: Run, hub: FakeHub, tmp_path: Path
+    ) -> None:
+        data = random.Random(2).randbytes(2 * MIB)
+        wanted = self.killed_half_way(run, hub, data, tmp_path)
+        (partial,) = tmp_path.glob(".*.partial")
+        partial.write_bytes(data)
+        assert "True" in run("-c", FETCH, wanted, str(tmp_path), hub=hub).stdout
+        assert hub.ranges == [f"bytes={2 * MIB}-"]  # answered by 416: there is no more
+
+    def test_a_server_without_ranges_sends_all_of_it(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
+        wanted = self.killed_half_way(run, hub, random.Random(3).randbytes(6 * MIB), tmp_path)
+        hub.troubles = [Trouble("large", "no-ranges")]
+        assert "True" in run("-c", FETCH, wanted, str(tmp_path), hub=hub).stdout
+        assert hub.ranges == [f"bytes={3 * MIB}-"]
+
+    def test_a_file_that_has_changed_since_starts_anew(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
+        wanted = self.killed_half_way(run, hub, random.Random(4).randbytes(6 * MIB), tmp_path)
+        other = random.Random(5).randbytes(6 * MIB)
+        # The manifest tells of the new content: nothing of the old one is built upon.
+        hub.add("org/files", {"large.bin": other})
+        new = json.dumps({"large.bin": hashlib.sha256(other).hexdigest()})
+        assert "True" in run("-c", FETCH, new, str(tmp_path), hub=hub).stdout
+        assert hub.ranges == []
+        # A half that is of something else is found by the checksum, and fetched from its first byte.
+        (partial,) = tmp_path.glob(".*.partial")
+        (tmp_path / "large.bin").unlink()
+        partial.rename(tmp_path / f".large.bin.{hashlib.sha256(other).hexdigest()[:16]}.partial")
+        assert "True" in run("-c", FETCH, new, str(tmp_path), hub=hub).stdout
+        assert hub.ranges == [f"bytes={3 * MIB}-"]
+        assert json.loads(wanted) != json.loads(new)
+
+    def test_one_download_at_a_time(self, run: Run, published: FakeHub, tmp_path: Path) -> None:
+        code = """
+from pathlib import Path
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.hub import download
+from three_hundred_maps.store.lock import hold
+with hold(Path("out/.download/.lock"), "held"):
+    try:
+        download("org/maps", "out")
+    except InputError as error:
+        print(error)
+download("org/maps", "out")
+"""
+        said = run("-c", code, hub=published, THREE_HUNDRED_MAPS_QUIET="1").stdout
+        assert "out is being downloaded by another process" in said
+        assert (tmp_path / "out" / "manifest.json").is_file()
+        assert not (tmp_path / "out" / ".download").exists()
 
     def test_rows_arrive_whole_in_spite_of_it(self, run: Run, published: FakeHub, store: Path) -> None:
         published.troubles = [

@@ -14,11 +14,13 @@ import numpy as np
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.manifests import manifest_configs
-from three_hundred_maps.hub.remote import checked_repository, fetch, fetch_manifest
+from three_hundred_maps.hub.remote import checked_repository, fetch_manifest
+from three_hundred_maps.hub.transfer import fetch_into
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.files import sha256_file
 from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.lock import hold
 from three_hundred_maps.store.manifest import MANIFEST, PROVENANCE, read_manifest, write_manifest
 from three_hundred_maps.store.statistics import Statistics, read_statistics
 
@@ -39,9 +41,9 @@ def download(
 ) -> Path:
     """Fetch the Zarr store of a config into ``out``, whole or in part.
 
-    Every file is checked against the sha256 of the manifest. An interrupted download goes on where it
-    stopped. A part is a whole store too, with a manifest of its own: splits that were not asked for hold no
-    halos, views that were not are absent. Its statistics are those of the whole train split, as published.
+    Every file is checked against the sha256 of the manifest. An interrupted download goes on at the bytes it
+    had reached. A part is a whole store too, with a manifest of its own: splits that were not asked for hold
+    no halos, views that were not are absent. Its statistics are those of the whole train split, as published.
 
     Parameters
     ----------
@@ -91,18 +93,19 @@ def download(
             f"{repository}: config {name!r} has no shard {_ranges(shards)} in {', '.join(chosen[0])}"
         )
     staging = store / STAGING
-    staging.mkdir(parents=True, exist_ok=True)
-    _fetch_all(repository, commit, prefix, wanted, staging)
-    fetched = staging / record["zarr"]
-    if whole:
-        # The manifest moves last: with it the store is finished.
-        for path in sorted(wanted, key=lambda p: (p == MANIFEST, p)):
-            (store / path).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(fetched / path, store / path)
-        read_manifest(store)
-    else:
-        _assemble(fetched, store, chosen, sorted(wanted), str(record["digest"]), shards)
-    shutil.rmtree(staging)
+    busy = f"{store} is being downloaded by another process; wait for it, or stop it first"
+    with hold(staging / ".lock", busy):
+        _fetch_all(repository, commit, prefix, wanted, staging)
+        fetched = staging / record["zarr"]
+        if whole:
+            # The manifest moves last: with it the store is finished.
+            for path in sorted(wanted, key=lambda p: (p == MANIFEST, p)):
+                (store / path).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(fetched / path, store / path)
+            read_manifest(store)
+        else:
+            _assemble(fetched, store, chosen, sorted(wanted), str(record["digest"]), shards)
+        shutil.rmtree(staging)
     return store
 
 
@@ -165,21 +168,25 @@ def _is_wanted(
 
 
 def _fetch_all(repository: str, commit: str, prefix: str, wanted: Mapping[str, Any], staging: Path) -> None:
-    def one(path: str) -> None:
-        target = staging / prefix / path
-        if not (target.is_file() and sha256_file(target) == wanted[path]["sha256"]):
-            fetch(
+    total = sum(int(entry["bytes"]) for entry in wanted.values())
+    with (
+        progress(total=total, desc=f"downloading {prefix.split('/')[0]}", unit="B") as bar,
+        ThreadPoolExecutor(CONNECTIONS) as pool,
+    ):
+        jobs = [
+            pool.submit(
+                fetch_into,
+                staging,
                 repository,
                 prefix + path,
+                sha256=entry["sha256"],
                 revision=commit,
-                sha256=wanted[path]["sha256"],
-                folder=staging,
+                arrived=bar.update,
             )
-
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        jobs = [pool.submit(one, path) for path in wanted]
+            for path, entry in wanted.items()
+        ]
         try:
-            for job in progress(jobs, desc=f"downloading {prefix.split('/')[0]}", unit="file"):
+            for job in jobs:
                 job.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)

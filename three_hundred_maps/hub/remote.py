@@ -116,33 +116,19 @@ def patiently(call: Callable[[], T], repository: str, path: str = "") -> T:
     raise AssertionError("unreachable")
 
 
-def fetch(
-    repository: str,
-    path: str,
-    *,
-    revision: str | None = None,
-    sha256: str | None = None,
-    folder: Path | None = None,
-) -> Path:
-    """A file of a data set repository on this machine, from the cache where it is there.
+def fetch(repository: str, path: str, *, revision: str | None = None, sha256: str | None = None) -> Path:
+    """A file of a data set repository in the Hub's cache, fetched where it is not there yet.
 
     Parameters
     ----------
     sha256
         What the file must hash to. A file that does not is fetched once more and, if that does not help,
         removed and refused.
-    folder
-        Put it there under its path, instead of into the Hub's cache.
     """
 
     def get(force: bool) -> Path:
         found = hf_hub_download(
-            repository,
-            path,
-            repo_type="dataset",
-            revision=revision,
-            force_download=force,
-            local_dir=str(folder) if folder is not None else None,
+            repository, path, repo_type="dataset", revision=revision, force_download=force
         )
         return Path(found)
 
@@ -154,11 +140,16 @@ def fetch(
     if found != sha256:
         file.resolve().unlink()
         file.unlink(missing_ok=True)
-        raise InputError(
-            f"{repository}/{path}: the bytes do not match the manifest, twice (sha256 {found[:12]}..., not "
-            f"{sha256[:12]}...): the copy on the server is damaged; tell its owner. Nothing of it was kept"
-        )
+        raise damaged(repository, path, found, sha256)
     return file
+
+
+def damaged(repository: str, path: str, found: str, wanted: str) -> InputError:
+    """What to say of a file whose bytes are not those of the manifest, however often it is fetched."""
+    return InputError(
+        f"{repository}/{path}: the bytes do not match the manifest, twice (sha256 {found[:12]}..., not "
+        f"{wanted[:12]}...): the copy on the server is damaged; tell its owner. Nothing of it was kept"
+    )
 
 
 def fetch_manifest(repository: str, *, revision: str | None = None) -> tuple[dict[str, Any], str]:

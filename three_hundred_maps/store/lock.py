@@ -41,7 +41,8 @@ def _owner(path: Path) -> str:
 
 
 @contextmanager
-def _hold(path: Path, kind: int, refusal: str) -> Iterator[None]:
+def hold(path: Path, refusal: str, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold a lock file, alone or with others; InputError with ``refusal`` and the owner where that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -115,7 +116,7 @@ def store_lock(store: Path, part: tuple[int, int] | None = None) -> Iterator[Non
     """
     refusal = f"{store} is being built by another process; wait for it, or stop it first"
     if part is None:
-        with _hold(store / ".lock", fcntl.LOCK_EX, refusal):
+        with hold(store / ".lock", refusal):
             _wait_for_workers(store)
             try:
                 yield
@@ -123,10 +124,9 @@ def store_lock(store: Path, part: tuple[int, int] | None = None) -> Iterator[Non
                 (store / WORKERS).unlink(missing_ok=True)
         return
     with (
-        _hold(store / ".lock", fcntl.LOCK_SH, refusal),
-        _hold(
+        hold(store / ".lock", refusal, fcntl.LOCK_SH),
+        hold(
             store / f".lock-part-{part[0]}-of-{part[1]}",
-            fcntl.LOCK_EX,
             f"part {part[0]}/{part[1]} of {store} is being built by another process",
         ),
     ):
