@@ -31,6 +31,9 @@ from three_hundred_maps.store.schema import SPLITS
 
 Chunk = tuple[Any, ...]
 
+GROUPS_A_CHUNK = 4
+"""Row groups of a local Parquet file that one process reads at a time."""
+
 
 class Source(Protocol):
     """Where rows come from."""
@@ -156,7 +159,10 @@ class ParquetSource:
         for path in self.files[split]:
             local = str(self.local_file(path))
             n_groups = pq.ParquetFile(local).metadata.num_row_groups
-            found.extend((local, first, min(first + 8, n_groups)) for first in range(0, n_groups, 8))
+            found.extend(
+                (local, first, min(first + GROUPS_A_CHUNK, n_groups))
+                for first in range(0, n_groups, GROUPS_A_CHUNK)
+            )
         return found
 
     def local_file(self, path: str) -> Path:
