@@ -49,6 +49,7 @@ class Plan:
     label: str
     common: tuple[str, ...]
     steps: int
+    encoder: tuple[str, ...] = ()
     flagship: tuple[str, ...] = ()
     flagship_steps: int = 0
     speed: tuple[str, ...] = ()
@@ -59,12 +60,16 @@ PLANS = {
         label="8 channels, CPU",
         common=("--preset", "cpu", "--device", "cpu", "--channels", "8"),
         steps=300,
+        encoder=("--encoder", "resnet10t"),
+        flagship=("--channels", "16", "--mass-weight", "0.03", "--calibrate"),
+        flagship_steps=600,
     ),
     "gpu": Plan(
         label="32 channels, GPU",
         common=("--preset", "gpu", "--device", "cuda", "--batch", "256"),
         steps=2734,
-        flagship=("--drop", "0.05"),
+        encoder=("--encoder", "resnet18d"),
+        flagship=("--drop", "0.05", "--mass-weight", "0.03", "--calibrate"),
         flagship_steps=8000,
         speed=("--seconds", "3", "--rounds", "3"),
     ),
@@ -202,10 +207,12 @@ def make_stages(
     for norm in NORMS:
         train(f"norm-{norm}", "--views", ALL_VIEWS, "--norm", norm, "--name", f"unet, {norm} norm")
     train("gaussian", "--views", ALL_VIEWS, "--loss", "gaussian", "--name", "unet with sigma")
+    if plan.encoder:
+        train("encoder", "--views", ALL_VIEWS, "--name", f"unet on {plan.encoder[-1]}", *plan.encoder)
     if plan.flagship:
-        train(
-            "flagship", "--views", ALL_VIEWS, "--name", "flagship", *plan.flagship, length=plan.flagship_steps
-        )
+        # Another number of steps is another budget: the flagship keeps its share of it.
+        length = plan.flagship_steps * (steps or plan.steps) // plan.steps
+        train("flagship", "--views", ALL_VIEWS, "--name", "flagship", *plan.flagship, length=length)
     for baseline, views in REFERENCES:
         name = f"{baseline}-{views.replace(',', '-')}".rstrip("-")
         words: tuple[str, ...] = (

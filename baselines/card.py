@@ -58,6 +58,14 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         f"{settings['grid']} grid, seed {settings['seed']}.",
         f"- The weights kept are the averaged ones of step {config['best_step']}, "
         "the best on the split `validation`.",
+        *(
+            [
+                "- Calibrated on `validation`: log10 of every mass moved by "
+                f"{config['calibration_dex']:+.4f} dex, which makes the median mass inside R200c right there."
+            ]
+            if "calibration_dex" in config
+            else []
+        ),
         "- It sees the maps of its views alone, framed by R200c. Predictions mean little outside the range "
         "of masses, redshifts and physics it was trained on.",
         "",

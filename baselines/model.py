@@ -107,16 +107,28 @@ class MassModel(nn.Module):
         inputs = self.transforms.standardise(torch.as_tensor(maps).to(device, torch.float32))
         if not bool(torch.isfinite(inputs).all()):
             raise InputError("the maps to predict from hold values that are not finite or are negative")
+        mean = self.over_symmetries(inputs, symmetries, bf16=bf16)
+        mass = 10.0 ** (self.climatology + mean[:, 0])
+        return mass, sigma_dex(mean[:, 1]) if self.architecture.sigma else None
+
+    @torch.no_grad()
+    def over_symmetries(self, inputs: torch.Tensor, symmetries: int, *, bf16: bool = False) -> torch.Tensor:
+        """(N, C, H, W) standardised maps to `forward`'s output, averaged over 1 or 8 symmetries."""
         total: torch.Tensor | None = None
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bf16):
             for number in range(symmetries):
                 turned = symmetry(inputs, number).contiguous(memory_format=torch.channels_last)
                 output = undo_symmetry(self(turned), number).float()
                 total = output if total is None else total + output
         assert total is not None
-        mean = total / symmetries
-        mass = 10.0 ** (self.climatology + mean[:, 0])
-        return mass, sigma_dex(mean[:, 1]) if self.architecture.sigma else None
+        return total / symmetries
+
+    @torch.no_grad()
+    def shift(self, dex: float) -> None:
+        """Add ``dex`` to log10 of every mass that the model predicts."""
+        head = self.network.head
+        assert isinstance(head, nn.Conv2d) and head.bias is not None
+        head.bias[0] += dex
 
     def save(self, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
         """Write `model.safetensors` and `config.json`, each whole or not at all."""

@@ -135,7 +135,9 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
         for norm in ("batch", *NORMS)
     ]
     extra = {
-        name: _network(runs / name) for name in ("gaussian", "flagship") if (runs / name / RESULT).is_file()
+        name: _network(runs / name)
+        for name in ("gaussian", "encoder", "flagship")
+        if (runs / name / RESULT).is_file()
     }
     digests = {run.get("digest") for run in (*networks, *references, *norms, *extra.values())}
     if len(digests) > 1:

@@ -24,7 +24,7 @@ from baselines.machine import Machine, choose_place, find_machine, memory_advice
 from baselines.model import Architecture, MassModel
 from baselines.networks import count_parameters
 from baselines.settings import Parser, Settings, add_settings, merge, read_config
-from baselines.training import Batches, Progress, Trainer
+from baselines.training import Batches, Progress, Trainer, calibrate
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import root_attrs, split_length
@@ -108,6 +108,8 @@ def train(
         check_views(each, "train", views)
         if split_length(each, "train") == 0:
             raise InputError(f"{each} has no halos in its split train: nothing to train on")
+    if settings.calibrate and split_length(store, "validation") == 0:
+        raise InputError(f"--calibrate needs halos in the split validation, and {store} has none there")
     check_apart([store, *more])
     out = out or Path("runs") / f"{'-'.join(views)}-{settings.seed}"
     if machine.rank == 0:
@@ -125,7 +127,11 @@ def train(
     if machine.rank == 0:
         write_log(out, state)
         if state.step >= settings.steps or state.stopped_early:
-            finish(settings, store, out, model, state, more, name=name, submission=submission)
+            # The checkpoint holds the weights before it: a run that was killed here calibrates them anew.
+            shift = (
+                calibrate(model, trainer.validation, trainer.loss, settings) if settings.calibrate else 0.0
+            )
+            finish(settings, store, out, model, state, more, name=name, submission=submission, shift=shift)
     machine.barrier()
     return Run(out, model, state)
 
@@ -255,8 +261,12 @@ def finish(
     *,
     name: str | None,
     submission: bool,
+    shift: float = 0.0,
 ) -> None:
-    """Write the model, its learning curve, its prediction of the test split, and its card."""
+    """Write the model, its learning curve, its prediction of the test split, and its card.
+
+    ``shift`` is what calibration added to the model's log10 mass, in dex.
+    """
     from baselines.card import write_card
     from baselines.curve import draw_curve
     from baselines.predict import predict_split
@@ -270,6 +280,8 @@ def finish(
         "best_step": state.best_step,
         "name": name or default_name(settings),
     }
+    if settings.calibrate:
+        extra["calibration_dex"] = round(shift, 6)
     model.save(out, extra)
     draw_curve(state.rows, out / CURVE, title=extra["name"])
     if submission and split_length(store, "test"):
@@ -289,6 +301,8 @@ def default_name(settings: Settings) -> str:
     parts = [f"unet-{settings.encoder or ''}".rstrip("-"), f"{settings.channels}ch"]
     if settings.loss != "l2":
         parts.append(settings.loss)
+    if settings.calibrate:
+        parts.append("calibrated")
     return f"{' '.join(parts)}, seed {settings.seed}"
 
 
