@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from baselines.networks import EncoderUNet, UNet
+from baselines.networks import EncoderUNet, ResidualUNet, UNet
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.files import write_bytes, write_json
 from three_hundred_maps.store.score_grid import radius_grid
@@ -63,7 +63,8 @@ class MassModel(nn.Module):
         if architecture.network == "encoder":
             self.network: nn.Module = EncoderUNet(architecture.encoder or "", inputs, outputs, **common)
         else:
-            self.network = UNet(inputs, outputs, poolings=architecture.poolings, **common)
+            kind = ResidualUNet if architecture.network == "residual" else UNet
+            self.network = kind(inputs, outputs, poolings=architecture.poolings, **common)
         # The first prediction is the climatology, with a plausible sigma.
         head = self.network.head
         assert isinstance(head, nn.Conv2d) and head.bias is not None

@@ -1,6 +1,6 @@
-"""The networks: the paper's U-Net (after fastMRI's), and a U-Net on any encoder of timm.
+"""The networks: the paper's U-Net (after fastMRI's), one of residual blocks, and one on any encoder of timm.
 
-Both map (N, channels in, H, W) to (N, channels out, H, W) for any H and W of at least 16 pixels.
+All map (N, channels in, H, W) to (N, channels out, H, W) for any H and W of at least 16 pixels.
 """
 
 from __future__ import annotations
@@ -105,12 +105,21 @@ class UNet(nn.Module):
         super().__init__()
         widths = [channels * 2**level for level in range(poolings + 1)]
         self.down = nn.ModuleList(
-            ConvBlock(a, b, norm, drop) for a, b in zip([inputs, *widths[:-1]], widths, strict=True)
+            self.block(a, b, norm, drop) for a, b in zip([inputs, *widths[:-1]], widths, strict=True)
         )
+        self.bottom = self.bottom_block(widths[-1])
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(UpBlock(below, here, norm) for below, here in pairs)
-        self.merge = nn.ModuleList(ConvBlock(2 * here, here, norm, drop) for _, here in pairs)
+        self.merge = nn.ModuleList(self.block(2 * here, here, norm, drop) for _, here in pairs)
         self.head = nn.Conv2d(channels, outputs, 1)
+
+    def block(self, inputs: int, outputs: int, norm: str, drop: float) -> nn.Module:
+        """What a level does to its maps, on the way down and on the way up."""
+        return ConvBlock(inputs, outputs, norm, drop)
+
+    def bottom_block(self, channels: int) -> nn.Module:
+        """What follows at the lowest level; nothing in the paper's network."""
+        return nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, inputs, H, W) -> (N, outputs, H, W)."""
@@ -120,10 +129,69 @@ class UNet(nn.Module):
             if level < len(self.down) - 1:
                 skips.append(x)
                 x = functional.avg_pool2d(x, 2)
+        x = self.bottom(x)
         for up, merge in zip(self.up, self.merge, strict=True):
             skip = skips.pop()
             x = merge(torch.cat([fit(up(x), skip), skip], dim=1))
         return self.head(x)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut, their channels weighed by the map as a whole.
+
+    The weighing (squeeze and excitation: Hu et al. 2018) lets what is true of the whole cluster, as its
+    mass, act on every pixel from the first level on.
+    """
+
+    def __init__(self, inputs: int, outputs: int, norm: str, drop: float = 0.0) -> None:
+        super().__init__()
+        import_timm()
+        from timm.layers import SqueezeExcite
+
+        bias = norm == "none"
+        self.layers = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias),
+            norm_layer(norm, outputs),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Dropout2d(drop) if drop > 0 else nn.Identity(),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias),
+            norm_layer(norm, outputs),
+            SqueezeExcite(outputs, rd_channels=max(outputs // 4, 4)),
+        )
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H, W)."""
+        return functional.leaky_relu(self.shortcut(x) + self.layers(x), 0.2)
+
+
+class SelfAttention(nn.Module):
+    """Every pixel of the lowest level looks at every other: added to what is there."""
+
+    def __init__(self, channels: int, heads: int = 4) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.attention = nn.MultiheadAttention(
+            channels, heads if channels % heads == 0 else 1, batch_first=True
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        pixels = self.norm(x.flatten(2).transpose(1, 2))
+        seen, _ = self.attention(pixels, pixels, pixels, need_weights=False)
+        return x + seen.transpose(1, 2).reshape(x.shape)
+
+
+class ResidualUNet(UNet):
+    """The same levels, of `ResidualBlock`, with `SelfAttention` at the lowest; parameters as for `UNet`."""
+
+    def block(self, inputs: int, outputs: int, norm: str, drop: float) -> nn.Module:
+        """A residual block."""
+        return ResidualBlock(inputs, outputs, norm, drop)
+
+    def bottom_block(self, channels: int) -> nn.Module:
+        """Attention over the pixels of the lowest level."""
+        return SelfAttention(channels)
 
 
 class EncoderUNet(nn.Module):

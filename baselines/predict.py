@@ -45,7 +45,8 @@ def _command(args: list[str]) -> None:
     machine = find_machine(options.device)
     folder = find_model(options.run)
     model = from_pretrained(folder, device=str(machine.device))
-    name = options.name or str(read_model_config(folder).get("name", folder.name))
+    config = read_model_config(folder)
+    name = options.name or str(config.get("name", folder.name))
     predict_split(
         model,
         find_store(options.data),
@@ -54,6 +55,7 @@ def _command(args: list[str]) -> None:
         split=options.split,
         task=options.task,
         symmetries=options.symmetries,
+        trained_on=config.get("dataset"),
     )
     print(options.out)
 

@@ -17,16 +17,17 @@ from baselines.campaign import (
     ALL_VIEWS,
     MARK,
     NORMS,
+    ONE_ORIENTATION,
     PLANS,
     REFERENCES,
     RESULT,
     VIEW_SETS,
-    find_data,
     run_name,
 )
 from baselines.command import run_command
 from baselines.results_page import render
 from baselines.settings import Parser, make_settings, read_config
+from baselines.steps import find_data
 from benchmarks.compare import paired_difference
 from benchmarks.results import read_result
 from three_hundred_maps.errors import InputError
@@ -51,6 +52,8 @@ SCORES = (
     "crps",
 )
 """Scores that the summary keeps; a result without one (no mass_sigma) goes without."""
+FURTHER = ("gaussian", "residual", "encoder", "flagship")
+"""Runs beside the paper's network."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -98,7 +101,7 @@ def write_page(campaign: Path, out: Path, *, label: str | None = None) -> Path:
     summary = collect(campaign, label)
     figures = out / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    draw_figures(campaign, find_data(mark_of(campaign)["data"], campaign)[0], summary, figures)
+    draw_figures(campaign, store_of(campaign), summary, figures)
     write_json(out / SUMMARY, summary)
     write_bytes(out / PAGE, render(summary).encode())
     return out / PAGE
@@ -134,11 +137,11 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
         }
         for norm in ("batch", *NORMS)
     ]
-    extra = {
-        name: _network(runs / name)
-        for name in ("gaussian", "encoder", "flagship")
-        if (runs / name / RESULT).is_file()
-    }
+    everything = _network(runs / run_name(ALL_VIEWS, seeds[0]))
+    extra = {"all views": everything}
+    if (runs / ONE_ORIENTATION / RESULT).is_file():
+        extra[ONE_ORIENTATION] = {**everything, **_scored(runs / ONE_ORIENTATION)}
+    extra |= {name: _network(runs / name) for name in FURTHER if (runs / name / RESULT).is_file()}
     digests = {run.get("digest") for run in (*networks, *references, *norms, *extra.values())}
     if len(digests) > 1:
         raise InputError(
@@ -148,6 +151,7 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
         "label": label,
         "plan": mark["plan"],
         "dataset": first["dataset"],
+        "command": _command_of(mark, first["dataset"]["name"], networks[0]["steps"]),
         "commands": _commands(campaign),
         "networks": networks,
         "references": references,
@@ -159,13 +163,29 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
     }
 
 
-def mark_of(campaign: Path) -> dict[str, str]:
-    """What a campaign's folder says of itself: its data and plan."""
+def mark_of(campaign: Path) -> dict[str, Any]:
+    """What a campaign's folder says of itself: its data, what was set in their recipe, and its plan."""
     try:
-        content: dict[str, str] = json.loads((campaign / MARK).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads((campaign / MARK).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         raise InputError(f"{campaign} is not the folder of a campaign: it has no {MARK}") from None
     return content
+
+
+def store_of(campaign: Path) -> Path:
+    """The store that a campaign trains on."""
+    mark = mark_of(campaign)
+    return find_data(mark["data"], campaign, mark["set"])[0]
+
+
+def _command_of(mark: Mapping[str, Any], name: str, steps: int) -> str:
+    """The one command that makes the page; a store is called by the name of its recipe."""
+    data = mark["data"] if mark["set"] else name
+    overrides = "".join(f"--set {override} " for override in mark["set"])
+    return (
+        f"python -m baselines.campaign --data {data} {overrides}--out DIR --plan {mark['plan']} "
+        f"--workers 2 --steps {steps} --page docs"
+    )
 
 
 def _kept(scores: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,7 +241,7 @@ def _gain(runs: Path, seed: int) -> dict[str, Any]:
 
 def _commands(campaign: Path) -> list[str]:
     """The commands that made the rows, from the logs' first lines; the folders become STORE and DIR."""
-    store, _ = find_data(mark_of(campaign)["data"], campaign)
+    store = store_of(campaign)
     lines = []
     for log in sorted((campaign / "log").glob("*.txt")):
         first = log.read_text(encoding="utf-8").splitlines()[0].removeprefix("$ ")

@@ -43,8 +43,7 @@ def render(summary: Mapping[str, Any]) -> str:
         "This page and its figures are written by a command from the run files; no number is typed:",
         "",
         "```sh",
-        f"python -m baselines.campaign --data {dataset['name']} --out DIR --workers 2 "
-        f"--steps {one['steps']} --page docs",
+        summary["command"],
         "```",
         "",
         "## Sets of views",

@@ -14,6 +14,7 @@ import yaml
 from baselines.networks import NORMS
 from three_hundred_maps.errors import InputError
 
+NETWORKS = ("unet", "residual", "encoder")
 LOSSES = ("l2", "l1", "huber", "gaussian")
 
 
@@ -31,7 +32,9 @@ class Settings:
         "statistics, validation and test from A"
     )
     seed: int = _setting("seed of weights, order and symmetries", low=0)
-    network: str = _setting("the network: the paper's U-Net or one on a timm encoder", ("unet", "encoder"))
+    network: str = _setting(
+        "the paper's U-Net, one of residual blocks and attention, or one on a timm encoder", NETWORKS
+    )
     encoder: str | None = _setting("a timm encoder, as resnet10t; sets the network to encoder")
     channels: int = _setting("channels of the first level (the paper: 32)", low=1)
     poolings: int = _setting("levels below the first (the paper: 4)", low=1)
@@ -149,7 +152,7 @@ def make_settings(values: dict[str, Any]) -> Settings:
     settings = Settings(**{name: _typed(known[name], value) for name, value in values.items()})
     if settings.network == "encoder" and not settings.encoder:
         raise InputError("the network encoder needs --encoder NAME, for instance resnet10t")
-    if settings.network == "unet" and settings.encoder:
+    if settings.network != "encoder" and settings.encoder:
         settings = replace(settings, network="encoder")
     if settings.test_symmetries not in (1, 8):
         raise InputError(f"--test-symmetries is 1 or 8, not {settings.test_symmetries}")

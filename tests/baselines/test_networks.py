@@ -8,15 +8,15 @@ import sys
 import pytest
 import torch
 
-from baselines.networks import NORMS, EncoderUNet, UNet, count_parameters, norm_layer
+from baselines.networks import NORMS, EncoderUNet, ResidualUNet, UNet, count_parameters, norm_layer
 from three_hundred_maps.errors import InputError
 
 
 @pytest.mark.parametrize("size", [(80, 80), (32, 48), (37, 50), (101, 64)])
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_output_has_the_size_of_the_input(size, norm):
-    network = UNet(3, 2, channels=4, norm=norm)
-    assert network(torch.rand(2, 3, *size)).shape == (2, 2, *size)
+    for network in (UNet(3, 2, channels=4, norm=norm), ResidualUNet(3, 2, channels=4, norm=norm, drop=0.1)):
+        assert network(torch.rand(2, 3, *size)).shape == (2, 2, *size)
 
 
 def test_the_papers_network_has_the_size_that_is_published_for_it():
@@ -35,6 +35,22 @@ def test_instance_norm_is_blind_to_the_amplitude_and_the_others_are_not():
         change[norm] = float((louder - once).abs().mean() / once.abs().mean())
     assert change["instance"] < 2e-3
     assert change["batch"] > 0.5 and change["none"] > 0.5
+
+
+def test_in_a_residual_network_a_corner_knows_of_the_opposite_one():
+    # The squeeze over the whole map and the attention reach where convolutions of one level do not.
+    torch.manual_seed(0)
+    inputs = torch.rand(1, 2, 64, 64)
+    changed = inputs.clone()
+    changed[..., -8:, -8:] += 1.0
+    reached = {}
+    for kind in (UNet, ResidualUNet):
+        network = kind(2, 1, channels=8, poolings=1, norm="none").eval()
+        with torch.no_grad():
+            difference = (network(changed) - network(inputs)).abs()
+        reached[kind] = float(difference[..., :8, :8].max())
+        assert float(difference[..., -8:, -8:].max()) > 1e-4
+    assert reached[UNet] == 0.0 and reached[ResidualUNet] > 1e-6
 
 
 def test_an_unknown_norm_is_refused():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from baselines import campaign, results
-from baselines.campaign import PLANS, VIEW_SETS, find_data, make_stages, run_name
+from baselines import campaign, results, steps
+from baselines.campaign import ONE_ORIENTATION, PLANS, VIEW_SETS, make_stages, run_name
 from baselines.results_page import render
 from three_hundred_maps.errors import InputError
 
@@ -18,11 +18,12 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def test_a_campaign_holds_every_set_of_views_with_every_seed(tmp_path, store):
-    training, scoring = make_stages(PLANS["cpu"], store, tmp_path, seeds=3, steps=None, threads=1)
+    training, predicting, scoring = make_stages(PLANS["cpu"], store, tmp_path, seeds=3, steps=None, threads=1)
     names = [step.name for step in training]
     assert len(set(names)) == len(names) and len(VIEW_SETS) == 7
     assert {run_name(views, seed) for views in VIEW_SETS for seed in range(3)} <= set(names)
-    assert [step.name for step in scoring] == [f"score {name}" for name in names]
+    assert [step.name for step in predicting] == [ONE_ORIENTATION]
+    assert [step.name for step in scoring] == [f"score {name}" for name in (*names, ONE_ORIENTATION)]
     assert all("--channels 8" in step.command for step in training if "unet" in step.command)
 
 
@@ -51,34 +52,44 @@ def test_the_gpu_plan_has_an_equal_budget_of_samples():
     assert plan.steps * batch == pytest.approx(0.7e6, rel=1e-3)
 
 
-def test_a_campaign_folder_is_its_own(tmp_path, store):
-    campaign.claim(tmp_path / "c", str(store), "cpu")
-    campaign.claim(tmp_path / "c", str(store), "cpu")
+def test_a_folder_of_long_work_is_its_own(tmp_path):
+    steps.claim(tmp_path / "c", "mark.json", {"data": "mini"})
+    steps.claim(tmp_path / "c", "mark.json", {"data": "mini"})
     with pytest.raises(InputError, match="on other data or by another plan"):
-        campaign.claim(tmp_path / "c", str(store), "gpu")
+        steps.claim(tmp_path / "c", "mark.json", {"data": "other"})
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x").touch()
     with pytest.raises(InputError, match="holds other things"):
-        campaign.claim(tmp_path / "other", str(store), "cpu")
-    assert find_data(str(store), tmp_path) == (store, None)
-    built, step = find_data("mini", tmp_path)
-    assert step is not None and built == tmp_path / "data" and "build mini" in step.command
+        steps.claim(tmp_path / "other", "mark.json", {})
 
 
-def test_no_step_begins_after_the_time_is_over(tmp_path, store):
-    stage = make_stages(PLANS["cpu"], store, tmp_path, seeds=1, steps=1, threads=1)[0]
-    assert campaign.run_stage(stage, workers=2, threads=1, began=0.0, minutes=0.0) == len(stage)
+def test_data_are_a_store_or_a_recipe_to_build(tmp_path, store):
+    assert steps.find_data(str(store), tmp_path) == (store, None)
+    built, step = steps.find_data("mini", tmp_path, ["simulation.regions=1-3"])
+    assert step is not None and built == tmp_path / "data"
+    assert "build mini" in step.command and step.command.endswith("--set simulation.regions=1-3")
+    with pytest.raises(InputError, match="changes a recipe, and --data .* is a store"):
+        steps.find_data(str(store), tmp_path, ["simulation.regions=1-3"])
+    with pytest.raises(InputError, match="neither a store nor a recipe"):
+        steps.find_data(str(tmp_path), tmp_path)
+
+
+def test_no_step_begins_after_the_time_is_over(tmp_path, store, capsys):
+    stages = make_stages(PLANS["cpu"], store, tmp_path, seeds=1, steps=1, threads=1)
+    assert steps.run_stages(stages, workers=2, minutes=0.0) == len(stages[0])
+    assert "give the same command again" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_step_that_fails_is_named_with_its_reason(tmp_path):
-    step = campaign.Step(
+    step = steps.Step(
         "ridge-sz",
         ("baselines.ridge", "--data", "nowhere/x", "--out", "o"),
         tmp_path / "a/b/c",
         tmp_path / "log.txt",
     )
     with pytest.raises(InputError, match=r"ridge-sz ended with status 2: error: no store at nowhere/x"):
-        campaign.run_step(step, 1)
+        steps.run_step(step, 1)
 
 
 @pytest.mark.long

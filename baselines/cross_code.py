@@ -1,0 +1,136 @@
+"""``python -m baselines.cross_code --out DIR``: what is learnt from one code's clusters, tried on another's.
+
+Trains on one data set, on its twin of another simulation code, and on both, for each track; predicts the test
+split of each; scores all of them, those across codes beside the model at home (``degradation``). A region is
+in the same split of both, so that no model meets one it was trained on. ``--results`` gathers the scores as
+TEST-TRACK.json (at home) and TEST-from-TRAIN-TRACK.json.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from baselines.command import run_command
+from baselines.settings import Parser
+from baselines.steps import Step, add_running, claim, find_data, print_left, run_stages, share_of_cores
+from three_hundred_maps.errors import InputError
+
+TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
+MARK = "cross-code.json"
+BOTH = "both"
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The command line."""
+    run_command(_command, args, "python -m baselines.cross_code")
+
+
+def _command(args: list[str]) -> None:
+    parser = Parser(prog="python -m baselines.cross_code", description=__doc__)
+    parser.add_argument("--data", default="mini", help="a store, or a recipe to build into OUT")
+    parser.add_argument("--twin", default="mini-gizmo", help="that of the other code")
+    parser.add_argument("--out", type=Path, required=True, help="folder of runs and scores")
+    parser.add_argument("--steps", type=int, default=None, help="steps of a run, instead of the preset's")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--results", type=Path, default=None, help="also gather the scores into this folder")
+    parser.add_argument("--verified", action="store_true", help="mark them as scored by the board's keepers")
+    add_running(parser)
+    options = parser.parse_args(args)
+    out = options.out
+    names = [Path(data).stem if Path(data).exists() else data for data in (options.data, options.twin)]
+    if names[0] == names[1] or BOTH in names:
+        raise InputError(f"--data and --twin are called {names[0]} and {names[1]}: give two different names")
+    found = [
+        find_data(data, out, folder=name)
+        for data, name in zip((options.data, options.twin), names, strict=True)
+    ]
+    claim(out, MARK, {"data": options.data, "twin": options.twin})
+    stores = {name: store for name, (store, _) in zip(names, found, strict=True)}
+    stages = make_stages(
+        stores,
+        out,
+        steps=options.steps,
+        device=options.device,
+        threads=share_of_cores(options.workers),
+        verified=options.verified,
+    )
+    stages.insert(0, [build for _, build in found if build is not None])
+    if options.list:
+        print_left(stages)
+        return
+    # A build takes all cores by itself.
+    if run_stages(stages[:1], workers=1, minutes=options.minutes):
+        return
+    if run_stages(stages[1:], workers=options.workers, minutes=options.minutes):
+        return
+    for result in sorted((out / "results").glob("*.json")):
+        if options.results:
+            options.results.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(result, options.results / result.name)
+            result = options.results / result.name
+        print(result)
+
+
+def make_stages(
+    stores: dict[str, Path], out: Path, *, steps: int | None, device: str, threads: int, verified: bool
+) -> list[list[Step]]:
+    """Training, prediction, and scores: at home first, since those across codes are set beside them.
+
+    Parameters
+    ----------
+    stores
+        The two data sets, by name.
+    """
+    logs = out / "log"
+    sources = {
+        **{name: str(store) for name, store in stores.items()},
+        BOTH: "+".join(map(str, stores.values())),
+    }
+    training: list[Step] = []
+    predicting: list[Step] = []
+    home: list[Step] = []
+    away: list[Step] = []
+    for track, views in TRACKS.items():
+        for source, data in sources.items():
+            run = out / "runs" / f"{source}-{track}"
+            words: tuple[str, ...] = ("baselines.unet", "--views", views, "--data", data, "--out", str(run))
+            words = (*words, "--device", device, "--threads", str(threads), "--no-submission", "--quiet")
+            words = (*words, *(("--steps", str(steps)) if steps else ()))
+            training.append(
+                Step(f"train {source}-{track}", words, run / "README.md", logs / f"train-{run.name}.txt")
+            )
+            for test, store in stores.items():
+                at_home = source == test
+                name = f"{test}-{track}" if at_home else f"{test}-from-{source}-{track}"
+                submission, result = out / "submissions" / name, out / "results" / f"{name}.json"
+                predicting.append(
+                    Step(
+                        f"predict {name}",
+                        (
+                            *("baselines.predict", str(run), "--data", str(store), "--out", str(submission)),
+                            *("--task", "mass-map" if at_home else "cross-code"),
+                            *(
+                                "--name",
+                                f"unet trained on {' and '.join(stores) if source == BOTH else source}",
+                            ),
+                            *("--device", device, "--quiet"),
+                        ),
+                        submission / "submission.json",
+                        logs / f"predict-{name}.txt",
+                    )
+                )
+                words = ("benchmarks", "score", str(submission), "--data", str(store), "--out", str(result))
+                words = (*words, "--workers", str(threads), "--quiet", *(("--verified",) if verified else ()))
+                if not at_home:
+                    words = (*words, "--in-domain", str(out / "results" / f"{test}-{track}.json"))
+                (home if at_home else away).append(
+                    Step(f"score {name}", words, result, logs / f"score-{name}.txt")
+                )
+    return [training, predicting, home, away]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

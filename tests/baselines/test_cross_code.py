@@ -1,0 +1,58 @@
+"""Across codes: what is trained, predicted and scored, and in which order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from baselines import cross_code
+from benchmarks.tasks import TASKS
+from three_hundred_maps.testing import tiny_store
+
+
+def test_both_directions_and_mixed_training_of_every_track(tmp_path: Path):
+    stores = {"mini": tmp_path / "a", "mini-gizmo": tmp_path / "b"}
+    training, predicting, home, away = cross_code.make_stages(
+        stores, tmp_path, steps=5, device="cpu", threads=1, verified=True
+    )
+    assert len(training) == 12 and len(predicting) == 24 and len(home) == 8 and len(away) == 16
+    commands = {step.name: step.command for step in (*training, *predicting, *home, *away)}
+    assert f"--data {tmp_path}/a+{tmp_path}/b " in commands["train both-sz"]
+    assert "--task mass-map" in commands["predict mini-star"]
+    assert "--task cross-code" in commands["predict mini-from-mini-gizmo-star"]
+    assert "--task cross-code" in commands["predict mini-from-both-all"]
+    assert "--in-domain" not in commands["score mini-all"]
+    assert f"--in-domain {tmp_path}/results/mini-all.json" in commands["score mini-from-both-all"]
+    # The benchmark's own list of what is trained on and what is scored.
+    trained = {"mini": "mini", "mini-gizmo": "mini-gizmo", "both": "mini+mini-gizmo"}
+    pairs = {
+        (trained[source], test)
+        for test in stores
+        for source in ("both", *stores)
+        if f"score {test}-from-{source}-sz" in commands
+    }
+    assert pairs == {pair for pair in TASKS["cross-code"].recipes if pair[1].startswith("mini")}
+
+
+def test_names_that_cannot_be_told_apart_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        cross_code.main(["--data", "mini", "--twin", "mini", "--out", str(tmp_path / "c")])
+    assert stop.value.code == 2
+    assert "give two different names" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_a_whole_comparison(tmp_path: Path):
+    for seed, name in enumerate(("a", "b")):
+        tiny_store(tmp_path / name, halos=(8, 4, 4), n_los=2, pixels=32, seed=seed, name=name)
+    words = ["--data", str(tmp_path / "a"), "--twin", str(tmp_path / "b"), "--out", str(tmp_path / "c")]
+    with pytest.raises(SystemExit) as stop:
+        cross_code.main([*words, "--steps", "2", "--device", "cpu", "--results", str(tmp_path / "kept")])
+    assert stop.value.code == 0
+    kept = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "kept").glob("*.json")}
+    assert len(kept) == 24
+    away = kept["a-from-both-all"]
+    assert away["task"] == "cross-code" and away["trained_on"] == "a+b" and away["dataset"]["name"] == "a"
+    assert away["in_domain"]["name"] == kept["a-all"]["name"] and "degradation" in away["scores"]
