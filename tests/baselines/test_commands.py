@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import fields
 
 import numpy as np
@@ -172,3 +174,29 @@ def test_a_model_predicts_from_sealed_inputs(tmp_path, store, capsys):
         == 2
     )
     assert "sealed inputs of the split test" in capsys.readouterr().err
+
+
+def test_training_and_prediction_need_little_more_than_numpy_torch_and_zarr(store, tmp_path):
+    # What a machine that is lent for training may lack.
+    code = """
+import sys
+for name in ("xarray pandas datasets pydantic numba scipy pyarrow matplotlib timm torchvision h5py jinja2 "
+             "huggingface_hub colossus fsspec").split():
+    sys.modules[name] = None
+from baselines import predict, unet
+run, store, out = sys.argv[1:4]
+for main, words in (
+    (unet.main, ["--data", store, "--out", run, *sys.argv[4:]]),
+    (predict.main, [run, "--data", store, "--out", out, "--quiet"]),
+):
+    try:
+        main(words)
+    except SystemExit as stop:
+        assert stop.code == 0
+"""
+    words = [tmp_path / "run", store, tmp_path / "out", *SMALL, "--device", "cpu", "--quiet"]
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "curve.png is left out, as matplotlib is not installed" in done.stdout
+    assert (tmp_path / "run" / "README.md").is_file() and not (tmp_path / "run" / "curve.png").exists()
+    assert (tmp_path / "out" / "submission.json").is_file()
