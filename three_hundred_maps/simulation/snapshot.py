@@ -126,7 +126,10 @@ def open_source(path: str | Path, *, length_unit: str | None = None) -> Source:
     source: Source
     if is_hdf5(files[0]):
         from three_hundred_maps.simulation.hdf5 import Hdf5Source
+        from three_hundred_maps.simulation.hdf5_virtual import parts_of
 
+        if len(files) == 1:
+            files = parts_of(files[0]) or files
         source = Hdf5Source(files, length_unit)
     else:
         from three_hundred_maps.simulation.gadget_binary import BinarySource
@@ -166,6 +169,8 @@ def snapshot_files(path: str | Path) -> list[Path]:
     if path.is_dir():
         names = [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
         sets = {tuple(_siblings(name)) for name in names}
+        # NAME.hdf5 beside NAME.0.hdf5, ... only points to them: see hdf5_virtual.
+        sets = {files for files in sets if len(files) > 1 or _first_part(files[0]) not in names}
         if len(sets) != 1:
             raise InputError(f"{path}: this folder holds {len(sets)} snapshots; name the one that is meant")
         return list(sets.pop())
@@ -199,6 +204,11 @@ def _siblings(path: Path) -> list[Path]:
         if found and found["stem"] == stem and (found["suffix"] or "") == suffix:
             numbered[int(found["part"])] = other
     return [numbered[part] for part in sorted(numbered)]
+
+
+def _first_part(path: Path) -> Path:
+    """What the first file of a set is called whose joined name is ``path``."""
+    return path.with_name(f"{path.stem}.0{path.suffix}")
 
 
 def check_files_of_set(files: list[Path], declared: int) -> None:

@@ -1,0 +1,91 @@
+"""Snapshots whose first file only points to its parts by virtual data sets, as SWIFT writes them."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.hdf5_virtual import parts_of
+from three_hundred_maps.simulation.region import Region
+from three_hundred_maps.simulation.small import small_snapshot
+from three_hundred_maps.simulation.snapshot import read_info
+
+
+def write_master(parts, master, *, folder="./", reverse=False):
+    """A file with the header of the whole set and virtual data sets over ``parts``."""
+    with h5py.File(master, "w") as out, h5py.File(parts[0]) as first:
+        for name in ("Header", "Cosmology", "Units", "HydroScheme"):
+            if name in first:
+                first.copy(name, out)
+        out["Header"].attrs["NumFilesPerSnapshot"] = 1
+        out["Header"].attrs["NumPart_ThisFile"] = first["Header"].attrs["NumPart_Total"]
+        for kind in (k for k in first if k.startswith("PartType")):
+            for name in first[kind]:
+                pieces = []
+                for part in parts:
+                    with h5py.File(part) as file:
+                        pieces.append((part.name, file[kind][name].shape, file[kind][name].dtype))
+                rows = sum(shape[0] for _, shape, _ in pieces)
+                layout = h5py.VirtualLayout((rows, *pieces[0][1][1:]), pieces[0][2])
+                starts = np.cumsum([0, *(shape[0] for _, shape, _ in pieces)])
+                order = list(zip(pieces, starts, strict=False))
+                for (part, shape, dtype), start in reversed(order) if reverse else order:
+                    source = h5py.VirtualSource(folder + part, f"{kind}/{name}", shape, dtype)
+                    layout[start : start + shape[0]] = source
+                out.create_virtual_dataset(f"{kind}/{name}", layout)
+    return master
+
+
+@pytest.fixture
+def swift(tmp_path):
+    small = small_snapshot(tmp_path, format="swift", files=3, particles=300)
+    parts = sorted(small.snapshot.parent.glob("*.hdf5"))
+    assert len(parts) == 3
+    return small, parts
+
+
+@pytest.mark.parametrize("folder", ["./", "", "/data/where/it/was/written/"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_master_stands_for_its_parts(swift, tmp_path, folder, reverse):
+    small, parts = swift
+    stem = parts[0].name.removesuffix(".0.hdf5")
+    master = write_master(parts, tmp_path / f"{stem}.hdf5", folder=folder, reverse=reverse)
+    assert parts_of(master) == parts and parts_of(parts[0]) is None
+    factor = small.header.time / small.header.cosmology.h
+    around = small.centres[0] * factor, 4000.0 * factor
+    direct, through = Region.open(small.snapshot).cutout(*around), Region.open(master).cutout(*around)
+    for species in ("gas", "dark_matter", "stars"):
+        assert len(direct[species]) > 0
+        np.testing.assert_array_equal(direct[species].position, through[species].position)
+        np.testing.assert_array_equal(direct[species].mass, through[species].mass)
+
+
+def test_a_folder_with_a_master_holds_one_snapshot(tmp_path):
+    small = small_snapshot(tmp_path / "set", format="swift", files=2, particles=300)
+    small.catalogue.rename(tmp_path / small.catalogue.name)
+    parts = sorted((tmp_path / "set").glob("*.hdf5"))
+    write_master(parts, tmp_path / "set" / parts[0].name.replace(".0.hdf5", ".hdf5"))
+    assert read_info(tmp_path / "set") == read_info(small.snapshot)
+
+
+def test_what_a_master_may_not_do(swift, tmp_path):
+    _, parts = swift
+    stem = parts[0].name.removesuffix(".0.hdf5")
+    master = write_master(parts, tmp_path / f"{stem}.hdf5")
+    parts[1].unlink()
+    with pytest.raises(InputError, match=f"{parts[1].name} is not beside it"):
+        read_info(master)
+    with h5py.File(tmp_path / "own.hdf5", "w") as file:
+        layout = h5py.VirtualLayout((4, 3), "f4")
+        layout[:] = h5py.VirtualSource("own.hdf5", "x", (4, 3))
+        file.create_virtual_dataset("PartType0/Coordinates", layout)
+    with pytest.raises(InputError, match="names itself"):
+        read_info(tmp_path / "own.hdf5")
+    with h5py.File(tmp_path / "away.hdf5", "w") as file:
+        layout = h5py.VirtualLayout((4, 3), "f4")
+        layout[:] = h5py.VirtualSource("/etc/hostname", "x", (4, 3))
+        file.create_virtual_dataset("PartType0/Coordinates", layout)
+    with pytest.raises(InputError, match="hostname is not beside it"):
+        read_info(tmp_path / "away.hdf5")
