@@ -47,7 +47,6 @@ def _command(args: list[str]) -> None:
         find_data(data, out, folder=name)
         for data, name in zip((options.data, options.twin), names, strict=True)
     ]
-    claim(out, MARK, {"data": options.data, "twin": options.twin})
     stores = {name: store for name, (store, _) in zip(names, found, strict=True)}
     stages = make_stages(
         stores,
@@ -61,6 +60,7 @@ def _command(args: list[str]) -> None:
     if options.list:
         print_left(stages)
         return
+    claim(out, MARK, {"data": options.data, "twin": options.twin})
     # A build takes all cores by itself.
     if run_stages(stages[:1], workers=1, minutes=options.minutes):
         return

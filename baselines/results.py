@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from baselines.campaign import (
     ALL_VIEWS,
     MARK,
@@ -31,6 +33,7 @@ from baselines.steps import find_data
 from benchmarks.compare import paired_difference
 from benchmarks.results import read_result
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.files import write_bytes, write_json
 
 SUMMARY, PAGE = "results.json", "results.md"
@@ -151,6 +154,7 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
         "label": label,
         "plan": mark["plan"],
         "dataset": first["dataset"],
+        "training_set": _training_set(store_of(campaign)),
         "command": _command_of(mark, first["dataset"]["name"], networks[0]["steps"]),
         "commands": _commands(campaign),
         "networks": networks,
@@ -176,6 +180,17 @@ def store_of(campaign: Path) -> Path:
     """The store that a campaign trains on."""
     mark = mark_of(campaign)
     return find_data(mark["data"], campaign, mark["set"])[0]
+
+
+def _training_set(store: Path) -> dict[str, int]:
+    """How large the split train is."""
+    arrays = read_split(store, "train", [])
+    halos = len(arrays.halos["region"])
+    return {
+        "regions": len(np.unique(arrays.halos["region"])),
+        "halos": halos,
+        "maps": halos * len(arrays.los_vector),
+    }
 
 
 def _command_of(mark: Mapping[str, Any], name: str, steps: int) -> str:

@@ -29,12 +29,13 @@ GOAL_GAIN = 0.15
 def render(summary: Mapping[str, Any]) -> str:
     """The page as Markdown."""
     dataset, networks = summary["dataset"], summary["networks"]
-    one = networks[0]
+    one, trained = networks[0], summary["training_set"]
     seeds = sorted({row["seed"] for row in networks})
     lines = [
         "# Results of the baselines",
         "",
-        f"Trained on `{dataset['name']}`, {summary['label']}: {one['steps']} steps of {one['batch']} maps "
+        f"Trained on `{dataset['name']}` ({trained['halos']} clusters of {trained['regions']} regions, "
+        f"{trained['maps']:,} maps), {summary['label']}: {one['steps']} steps of {one['batch']} maps "
         f"a run, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}. Scored on {dataset['halos']} halos x "
         f"{dataset['lines_of_sight']} lines of sight in {dataset['regions']} held-out regions"
         + (" of the synthetic simulation" if dataset["synthetic"] else "")

@@ -23,12 +23,11 @@ def raw_maps(store, views, halo=0):
     return torch.from_numpy(np.stack([arrays.maps[view][halo] for view in views], axis=1))
 
 
-@pytest.fixture
-def model(store):
+@pytest.fixture(params=["unet", "residual"])
+def model(store, request):
     torch.manual_seed(0)
-    model = MassModel(
-        Architecture(channels=4, poolings=2, sigma=True), Transforms.from_store(store, ("sz", "star"))
-    )
+    architecture = Architecture(network=request.param, channels=4, poolings=2, sigma=True)
+    model = MassModel(architecture, Transforms.from_store(store, ("sz", "star")))
     torch.nn.init.normal_(model.network.head.weight, std=0.1)
     return model.eval()
 

@@ -199,15 +199,14 @@ def test_the_mass_term_is_the_cylinder_mass_in_dex(store):
     assert float(more) == pytest.approx(0.7 * np.mean(expected**2), rel=1e-4)
 
 
-@pytest.mark.parametrize("encoder", [None, "resnet10t"])
+@pytest.mark.parametrize(
+    "network", [{}, {"network": "residual"}, {"network": "encoder", "encoder": "resnet10t"}]
+)
 @pytest.mark.parametrize("sigma", [False, True])
-def test_calibration_makes_the_median_mass_right(store, settings, encoder, sigma):
+def test_calibration_makes_the_median_mass_right(store, settings, network, sigma):
     transforms = Transforms.from_store(store, ("sz", "star"))
     torch.manual_seed(1)
-    network = "encoder" if encoder else "unet"
-    model = MassModel(
-        Architecture(network=network, encoder=encoder, channels=4, poolings=2, sigma=sigma), transforms
-    )
+    model = MassModel(Architecture(**network, channels=4, poolings=2, sigma=sigma), transforms)
     torch.nn.init.normal_(model.network.head.weight, std=0.1)
     # As `predict` has it: the order of sums, and with it the last bits, follow the memory format.
     model.eval().to(memory_format=torch.channels_last).shift(0.1)
@@ -322,9 +321,9 @@ def test_a_run_learns_and_writes_what_it_should(tmp_path, settings):
     assert (run.folder / "submission" / "submission.json").is_file()
 
 
-@pytest.mark.parametrize("loss", ["l2", "gaussian"])
-def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, settings, loss):
-    settings = replace(settings, loss=loss, drop=0.1)
+@pytest.mark.parametrize("changes", [{}, {"loss": "gaussian"}, {"network": "residual", "mass_weight": 0.1}])
+def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, settings, changes):
+    settings = replace(settings, drop=0.1, **changes)
     train(settings, tmp_path / "whole", submission=False)
     train(settings, tmp_path / "parts", submission=False, stop_at=4)
     assert not (tmp_path / "parts" / "model.safetensors").exists()
