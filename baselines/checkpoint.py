@@ -43,6 +43,11 @@ def save_checkpoint(trainer: Trainer) -> None:
         "statistics_digest": trainer.model.transforms.statistics_digest,
         "progress": _finite(asdict(trainer.state)),
         "optimiser_scalars": scalars,
+        # Some of timm's optimisers count their steps here.
+        "optimiser_groups": [
+            {name: value for name, value in group.items() if isinstance(value, (int, float, str))}
+            for group in optimiser["param_groups"]
+        ],
     }
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     write_bytes(trainer.checkpoint, save(plain, metadata={"content": json.dumps(content)}))
@@ -73,6 +78,7 @@ def load_checkpoint(trainer: Trainer) -> None:
         number, key = name.split(".", 1)
         state.setdefault(int(number), {})[key] = value
     groups = trainer.optimiser.state_dict()["param_groups"]
+    groups = [{**group, **kept} for group, kept in zip(groups, content["optimiser_groups"], strict=True)]
     trainer.optimiser.load_state_dict({"state": state, "param_groups": groups})
     for parameter, values in trainer.optimiser.state.items():
         for key, value in values.items():

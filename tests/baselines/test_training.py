@@ -321,7 +321,10 @@ def test_a_run_learns_and_writes_what_it_should(tmp_path, settings):
     assert (run.folder / "submission" / "submission.json").is_file()
 
 
-@pytest.mark.parametrize("changes", [{}, {"loss": "gaussian"}, {"network": "residual", "mass_weight": 0.1}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"loss": "gaussian"}, {"network": "residual", "mass_weight": 0.1}, {"optimiser": "lamb"}],
+)
 def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, settings, changes):
     settings = replace(settings, drop=0.1, **changes)
     train(settings, tmp_path / "whole", submission=False)
