@@ -38,16 +38,16 @@ def save_checkpoint(trainer: Trainer) -> None:
                 tensors[f"optimiser.{number}.{name}"] = value
             else:
                 scalars[f"{number}.{name}"] = value
+    # Some optimisers of timm count their steps in the groups; all else there follows from the settings.
+    for number, group in enumerate(optimiser["param_groups"]):
+        for name, value in group.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"group.{number}.{name}"] = value
     content = {
         "settings": _what_trains(asdict(trainer.settings)),
         "statistics_digest": trainer.model.transforms.statistics_digest,
         "progress": _finite(asdict(trainer.state)),
         "optimiser_scalars": scalars,
-        # Some of timm's optimisers count their steps here.
-        "optimiser_groups": [
-            {name: value for name, value in group.items() if isinstance(value, (int, float, str))}
-            for group in optimiser["param_groups"]
-        ],
     }
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     write_bytes(trainer.checkpoint, save(plain, metadata={"content": json.dumps(content)}))
@@ -78,7 +78,9 @@ def load_checkpoint(trainer: Trainer) -> None:
         number, key = name.split(".", 1)
         state.setdefault(int(number), {})[key] = value
     groups = trainer.optimiser.state_dict()["param_groups"]
-    groups = [{**group, **kept} for group, kept in zip(groups, content["optimiser_groups"], strict=True)]
+    for name, value in _part(tensors, "group").items():
+        number, key = name.split(".", 1)
+        groups[int(number)][key] = value
     trainer.optimiser.load_state_dict({"state": state, "param_groups": groups})
     for parameter, values in trainer.optimiser.state.items():
         for key, value in values.items():
