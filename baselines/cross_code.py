@@ -8,15 +8,16 @@ TEST-TRACK.json (at home) and TEST-from-TRAIN-TRACK.json.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from baselines.command import run_command
+from baselines.cross_code_page import write_page
 from baselines.settings import Parser
 from baselines.steps import Step, add_running, claim, find_data, print_left, run_stages, share_of_cores
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.files import write_bytes
 
 TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
 MARK = "cross-code.json"
@@ -36,6 +37,7 @@ def _command(args: list[str]) -> None:
     parser.add_argument("--steps", type=int, default=None, help="steps of a run, instead of the preset's")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--results", type=Path, default=None, help="also gather the scores into this folder")
+    parser.add_argument("--page", type=Path, default=None, help="folder of the page (default: OUT/page)")
     parser.add_argument("--verified", action="store_true", help="mark them as scored by the board's keepers")
     add_running(parser)
     options = parser.parse_args(args)
@@ -66,12 +68,12 @@ def _command(args: list[str]) -> None:
         return
     if run_stages(stages[1:], workers=options.workers, minutes=options.minutes):
         return
-    for result in sorted((out / "results").glob("*.json")):
+    results = sorted((out / "results").glob("*.json"))
+    for result in results:
         if options.results:
-            options.results.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(result, options.results / result.name)
-            result = options.results / result.name
-        print(result)
+            write_bytes(options.results / result.name, result.read_bytes())
+        print((options.results or result.parent) / result.name)
+    print(write_page(results, options.page or out / "page"))
 
 
 def make_stages(

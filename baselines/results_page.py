@@ -24,6 +24,7 @@ HEADS = {
 }
 DIGITS = {"residual_rms_dex": 4, "crps": 4, "k_0.5": 2}
 GOAL_GAIN = 0.15
+GOAL_MASS_BIAS, GOAL_MASS_SCATTER = 0.01, 0.03
 
 
 def render(summary: Mapping[str, Any]) -> str:
@@ -55,8 +56,8 @@ def render(summary: Mapping[str, Any]) -> str:
         *_views_table(networks, seeds),
         "",
         f"The noise floor (half of the particles against the other half): residual_rms_dex "
-        f"{_number(summary['noise_floor']['residual_rms_dex'], 'residual_rms_dex')}, mass scatter "
-        f"{_number(summary['noise_floor']['mass_scatter'], 'mass_scatter')}.",
+        f"{number(summary['noise_floor']['residual_rms_dex'], 'residual_rms_dex')}, mass scatter "
+        f"{number(summary['noise_floor']['mass_scatter'], 'mass_scatter')}.",
         "",
         *_gains(summary["gains"]),
         "",
@@ -79,7 +80,7 @@ def render(summary: Mapping[str, Any]) -> str:
         *_norms_table(summary["norms"]),
     ]
     if summary["extra"]:
-        lines += ["", "## Further models", "", *_extra_table(summary["extra"])]
+        lines += ["", "## Further models", "", *_further(summary)]
     lines += ["", "## The commands", "", "```sh", *summary["commands"], "```", ""]
     return "\n".join(lines)
 
@@ -93,11 +94,11 @@ def _views_table(networks: Sequence[Mapping[str, Any]], seeds: Sequence[int]) ->
         for score in MAIN:
             cells.append(_spread([run["scores"][score]["value"] for run in runs], score))
             if score == "residual_rms_dex":
-                cells.append(_interval(first, score))
+                cells.append(interval(first, score))
         cells.append(f"{statistics.mean(run['seconds'] for run in runs):.0f} s")
         rows.append(cells)
     heads = ["views", HEADS[MAIN[0]], "95 % interval", *(HEADS[name] for name in MAIN[1:]), "training"]
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _gains(gains: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -125,22 +126,47 @@ def _references_table(summary: Mapping[str, Any]) -> list[str]:
         rows.append([row["name"], view_names(row["views"]) or "none", *_cells(row["scores"], MAIN)])
     for name, scores in summary["frame"].items():
         rows.append([f"`{name}`", "none", *_cells(scores, MAIN)])
-    return _table(["baseline", "views", *(HEADS[name] for name in MAIN)], rows)
+    return table(["baseline", "views", *(HEADS[name] for name in MAIN)], rows)
 
 
 def _norms_table(norms: Sequence[Mapping[str, Any]]) -> list[str]:
     names = ("residual_rms_dex", "skill", "mass_bias", "mass_scatter", "m200_equivalent")
     rows = [[f"`{row['norm']}`", *_cells(row["scores"], names)] for row in norms]
-    return _table(["normalisation", *(HEADS[name] for name in names)], rows)
+    return table(["normalisation", *(HEADS[name] for name in names)], rows)
 
 
-def _extra_table(extra: Mapping[str, Any]) -> list[str]:
+def _further(summary: Mapping[str, Any]) -> list[str]:
+    """Models beside the paper's, on all views: what each gains, and what it costs."""
+    extra = summary["extra"]
     names = ("residual_rms_dex", "skill", "mass_bias", "mass_scatter", "coverage_68", "coverage_95", "crps")
     rows = [
-        [row["name"], f"{row['parameters']:,}", *_cells(row["scores"], names), f"{row['seconds']:.0f} s"]
+        [
+            row["name"],
+            f"{row['parameters']:,}",
+            f"{row['steps'] * row['batch']:,}",
+            f"{row['seconds']:.0f} s",
+            *_cells(row["scores"], names),
+        ]
         for row in extra.values()
     ]
-    return _table(["model", "parameters", *(HEADS[name] for name in names), "training"], rows)
+    best = min(extra.values(), key=lambda row: row["scores"]["residual_rms_dex"]["value"])
+    bias, scatter = (best["scores"][name]["value"] for name in ("mass_bias", "mass_scatter"))
+    reached = "reached" if abs(bias) <= GOAL_MASS_BIAS else "missed"
+    also = "reached" if scatter <= GOAL_MASS_SCATTER else "missed"
+    known = summary["frame"]["frame+R200c"]["mass_scatter"]["value"]
+    return [
+        "On all views, the same training set; predictions are averaged over the square's eight symmetries "
+        "unless the name says otherwise. Samples are maps seen in training, its seconds those of "
+        + ("a GPU" if summary["plan"] == "gpu" else "one core")
+        + ".",
+        "",
+        *table(["model", "parameters", "samples", "training", *(HEADS[name] for name in names)], rows),
+        "",
+        f"Best: {best['name']}. Its mass inside R200c has a bias of {number(bias, 'mass_bias')} (goal: "
+        f"within {GOAL_MASS_BIAS}, {reached}) and a scatter of {number(scatter, 'mass_scatter')} (goal: "
+        f"within {GOAL_MASS_SCATTER}, {also}). The mean profile scaled by the true R200c, which no model is "
+        f"told, has a scatter of {number(known, 'mass_scatter')}.",
+    ]
 
 
 def view_names(views: str) -> str:
@@ -149,10 +175,11 @@ def view_names(views: str) -> str:
 
 
 def _cells(scores: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    return [_number(scores[name]["value"], name) if name in scores else "-" for name in names]
+    return [number(scores[name]["value"], name) if name in scores else "-" for name in names]
 
 
-def _number(value: float | None, score: str) -> str:
+def number(value: float | None, score: str) -> str:
+    """A score's value with its digits."""
     return "-" if value is None else f"{value:.{DIGITS.get(score, 3)}f}"
 
 
@@ -160,23 +187,25 @@ def _spread(values: Sequence[float | None], score: str) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "-"
-    mean = _number(statistics.mean(known), score)
-    return mean if len(known) == 1 else f"{mean} ± {_number((max(known) - min(known)) / 2, score)}"
+    mean = number(statistics.mean(known), score)
+    return mean if len(known) == 1 else f"{mean} ± {number((max(known) - min(known)) / 2, score)}"
 
 
-def _interval(score: Mapping[str, Any], name: str) -> str:
+def interval(score: Mapping[str, Any], name: str) -> str:
+    """A score's interval, where it has one."""
     if score["low"] is None or score["high"] is None:
         return "-"
-    return f"{_number(score['low'], name)} to {_number(score['high'], name)}"
+    return f"{number(score['low'], name)} to {number(score['high'], name)}"
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
-__all__ = ["ALL_VIEWS", "render", "view_names"]
+__all__ = ["ALL_VIEWS", "interval", "number", "render", "table", "view_names"]

@@ -6,13 +6,10 @@ submission/, README.md (the model card) and, until it is deleted, the checkpoint
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -22,17 +19,17 @@ from baselines.data import ResidentBatches, Rows, ScoreGrid, StreamBatches, load
 from baselines.losses import MassLoss
 from baselines.machine import Machine, choose_place, find_machine, memory_advice
 from baselines.model import Architecture, MassModel
-from baselines.networks import count_parameters
+from baselines.run_files import finish, make_reporter, write_log
 from baselines.settings import Parser, Settings, add_settings, merge, read_config
-from baselines.training import Batches, Progress, Trainer, calibrate
+from baselines.training import Batches, Progress, Trainer
+from baselines.validation import calibrate
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import set_quiet
-from three_hundred_maps.store.arrays import root_attrs, split_length
+from three_hundred_maps.store.arrays import split_length
 from three_hundred_maps.store.files import write_bytes
 from three_hundred_maps.torch_data import StreamDataset, Transforms, check_views
 
-CONFIG, LOG, CURVE = "config.yaml", "log.csv", "curve.png"
-COLUMNS = ("step", "epoch", "samples", "learning_rate", "train_loss", "validation_rms_dex", "seconds")
+CONFIG = "config.yaml"
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -136,26 +133,6 @@ def train(
     return Run(out, model, state)
 
 
-def make_reporter(settings: Settings, out: Path, machine: Machine) -> Callable[[Progress], None]:
-    """What is done after each validation: the log as CSV and, if asked for, as TensorBoard's events."""
-    if not settings.tensorboard or machine.rank:
-        return lambda state: write_log(out, state)
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError:
-        raise InputError("--tensorboard needs the package tensorboard: pip install tensorboard") from None
-    events = SummaryWriter(str(out / "tensorboard"))
-
-    def report(state: Progress) -> None:
-        write_log(out, state)
-        for name, value in state.rows[-1].items():
-            if name not in ("step", "seconds"):
-                events.add_scalar(name, value, int(state.rows[-1]["step"]))
-        events.flush()
-
-    return report
-
-
 def make_trainer(
     settings: Settings, store: Path, checkpoint: Path, machine: Machine, more: Sequence[Path] = ()
 ) -> Trainer:
@@ -249,77 +226,6 @@ def _lines(store: Path) -> int:
     from three_hundred_maps.store.arrays import open_group
 
     return int(open_group(store)["train"]["los_vector"].shape[0])
-
-
-def finish(
-    settings: Settings,
-    store: Path,
-    out: Path,
-    model: MassModel,
-    state: Progress,
-    more: Sequence[Path] = (),
-    *,
-    name: str | None,
-    submission: bool,
-    shift: float = 0.0,
-) -> None:
-    """Write the model, its learning curve, its prediction of the test split, and its card.
-
-    ``shift`` is what calibration added to the model's log10 mass, in dex.
-    """
-    from baselines.card import write_card
-    from baselines.curve import draw_curve
-    from baselines.predict import predict_split
-
-    parameters = count_parameters(model)
-    trained_on = "+".join(str(root_attrs(each)["name"]) for each in (store, *more))
-    extra: dict[str, Any] = {
-        "views": list(settings.view_list()),
-        "dataset": trained_on,
-        "parameters": parameters,
-        "best_step": state.best_step,
-        "name": name or default_name(settings),
-    }
-    if settings.calibrate:
-        extra["calibration_dex"] = round(shift, 6)
-    model.save(out, extra)
-    try:
-        draw_curve(state.rows, out / CURVE, title=extra["name"])
-    except ModuleNotFoundError as error:
-        # A machine that is lent for training need not draw: the log holds the same numbers.
-        if (error.name or "").split(".")[0] != "matplotlib":
-            raise
-        print(f"{CURVE} is left out, as matplotlib is not installed; {LOG} holds its numbers")
-    if submission and split_length(store, "test"):
-        predict_split(
-            model,
-            store,
-            out / "submission",
-            name=extra["name"],
-            symmetries=settings.test_symmetries,
-            trained_on=trained_on,
-        )
-    write_card(out)
-
-
-def default_name(settings: Settings) -> str:
-    """The run's name on a leaderboard: network, width, what is unusual, seed."""
-    parts = [f"unet-{settings.encoder or ''}".rstrip("-"), f"{settings.channels}ch"]
-    if settings.loss != "l2":
-        parts.append(settings.loss)
-    if settings.calibrate:
-        parts.append("calibrated")
-    return f"{' '.join(parts)}, seed {settings.seed}"
-
-
-def write_log(out: Path, state: Progress) -> None:
-    """`log.csv`: one row a validation."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in state.rows:
-        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    write_bytes(out / LOG, text.getvalue().encode())
 
 
 def _claim(out: Path, settings: Settings) -> None:

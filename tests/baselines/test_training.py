@@ -21,14 +21,9 @@ from baselines.data import ResidentBatches, Rows, ScoreGrid, StreamBatches, load
 from baselines.losses import MassLoss
 from baselines.machine import Machine, choose_place, find_machine
 from baselines.model import Architecture, MassModel
-from baselines.training import (
-    calibrate,
-    learning_rate,
-    make_optimiser,
-    residual_rms_dex,
-    update_average,
-)
+from baselines.training import learning_rate, make_optimiser, update_average
 from baselines.unet import make_trainer, train
+from baselines.validation import calibrate, residual_rms_dex
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.score_grid import radius_grid, smooth_score_grid
