@@ -86,51 +86,48 @@ def make_stages(
     stores
         The two data sets, by name.
     """
-    logs = out / "log"
-    sources = {
-        **{name: str(store) for name, store in stores.items()},
-        BOTH: "+".join(map(str, stores.values())),
-    }
+    sources = {name: str(store) for name, store in stores.items()}
+    sources[BOTH] = "+".join(sources.values())
     training: list[Step] = []
     predicting: list[Step] = []
     home: list[Step] = []
     away: list[Step] = []
+
+    def step(name: str, words: Sequence[str], done: Path) -> Step:
+        return Step(name, tuple(words), done, out / "log" / f"{name.replace(' ', '-')}.txt")
+
+    def score(name: str, submission: Path, store: Path, *more: str) -> Step:
+        result = out / "results" / f"{name}.json"
+        words = ["benchmarks", "score", str(submission), "--data", str(store), "--out", str(result)]
+        words += ["--workers", str(threads), "--quiet", *(["--verified"] if verified else []), *more]
+        return step(f"score {name}", words, result)
+
+    for test, store in stores.items():
+        name, run = f"{test}-climatology", out / "runs" / f"{test}-climatology"
+        words = ["baselines.climatology", "--data", str(store), "--out", str(run), "--quiet"]
+        predicting.append(step(name, words, run / "submission" / "submission.json"))
+        home.append(score(name, run / "submission", store))
     for track, views in TRACKS.items():
         for source, data in sources.items():
             run = out / "runs" / f"{source}-{track}"
-            words: tuple[str, ...] = ("baselines.unet", "--views", views, "--data", data, "--out", str(run))
-            words = (*words, "--device", device, "--threads", str(threads), "--no-submission", "--quiet")
-            words = (*words, *(("--steps", str(steps)) if steps else ()))
-            training.append(
-                Step(f"train {source}-{track}", words, run / "README.md", logs / f"train-{run.name}.txt")
-            )
+            words = ["baselines.unet", "--views", views, "--data", data, "--out", str(run)]
+            words += ["--device", device, "--threads", str(threads), "--no-submission", "--quiet"]
+            words += ["--steps", str(steps)] if steps else []
+            training.append(step(f"train {run.name}", words, run / "README.md"))
             for test, store in stores.items():
-                at_home = source == test
-                name = f"{test}-{track}" if at_home else f"{test}-from-{source}-{track}"
-                submission, result = out / "submissions" / name, out / "results" / f"{name}.json"
+                name = f"{test}-{track}" if source == test else f"{test}-from-{source}-{track}"
+                submission = out / "submissions" / name
+                words = ["baselines.predict", str(run), "--data", str(store), "--out", str(submission)]
+                words += ["--task", "mass-map" if source == test else "cross-code", "--device", device]
+                words += ["--name", f"unet trained on {' and '.join(stores) if source == BOTH else source}"]
                 predicting.append(
-                    Step(
-                        f"predict {name}",
-                        (
-                            *("baselines.predict", str(run), "--data", str(store), "--out", str(submission)),
-                            *("--task", "mass-map" if at_home else "cross-code"),
-                            *(
-                                "--name",
-                                f"unet trained on {' and '.join(stores) if source == BOTH else source}",
-                            ),
-                            *("--device", device, "--quiet"),
-                        ),
-                        submission / "submission.json",
-                        logs / f"predict-{name}.txt",
-                    )
+                    step(f"predict {name}", [*words, "--quiet"], submission / "submission.json")
                 )
-                words = ("benchmarks", "score", str(submission), "--data", str(store), "--out", str(result))
-                words = (*words, "--workers", str(threads), "--quiet", *(("--verified",) if verified else ()))
-                if not at_home:
-                    words = (*words, "--in-domain", str(out / "results" / f"{test}-{track}.json"))
-                (home if at_home else away).append(
-                    Step(f"score {name}", words, result, logs / f"score-{name}.txt")
-                )
+                if source == test:
+                    home.append(score(name, submission, store))
+                else:
+                    beside = str(out / "results" / f"{test}-{track}.json")
+                    away.append(score(name, submission, store, "--in-domain", beside))
     return [training, predicting, home, away]
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from baselines import cross_code
+from baselines.cross_code_page import render
 from benchmarks.tasks import TASKS
+from three_hundred_maps.errors import InputError
 from three_hundred_maps.testing import tiny_store
 
 
@@ -17,7 +19,7 @@ def test_both_directions_and_mixed_training_of_every_track(tmp_path: Path):
     training, predicting, home, away = cross_code.make_stages(
         stores, tmp_path, steps=5, device="cpu", threads=1, verified=True
     )
-    assert len(training) == 12 and len(predicting) == 24 and len(home) == 8 and len(away) == 16
+    assert len(training) == 12 and len(predicting) == 26 and len(home) == 10 and len(away) == 16
     commands = {step.name: step.command for step in (*training, *predicting, *home, *away)}
     assert f"--data {tmp_path}/a+{tmp_path}/b " in commands["train both-sz"]
     assert "--task mass-map" in commands["predict mini-star"]
@@ -43,6 +45,12 @@ def test_names_that_cannot_be_told_apart_are_refused(tmp_path: Path, capsys: pyt
     assert "give two different names" in capsys.readouterr().err
 
 
+def test_a_result_across_codes_needs_the_one_at_home():
+    away = {"task": "cross-code", "track": "sz", "trained_on": "b", "dataset": {"name": "a", "digest": "0"}}
+    with pytest.raises(InputError, match="no result at home for sz on a"):
+        render([away])
+
+
 @pytest.mark.long
 def test_a_whole_comparison(tmp_path: Path):
     for seed, name in enumerate(("a", "b")):
@@ -52,7 +60,10 @@ def test_a_whole_comparison(tmp_path: Path):
         cross_code.main([*words, "--steps", "2", "--device", "cpu", "--results", str(tmp_path / "kept")])
     assert stop.value.code == 0
     kept = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "kept").glob("*.json")}
-    assert len(kept) == 24
+    assert len(kept) == 26
     away = kept["a-from-both-all"]
     assert away["task"] == "cross-code" and away["trained_on"] == "a+b" and away["dataset"]["name"] == "a"
+    assert kept["b-climatology"]["track"] == "none"
+    page = (tmp_path / "c" / "page" / "cross-code.md").read_text()
+    assert page == render(list(kept.values())) and page.count("| `a` and `b` |") == 8
     assert away["in_domain"]["name"] == kept["a-all"]["name"] and "degradation" in away["scores"]
