@@ -54,15 +54,16 @@ speed: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -c constraints.txt --group peers
 	for b in reading projection store scaling loading hub scoring training; do $(BIN)/python -m benchmarks.speed.$$b; done
 
-# Hours on two cores: the calibration of fresh regions, 27 training runs, the sample and the pictures.
+# Hours on two cores: the calibration of fresh regions, 39 training runs, the sample and the pictures.
 docs: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.documentation
 	$(BIN)/three-hundred-maps build mini --out runs/mini
 	$(BIN)/three-hundred-maps simulate --check --report docs/synthetic.md
 	$(BIN)/three-hundred-maps sample --refresh --data runs/mini
 	$(BIN)/three-hundred-maps preview runs/mini --halo $(HALO) --los 0 -o docs/images/cluster.png
-	$(BIN)/python -m baselines.campaign --data runs/mini --out runs/campaign --workers 2 --steps 200 --page docs
-	$(BIN)/python -m baselines.ship runs/campaign/runs/sz-xray-star-0 --result runs/campaign/runs/sz-xray-star-0/result.json
+	$(BIN)/python -m baselines.campaign --data synthetic-gadgetx --set simulation.regions=101-400 --set name=synthetic-300 --out runs/campaign --workers 2 --steps 400 --page docs
+	$(BIN)/python -m baselines.cross_code --data runs/mini --twin mini-gizmo --out runs/cross-code --workers 2 --verified --results benchmarks/results --page docs
+	$(BIN)/python -m baselines.ship runs/cross-code/runs/mini-all --result runs/cross-code/results/mini-all.json
 
 constraints: $(VENV)/.dev
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.new

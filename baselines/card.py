@@ -42,7 +42,11 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         "tags": ["astronomy", "galaxy-clusters", "u-net", *views],
     }
     architecture = config["architecture"]
-    network = architecture["encoder"] or "the paper's U-Net"
+    network = {
+        "unet": "the paper's U-Net",
+        "residual": "a U-Net of residual blocks with attention",
+        "encoder": f"a U-Net on timm's {architecture['encoder']}",
+    }[architecture["network"]]
     lines = [
         "---",
         yaml.safe_dump(header, sort_keys=False).strip(),

@@ -94,7 +94,10 @@ def finish(
 
 def default_name(settings: Settings) -> str:
     """The run's name on a leaderboard: network, width, what is unusual, seed."""
-    parts = [f"unet-{settings.encoder or ''}".rstrip("-"), f"{settings.channels}ch"]
+    network = {"residual": "residual-unet", "encoder": f"unet-{settings.encoder}"}.get(
+        settings.network, "unet"
+    )
+    parts = [network, f"{settings.channels}ch"]
     if settings.loss != "l2":
         parts.append(settings.loss)
     if settings.calibrate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import yaml
 from baselines import from_pretrained
 from baselines.card import write_card
 from baselines.model import Architecture, MassModel
+from baselines.run_files import default_name
 from baselines.unet import train
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split
@@ -109,7 +111,13 @@ def test_a_model_comes_from_the_hub(tmp_path, store, model, monkeypatch):
 
 def test_the_card_tells_of_the_run_and_its_scores(tmp_path, settings):
     run = train(settings, tmp_path / "run", submission=False).folder
-    assert "4 channels" in (run / "README.md").read_text()
+    assert "the paper's U-Net, 4 channels" in (run / "README.md").read_text()
+    other = replace(settings, network="residual", loss="l1", calibrate=True)
+    assert default_name(other) == "residual-unet 4ch l1 calibrated, seed 0"
+    assert (
+        "residual blocks"
+        in (train(other, tmp_path / "other", submission=False).folder / "README.md").read_text()
+    )
     result = {
         "name": "unet",
         "task": "mass-map",
