@@ -197,7 +197,7 @@ def make_stages(
         (
             *("baselines.predict", str(runs / run_name(ALL_VIEWS, 0)), "--data", str(store)),
             *("--out", str(plain), "--symmetries", "1", "--name", "unet, one orientation"),
-            *("--device", "cuda" if plan.speed else "cpu", "--quiet"),
+            "--quiet",
         ),
         plain / "submission.json",
         logs / f"{ONE_ORIENTATION}.txt",

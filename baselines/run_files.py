@@ -80,6 +80,8 @@ def finish(
         if (error.name or "").split(".")[0] != "matplotlib":
             raise
         print(f"{CURVE} is left out, as matplotlib is not installed; {LOG} holds its numbers")
+    write_card(out)
+    # Last: who finds it knows that all else is there.
     if submission and split_length(store, "test"):
         predict_split(
             model,
@@ -89,7 +91,6 @@ def finish(
             symmetries=settings.test_symmetries,
             trained_on=trained_on,
         )
-    write_card(out)
 
 
 def default_name(settings: Settings) -> str:
