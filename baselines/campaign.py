@@ -34,6 +34,8 @@ REFERENCES = (
 )
 MARK = "campaign.json"
 RESULT = "result.json"
+LONG = {"long-all": ALL_VIEWS, "long-star": "star"}
+"""The paper's network as long as the flagship: beside it, and all views against the best single one."""
 ONE_ORIENTATION = "one-orientation"
 """The prediction of the first run of all views without the average over the square's symmetries."""
 
@@ -53,6 +55,8 @@ class Plan:
         Other networks at the same number of steps: the run's folder, the model's name, its options.
     flagship, flagship_steps
         The one run that is to be the best.
+    long
+        Of the paper's network at the flagship's number of steps; none: it is not trained so.
     speed
         Options of `benchmarks.speed.training`; none: it is not run.
     """
@@ -63,6 +67,7 @@ class Plan:
     further: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     flagship: tuple[str, ...] = ()
     flagship_steps: int = 0
+    long: tuple[str, ...] = ()
     speed: tuple[str, ...] = ()
 
 
@@ -74,6 +79,7 @@ PLANS = {
         further=(RESIDUAL, ("encoder", "unet on resnet10t", ("--encoder", "resnet10t"))),
         flagship=("--network", "residual", "--channels", "16", "--ema", "0.995", "--calibrate"),
         flagship_steps=1600,
+        long=("--ema", "0.995"),
     ),
     "gpu": Plan(
         label="32 channels, GPU",
@@ -169,6 +175,9 @@ def make_stages(
         # Another number of steps is another budget: the flagship keeps its share of it.
         length = plan.flagship_steps * (steps or plan.steps) // plan.steps
         train("flagship", "--views", ALL_VIEWS, "--name", "flagship", *plan.flagship, length=length)
+        for name, views in LONG.items() if plan.long else ():
+            title = f"unet, {plan.flagship_steps // plan.steps} times the samples"
+            train(name, "--views", views, "--name", title, *plan.long, length=length)
     for seed in range(seeds):
         for views in VIEW_SETS:
             train(run_name(views, seed), "--views", views, "--seed", str(seed))

@@ -154,6 +154,7 @@ def _further(summary: Mapping[str, Any]) -> list[str]:
     reached = "reached" if abs(bias) <= GOAL_MASS_BIAS else "missed"
     also = "reached" if scatter <= GOAL_MASS_SCATTER else "missed"
     known = summary["frame"]["frame+R200c"]["mass_scatter"]["value"]
+    long = summary["long_gain"]
     return [
         "On all views, the same training set; predictions are averaged over the square's eight symmetries "
         "unless the name says otherwise. Samples are maps seen in training, its seconds those of "
@@ -162,6 +163,16 @@ def _further(summary: Mapping[str, Any]) -> list[str]:
         "",
         *table(["model", "parameters", "samples", "training", *(HEADS[name] for name in names)], rows),
         "",
+        *(
+            [
+                f"Trained as long as the flagship, the paper's network on all views has a residual_rms_dex "
+                f"{_percent(long['share'])} lower than on {view_names(long['best_single'])} alone (paired "
+                f"difference {long['difference']['value']:+.4f}, {interval(long['difference'], MAIN[0])}).",
+                "",
+            ]
+            if long
+            else []
+        ),
         f"Best: {best['name']}. Its mass inside R200c has a bias of {number(bias, 'mass_bias')} (goal: "
         f"within {GOAL_MASS_BIAS}, {reached}) and a scatter of {number(scatter, 'mass_scatter')} (goal: "
         f"within {GOAL_MASS_SCATTER}, {also}). The mean profile scaled by the true R200c, which no model is "
