@@ -197,9 +197,8 @@ def make_stages(
             "--quiet",
         )
         words = (*words, *(("--views", views) if views else ()))
-        training.append(
-            Step(name, words, runs / name / "submission" / "submission.json", logs / f"{name}.txt")
-        )
+        done = runs / name / "submission" / "submission.json"
+        training.append(Step(name, words, done, logs / f"{name}.txt", scrap=runs / name))
     plain = runs / ONE_ORIENTATION / "submission"
     predicting = Step(
         ONE_ORIENTATION,

@@ -105,7 +105,8 @@ def make_stages(
     for test, store in stores.items():
         name, run = f"{test}-climatology", out / "runs" / f"{test}-climatology"
         words = ["baselines.climatology", "--data", str(store), "--out", str(run), "--quiet"]
-        predicting.append(step(name, words, run / "submission" / "submission.json"))
+        done = run / "submission" / "submission.json"
+        predicting.append(Step(name, tuple(words), done, out / "log" / f"{name}.txt", scrap=run))
         home.append(score(name, run / "submission", store))
     for track, views in TRACKS.items():
         for source, data in sources.items():

@@ -24,12 +24,19 @@ from three_hundred_maps.store.files import write_json
 
 @dataclass(frozen=True)
 class Step:
-    """One command, and the file that is there when it is done."""
+    """One command, and the file that is there when it is done.
+
+    Parameters
+    ----------
+    scrap
+        What an interrupted one may have left and is of no use to the next: it is removed first.
+    """
 
     name: str
     words: tuple[str, ...]
     done: Path
     log: Path
+    scrap: Path | None = None
 
     @property
     def command(self) -> str:
@@ -134,9 +141,8 @@ def run_step(step: Step, threads: int) -> None:
     step.log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
-    if step.words[0].startswith("baselines.") and step.words[0] != "baselines.unet":
-        # A baseline writes its submission in one go: what an interrupted one left is of no use.
-        shutil.rmtree(step.done.parent.parent, ignore_errors=True)
+    if step.scrap is not None:
+        shutil.rmtree(step.scrap, ignore_errors=True)
     with open(step.log, "w", encoding="utf-8") as log:
         log.write(f"$ {step.command}\n")
         log.flush()

@@ -27,6 +27,17 @@ def test_a_campaign_holds_every_set_of_views_with_every_seed(tmp_path, store):
     assert all("--channels 8" in step.command for step in training if "unet" in step.command)
 
 
+def test_no_step_clears_away_what_another_has_made(tmp_path, store):
+    every = [
+        s for stage in make_stages(PLANS["cpu"], store, tmp_path, seeds=2, steps=1, threads=1) for s in stage
+    ]
+    clearing = [step for step in every if step.scrap is not None]
+    assert len(clearing) == len(campaign.REFERENCES)
+    for step in clearing:
+        made = [other.name for other in every if other.done.is_relative_to(step.scrap) and other is not step]
+        assert made == [f"score {step.name}"]
+
+
 def test_every_command_of_a_campaign_can_be_parsed(tmp_path, store):
     from baselines.settings import Parser, add_settings, merge
 
