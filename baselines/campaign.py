@@ -182,7 +182,8 @@ def make_stages(
         for views in VIEW_SETS:
             train(run_name(views, seed), "--views", views, "--seed", str(seed))
     for norm in NORMS:
-        train(f"norm-{norm}", "--views", ALL_VIEWS, "--norm", norm, "--name", f"unet, {norm} norm")
+        more = ("--norm", norm, "--test-symmetries", "1", "--name", f"unet, {norm} norm")
+        train(f"norm-{norm}", "--views", ALL_VIEWS, *more)
     train("gaussian", "--views", ALL_VIEWS, "--loss", "gaussian", "--name", "unet with sigma")
     for name, title, options in plan.further:
         train(name, "--views", ALL_VIEWS, "--name", title, *options)

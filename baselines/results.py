@@ -134,17 +134,13 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
         }
         for baseline, views in REFERENCES
     ]
-    norms = [
-        {
-            "norm": norm,
-            **_network(runs / (f"norm-{norm}" if norm in NORMS else run_name(ALL_VIEWS, seeds[0]))),
-        }
-        for norm in ("batch", *NORMS)
-    ]
     everything = _network(runs / run_name(ALL_VIEWS, seeds[0]))
-    extra = {"all views": everything}
-    if (runs / ONE_ORIENTATION / RESULT).is_file():
-        extra[ONE_ORIENTATION] = {**everything, **_scored(runs / ONE_ORIENTATION)}
+    plain = {**everything, **_scored(runs / ONE_ORIENTATION)}
+    norms = [
+        {"norm": "batch", **plain},
+        *({"norm": norm, **_network(runs / f"norm-{norm}")} for norm in NORMS),
+    ]
+    extra = {"all views": everything, ONE_ORIENTATION: plain}
     extra |= {name: _network(runs / name) for name in FURTHER if (runs / name / RESULT).is_file()}
     digests = {run.get("digest") for run in (*networks, *references, *norms, *extra.values())}
     if len(digests) > 1:
