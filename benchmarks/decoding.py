@@ -36,9 +36,12 @@ def decompress(codec: str, data: bytes, size: int) -> bytes:
     if codec == "blosc":
         from numcodecs import blosc
 
-        # Byte 4 to 8 of the header: the size that the frame says it holds.
+        # Of the header of 16 bytes: the size that the frame says it holds, and that of the frame itself,
+        # which the decoder trusts when it reads.
         if len(data) < 16 or int.from_bytes(data[4:8], "little") != size:
             raise ValueError("it does not hold what its shape says")
+        if int.from_bytes(data[12:16], "little") != len(data):
+            raise ValueError("it is cut short or longer than it says")
         blosc.decompress(data, out)
     else:
         from numcodecs import zstd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.texts import shown, text_problem
 from three_hundred_maps.errors import InputError
 
 MANIFEST = "submission.json"
@@ -105,14 +107,12 @@ class Manifest:
         return content
 
 
-def _text_problems(content: Mapping[str, Any], name: str, limit: int) -> Iterator[str]:
-    value = content.get(name)
-    if not isinstance(value, str) or not value.strip():
-        yield f"{MANIFEST}: {name!r} must be a text of 1 to {limit} characters"
-    elif len(value) > limit:
-        yield f"{MANIFEST}: {name!r} has {len(value)} characters; at most {limit}"
-    elif any(ord(c) < 32 and c not in "\n\t" for c in value):
-        yield f"{MANIFEST}: {name!r} holds control characters"
+def _text_problems(
+    content: Mapping[str, Any], name: str, limit: int, *, lines: bool = False
+) -> Iterator[str]:
+    problem = text_problem(content.get(name), limit, lines=lines)
+    if problem is not None:
+        yield f"{MANIFEST}: {name!r} {problem}"
 
 
 def check_manifest(content: Any) -> list[str]:
@@ -125,7 +125,7 @@ def check_manifest(content: Any) -> list[str]:
             problems += _text_problems(content, name, limit)
     for name in (*OPTIONAL_TEXT, *OPTIONAL_LINK):
         if name in content:
-            problems += _text_problems(content, name, MAX_TEXT)
+            problems += _text_problems(content, name, MAX_TEXT, lines=name == "description")
     for name in OPTIONAL_LINK:
         value = content.get(name)
         if isinstance(value, str) and not re.match(r"https?://[^\s]+$", value):
@@ -133,12 +133,14 @@ def check_manifest(content: Any) -> list[str]:
     problems += _authors_problems(content.get("authors", ["?"]))
     task, track = content.get("task"), content.get("track")
     if isinstance(task, str) and not _TASK.fullmatch(task):
-        problems.append(f"{MANIFEST}: 'task' must be the name of a task, as mass-map; got {task[:60]!r}")
+        problems.append(
+            f"{MANIFEST}: 'task' must be the name of a task, as mass-map; got {shown(task, 60)!r}"
+        )
     if isinstance(track, str) and len(track) <= 200:
         expected = canonical_track(track)
         if track != expected:
             problems.append(
-                f"{MANIFEST}: 'track' must name the views used as {expected!r}, got {track[:60]!r}"
+                f"{MANIFEST}: 'track' must name the views used as {expected!r}, got {shown(track, 60)!r}"
             )
         views = content.get("views")
         if views is not None and (
@@ -146,18 +148,25 @@ def check_manifest(content: Any) -> list[str]:
             or not all(isinstance(view, str) for view in views)
             or canonical_track(views) != expected
         ):
-            problems.append(f"{MANIFEST}: 'views' {str(views)[:80]} do not match the track {track[:60]!r}")
+            problems.append(f"{MANIFEST}: 'views' {shown(views, 80)} do not match the track {track!r}")
     if content.get("kind", "submission") not in KINDS:
         problems.append(f"{MANIFEST}: 'kind' must be one of {', '.join(KINDS)}")
     date = content.get("date")
-    if isinstance(date, str) and not _DATE.fullmatch(date):
-        problems.append(f"{MANIFEST}: 'date' must read like 2026-01-31, got {date[:40]!r}")
+    if isinstance(date, str) and not _is_date(date):
+        problems.append(f"{MANIFEST}: 'date' must be a day like 2026-01-31, got {shown(date, 40)!r}")
     parameters = content.get("parameters")
     if parameters is not None and (
         isinstance(parameters, bool) or not isinstance(parameters, int) or not 0 <= parameters < 10**15
     ):
         problems.append(f"{MANIFEST}: 'parameters' must be the whole number of trainable parameters")
     return problems + _dataset_problems(content)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return bool(_DATE.fullmatch(text)) and datetime.date.fromisoformat(text) is not None
+    except ValueError:
+        return False
 
 
 def _authors_problems(authors: Any) -> Iterator[str]:
@@ -217,14 +226,28 @@ def load_json(path: Path, limit: int = MAX_MANIFEST_BYTES) -> Any:
     if size > limit:
         raise InputError(f"{path.name} has {size:,} bytes; at most {limit:,} are read")
     try:
-        # json's own NaN and Infinity are not JSON; deep nesting ends in RecursionError.
-        return json.loads(path.read_bytes().decode("utf-8"), parse_constant=_no_constant)
+        # Some editors put a byte-order mark first. json's own NaN and Infinity are not JSON; deep nesting
+        # ends in RecursionError.
+        text = path.read_bytes().decode("utf-8-sig")
+        content = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
+        # An escape may make half of a surrogate pair, which no file can hold.
+        json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path.name} is not valid JSON: {str(error)[:120]}") from None
+        raise InputError(f"{path.name} is not valid JSON: {shown(error)}") from None
+    return content
 
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{shown(twice, 40)!r} stands twice in one object")
+    return content
 
 
 def read_manifest(folder: str | Path) -> Manifest:

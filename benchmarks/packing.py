@@ -8,17 +8,17 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from benchmarks.manifest import MANIFEST, PREDICTIONS, load_json, read_manifest
-from benchmarks.predictions import MAX_FILES
+from benchmarks.archives import entries
+from benchmarks.array_metadata import MAX_FILES
+from benchmarks.manifest import MANIFEST, PREDICTIONS, load_json
 from benchmarks.submissions import tree_digest
 from benchmarks.validation import validate
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.files import canonical_json
 
 SUFFIX = ".thm.tar"
-MAX_ARCHIVE_BYTES = 64 * 2**30
 ALLOWED = (MANIFEST, PREDICTIONS)
 
 
@@ -74,45 +74,27 @@ def unpack(archive: Path, folder: Path) -> None:
     InputError
         At the first entry that is anything else, before it is written.
     """
-    total = count = 0
-    budget = min(MAX_ARCHIVE_BYTES, archive.stat().st_size)
+    count = 0
     try:
-        # "r:" reads no compressed archives: what lies on disk is all there is.
-        with tarfile.open(archive, "r:") as entries:
-            for entry in entries:
-                name = PurePosixPath(entry.name)
-                shown = entry.name[:120]
-                if entry.isdir() and ".." not in name.parts and not name.is_absolute():
-                    continue
-                if not entry.isreg():
-                    raise InputError(f"{archive.name}: {shown!r} is a link or a device; plain files only")
-                parts = name.parts
-                if (
-                    name.is_absolute()
-                    or ".." in parts
-                    or not parts
-                    or parts[0] not in ALLOWED
-                    or "\\" in entry.name
-                ):
-                    raise InputError(
-                        f"{archive.name}: {shown!r} does not belong into a submission "
-                        f"({MANIFEST} and {PREDICTIONS} alone)"
-                    )
-                total, count = total + entry.size, count + 1
-                if entry.issparse() or total > budget or count > MAX_FILES:
-                    raise InputError(f"{archive.name}: holds more than an archive of its size can")
-                target = folder / name
-                if target.exists():
-                    raise InputError(f"{archive.name}: {shown!r} is there twice")
+        with open(archive, "rb") as stream:
+            # Not compressed, and no entry may claim more than is there: what lies on disk is all there is.
+            for entry in entries(stream, archive, ALLOWED):
+                count += 1
+                if count > MAX_FILES:
+                    raise InputError(f"{archive.name}: holds more than {MAX_FILES:,} files")
+                target, shown_name = folder.joinpath(*entry.parts), "/".join(entry.parts)
+                if target.is_file():
+                    raise InputError(f"{archive.name}: {shown_name!r} is there twice")
                 target.parent.mkdir(parents=True, exist_ok=True)
-                stream = entries.extractfile(entry)
-                assert stream is not None
                 with open(target, "xb") as out:
-                    while block := stream.read(2**20):
+                    left = entry.size
+                    while left:
+                        block = stream.read(min(left, 2**20))
+                        if not block:
+                            raise InputError(f"{archive} is not an archive made by pack: it is cut short")
                         out.write(block)
-    except (tarfile.TarError, EOFError) as error:
-        raise InputError(f"{archive} is not an archive made by pack: {str(error)[:100]}") from None
-    except (NotADirectoryError, FileExistsError):
+                        left -= len(block)
+    except (NotADirectoryError, FileExistsError, IsADirectoryError):
         raise InputError(f"{archive.name}: names of files and folders collide") from None
 
 
@@ -125,5 +107,4 @@ def opened(path: str | Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="submission-") as scratch:
         unpack(path, Path(scratch))
-        read_manifest(scratch)
         yield Path(scratch)

@@ -12,193 +12,72 @@ import math
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.array_metadata import (
+    KEY_TYPES,
+    MAP_TYPES,
+    MAX_CHUNK_BYTES,
+    MAX_FILES,
+    MAX_METADATA_BYTES,
+    ArrayInfo,
+    array_error,
+    check_chunks,
+    read_array_info,
+)
 from benchmarks.decoding import decompress, strip_checksum
 from benchmarks.manifest import PREDICTIONS, SEALED_KEY, load_json
+from benchmarks.texts import shown
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.schema import KEY, MAP_DIMS
+from three_hundred_maps.store.schema import KEY
 
-MAX_METADATA_BYTES = 1_000_000
-MAX_FILES = 200_000
-MAX_CHUNK_BYTES = 128 * 2**20
 MAX_FILE_BYTES = MAX_CHUNK_BYTES + MAX_CHUNK_BYTES // 8 + 65536
 """Compressors add a little to what cannot be compressed."""
 MAX_SLAB_BYTES = 256 * 2**20
-MAX_HALOS = 1_000_000
-CODECS = ("bytes", "zstd", "blosc", "gzip", "crc32c")
-MAP_TYPES = ("float32", "float64")
-KEY_TYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-
-
-@dataclass(frozen=True)
-class ArrayInfo:
-    """An array of ``predictions.zarr`` as its checked metadata has it.
-
-    Parameters
-    ----------
-    folder
-        Where its chunks lie.
-    name, shape, chunk, dtype
-        Of the array; ``dtype`` with its byte order.
-    codecs
-        Names of the codecs, in the order of writing.
-    separator, prefix
-        Of the chunks' file names.
-    fill
-        What a missing chunk holds.
-    """
-
-    folder: Path
-    name: str
-    shape: tuple[int, ...]
-    chunk: tuple[int, ...]
-    dtype: np.dtype[Any]
-    codecs: tuple[str, ...]
-    separator: str
-    prefix: str
-    fill: float | int
-
-    @property
-    def chunk_bytes(self) -> int:
-        """Bytes of a decoded chunk."""
-        return math.prod(self.chunk) * self.dtype.itemsize
-
-    def path(self, index: tuple[int, ...]) -> Path:
-        """File of a chunk."""
-        return self.folder / (self.prefix + self.separator.join(map(str, index)))
+MAX_DEPTH = 10
 
 
 def check_tree(root: Path) -> list[str]:
     """What may not be in a submission's folder: links, devices, files that are too large or too many."""
-    problems: list[str] = []
     if root.is_symlink():
-        return [f"{root.name} is a link; a submission holds plain files only"]
+        return [f"{shown(root.name)} is a link; a submission holds plain files only"]
+    problems: list[str] = []
     files, folders = 0, [root]
     while folders:
         folder = folders.pop()
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = Path(entry.path).relative_to(root).as_posix()
-                if entry.is_symlink():
-                    problems.append(f"{name[:120]} is a link; a submission holds plain files only")
-                elif entry.is_dir(follow_symlinks=False):
+        try:
+            with os.scandir(folder) as found:
+                entries = list(itertools.islice(found, MAX_FILES + 1))
+        except OSError as error:
+            name = shown(folder.relative_to(root).as_posix())
+            problems.append(f"{name} cannot be read: {error.strerror}")
+            continue
+        for entry in entries:
+            place = Path(entry.path).relative_to(root)
+            name = shown(place.as_posix())
+            if entry.is_symlink():
+                problems.append(f"{name} is a link; a submission holds plain files only")
+            elif entry.is_dir(follow_symlinks=False):
+                if len(place.parts) < MAX_DEPTH:
                     folders.append(Path(entry.path))
-                elif not entry.is_file(follow_symlinks=False):
-                    problems.append(f"{name[:120]} is neither a file nor a folder")
                 else:
-                    files += 1
-                    size = entry.stat(follow_symlinks=False).st_size
-                    if size > MAX_FILE_BYTES:
-                        problems.append(f"{name[:120]} has {size:,} bytes; at most {MAX_FILE_BYTES:,}")
-                if files + len(folders) > MAX_FILES:
-                    return [*problems, f"more than {MAX_FILES:,} files; write a chunk for each halo"]
-                if len(problems) >= 20:
-                    return problems
+                    problems.append(f"{name} is a folder nested too deep")
+            elif not entry.is_file(follow_symlinks=False):
+                problems.append(f"{name} is neither a file nor a folder")
+            else:
+                files += 1
+                size = entry.stat(follow_symlinks=False).st_size
+                if size > MAX_FILE_BYTES:
+                    problems.append(f"{name} has {size:,} bytes; at most {MAX_FILE_BYTES:,}")
+            if files + len(folders) > MAX_FILES:
+                return [*problems, f"more than {MAX_FILES:,} files; write a chunk for each halo"]
+            if len(problems) >= 20:
+                return problems
     return problems
-
-
-def _fail(name: str, what: str) -> InputError:
-    return InputError(f"{PREDICTIONS}/{name}: {what}")
-
-
-def _integers(name: str, values: Any, what: str, dims: int, least: int) -> tuple[int, ...]:
-    if not isinstance(values, list) or len(values) != dims:
-        raise _fail(name, f"{what} must have {dims} dimensions, got {str(values)[:60]}")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_HALOS:
-            raise _fail(name, f"{what} {str(values)[:60]} is not a list of sizes")
-    return tuple(values)
-
-
-def _codec_names(name: str, codecs: Any) -> tuple[str, str]:
-    """``little`` or ``big``, and the names of the codecs after it, comma-separated."""
-    if not isinstance(codecs, list) or not 1 <= len(codecs) <= 4:
-        raise _fail(name, "codecs must be a list that begins with 'bytes'")
-    names: list[str] = []
-    for codec in codecs:
-        codec = codec if isinstance(codec, Mapping) else {"name": codec}
-        if codec.get("name") not in CODECS:
-            raise _fail(
-                name,
-                f"codec {str(codec.get('name'))[:60]!r} is not accepted; use one of {', '.join(CODECS)} "
-                "(write_submission does), no shards",
-            )
-        names.append(codec["name"])
-    if names[0] != "bytes" or names.count("bytes") != 1:
-        raise _fail(name, "the first codec must be 'bytes'")
-    if sum(n in ("zstd", "blosc", "gzip") for n in names) > 1 or names.count("crc32c") > 1:
-        raise _fail(name, "at most one compressor, and one crc32c")
-    first = codecs[0]
-    configuration = first.get("configuration", {}) if isinstance(first, Mapping) else {}
-    endian = configuration.get("endian", "little") if isinstance(configuration, Mapping) else None
-    if endian not in ("little", "big"):
-        raise _fail(name, f"endian must be little or big, got {str(endian)[:40]!r}")
-    return endian, ",".join(names[1:])
-
-
-def read_array_info(root: Path, name: str, types: tuple[str, ...], dims: int) -> ArrayInfo:
-    """Check the metadata of an array and keep what reading needs.
-
-    Raises
-    ------
-    InputError
-        Where anything is not of the accepted part of the format.
-    """
-    content = load_json(root / name / "zarr.json", MAX_METADATA_BYTES)
-    if not isinstance(content, Mapping) or content.get("zarr_format") != 3:
-        raise _fail(name, "only Zarr format 3 is read; write it with zarr >= 3 or write_submission")
-    if content.get("node_type") != "array":
-        raise _fail(name, "is not an array")
-    kind = content.get("data_type")
-    if not isinstance(kind, str) or kind not in types:
-        raise _fail(name, f"data type {str(kind)[:60]!r} is not accepted; use {' or '.join(types)}")
-    if content.get("storage_transformers"):
-        raise _fail(name, "storage transformers are not accepted")
-    shape = _integers(name, content.get("shape"), "shape", dims, 0)
-    grid, encoding = content.get("chunk_grid"), content.get("chunk_key_encoding")
-    if not isinstance(grid, Mapping) or grid.get("name") != "regular":
-        raise _fail(name, "only a regular chunk grid is read")
-    configuration = grid.get("configuration")
-    configuration = configuration if isinstance(configuration, Mapping) else {}
-    chunk = _integers(name, configuration.get("chunk_shape"), "chunk shape", dims, 1)
-    if not isinstance(encoding, Mapping) or encoding.get("name") not in ("default", "v2"):
-        raise _fail(name, "chunk keys must be in the default encoding")
-    standard = encoding["name"] == "default"
-    options = encoding.get("configuration")
-    separator = options.get("separator") if isinstance(options, Mapping) else None
-    separator = ("/" if standard else ".") if separator is None else separator
-    if separator not in ("/", "."):
-        raise _fail(name, "the chunk keys' separator must be '/' or '.'")
-    names = content.get("dimension_names")
-    if dims == 4 and names is not None and names != list(MAP_DIMS):
-        raise _fail(name, f"dimensions must be {', '.join(MAP_DIMS)}, got {str(names)[:80]}")
-    order, after = _codec_names(name, content.get("codecs"))
-    fill = content.get("fill_value", 0)
-    fill = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(str(fill), fill)
-    if isinstance(fill, bool) or not isinstance(fill, int | float):
-        fill = math.nan if types == MAP_TYPES else 0
-    info = ArrayInfo(
-        root / name,
-        name,
-        shape,
-        chunk,
-        np.dtype(kind).newbyteorder("<" if order == "little" else ">"),
-        tuple(n for n in after.split(",") if n),
-        separator,
-        f"c{separator}" if standard else "",
-        fill,
-    )
-    if info.chunk_bytes > MAX_CHUNK_BYTES:
-        raise _fail(
-            name, f"a chunk holds {info.chunk_bytes:,} bytes; at most {MAX_CHUNK_BYTES:,} (one halo a chunk)"
-        )
-    return info
 
 
 def read_chunk(info: ArrayInfo, index: tuple[int, ...]) -> NDArray[Any]:
@@ -212,12 +91,12 @@ def read_chunk(info: ArrayInfo, index: tuple[int, ...]) -> NDArray[Any]:
     path = info.path(index)
     name = path.relative_to(info.folder.parent).as_posix()
     if path.is_symlink():
-        raise _fail(name, "is a link; a submission holds plain files only")
+        raise array_error(name, "is a link; a submission holds plain files only")
     if not path.is_file():
         return np.full(info.chunk, info.fill, info.dtype)
     limit = info.chunk_bytes + info.chunk_bytes // 8 + 65536
     if path.stat().st_size > limit:
-        raise _fail(
+        raise array_error(
             name, f"has {path.stat().st_size:,} bytes, more than its {info.chunk_bytes:,} decoded ones"
         )
     data = path.read_bytes()
@@ -231,7 +110,7 @@ def read_chunk(info: ArrayInfo, index: tuple[int, ...]) -> NDArray[Any]:
         if len(data) != info.chunk_bytes:
             raise ValueError(f"it holds {len(data):,} bytes, its shape {info.chunk_bytes:,}")
     except (ValueError, RuntimeError, zlib.error) as error:
-        raise _fail(name, f"cannot be decoded: {str(error)[:120]}") from None
+        raise array_error(name, f"cannot be decoded: {shown(error)}") from None
     return np.frombuffer(data, info.dtype).reshape(info.chunk)
 
 
@@ -274,19 +153,23 @@ class Predictions:
         self.keys: dict[str, NDArray[np.int64]] = {}
         for name in key_names:
             info = read_array_info(root, name, KEY_TYPES, 1)
+            check_chunks(info)
             blocks = [read_chunk(info, (i,)) for i in range(math.ceil(info.shape[0] / info.chunk[0]))]
-            values = np.concatenate(blocks) if blocks else np.zeros(0, info.dtype)
-            self.keys[name] = values[: info.shape[0]].astype(np.int64)
+            values = (np.concatenate(blocks) if blocks else np.zeros(0, info.dtype))[: info.shape[0]]
+            if values.size and int(values.max()) > np.iinfo(np.int64).max:
+                raise array_error(name, f"holds {int(values.max())}, which is no key")
+            self.keys[name] = values.astype(np.int64)
         self._slab: tuple[str, int, NDArray[np.float32]] | None = None
 
     def _read_slab(self, info: ArrayInfo, row: int) -> NDArray[np.float32]:
         """All lines of sight and pixels of one row of chunks, float32; the last one is kept."""
         if self._slab is not None and self._slab[:2] == (info.name, row):
             return self._slab[2]
+        check_chunks(info)
         count = min(info.chunk[0], info.shape[0] - row * info.chunk[0])
         shape = (count, *info.shape[1:])
         if math.prod(shape) * 4 > MAX_SLAB_BYTES:
-            raise _fail(
+            raise array_error(
                 info.name, f"chunks of {info.chunk[0]} halos are too many at once; write one halo a chunk"
             )
         slab = np.empty(shape, np.float32)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from benchmarks.texts import shown
+
 
 @dataclass(frozen=True)
 class Task:
@@ -65,4 +67,4 @@ TASKS: dict[str, Task] = {
 def check_task(name: str) -> Iterator[str]:
     """What is wrong with the name of a task."""
     if name not in TASKS:
-        yield f"submission.json: no task {name[:60]!r}; the tasks are {', '.join(TASKS)}"
+        yield f"submission.json: no task {shown(name, 60)!r}; the tasks are {', '.join(TASKS)}"

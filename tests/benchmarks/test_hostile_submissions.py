@@ -16,13 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numcodecs
+import numpy as np
 import pytest
 
+from benchmarks.array_metadata import MAX_CHUNK_BYTES
 from benchmarks.leaderboard import render
 from benchmarks.leaderboard.boards import slug_of
 from benchmarks.manifest import MAX_MANIFEST_BYTES
 from benchmarks.packing import opened, pack
-from benchmarks.predictions import MAX_CHUNK_BYTES, Predictions
+from benchmarks.predictions import Predictions
 from benchmarks.scoring import score_submission
 from benchmarks.truth import Truth
 from benchmarks.validation import find_problems
@@ -261,6 +263,132 @@ def test_archives_cannot_name_a_file_twice_or_be_compressed(tmp_path: Path) -> N
     (tmp_path / "d.tar").write_bytes(os.urandom(3000))
     with pytest.raises(InputError, match="not an archive"), opened(tmp_path / "d.tar"):
         pass
+
+
+def raw_header(name: str, size: int, kind: bytes = b"0") -> bytes:
+    """A ustar header with a right checksum, whatever it claims."""
+    header = bytearray(512)
+    header[: len(name)] = name.encode()
+    header[124:136] = b"%011o\0" % size
+    header[156:157], header[257:263] = kind, b"ustar\0"
+    header[148:156] = b"%06o\0 " % (sum(header) + 8 * 32)
+    return bytes(header)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (raw_header("submission.json", 8 * 2**30), "cut short"),
+        (raw_header("submission.json", 10) + b"{}", "cut short"),
+        (raw_header("submission.json", 0)[:500], "cut short"),
+        (b"x" + raw_header("submission.json", 0)[1:], "checksum"),
+        (raw_header("././@PaxHeader", 2**20, b"x") + bytes(2**20), "an extended header of 1,048,576 bytes"),
+        (raw_header("h", 512, b"x") + b"20 path=../../evil\n".ljust(512, b"\0"), "renames or reshapes"),
+        (raw_header("h", 512, b"x") + b"22 GNU.sparse.size=9\n".ljust(512, b"\0"), "renames or reshapes"),
+        (raw_header("././@LongLink", 512, b"L") + b"submission.json".ljust(512, b"\0"), "names longer"),
+        (raw_header("submission.json", 0, b"S"), "plain files only"),
+        (raw_header("predictions.zarr/a\x1b[31mb", 0), "does not belong"),
+        (raw_header("/".join(["predictions.zarr", *"abcdefghijkl"]), 0), "does not belong"),
+    ],
+)
+def test_archives_that_claim_more_than_they_hold(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught, opened(path):
+        pass
+    assert str(caught.value).isprintable()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tar"]
+
+
+def test_archives_of_other_programs_are_read(
+    submit: Callable[..., Path], store: Path, tmp_path: Path
+) -> None:
+    """GNU tar's and Python's ways of writing names, times and folders."""
+    folder = submit()
+    expected = score_submission(folder, store)["scores"]
+    for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        path = tmp_path / f"{form}.tar"
+        with tarfile.open(path, "w", format=form) as archive:
+            archive.add(folder, arcname=".")
+        with opened(path) as unpacked:
+            assert score_submission(unpacked, store)["scores"] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\u202egnp.exe", "turn the direction of writing"),
+        ("a\u200bb", "invisible"),
+        ("line\nbreak", "control characters"),
+        ("\u2028", "must be a text"),
+        ("a\u2028b", "separators of lines"),
+        ("\ue000", "private use"),
+        ("\u0301\u0301", "nothing that can be seen"),
+    ],
+)
+def test_names_that_deceive_are_told(submit: Callable[..., Path], text: str, message: str) -> None:
+    folder = submit()
+    content = json.loads((folder / "submission.json").read_text())
+    (folder / "submission.json").write_text(json.dumps({**content, "name": text}))
+    told_of = told(folder)
+    assert message in told_of and told_of.isprintable()
+
+
+def test_names_of_many_scripts_are_welcome(submit: Callable[..., Path]) -> None:
+    for number, name in enumerate(("Ünet λ", "模型一号", "نام\u200cها", "\U0001f469\u200d\U0001f52c net")):
+        assert find_problems(submit(f"s{number}", name=name), None)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace(b'"task"', b'"track": "sz", "task"'), "stands twice"),
+        (lambda text: text.replace(b'"task"', b'"code\\ud800": 1, "task"'), "not valid JSON"),
+        (lambda text: text[:-5], "not valid JSON"),
+        (lambda text: text.replace(b"{", b'{"date": "2026-02-31", ', 1), "a day like"),
+    ],
+)
+def test_manifests_that_say_two_things(
+    submit: Callable[..., Path], change: Callable[[bytes], bytes], message: str
+) -> None:
+    folder = submit()
+    path = folder / "submission.json"
+    path.write_bytes(change(path.read_bytes()))
+    assert message in told(folder)
+
+
+def test_a_byte_order_mark_is_no_fault(submit: Callable[..., Path]) -> None:
+    path = submit() / "submission.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert find_problems(path.parent, None)[0] == []
+
+
+def test_chunks_that_need_no_file_are_counted(submit: Callable[..., Path], store: Path) -> None:
+    folder = submit()
+    edit(folder, "mass", lambda c: c.update(shape=[900_000, *c["shape"][1:]]))
+    assert "chunks; at most" in told(folder)
+    folder = submit("key")
+    edit(folder, "halo_id", lambda c: c.update(shape=[900_000]))
+    edit(folder, "halo_id", lambda c: c["chunk_grid"]["configuration"].update(chunk_shape=[1]))
+    assert "900,000 chunks" in told(folder, store)
+
+
+@pytest.mark.parametrize("value", [10**400, [1], {"x": 1}, True, None])
+def test_fill_values_are_of_the_array(submit: Callable[..., Path], store: Path, value: object) -> None:
+    folder = submit()
+    edit(folder, "mass", lambda c: c.update(fill_value=value))
+    assert "fill value" in told(folder, store)
+
+
+def test_a_blosc_frame_that_lies_about_its_length(submit: Callable[..., Path], store: Path) -> None:
+    folder = submit()
+    size = json.loads((folder / "predictions.zarr" / "mass" / "zarr.json").read_text())
+    cells = int(np.prod(size["chunk_grid"]["configuration"]["chunk_shape"]))
+    edit(folder, "mass", lambda c: c.update(codecs=[{"name": "bytes"}, {"name": "blosc"}]))
+    frame = numcodecs.Blosc("zstd").encode(bytes(4 * cells))
+    for halo in range(12):
+        chunk_file(folder, halo).write_bytes(frame[:-3])
+    assert "cut short" in told(folder, store)
 
 
 def test_an_honest_archive_is_scored(submit: Callable[..., Path], store: Path) -> None:

@@ -1,0 +1,50 @@
+"""Texts of strangers: which may stand in a submission or a result, and how any is shown on one line."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_JOINERS = "\u200c\u200d"
+"""Invisible, but part of how Persian, Indic scripts and emoji are written."""
+_FORBIDDEN = {
+    "Cc": "control characters",
+    "Cf": "invisible characters or such that turn the direction of writing",
+    "Cs": "half of a surrogate pair",
+    "Co": "characters of private use",
+    "Zl": "separators of lines",
+    "Zp": "separators of paragraphs",
+}
+_INVISIBLE = ("Z", "C", "M")
+
+
+def text_problem(value: object, limit: int, *, lines: bool = False) -> str | None:
+    """What keeps a value from being a text that can be shown; None where nothing does.
+
+    Parameters
+    ----------
+    value
+        Anything.
+    limit
+        Most characters.
+    lines
+        Whether it may have several lines.
+    """
+    if not isinstance(value, str) or not value.strip():
+        return f"must be a text of 1 to {limit} characters"
+    if len(value) > limit:
+        return f"has {len(value)} characters; at most {limit}"
+    for character in value:
+        what = _FORBIDDEN.get(unicodedata.category(character))
+        if what is None or character in _JOINERS or (lines and character in "\n\t"):
+            continue
+        return f"holds {what} (U+{ord(character):04X})"
+    if all(unicodedata.category(character)[0] in _INVISIBLE for character in value):
+        return "holds nothing that can be seen"
+    return None
+
+
+def shown(value: object, limit: int = 120) -> str:
+    """Any value as a piece of one line: cut, and with what cannot be printed spelt out."""
+    text = str(value)[: limit + 1]
+    cut = text[:limit] + ("…" if len(text) > limit else "")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
