@@ -140,9 +140,9 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
         {"norm": "batch", **plain},
         *({"norm": norm, **_network(runs / f"norm-{norm}")} for norm in NORMS),
     ]
-    extra = {"all views": everything, ONE_ORIENTATION: plain}
-    extra |= {name: _network(runs / name) for name in FURTHER if (runs / name / RESULT).is_file()}
-    digests = {run.get("digest") for run in (*networks, *references, *norms, *extra.values())}
+    further = [_network(runs / name) for name in FURTHER if (runs / name / RESULT).is_file()]
+    extra = [everything, plain, *further]
+    digests = {run.get("digest") for run in (*networks, *references, *norms, *extra)}
     if len(digests) > 1:
         raise InputError(
             f"the runs in {runs} were scored on different data sets: delete those of the older one"
