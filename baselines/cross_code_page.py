@@ -66,7 +66,8 @@ def render(results: Sequence[Result]) -> str:
     lines = [
         "# Across simulation codes",
         "",
-        "The same clusters as two codes would have made them: U-Nets of 8 channels are trained on the train "
+        "The same clusters as two codes would have made them: U-Nets "
+        f"({max(result['parameters'] for result in away) / 1e6:.2f} M parameters) are trained on the train "
         "split of one, or of both, and tested on the test split of each "
         f"({' and '.join(regions)} held-out regions; a region is in the same split of both). Degradation is "
         "the residual_rms_dex less that of the model trained at home, paired over regions; an interval that "

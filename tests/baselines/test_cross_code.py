@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from baselines import cross_code
-from baselines.cross_code_page import render
+from baselines.cross_code_page import PAGE, render
+from benchmarks.results import read_result
 from benchmarks.tasks import TASKS
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.testing import tiny_store
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_both_directions_and_mixed_training_of_every_track(tmp_path: Path):
@@ -25,6 +28,10 @@ def test_both_directions_and_mixed_training_of_every_track(tmp_path: Path):
     assert "--task mass-map" in commands["predict mini-star"]
     assert "--task cross-code" in commands["predict mini-from-mini-gizmo-star"]
     assert "--task cross-code" in commands["predict mini-from-both-all"]
+    # What one step clears away is never what another has made.
+    steps = (*training, *predicting, *home, *away)
+    for step in (step for step in steps if step.scrap is not None):
+        assert not [other for other in steps if other is not step and other.done.is_relative_to(step.scrap)]
     assert "--in-domain" not in commands["score mini-all"]
     assert f"--in-domain {tmp_path}/results/mini-all.json" in commands["score mini-from-both-all"]
     # The benchmark's own list of what is trained on and what is scored.
@@ -49,6 +56,13 @@ def test_a_result_across_codes_needs_the_one_at_home():
     away = {"task": "cross-code", "track": "sz", "trained_on": "b", "dataset": {"name": "a", "digest": "0"}}
     with pytest.raises(InputError, match="no result at home for sz on a"):
         render([away])
+
+
+def test_the_page_in_docs_is_what_the_kept_results_give():
+    kept = [read_result(path) for path in sorted((ROOT / "benchmarks" / "results").glob("*.json"))]
+    page = (ROOT / "docs" / PAGE).read_text(encoding="utf-8")
+    assert page == render(kept), "run python -m baselines.cross_code, or render the page again"
+    assert page.count("| `mini` and `mini-gizmo` |") == 8
 
 
 @pytest.mark.long
