@@ -26,6 +26,13 @@ def plain(value: Any) -> str:
     return _MARKDOWN.sub(r"\\\1", html.escape(line, quote=False))
 
 
+def listed(value: Any) -> Any:
+    """A mapping as `key: value, ...`; anything else as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    return ", ".join(f"{key}: {entry}" for key, entry in sorted(value.items(), key=lambda item: str(item[0])))
+
+
 def fenced(value: Any, language: str = "") -> str:
     """Text from a store as a code block that it cannot close."""
     body = str(value).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
@@ -240,7 +247,7 @@ def making(configs: Mapping[str, Any], *, shipped: bool) -> str:
         )
         simulation = c.get("simulation")
         if isinstance(simulation, dict) and simulation:
-            facts = [[plain(key), plain(value)] for key, value in sorted(simulation.items())]
+            facts = [[plain(key), plain(listed(value))] for key, value in sorted(simulation.items())]
             lines.append(table(("simulation", "value"), facts))
         if c.get("recipe") and not shipped:
             lines.append(

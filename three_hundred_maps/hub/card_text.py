@@ -148,9 +148,9 @@ LIMITS = """\
 - No personal or sensitive data of any kind."""
 
 SYNTHETIC_LIMITS = """\
-- Synthetic clusters follow average profiles with scatter and substructure, calibrated to published relations. They
-  lack what was not put in: mergers in motion, feedback bubbles, filaments. Results on them do not carry over to
-  simulations or to the sky."""
+- Synthetic clusters are put together from profiles with scatter, orbits, mergers and filaments that are calibrated to
+  published relations. Nothing in them formed or flowed, so they lack what was not put in, as the bubbles that jets
+  blow. Results on them do not carry over to simulations or to the sky."""
 
 REAL = """\
 The maps of the paper were made from the hydrodynamical zoom simulations of The Three Hundred (GADGET-X and
