@@ -1,7 +1,8 @@
-"""``python -m baselines.results CAMPAIGN --out docs``: the results page from a campaign's run files.
+"""``python -m baselines.results RUN... --out DIR``: a page that sets runs beside each other.
 
-Writes results.json (every number of the page), results.md (rendered from results.json alone) and figures.
-``--check`` says whether a results.md is what its results.json gives.
+Runs that are not scored yet are scored first. Given the folder of a campaign (`baselines.campaign`), the page
+is the one of docs/results.md. Writes results.json (every number of the page), results.md (rendered from
+results.json alone) and figures. ``--check`` says whether a results.md is what its results.json gives.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from baselines import runs_page
 from baselines.campaign import (
     ALL_VIEWS,
     LONG,
@@ -67,16 +69,28 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m baselines.results", description=__doc__)
-    parser.add_argument("campaign", type=Path, help="the folder of `python -m baselines.campaign`")
-    parser.add_argument("--out", type=Path, default=None, help="folder of the page (default: CAMPAIGN/page)")
-    parser.add_argument("--label", default=None, help="what was trained, as '8 channels, CPU'")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="runs, or the folder of one campaign"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=None, help="folder of the page (default for a campaign: its page/)"
+    )
+    parser.add_argument("--data", default=None, help="runs: what they predict (default: what they say)")
+    parser.add_argument("--label", default=None, help="campaign: what was trained, as '8 channels, CPU'")
     parser.add_argument("--check", action="store_true", help="only say whether OUT/results.md is current")
     options = parser.parse_args(args)
-    out = options.out or options.campaign / "page"
+    campaign = (options.runs[0] / MARK).is_file()
+    if campaign and len(options.runs) > 1:
+        raise InputError(f"{options.runs[0]} is a campaign: it makes a page of its own")
+    if options.out is None and not campaign:
+        raise InputError("--out is needed: the folder of the page")
+    out = options.out or options.runs[0] / "page"
     if options.check:
         check(out)
-        return
-    print(write_page(options.campaign, out, label=options.label))
+    elif campaign:
+        print(write_page(options.runs[0], out, label=options.label))
+    else:
+        print(write_runs_page(options.runs, out, data=options.data))
 
 
 def check(folder: Path) -> None:
@@ -86,7 +100,7 @@ def check(folder: Path) -> None:
         page = (folder / PAGE).read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder} has no results page: {error}") from None
-    if page != render(summary):
+    if page != (runs_page.render(summary["runs"]) if "runs" in summary else render(summary)):
         raise InputError(f"{folder / PAGE} is stale: render it again with python -m baselines.results")
 
 
@@ -108,6 +122,27 @@ def write_page(campaign: Path, out: Path, *, label: str | None = None) -> Path:
     draw_figures(campaign, store_of(campaign), summary, figures)
     write_json(out / SUMMARY, summary)
     write_bytes(out / PAGE, render(summary).encode())
+    return out / PAGE
+
+
+def write_runs_page(runs: Sequence[Path], out: Path, *, data: str | None = None) -> Path:
+    """Write results.json, results.md and figures about some runs into ``out``; see `runs_page.score_runs`."""
+    from baselines.results_figures import draw_statistics
+
+    results = runs_page.score_runs(runs, data)
+    rows = [
+        {
+            name: result.get(name)
+            for name in ("name", "track", "parameters", "dataset", "references", "noise_floor")
+        }
+        | {"scores": _kept(result["scores"])}
+        for result in results
+    ]
+    figures = out / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    draw_statistics(dict(zip(runs_page.labels(results), results, strict=True)), figures)
+    write_json(out / SUMMARY, {"runs": rows})
+    write_bytes(out / PAGE, runs_page.render(rows).encode())
     return out / PAGE
 
 

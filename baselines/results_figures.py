@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,13 @@ SHOWN = 3
 def draw_figures(campaign: Path, store: Path, summary: Mapping[str, Any], folder: Path) -> None:
     """Write the page's pictures into ``folder``."""
     write_bytes(folder / "results-predictions.png", figures.png(predictions(campaign, store, summary)))
-    write_bytes(folder / "results-residuals.png", figures.png(residuals(summary)))
-    write_bytes(folder / "results-scales.png", figures.png(scales(summary)))
+    draw_statistics({view_names(views): _first(summary, views) for views in MODELS}, folder)
+
+
+def draw_statistics(models: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+    """Write the pictures that need results alone: ``models`` has histogram and curves of each, by label."""
+    write_bytes(folder / "results-residuals.png", figures.png(residuals(models)))
+    write_bytes(folder / "results-scales.png", figures.png(scales(models)))
 
 
 def _first(summary: Mapping[str, Any], views: str) -> Mapping[str, Any]:
@@ -53,14 +59,14 @@ def _map(submission: Path, halo: int) -> np.ndarray:
     return np.asarray(zarr.open_array(submission / "predictions.zarr" / TARGET, mode="r")[halo, 0])
 
 
-def residuals(summary: Mapping[str, Any]) -> Any:
-    """The paper's figure 4: the distribution of l(prediction) - l(truth), one line a set of views."""
+def residuals(models: Mapping[str, Mapping[str, Any]]) -> Any:
+    """The paper's figure 4: the distribution of l(prediction) - l(truth), one line a model."""
     figure, axes = _axes(1, (6.4, 3.6))
-    for views, colour in zip(MODELS, figures.MODEL_COLOURS, strict=False):
-        histogram = _first(summary, views)["histogram"]
+    for (label, model), colour in zip(models.items(), cycle(figures.MODEL_COLOURS), strict=False):
+        histogram = model["histogram"]
         edges, share = np.asarray(histogram["edges"]), np.asarray(histogram["share"])
         density = share / np.diff(edges)
-        axes[0].stairs(density, edges, color=colour, lw=1.3, label=view_names(views))
+        axes[0].stairs(density, edges, color=colour, lw=1.3, label=label)
     axes[0].axvline(0.0, color="0.6", lw=0.8)
     axes[0].set_yscale("log")
     axes[0].set_xlabel(
@@ -72,19 +78,19 @@ def residuals(summary: Mapping[str, Any]) -> Any:
     return figure
 
 
-def scales(summary: Mapping[str, Any]) -> Any:
-    """Power ratio and cross-correlation with the truth against wave number, one line a set of views."""
+def scales(models: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Power ratio and cross-correlation with the truth against wave number, one line a model."""
     figure, axes = _axes(2, (9.0, 3.4))
-    labels = ("power predicted / true", "cross-correlation with the truth")
-    for axis, name, label in zip(axes, ("power_ratio", "cross_correlation"), labels, strict=True):
-        for views, colour in zip(MODELS, figures.MODEL_COLOURS, strict=False):
-            curve = _first(summary, views)["curves"][name]
+    heads = ("power predicted / true", "cross-correlation with the truth")
+    for axis, name, head in zip(axes, ("power_ratio", "cross_correlation"), heads, strict=True):
+        for (label, model), colour in zip(models.items(), cycle(figures.MODEL_COLOURS), strict=False):
+            curve = model["curves"][name]
             values = [np.nan if value is None else value for value in curve["value"]]
-            axis.plot(curve["k"], values, color=colour, lw=1.4, label=view_names(views))
+            axis.plot(curve["k"], values, color=colour, lw=1.4, label=label)
         axis.axhline(1.0, color="0.6", lw=0.8)
         axis.set_xscale("log")
         axis.set_xlabel("k (cycles per R200c)")
-        axis.set_ylabel(label)
+        axis.set_ylabel(head)
         axis.set_ylim(bottom=0)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(frameon=False, fontsize=8)

@@ -154,6 +154,42 @@ def test_a_stale_page_is_named(tmp_path):
         results.check(tmp_path / "nowhere")
 
 
+def test_any_runs_make_a_page(tmp_path, settings, capsys):
+    from baselines import ridge
+    from baselines.unet import train
+
+    train(settings, tmp_path / "net")
+    with pytest.raises(SystemExit) as stop:
+        ridge.main(["--data", settings.data, "--views", "sz", "--out", str(tmp_path / "ridge"), "--quiet"])
+    assert stop.value.code == 0
+    runs = [str(tmp_path / "net"), str(tmp_path / "ridge")]
+
+    def command(*words: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            results.main([*runs, *words])
+        return ended.value.code, "".join(capsys.readouterr())
+
+    page = tmp_path / "page"
+    code, told = command("--out", str(page))
+    assert code == 2 and "ridge has no config.yaml" in told and "give --data" in told
+    assert command("--out", str(page), "--data", settings.data)[0] == 0
+    text = (page / "results.md").read_text(encoding="utf-8")
+    for run in runs:
+        score = json.loads((Path(run) / "result.json").read_text())["scores"]["residual_rms_dex"]["value"]
+        assert f"{score:.4f}" in text
+    for picture in re.findall(r"\]\((figures/[^)]+)\)", text):
+        assert (page / picture).stat().st_size > 1000
+    assert command("--out", str(page), "--check")[0] == 0
+    (page / "results.md").write_text(text.replace("0.", "1.", 1), encoding="utf-8")
+    code, told = command("--out", str(page), "--check")
+    assert code == 2 and "is stale" in told
+    code, told = command()
+    assert code == 2 and "--out is needed" in told
+    (tmp_path / "ridge" / "submission" / "submission.json").unlink()
+    code, told = command("--out", str(page))
+    assert code == 2 and "is no run" in told
+
+
 def test_a_bundle_holds_page_logs_and_models_in_small_files(tmp_path, settings, monkeypatch):
     import tarfile
 
