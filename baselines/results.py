@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,6 +59,8 @@ SCORES = (
     "crps",
 )
 """Scores that the summary keeps; a result without one (no mass_sigma) goes without."""
+SMALL_SCALES = (3.0, 8.0)
+"""Cycles per R200c between which gas is smooth and galaxies are not."""
 FURTHER = ("gaussian", "residual", "encoder", "long-all", "flagship")
 """Runs beside the paper's network."""
 
@@ -184,6 +187,7 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
         )
     return {
         "label": label,
+        "small_scales": list(SMALL_SCALES),
         "plan": mark["plan"],
         "dataset": first["dataset"],
         "training_set": _training_set(store_of(campaign)),
@@ -240,9 +244,25 @@ def _kept(scores: Mapping[str, Any]) -> dict[str, Any]:
     return {name: scores[name] for name in SCORES if name in scores}
 
 
+def _small_scales(result: Mapping[str, Any]) -> dict[str, float]:
+    """Means over SMALL_SCALES of predicted over true power and of their correlation, free of noise."""
+    curves = result["curves"]
+    means = {}
+    for name in ("power_ratio", "cross_correlation"):
+        curve = curves[f"{name}_noise_free"]
+        inside = [
+            value
+            for k, value in zip(curves[name]["k"], curve["value"], strict=True)
+            if SMALL_SCALES[0] <= k <= SMALL_SCALES[1] and value is not None
+        ]
+        means[name] = float(np.mean(inside)) if inside else math.nan
+    return means
+
+
 def _scored(run: Path) -> dict[str, Any]:
     result = read_result(run / RESULT)
     return {
+        "small_scales": _small_scales(result),
         "name": result["name"],
         "digest": result["dataset"]["digest"],
         "parameters": result.get("parameters"),

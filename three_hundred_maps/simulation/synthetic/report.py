@@ -206,6 +206,8 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
         "3 sigma: mean in an aperture of 0.05 R200c against the scatter of such apertures around the ring. "
         f"{number} projections, seed {values['knowledge_seed']}; reported, never tuned on.\n\n"
         + "\n".join(rows)
+        + "\n\nWhat a ridge regression and a U-Net make of each view on held-out regions, and at which "
+        "scales, is in [the results](results.md)."
     )
     bins = ", ".join(str(count) for count in values["bins"])
     text.append(
