@@ -72,7 +72,9 @@ def _integers(name: str, values: Any, what: str, dims: int, least: int) -> tuple
         raise array_error(name, f"{what} must have {dims} dimensions, got {shown(values, 60)}")
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_HALOS:
-            raise array_error(name, f"{what} {shown(values, 60)} is not a list of sizes")
+            raise array_error(
+                name, f"{what} {shown(values, 60)} must hold whole numbers from {least} to {MAX_HALOS:,}"
+            )
     return tuple(values)
 
 

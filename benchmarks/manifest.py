@@ -221,7 +221,10 @@ def load_json(path: Path, limit: int = MAX_MANIFEST_BYTES) -> Any:
     if path.is_symlink():
         raise InputError(f"{path.name} is a link; a submission holds plain files only")
     if not path.is_file():
-        raise InputError(f"{path} is missing; a submission is a folder with {MANIFEST} and {PREDICTIONS}")
+        raise InputError(
+            f"{path.parent.name}/{path.name} is missing or no file; "
+            f"a submission is a folder with {MANIFEST} and {PREDICTIONS}"
+        )
     size = path.stat().st_size
     if size > limit:
         raise InputError(f"{path.name} has {size:,} bytes; at most {limit:,} are read")
@@ -232,6 +235,8 @@ def load_json(path: Path, limit: int = MAX_MANIFEST_BYTES) -> Any:
         content = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
         # An escape may make half of a surrogate pair, which no file can hold.
         json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path.name} is not valid JSON: a text holds half of a surrogate pair") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path.name} is not valid JSON: {shown(error)}") from None
     return content

@@ -198,6 +198,11 @@ def score_submission(
     if not truth.sealed:
         result["cases"] = _cases(truth, measured, read)
     if other is not None:
+        if (other["task"], other["track"]) != ("mass-map", manifest.track):
+            raise InputError(
+                f"{in_domain}: task {other['task']}, track {other['track']}; degradation is against a result "
+                f"of mass-map on the same track, {manifest.track}"
+            )
         difference = paired_difference(result, other, constants)
         result["scores"]["degradation"] = difference.to_json()
         result["in_domain"] = {"name": other["name"], "track": other["track"]}

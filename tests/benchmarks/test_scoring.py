@@ -245,6 +245,20 @@ def test_degradation_is_paired(
     assert degradation["low"] <= degradation["value"] <= degradation["high"]
 
 
+def test_cross_code_says_what_it_was_trained_on_and_what_it_degrades_from(
+    submit: Callable[..., Path], store: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="'trained_on' is missing"):
+        score_submission(submit("a", task="cross-code"), store)
+    with pytest.raises(InputError, match="is the task mass-map"):
+        score_submission(submit("b", task="cross-code", trained_on="tiny"), store)
+    other = write_result(tmp_path / "other.json", score_submission(submit("c", track="sz,star"), store))
+    folder = submit("d", task="cross-code", trained_on="other+tiny")
+    with pytest.raises(InputError, match="on the same track, sz"):
+        score_submission(folder, store, in_domain=other)
+    assert score_submission(folder, store)["ranked"] is True
+
+
 def test_transfer_is_not_ranked(submit: Callable[..., Path], store: Path) -> None:
     assert score_submission(submit(task="transfer"), store)["ranked"] is False
 
