@@ -99,18 +99,12 @@ def _value_problems(predictions: Predictions) -> Iterator[str]:
 
 def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
     yield from check_task(manifest.task)
-    if manifest.task == "cross-code":
-        trained = manifest.extra.get("trained_on")
-        if not trained:
-            yield (
-                f"{MANIFEST}: 'trained_on' is missing: cross-code needs the names of what was trained on, "
-                "joined by +"
-            )
-        elif trained == truth.name:
-            yield (
-                f"{MANIFEST}: trained on {shown(trained, 60)} and scored on it is the task mass-map, "
-                "not cross-code"
-            )
+    trained = manifest.extra.get("trained_on")
+    if manifest.task == "cross-code" and trained == truth.name:
+        yield (
+            f"{MANIFEST}: trained on {shown(trained, 60)} and scored on it is the task mass-map, "
+            "not cross-code"
+        )
     if manifest.dataset_digest and not truth.digest.startswith(manifest.dataset_digest):
         yield (
             f"{MANIFEST}: predictions for the dataset of digest {manifest.dataset_digest[:16]}; "
