@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.compare import ties_with_best
+from benchmarks.manifest import NO_VIEWS
 from benchmarks.registry import RANKING
 from benchmarks.tasks import TASKS
 
@@ -79,11 +80,20 @@ class Board:
         return "board-" + hashlib.sha256(repr(self.key).encode()).hexdigest()[:10]
 
     @property
-    def title(self) -> str:
-        """Heading."""
-        task = TASKS[self.task].title if self.task in TASKS else self.task
+    def task_title(self) -> str:
+        """Heading of the boards of its task."""
+        return TASKS[self.task].title if self.task in TASKS else self.task
+
+    @property
+    def short_title(self) -> str:
+        """Heading below that of its task."""
         trained = f", trained on {self.key[4]}" if self.key[4] else ""
-        return f"{task} on {self.dataset}: {self.track}{trained}"
+        return f"{self.dataset}: {self.track}{trained}"
+
+    @property
+    def title(self) -> str:
+        """Heading that stands alone."""
+        return f"{self.task_title} on {self.short_title}"
 
 
 def slug_of(result: Mapping[str, Any]) -> str:
@@ -101,6 +111,14 @@ def board_key(result: Mapping[str, Any]) -> tuple[str, ...]:
     return result["task"], data["name"], data["digest"], result["track"], trained, version
 
 
+def _place(key: tuple[str, ...]) -> tuple[Any, ...]:
+    """Boards by task in the benchmark's order, then dataset, then what was trained on, most views first."""
+    task, dataset, _, track, trained, _ = key
+    order = list(TASKS).index(task) if task in TASKS else len(TASKS)
+    views = 0 if track == NO_VIEWS else len(track.split(","))
+    return order, task, dataset, trained, -views, key
+
+
 def _value(entry: Entry) -> float:
     return float(entry.result["scores"][RANKING]["value"])
 
@@ -109,14 +127,15 @@ def make_boards(results: Iterable[Mapping[str, Any]]) -> list[Board]:
     """Sort results into boards.
 
     Of several results of one name and the same authors the latest by date stands on the board (the best where
-    dates do not tell), the others go to its history. Equal results count once.
+    dates do not tell), the others go to its history. A verified one gives way to verified ones alone:
+    anybody can send a result under anybody's name. Equal results count once.
     """
     groups: dict[tuple[str, ...], dict[str, Entry]] = {}
     for result in results:
         slug = slug_of(result)
         groups.setdefault(board_key(result), {}).setdefault(slug, Entry(slug, result))
     boards = []
-    for key in sorted(groups):
+    for key in sorted(groups, key=_place):
         board = Board(key)
         versions: dict[tuple[str, tuple[str, ...]], list[Entry]] = {}
         for entry in sorted(groups[key].values(), key=lambda e: (_value(e), e.slug)):
@@ -126,7 +145,9 @@ def make_boards(results: Iterable[Mapping[str, Any]]) -> list[Board]:
             board.noise_floor = board.noise_floor or entry.result.get("noise_floor")
         current = []
         for found in versions.values():
-            newest = max(found, key=lambda e: str(e.result.get("date") or ""))
+            newest = max(
+                found, key=lambda e: (bool(e.result.get("verified")), str(e.result.get("date") or ""))
+            )
             current.append(newest)
             board.history += [entry for entry in found if entry is not newest]
         current.sort(key=lambda e: (not e.result["ranked"], _value(e), e.slug))

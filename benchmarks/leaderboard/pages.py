@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.leaderboard.boards import Board, Entry
@@ -13,6 +13,8 @@ from benchmarks.tasks import TASKS
 
 COLUMNS = (RANKING, "residual_bias", "skill", "mass_bias", "mass_scatter", "k_0.9", "ssim", "peak_f1")
 """Scores of the boards' tables; a submission's page has them all."""
+DEGRADATION = "degradation"
+"""Beside them where a model was trained elsewhere."""
 FOREST_ROWS = 20
 MAP_COLOURS, RESIDUAL_COLOURS = "inferno", "RdBu_r"
 
@@ -53,8 +55,25 @@ def _marks(entry: Entry) -> list[tuple[str, str]]:
     return marks
 
 
+def index_tasks(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """The first page: tasks, each with its boards."""
+    tasks: dict[str, dict[str, Any]] = {}
+    for board in boards:
+        text = TASKS[board.task].text if board.task in TASKS else ""
+        task = tasks.setdefault(board.task, {"title": board.task_title, "text": text, "boards": []})
+        task["boards"].append(index_board(board))
+    return list(tasks.values())
+
+
+def _columns(board: Board) -> tuple[str, ...]:
+    if any(DEGRADATION in entry.result["scores"] for entry in board.entries):
+        return (RANKING, DEGRADATION, *COLUMNS[1:])
+    return COLUMNS
+
+
 def index_board(board: Board) -> dict[str, Any]:
     """A board of the first page."""
+    columns = _columns(board)
     rows = [
         {
             "slug": entry.slug,
@@ -64,7 +83,7 @@ def index_board(board: Board) -> dict[str, Any]:
             + (" et al." if len(entry.result["authors"]) > 3 else ""),
             "date": entry.result.get("date") or "",
             "marks": _marks(entry),
-            "cells": [cell(name, entry.result["scores"].get(name)) for name in COLUMNS],
+            "cells": [cell(name, entry.result["scores"].get(name)) for name in columns],
         }
         for entry in board.entries
     ]
@@ -72,7 +91,7 @@ def index_board(board: Board) -> dict[str, Any]:
         {
             "name": name,
             "text": reference.get("text", ""),
-            "cells": [cell(c, reference["scores"].get(c)) for c in COLUMNS],
+            "cells": [cell(c, reference["scores"].get(c)) for c in columns],
         }
         for name, reference in board.references.items()
     ]
@@ -81,16 +100,16 @@ def index_board(board: Board) -> dict[str, Any]:
     return {
         "anchor": board.anchor,
         "title": board.title,
+        "short_title": board.short_title,
         "track": board.track,
-        "task_text": TASKS[board.task].text if board.task in TASKS else "",
         "dataset": first["dataset"],
         "columns": [
             {"label": SCORES[c].label, "units": SCORES[c].units, "meaning": SCORES[c].meaning}
-            for c in COLUMNS
+            for c in columns
         ],
         "rows": rows,
         "references": references,
-        "noise": None if noise is None else [cell(c, {"value": noise.get(c)}) for c in COLUMNS],
+        "noise": None if noise is None else [cell(c, {"value": noise.get(c)}) for c in columns],
         "forest": _forest(board),
         "history": [
             {

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.constants import VERSION
 from benchmarks.leaderboard.boards import Board, make_boards
 from benchmarks.leaderboard.hub import write_hub_files
-from benchmarks.leaderboard.pages import compare_data, index_board, submission_page
+from benchmarks.leaderboard.pages import compare_data, index_tasks, submission_page
 from benchmarks.results import read_result, result_problems
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import progress
@@ -116,9 +116,10 @@ def render(
 def _write(boards: list[Board], out: Path, repository: str | None) -> None:
     environment = _environment()
     (out / PAGES).mkdir(parents=True)
-    shown = [index_board(board) for board in boards]
     count = sum(len(board.entries) for board in boards)
-    text = environment.get_template("index.html").render(boards=shown, count=count)
+    text = environment.get_template("index.html").render(
+        tasks=index_tasks(boards), boards=len(boards), count=count
+    )
     (out / INDEX).write_text(text, "utf-8")
     text = environment.get_template("compare.html").render(data=compare_data(boards))
     (out / COMPARE).write_text(text, "utf-8")

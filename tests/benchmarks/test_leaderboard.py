@@ -80,19 +80,39 @@ def site(results: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 def test_boards_never_mix_tasks_datasets_or_tracks(results: list[dict[str, Any]]) -> None:
     boards = make_boards(results)
     assert [board.title for board in boards] == [
+        "Mass maps on tiny: sz,xray,star",
+        "Mass maps on tiny: sz",
         "Across simulation codes on tiny: sz, trained on mini+mini-gizmo",
         "Across simulation codes on tiny: sz, trained on mini-gizmo",
-        "Mass maps on tiny: sz",
-        "Mass maps on tiny: sz,xray,star",
         "From synthetic to real simulations on tiny: sz",
     ]
-    board = boards[2]
+    board = boards[1]
     assert [(e.result["name"], e.rank) for e in board.entries] == [
         ("Alpha", 1), ("Beta", 2), ("Gamma baseline", 3), ("Copy", None),
     ]  # fmt: skip
     assert [e.result["date"] for e in board.history] == ["2026-01-01"]
     assert [e.tie for e in board.entries] == [None, True, False, None]
     assert [e.rank for e in boards[4].entries] == [None]
+
+
+def test_a_verified_result_gives_way_to_verified_ones_alone(scored: dict[str, Any]) -> None:
+    verified = variant(scored, 1.0, name="Net", date="2026-01-01", verified=True)
+    later = variant(scored, 0.5, name="Net", date="2026-02-01")
+    (board,) = make_boards([later, verified])
+    assert [e.result["date"] for e in board.entries] == ["2026-01-01"]
+    assert [e.result["date"] for e in board.history] == ["2026-02-01"]
+    again = variant(scored, 1.1, name="Net", date="2026-03-01", verified=True)
+    (board,) = make_boards([later, verified, again])
+    assert [e.result["date"] for e in board.entries] == ["2026-03-01"]
+
+
+def test_degradation_is_a_column_where_there_is_one(scored: dict[str, Any], tmp_path: Path) -> None:
+    across = variant(scored, 1.1, name="Across", task="cross-code", trained_on="other")
+    across["scores"]["degradation"] = {"value": 0.0123, "low": 0.0045, "high": 0.0211}
+    text = render([scored, across], tmp_path / "site").read_text()
+    home, away = text.split("<h2>")[1:]
+    assert "degradation" in away and "0.012" in away
+    assert "<th" in home and "degradation" not in home
 
 
 def test_another_dataset_of_the_same_name_has_a_board_of_its_own(scored: dict[str, Any]) -> None:
@@ -226,7 +246,7 @@ def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 NAMES = (
-    "return [...document.querySelectorAll('section:nth-of-type(3) tbody.rows tr:not([hidden]) th a')]"
+    "return [...document.querySelectorAll('section:nth-of-type(2) tbody.rows tr:not([hidden]) th a')]"
     ".map(a => a.textContent)"
 )
 
@@ -237,7 +257,7 @@ def test_sorting_filtering_and_comparing(site: Path, browser: Browser, tmp_path:
     browser.requests()
     browser.open(site / "index.html")
     assert browser.run(NAMES) == ["Alpha", "Beta", "Gamma baseline", "Copy"]
-    column = "section:nth-of-type(3) th:nth-child(4)"
+    column = "section:nth-of-type(2) th:nth-child(4)"
     browser.click(f"{column} button")
     assert browser.run(NAMES) == ["Copy", "Alpha", "Beta", "Gamma baseline"]
     assert browser.run(f"return document.querySelector('{column}').getAttribute('aria-sort')") == "ascending"
@@ -264,7 +284,7 @@ def test_sorting_filtering_and_comparing(site: Path, browser: Browser, tmp_path:
     assert "exactly two" in browser.run("return document.getElementById('said').textContent")
     for place in (1, 2):
         browser.run(
-            "document.querySelectorAll('section:nth-of-type(3) tbody.rows input')[arguments[0]].click()",
+            "document.querySelectorAll('section:nth-of-type(2) tbody.rows input')[arguments[0]].click()",
             place,
         )
     browser.click("#compare")
@@ -314,10 +334,10 @@ def test_by_keyboard_alone(site: Path, browser: Browser) -> None:
     assert seen[0][1] == "Skip to the content"
     assert {"A", "INPUT", "SELECT", "BUTTON", "DIV"} <= {tag for tag, _, _ in seen}
     assert all(outline != "none" for tag, _, outline in seen if tag != "BODY"), "focus is always seen"
-    browser.run("document.querySelector('section:nth-of-type(3) th:nth-child(4) button').focus()")
+    browser.run("document.querySelector('section:nth-of-type(2) th:nth-child(4) button').focus()")
     browser.press("enter")
     assert browser.run(NAMES)[0] == "Copy"
-    browser.run("document.querySelector('section:nth-of-type(3) tbody.rows input').focus()")
+    browser.run("document.querySelector('section:nth-of-type(2) tbody.rows input').focus()")
     browser.press("space")
     assert browser.run("return document.activeElement.checked") is True
 
