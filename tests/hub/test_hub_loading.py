@@ -83,6 +83,35 @@ def test_views_in_the_order_of_the_store(store: Path, home: Path, views: object,
         assert rows.with_format("numpy")[view][:].tobytes() == truth.maps[view].tobytes()
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("form", ["store", "export"])
+@pytest.mark.parametrize(
+    ("columns", "kept"),
+    [
+        (["M200c", "mass", "sz"], ["sz", "mass", "M200c"]),
+        ("los_vector,los", ["los", "los_vector"]),
+        (["region"], ["region"]),
+    ],
+)
+def test_columns_are_all_that_a_row_holds(
+    store: Path, exported: Path, home: Path, form: str, streaming: bool, columns: object, kept: list[str]
+) -> None:
+    folder = store if form == "store" else exported
+    whole = load_dataset(data_dir=store, split="test").with_format("arrow")[:]
+    rows = load_dataset(data_dir=folder, split="test", columns=columns, streaming=streaming)
+    assert list(rows.features) == kept
+    found = datasets.Dataset.from_list(list(rows), features=rows.features) if streaming else rows
+    assert found.with_format("arrow")[:].equals(whole.select(kept))
+
+
+def test_columns_by_way_of_datasets(store: Path, home: Path) -> None:
+    import three_hundred_maps
+
+    assert three_hundred_maps.__version__
+    rows = datasets.load_dataset("three_hundred_maps", data_dir=store, split="test", columns=["mass", "los"])
+    assert rows.column_names == ["mass", "los"]
+
+
 def test_streaming_yields_the_same_rows_and_caches_nothing(store: Path, home: Path) -> None:
     stream = load_dataset(data_dir=store, split="train", views="mass", streaming=True)
     found = np.stack([row["mass"] for row in stream.with_format("numpy")])
@@ -162,6 +191,10 @@ class TestRefused:
             ({"split": ["train", "dev[:3]"]}, "no split 'dev'"),
             ({"streaming": True, "num_proc": 2}, "one or the other"),
             ({"data_files": "x.parquet"}, "data_dir="),
+            ({"columns": ["mass", "m200"]}, "no column m200; it holds sz, xray, star, mass, region"),
+            ({"columns": "mass", "views": "mass"}, "give one"),
+            ({"view": "mass"}, "no argument view; .* views, columns"),
+            ({"split": "train[:10"}, "train\\[:10"),
             ({"path": "mini"}, "write load_dataset\\('three_hundred_maps', CONFIG\\)"),
             ({"path": "../org/maps"}, "data_dir="),
             ({"revision": "v1", "data_dir": None}, "THREE_HUNDRED_MAPS_REPO"),

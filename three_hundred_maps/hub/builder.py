@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,19 +16,28 @@ from datasets.exceptions import DatasetGenerationError
 from three_hundred_maps import __version__
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache
-from three_hundred_maps.hub.columns import ROW_FORMAT
+from three_hundred_maps.hub.columns import COLUMNS, ROW_FORMAT
 from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, config_names, find_source
 from three_hundred_maps.hub.rows import row_features
 from three_hundred_maps.hub.sources import Chunk, Source
+from three_hundred_maps.store.files import sha256_bytes
 from three_hundred_maps.store.schema import SPLITS
+
+_BASE_ARGUMENTS = {
+    *inspect.signature(datasets.ArrowBasedBuilder.__init__).parameters,
+    "version",
+    "description",
+}
+"""What the builder's base takes, of a config too."""
 
 
 @dataclass
 class MapsConfig(datasets.BuilderConfig):
-    """A config of the data set; ``views`` are the maps of a row, in the store's order (None: all of them)."""
+    """A config of the data set: the maps of a row and its other columns, in their order (None: all)."""
 
     version: datasets.Version | str | None = datasets.Version(__version__)
     views: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
 
 
 def choose_views(wanted: str | Sequence[str] | None, source: Source) -> tuple[str, ...]:
@@ -44,6 +54,23 @@ def choose_views(wanted: str | Sequence[str] | None, source: Source) -> tuple[st
     return tuple(view for view in source.views if view in names)
 
 
+def choose_columns(
+    wanted: str | Sequence[str] | None, source: Source
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The views and the other columns among the names that were asked for, in the order of a row."""
+    if wanted is None:
+        return source.views, COLUMNS
+    names = [name.strip() for name in wanted.split(",")] if isinstance(wanted, str) else list(wanted)
+    known = (*source.views, *COLUMNS)
+    unknown = [str(name) for name in names if name not in known]
+    if unknown or not names:
+        raise InputError(
+            f"columns={','.join(map(str, names))!r}: {source.name} holds no column "
+            f"{', '.join(unknown) or '(none was named)'}; it holds {', '.join(known)}"
+        )
+    return tuple(v for v in source.views if v in names), tuple(c for c in COLUMNS if c in names)
+
+
 class ThreeHundredMaps(datasets.ArrowBasedBuilder):
     """Rows of one config, from wherever `find_source` finds them.
 
@@ -51,6 +78,8 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
     ----------
     views
         Names of the maps of a row, as a sequence or separated by commas; all of them by default.
+    columns
+        Names of all that a row is to hold, maps and others, instead of ``views``.
     repo, revision
         A Hub repository, and a version of it, to take the rows from.
     data_dir
@@ -70,6 +99,7 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
         data_dir: str | os.PathLike[str] | None = None,
         data_files: Any = None,
         views: str | Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
         repo: str | None = None,
         revision: str | None = None,
         hash: str | None = None,
@@ -77,20 +107,34 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
     ) -> None:
         if data_files is not None:
             raise InputError("data_files is not understood here; give a store by data_dir=")
+        if views is not None and columns is not None:
+            raise InputError("views= keeps every other column, columns= names all of them: give one")
+        unknown = sorted(set(kwargs) - _BASE_ARGUMENTS)
+        if unknown:
+            raise InputError(
+                f"there is no argument {', '.join(unknown)}; beside those of datasets.load_dataset there "
+                "are views, columns, data_dir and revision"
+            )
         self.source = find_source(config_name, data_dir=data_dir, repository=repo, revision=revision)
-        self.views = choose_views(views, self.source)
+        self.views, self.columns = choose_columns(columns, self.source)
+        if columns is None:
+            self.views = choose_views(views, self.source)
         # The cache follows the content of the source: its digest is in the path of what is cached.
         if cache_dir is None and os.environ.get(cache.HOME_VARIABLE):
             cache_dir = str(cache.home() / "arrow")
         name = config_name or DEFAULT
         known = name in config_names()
+        kept = [self.source.name, *self.views]
+        if self.columns != COLUMNS:
+            kept.append(f"columns-{sha256_bytes(','.join(self.columns).encode())[:8]}")
         try:
             super().__init__(
                 cache_dir=cache_dir,
                 config_name=name if known else SAMPLE,
-                config_id=f"{self.source.name}-{'-'.join(self.views)}",
+                config_id="-".join(kept),
                 hash=f"{self.source.digest[:16]}-{ROW_FORMAT}",
                 views=self.views,
+                columns=self.columns,
                 **kwargs,
             )
         except OSError as error:
@@ -101,7 +145,7 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
             description="Maps of galaxy clusters: every row is one cluster along one line of sight.",
-            features=row_features(self.views, self.source.pixels),
+            features=row_features(self.views, self.source.pixels, self.columns),
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
@@ -116,7 +160,7 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
 
     def _generate_tables(self, chunks: list[Chunk]) -> Iterator[tuple[str, pa.Table]]:
         for i, chunk in enumerate(chunks):
-            for j, table in enumerate(self.source.tables(chunk, self.views)):
+            for j, table in enumerate(self.source.tables(chunk, self.views, self.columns)):
                 yield f"{i}_{j}", table
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:

@@ -27,10 +27,14 @@ def plain(value: Any) -> str:
 
 
 def listed(value: Any) -> Any:
-    """A mapping as `key: value, ...`; anything else as it is."""
+    """A mapping as `key: value, ...`, a float in six digits; anything else as it is."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
     if not isinstance(value, Mapping):
         return value
-    return ", ".join(f"{key}: {entry}" for key, entry in sorted(value.items(), key=lambda item: str(item[0])))
+    return ", ".join(
+        f"{key}: {listed(entry)}" for key, entry in sorted(value.items(), key=lambda item: str(item[0]))
+    )
 
 
 def fenced(value: Any, language: str = "") -> str:
@@ -62,17 +66,10 @@ def render_card(manifest: Mapping[str, Any], repository: str, *, shipped: bool =
     """The README.md of a Hub repository, or (``shipped``) of the package folder with its sample."""
     configs: Mapping[str, Any] = manifest["configs"]
     first = next(iter(configs))
-    synthetic = [name for name, c in configs.items() if c["synthetic"]]
-    if len(synthetic) == len(configs):
-        opening = text.SYNTHETIC
-    elif synthetic:
-        opening = text.PARTLY_SYNTHETIC.format(configs=", ".join(f"`{n}`" for n in synthetic))
-    else:
-        opening = text.SIMULATED
     parts = [
         front_matter(manifest, shipped=shipped),
         f"# {text.SAMPLE_TITLE if shipped else text.TITLE}",
-        opening,
+        opening(configs),
         text.WHAT.format(views=view_sentence(configs[first])),
         pictures(configs),
         "## Load it",
@@ -87,8 +84,8 @@ def render_card(manifest: Mapping[str, Any], repository: str, *, shipped: bool =
         "## How it was made",
         making(configs, shipped=shipped),
         "## Use, limits and biases",
-        text.LIMITS,
-        text.SYNTHETIC_LIMITS if synthetic else "",
+        limits(configs),
+        text.SYNTHETIC_LIMITS if any(c["synthetic"] for c in configs.values()) else "",
         "## The real data",
         text.REAL,
         "## Licence",
@@ -97,6 +94,16 @@ def render_card(manifest: Mapping[str, Any], repository: str, *, shipped: bool =
         citations(configs),
     ]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def opening(configs: Mapping[str, Any]) -> str:
+    """The first lines: whether this is synthetic, and which of it."""
+    synthetic = [name for name, c in configs.items() if c["synthetic"]]
+    if len(synthetic) == len(configs):
+        return text.SYNTHETIC
+    if synthetic:
+        return text.PARTLY_SYNTHETIC.format(configs=", ".join(f"`{n}`" for n in synthetic))
+    return text.SIMULATED
 
 
 def front_matter(manifest: Mapping[str, Any], *, shipped: bool) -> str:
@@ -171,7 +178,8 @@ def loading(configs: Mapping[str, Any], repository: str, *, shipped: bool) -> st
     }
     if shipped:
         return text.LOADING_SAMPLE.format(**values)
-    return text.LOADING.format(**values) + (text.LOADING_ZARR.format(**values) if c["zarr"] else "")
+    ways = [text.LOADING, *([text.LOADING_ZARR] if c["zarr"] else []), text.LOADING_CACHE]
+    return "".join(way.format(**values) for way in ways)
 
 
 def fields(configs: Mapping[str, Any]) -> str:
@@ -220,7 +228,7 @@ def statistics(configs: Mapping[str, Any]) -> str:
     for name, c in configs.items():
         for view in c["views"]:
             info = c["view_info"][view]
-            quantiles = [number(q) for q in info["log10_quantiles"]]
+            quantiles = ["-" if q is None else f"{q:.2f}" for q in info["log10_quantiles"]]
             empty = "-" if info["zero_fraction"] is None else f"{100 * info['zero_fraction']:.2f} %"
             rows.append([f"`{name}`", f"`{view}`", plain(info["units"]), *quantiles, empty])
     head = ("config", "view", "unit", "log10: 1 %", "50 %", "99 %", "pixels of 0")
@@ -254,6 +262,13 @@ def making(configs: Mapping[str, Any], *, shipped: bool) -> str:
                 f"<details><summary>The whole recipe</summary>\n\n{fenced(c['recipe'], 'yaml')}\n\n</details>"
             )
     return "\n\n".join(lines)
+
+
+def limits(configs: Mapping[str, Any]) -> str:
+    """What the maps are made for and what not, with the numbers of these stores."""
+    known = {name: c.get("map_mass_over_M200c") for name, c in configs.items()}
+    ratios = ", ".join(f"{ratio:.2f} M200c (`{name}`)" for name, ratio in known.items() if ratio is not None)
+    return text.LIMITS.format(excess=text.EXCESS.format(ratios=ratios) if ratios else "")
 
 
 def licences(configs: Mapping[str, Any]) -> str:

@@ -59,8 +59,12 @@ print(rows.with_format("numpy")[0]["{view}"].shape)
 
 The catalogue of clusters, with a picture of each, is the config `{config}-halos`.
 
+"""
+
+LOADING_CACHE = """
 Rows are cached where `datasets` caches them (`HF_HOME`, by default `~/.cache/huggingface`; `THREE_HUNDRED_MAPS_HOME`
-overrides it for ours): the folder `datasets` holds Arrow copies, `hub` holds downloads. Delete either to clear it; it
+overrides it for ours): the folder `datasets` holds Arrow copies, `hub` holds downloads; stores that were built on
+your machine lie in the folder `three_hundred_maps` of `HF_HOME` or of `~/.cache`. Delete any of them to clear it; it
 is filled again when it is needed.
 """
 
@@ -139,13 +143,15 @@ LIMITS = """\
 - Made for: learning mass maps from observables, comparing methods under one benchmark, teaching.
 - Not made for: measuring cosmological parameters, or masses of observed clusters, without a model of the telescope.
   There is no instrument, no noise, no background and no foreground in these maps.
-- Maps are framed by the true R200c, which by itself tells something of the mass: a predictor that sees nothing errs
-  by only about 0.16 dex over the sample.
-- The mass of a map is that of a box of the stated depth, about a fifth above the mass inside the sphere.
+- Maps are framed by the true R200c, which by itself tells something of the mass: compare with `frame`, the predictor
+  that sees nothing else, which stands on every board of the benchmark.
+- The mass of a map is that of a box of the stated depth, not of the sphere{excess}.
 - The sample is flat in mass by selection, not as the sky is: masses are neither the mass function nor independent of
   each other within a region.
 - What gas and stars do is the physics of one code and its calibration: a model trained on one is off on another.
 - No personal or sensitive data of any kind."""
+
+EXCESS = ": over the whole map it is, in the median of train, {ratios}"
 
 SYNTHETIC_LIMITS = """\
 - Synthetic clusters are put together from profiles with scatter, orbits, mergers and filaments that are calibrated to

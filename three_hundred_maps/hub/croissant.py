@@ -11,6 +11,7 @@ from typing import Any
 
 from three_hundred_maps import __version__
 from three_hundred_maps.hub import card_text as text
+from three_hundred_maps.hub.card import limits, opening
 from three_hundred_maps.hub.columns import COLUMNS
 from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
 
@@ -91,7 +92,6 @@ def render_croissant(manifest: Mapping[str, Any], repository: str) -> dict[str, 
             distribution.append(_file_set(f"{name}-zarr", f"{c['zarr']}/**", "application/vnd.zarr"))
         records.append(_split_records(name, c))
         records.append(_record_set(name, c))
-    synthetic = any(c["synthetic"] for c in configs.values())
     licences = sorted({str(c["license"]) for c in configs.values()})
     return {
         "@context": context(),
@@ -101,7 +101,7 @@ def render_croissant(manifest: Mapping[str, Any], repository: str) -> dict[str, 
             "http://mlcommons.org/croissant/RAI/1.0",
         ],
         "name": "three_hundred_maps",
-        "description": f"{_bare(text.SYNTHETIC) if synthetic else text.SIMULATED} "
+        "description": f"{_bare(opening(configs))} "
         "Each record is a galaxy cluster along one line of sight, in several views on one grid.",
         "version": __version__,
         "datePublished": "2026-11-24",
@@ -124,7 +124,7 @@ def responsible_ai(configs: Mapping[str, Any]) -> dict[str, Any]:
         for name, c in configs.items()
     )
     synthetic = any(c["synthetic"] for c in configs.values())
-    limits = text.LIMITS + ("\n" + text.SYNTHETIC_LIMITS if synthetic else "")
+    limited = limits(configs) + ("\n" + text.SYNTHETIC_LIMITS if synthetic else "")
     return {
         "rai:dataCollection": f"Nothing was collected from people or places: maps were computed. {origin}.",
         "rai:dataCollectionType": ["Software Collection", "Others"],
@@ -136,7 +136,7 @@ def responsible_ai(configs: Mapping[str, Any]) -> dict[str, Any]:
         "rai:dataUseCases": [
             "Learning maps of total mass from maps of gas and stars; comparing methods under one benchmark."
         ],
-        "rai:dataLimitations": [line.removeprefix("- ") for line in _items(limits)],
+        "rai:dataLimitations": [line.removeprefix("- ") for line in _items(limited)],
         "rai:dataBiases": [
             "Clusters are selected to be flat in log mass: they do not follow the mass function.",
             "Gas and stars follow the physics and calibration of one simulation code a config.",
@@ -205,7 +205,8 @@ def _record_set(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
             "source": {
                 "fileSet": {"@id": f"{name}-parquet"},
                 "extract": {"fileProperty": "filename"},
-                "transform": {"regex": r"^(train|validation|test)-\d+-of-\d+\.parquet$"},
+                # Readers apply it to what it has found already too.
+                "transform": {"regex": r"^(train|validation|test)(?:-\d+-of-\d+\.parquet)?$"},
             },
         }
     ]

@@ -18,6 +18,7 @@ def load_dataset(
     *,
     split: Any = None,
     views: str | Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     streaming: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
     revision: str | None = None,
@@ -36,6 +37,8 @@ def load_dataset(
         As in `datasets`: ``"train"``, ``"train[:10%]"``, ``"train+test"``; all of them by default.
     views
         The maps wanted, as a sequence or ``"sz,mass"``; all of them by default. Fewer are faster to load.
+    columns
+        All that a row is to hold, maps and others, as ``["mass", "M200c"]``; instead of ``views``.
     streaming
         Read rows as they are asked for, and keep no copy in the cache.
     data_dir
@@ -56,7 +59,7 @@ def load_dataset(
     Raises
     ------
     InputError
-        An unknown config, view or split; a store that is not finished; no source that serves.
+        An unknown config, view, column, split or argument; an unfinished store; no source that serves.
     """
     path = os.fspath(path)
     if path != hook.NAME:
@@ -85,10 +88,13 @@ def load_dataset(
             revision=revision,
             num_proc=num_proc,
             views=views,
+            columns=columns,
             **kwargs,
         )
     except ValueError as error:
-        if isinstance(error, InputError) or not re.match(r"(Unknown split|Bad split)", str(error)):
+        if isinstance(error, InputError) or not re.match(
+            r"(Unknown split|Bad split|Unrecognized)", str(error)
+        ):
             raise
         raise InputError(f"split={split!r}: {error}") from None
 

@@ -43,6 +43,7 @@ def describe_store(source: StoreSource) -> dict[str, Any]:
             }
             for view in source.views
         },
+        "map_mass_over_M200c": mass_in_maps(train),
         "pixels": list(source.pixels),
         "lines_of_sight": int(train["los_vector"].shape[0]),
         "refused": len(manifest.get("refused", [])),
@@ -65,6 +66,14 @@ def describe_split(group: Any, source: StoreSource, split: str, planned: Mapping
         "parquet": [],
         "halos_file": None,
     }
+
+
+def mass_in_maps(group: Any) -> float | None:
+    """Median over halos and lines of sight of the mass in a whole map over M200c; None without such maps."""
+    if "total_mass" not in group or not group["M200c"].shape[0]:
+        return None
+    ratio = np.asarray(group["total_mass"][...]) / np.asarray(group["M200c"][...])[:, None]
+    return round(float(np.nanmedian(ratio)), 4)
 
 
 def value_range(values: np.ndarray) -> list[float] | None:

@@ -15,10 +15,10 @@ from three_hundred_maps.store.arrays import SplitArrays
 from three_hundred_maps.store.schema import HALO_VARIABLES
 
 
-def row_features(views: Sequence[str], pixels: tuple[int, int]) -> Features:
-    """The features of a row: each view as ``Array2D`` float32 (y, x), then the columns of `COLUMNS`."""
+def row_features(views: Sequence[str], pixels: tuple[int, int], columns: Sequence[str] = COLUMNS) -> Features:
+    """The features of a row: each view as ``Array2D`` float32 (y, x), then ``columns`` (of `COLUMNS`)."""
     features: dict[str, Any] = {view: Array2D(shape=pixels, dtype="float32") for view in views}
-    for name in COLUMNS:
+    for name in columns:
         if name == "los":
             features[name] = Value("int32")
         elif name == "los_vector":
@@ -28,7 +28,7 @@ def row_features(views: Sequence[str], pixels: tuple[int, int]) -> Features:
     return Features(features)
 
 
-def to_table(split: SplitArrays, views: Sequence[str]) -> pa.Table:
+def to_table(split: SplitArrays, views: Sequence[str], columns: Sequence[str] = COLUMNS) -> pa.Table:
     """Halos of a split as an Arrow table of n_halo * n_los rows; the maps are not copied.
 
     Parameters
@@ -36,25 +36,27 @@ def to_table(split: SplitArrays, views: Sequence[str]) -> pa.Table:
     split
         Maps (halo, los, y, x) float32 and the columns of their halos.
     views
-        Which maps, in this order.
+        Which maps, in this order; there may be none.
+    columns
+        Which columns of `COLUMNS` follow them.
     """
-    n_los = len(split.los_vector)
-    first = split.maps[views[0]]
-    n_halos, pixels = first.shape[0], (first.shape[2], first.shape[3])
-    columns: dict[str, Any] = {view: map_column(split.maps[view], pixels) for view in views}
-    for name in COLUMNS:
+    n_los, n_halos = len(split.los_vector), len(split)
+    height, width = split.maps[views[0]].shape[2:] if views else (0, 0)
+    pixels = (height, width)
+    values: dict[str, Any] = {view: map_column(split.maps[view], pixels) for view in views}
+    for name in columns:
         if name == "los":
-            columns[name] = np.tile(np.arange(n_los, dtype=np.int32), n_halos)
+            values[name] = np.tile(np.arange(n_los, dtype=np.int32), n_halos)
         elif name == "los_vector":
             vectors = np.ascontiguousarray(np.tile(split.los_vector, (n_halos, 1)), dtype=np.float64)
-            columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), 3)
+            values[name] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), 3)
         else:
             dtype = np.dtype(HALO_VARIABLES[name].dtype)
-            columns[name] = np.repeat(split.halos[name].astype(dtype, copy=False), n_los)
-    schema = row_features(views, pixels).arrow_schema
+            values[name] = np.repeat(split.halos[name].astype(dtype, copy=False), n_los)
+    schema = row_features(views, pixels, columns).arrow_schema
     arrays = [
         column if isinstance(column, pa.Array) else pa.array(column, type=field.type)
-        for field, column in zip(schema, columns.values(), strict=True)
+        for field, column in zip(schema, values.values(), strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
 

@@ -49,7 +49,9 @@ class Source(Protocol):
     @property
     def rows(self) -> Mapping[str, int]: ...
     def chunks(self, split: str, *, remote: bool) -> list[Chunk]: ...
-    def tables(self, chunk: Chunk, views: Sequence[str]) -> Iterator[pa.Table]: ...
+    def tables(
+        self, chunk: Chunk, views: Sequence[str], columns: Sequence[str] = COLUMNS
+    ) -> Iterator[pa.Table]: ...
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,12 @@ class StoreSource:
         step, n_halos = self.shard_halos, self.halos[split]
         return [(split, first, min(first + step, n_halos)) for first in range(0, n_halos, step)]
 
-    def tables(self, chunk: Chunk, views: Sequence[str]) -> Iterator[pa.Table]:
+    def tables(
+        self, chunk: Chunk, views: Sequence[str], columns: Sequence[str] = COLUMNS
+    ) -> Iterator[pa.Table]:
         """One table a chunk."""
         split, first, last = chunk
-        yield to_table(read_split(self.path, split, list(views), slice(first, last)), views)
+        yield to_table(read_split(self.path, split, list(views), slice(first, last)), views, columns)
 
 
 @dataclass(frozen=True)
@@ -179,35 +183,42 @@ class ParquetSource:
         assert self.repository is not None
         return fetch(self.repository, path, revision=self.revision, sha256=self.sha256[path])
 
-    def tables(self, chunk: Chunk, views: Sequence[str]) -> Iterator[pa.Table]:
+    def tables(
+        self, chunk: Chunk, views: Sequence[str], columns: Sequence[str] = COLUMNS
+    ) -> Iterator[pa.Table]:
         """One table a row group, of the columns that are wanted alone."""
         path, first, last = chunk
         if self.repository is not None and last is None:
             from three_hundred_maps.hub.remote import open_file
 
             with open_file(self.repository, path, revision=self.revision) as stream:
-                yield from self._row_groups(pq.ParquetFile(stream), first, last, views)
+                yield from self._row_groups(pq.ParquetFile(stream), first, last, views, columns)
         else:
             with pq.ParquetFile(path) as file:
-                yield from self._row_groups(file, first, last, views)
+                yield from self._row_groups(file, first, last, views, columns)
 
     def _row_groups(
-        self, file: pq.ParquetFile, first: int, last: int | None, views: Sequence[str]
+        self,
+        file: pq.ParquetFile,
+        first: int,
+        last: int | None,
+        views: Sequence[str],
+        columns: Sequence[str],
     ) -> Iterator[pa.Table]:
-        schema = row_features(views, self.pixels).arrow_schema
-        columns = [*views, *COLUMNS]
-        missing = [name for name in columns if name not in file.schema_arrow.names]
+        schema = row_features(views, self.pixels, columns).arrow_schema
+        names = [*views, *columns]
+        missing = [name for name in names if name not in file.schema_arrow.names]
         if missing:
             raise InputError(
                 f"{self.repository or self.root}: Parquet lacks the columns {', '.join(missing)}"
             )
         for group in range(first, file.num_row_groups if last is None else last):
-            table = file.read_row_group(group, columns=columns)
+            table = file.read_row_group(group, columns=names)
             arrays = [
                 map_column(map_values(table[name], self.pixels), self.pixels)
                 if name in views
                 else table[name].combine_chunks().cast(schema.field(name).type)
-                for name in columns
+                for name in names
             ]
             yield pa.Table.from_arrays(arrays, schema=schema)
 
