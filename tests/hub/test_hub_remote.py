@@ -114,6 +114,10 @@ class TestPublish:
         no_token = run(*command, hub=hub, status=2)
         assert "hf auth login" in no_token.stderr
         assert no_token.stderr.count("\n") == 1
+        bad = run(*command, hub=hub, status=2, HF_TOKEN="hf_s\u00e9same")
+        assert "characters that no token has" in bad.stderr
+        assert bad.stderr.count("\n") == 1
+        assert "same" not in bad.stderr
         to_nothing = run(*command, "--pull-request", hub=hub, token=True, status=2)
         assert "does not exist: a pull request needs" in to_nothing.stderr
         with open(own_export / "README.md", "a") as stream:

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.exporting import ROOT_FILES, write_root_files
 from three_hundred_maps.hub.manifests import MANIFEST, parse_manifest
-from three_hundred_maps.hub.remote import checked_repository, explain, patiently
+from three_hundred_maps.hub.remote import bad_token, checked_repository, explain, patiently
 from three_hundred_maps.store.files import sha256_file
 
 T = TypeVar("T")
@@ -239,6 +239,8 @@ def reach(call: Callable[[], T], repository: str, *, missing: bool = False) -> T
             return call()
         except LocalTokenNotFoundError:
             raise InputError("you are not logged in to the Hub: hf auth login, or set HF_TOKEN") from None
+        except UnicodeEncodeError:
+            raise bad_token() from None
 
     if not missing:
         return patiently(attempt, repository)

@@ -62,7 +62,10 @@ def explain(error: Exception, repository: str, path: str = "") -> InputError:
     if isinstance(error, GatedRepoError):
         reason = "its owner asks for a request of access first: make one on its page, then: hf auth login"
     elif isinstance(error, RepositoryNotFoundError) or status == 401:
-        reason = "no such data set, or a private one: check the name, or log in by: hf auth login"
+        reason = (
+            "no such data set, or a private one, or a token that is not valid: check the name, or log in by: "
+            "hf auth login"
+        )
     elif isinstance(error, RevisionNotFoundError):
         reason = "it has no such revision"
     elif offline:
@@ -81,6 +84,14 @@ def explain(error: Exception, repository: str, path: str = "") -> InputError:
         cause = error.__cause__ or error
         reason = f"the Hub cannot be reached ({type(cause).__name__}: {cause}): run it again to go on"
     return InputError(f"{what}: {reason}")
+
+
+def bad_token() -> InputError:
+    """The error for a token that no header can carry; it is not shown."""
+    return InputError(
+        "your token of the Hub holds characters that no token has: log in again by: hf auth login, or set "
+        "HF_TOKEN anew"
+    )
 
 
 def may_pass(error: Exception) -> bool:
@@ -107,6 +118,8 @@ def patiently(call: Callable[[], T], repository: str, path: str = "") -> T:
             last = attempt == ATTEMPTS - 1 or time.monotonic() - begun > PATIENCE_S
             if last or not may_pass(error):
                 raise explain(error, repository, path) from None
+        except UnicodeEncodeError:
+            raise bad_token() from None
         except OSError as error:
             # huggingface_hub: a file shorter than announced, "Consistency check failed".
             if "Consistency check" not in str(error) or attempt == ATTEMPTS - 1:
