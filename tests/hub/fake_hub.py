@@ -340,8 +340,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.may_write(name):
             found = self.server_hub.repos[name].find(revision)
             assert found is not None
-            self.server_hub.repos[name].tags[asked["tag"]] = found[0]
-            self.reply(201)
+            tags = self.server_hub.repos[name].tags
+            known = asked["tag"] in tags
+            tags.setdefault(asked["tag"], found[0])
+            self.reply(409 if known else 201)
 
     def validate(self, query: dict[str, str], trouble: object) -> None:
         self.body()

@@ -57,8 +57,14 @@ class TestPublish:
         (own_export / "manifest.json").write_text(json.dumps(manifest))
         plan = run(*command[:-1], hub=hub, token=True).stdout
         assert "to send     1 files" in plan
+        # A tag stays on what it was given to: that is said before anything is sent.
+        taken = run(*command, "--tag", "v1", hub=hub, token=True, status=2)
+        assert "has a tag 'v1' already" in taken.stderr
+        assert repo.refs["main"] == commit
         assert f"- {gone}" in plan
-        run(*command, hub=hub, token=True)
+        run(*command, "--tag", "v2", hub=hub, token=True)
+        run(*command, "--tag", "v2", hub=hub, token=True)
+        assert (repo.find("v1")[0], repo.find("v2")[0]) == (commit, repo.refs["main"])
         assert gone not in repo.find("main")[1]
         assert len(repo.commits) == 3
         for result in (first, again):

@@ -97,7 +97,7 @@ def publish(
     pull_request
         Open a pull request instead of committing: for a repository of someone else.
     tag
-        A version to tag the commit with.
+        A version to tag the commit with: a new name, because a version that was published stays what it is.
     message
         The commit's message.
     token
@@ -110,7 +110,8 @@ def publish(
     Raises
     ------
     InputError
-        A folder that is no export or was changed since; a repository that cannot be reached or written.
+        A folder that is no export or was changed since; a repository that cannot be reached or written; a tag
+        that is on another version.
     """
     checked_repository(repository)
     if tag is not None and (pull_request or not tag.strip() or set(tag) & set(" ~^:?*[\\")):
@@ -123,6 +124,8 @@ def publish(
         manifest = write_root_files(root, manifest, repository)
     api = HfApi(token=token)
     plan = make_plan(api, root, manifest, repository, public=public)
+    if tag is not None and not plan.new:
+        check_tag(api, repository, tag, changes=bool(plan.send or plan.remove))
     if not go:
         return plan, None
     if plan.new and pull_request:
@@ -153,6 +156,15 @@ def publish(
             repository,
         )
     return plan, address
+
+
+def check_tag(api: HfApi, repository: str, tag: str, *, changes: bool) -> None:
+    """InputError where a tag is there already, unless it is on what is published and nothing will change."""
+    refs = reach(lambda: api.list_repo_refs(repository, repo_type="dataset"), repository)
+    commits = [ref.target_commit for ref in refs.tags if ref.name == tag]
+    main = [ref.target_commit for ref in refs.branches if ref.name == "main"]
+    if commits and (changes or commits != main):
+        raise InputError(f"{repository} has a tag {tag!r} already, on another version: name a new one")
 
 
 def read_export(root: Path) -> dict[str, Any]:
