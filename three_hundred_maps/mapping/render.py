@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from three_hundred_maps.mapping.projection import Backend, Batch, Grid, gaussian
 from three_hundred_maps.mapping.sight import rotations
 from three_hundred_maps.mapping.views import Contribution, MapContext, View
 from three_hundred_maps.simulation.particles import SPECIES, Cutout, Particles
+
+T = TypeVar("T")
 
 BACKENDS: dict[str, str] = {
     "reference": "three_hundred_maps.mapping.reference:project",
@@ -92,7 +96,8 @@ def render(
     backend
         ``fast`` (numba), ``reference`` (exact, slow) or ``torch``.
     threads
-        Lines of sight that are worked on at a time; the result does not depend on it.
+        Lines of sight that are worked on at a time, and from 2 on the next particles are prepared meanwhile;
+        the result does not depend on it.
     half_seed
         When given, only a seeded half of the particles counts, twice.
     context
@@ -125,14 +130,18 @@ def render(
             wanted.setdefault(item, set()).update(view.species)
     # a field that two views sum over different species is kept by species, so that nothing is projected twice
     sums: dict[tuple[_Field, str], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
-    for species in SPECIES:
-        fields = [item for item, where in wanted.items() if species in where]
-        for batch, scales in _batches(cutout, species, fields, frame, half_seed, context, views):
-            maps, totals = project(batch, grid, turn, threads)
-            for k, item in enumerate(fields):
-                old = sums.get((item, species))
-                new = (maps[k] * scales[k], totals[k] * scales[k])
-                sums[item, species] = new if old is None else (old[0] + new[0], old[1] + new[1])
+    fields = {species: [item for item, where in wanted.items() if species in where] for species in SPECIES}
+    made = (
+        (species, batch, scales)
+        for species in SPECIES
+        for batch, scales in _batches(cutout, species, fields[species], frame, half_seed, context, views)
+    )
+    for species, batch, scales in made if threads == 1 else _ahead(made):
+        maps, totals = project(batch, grid, turn, threads)
+        for k, item in enumerate(fields[species]):
+            old = sums.get((item, species))
+            new = (maps[k] * scales[k], totals[k] * scales[k])
+            sums[item, species] = new if old is None else (old[0] + new[0], old[1] + new[1])
 
     smooth = gaussian_matrix(frame.pixels, rest_sigma, margin) if margin else None
     return {view.name: _finish(view, sums, frame, len(turn), smooth) for view in views}
@@ -234,6 +243,16 @@ def _batches(
                 scales[k] = 2.0 ** np.floor(np.log2(largest))
             weights[:, k] = values / scales[k]
         yield Batch(chunk.position, radius, weights, cutout.kernel), scales * factor
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each made in a thread of its own while the one before it is used."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
+            yield item  # type: ignore[misc]  # what is not the end is one of them
 
 
 def _used_by(item: _Field, views: Sequence[View]) -> str:
