@@ -245,7 +245,7 @@ def test_maps_are_finite_and_never_hold_more_than_there_is(pixels, width, half_d
     box = cutout(gas=gas(position, radius), stars=particles(position))
     vectors, ups = lines_of_sight(2)
     for maps, totals in render(box, [get_view("mass"), GAS], shape, vectors, ups).values():
-        # Kernels wider than 16 pixels are interpolated on a coarser lattice, which may pass below 0 by this much.
+        # Kernels over 16 pixels wide are interpolated on a coarse lattice, which may pass below 0 so far.
         assert np.isfinite(maps).all() and (maps >= -5e-5 * max(maps.max(), 0)).all()
         assert (totals <= 100 * (1 + 1e-5)).all()
         area = shape.pixel_area_kpc2
