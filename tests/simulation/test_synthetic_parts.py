@@ -19,10 +19,11 @@ from three_hundred_maps.simulation.synthetic.fields import (
     stratified_radii,
 )
 from three_hundred_maps.simulation.synthetic.gas_profiles import Core, gas_profile
+from three_hundred_maps.simulation.synthetic.hollows import hollow_shares, outward_rise
 from three_hundred_maps.simulation.synthetic.kernels import drift_stripped
 from three_hundred_maps.simulation.synthetic.knowledge import significance
 from three_hundred_maps.simulation.synthetic.profiles import LOG_X, X, at, halo_profile, lengths
-from three_hundred_maps.simulation.synthetic.report import physics_digest, render_page
+from three_hundred_maps.simulation.synthetic.report import count_plans, physics_digest, render_page
 from three_hundred_maps.simulation.synthetic.satellites import (
     _STREAM_STRIDE,
     _TURN,
@@ -155,6 +156,19 @@ def test_significance_finds_a_peak_and_not_its_absence() -> None:
     assert significance(bright, 0.4, 0.2, 1e3) < 1.0  # the floor counts
 
 
+def test_outward_rise_finds_a_hollow_and_not_its_absence() -> None:
+    """Against densities whose rise is known: falling as r^-2, a step of 4, an empty inside."""
+    rng = np.random.default_rng(13)
+    falling = 1.5 * rng.random(40000)
+    assert outward_rise(falling) < 1.05
+    ball = 1.5 * np.cbrt(rng.random(400000))
+    step = np.concatenate([ball[ball > 0.8], ball[ball <= 0.8][::4]])
+    assert outward_rise(step) == pytest.approx(4.0, rel=0.15)
+    assert outward_rise(ball[ball > 0.8]) == np.inf
+    with pytest.raises(InputError, match="regions: 0"):
+        hollow_shares("gizmo", 0)
+
+
 def test_campaign_resumes_and_refuses_other_data(tmp_path: Path) -> None:
     out = tmp_path / "simulation"
     (files,) = simulate_regions(out, 1, seed=4)
@@ -185,6 +199,10 @@ def test_campaign_resumes_and_refuses_other_data(tmp_path: Path) -> None:
         (["--regions", "1", "--format", "csv"], "format 'csv'"),
         (["--regions", "1", "--resolution", "huge"], "resolution 'huge'"),
         ([], "--regions"),
+        (["--regions", "1", "--seed", str(2**64)], "2^64"),
+        (["--regions", "1", "--report", "page.md"], "--check"),
+        (["--regions", "1", "--json"], "--check"),
+        (["--regions", "1", "--check"], "--out"),
     ],
 )
 def test_command_names_bad_input_in_one_line(
@@ -204,6 +222,8 @@ def test_page_is_current() -> None:
     assert values["digest"] == physics_digest(), (
         "docs/synthetic.md is stale: run three-hundred-maps simulate --check --report docs/synthetic.md"
     )
+    counted = count_plans(values["seed"])
+    assert {name: values[name] for name in counted} == counted
     assert (ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8") == render_page(values)
     for name in ("relations.png", "gallery-gadgetx.png", "gallery-gizmo.png"):
         assert (ROOT / "docs" / "synthetic" / name).stat().st_size > 10_000

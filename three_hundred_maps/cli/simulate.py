@@ -62,8 +62,12 @@ def simulate(
     if quiet:
         set_quiet(True)
     if check:
+        if out is not None or format is not None:
+            raise InputError("--check writes no snapshots: leave --out and --format away")
         _check(regions, seed, workers, as_json, report)
         return
+    if report is not None or as_json:
+        raise InputError("--report and --json belong to --check: add it")
     if out is None or regions is None:
         raise InputError("give --out DIR and --regions N (or --check)")
     from three_hundred_maps.simulation.synthetic.campaign import simulate_regions

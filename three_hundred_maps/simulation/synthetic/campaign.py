@@ -63,14 +63,16 @@ def simulate_regions(
     Raises
     ------
     InputError
-        For no regions, a negative seed, an unknown flavour, resolution or format, fewer than one worker, or
-        a folder that holds other data.
+        For no regions, a seed below 0 or above 2^64 - 1, an unknown flavour, resolution or format, fewer
+        than one worker, or a folder that holds other data.
     """
     if isinstance(regions, bool) or regions < 1:
         raise InputError(f"regions: {regions} asked for; ask for 1 or more")
     if workers < 1:
         raise InputError(f"workers: {workers} asked for; ask for 1 or more")
     check_seed(seed, 1)
+    if seed >= 2**64:
+        raise InputError(f"seed: {seed} does not fit into a snapshot's header; give one below 2^64")
     check_flavour(flavour)
     check_resolution(resolution)
     chosen = format or DEFAULT_FORMAT[flavour]

@@ -1,0 +1,79 @@
+"""How many clusters hold more gas outside than inside: a shortcoming of the generator, measured."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.synthetic.dark_matter import Halo
+from three_hundred_maps.simulation.synthetic.profiles import lengths
+from three_hundred_maps.simulation.synthetic.region import RegionData, make_region
+from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, Flavour, H
+
+HOLLOW_SEED, HOLLOW_REGIONS = 90001, 200
+HOLLOW_RISE = 1.3
+"""A halo counts as hollow when its gas density rises outwards by more than this factor."""
+MASS_EDGES = (13.5, 14.0, 15.3)
+"""log10 M200c (Msun/h) of the two classes that are reported."""
+_EDGES = np.geomspace(0.1, 1.5, 15)
+
+
+def outward_rise(radius: NDArray[np.float64]) -> float:
+    """The largest factor by which the density of particles of equal mass rises outwards in 0.1-1.5.
+
+    Parameters
+    ----------
+    radius
+        (n,) of the particles, in R200c.
+
+    Returns
+    -------
+    float
+        1 where the density falls everywhere, infinity where an empty shell lies inside one that is not.
+    """
+    density = np.histogram(radius, _EDGES)[0] / np.diff(_EDGES**3)
+    least = np.minimum.accumulate(density)
+    filled = density > 0
+    if not filled.any():
+        return 1.0
+    with np.errstate(divide="ignore"):
+        return float(np.max(density[filled] / least[filled]))
+
+
+def gas_rise(data: RegionData, halo: Halo) -> float:
+    """`outward_rise` of the gas around one halo that forms no stars."""
+    gas = data.particles[0]
+    quiet = gas["star_formation_rate"] == 0
+    position = (gas["position"][quiet].astype(np.float64) - CENTRE_KPC_H) / H - halo.centre
+    return outward_rise(lengths(position) / halo.radius)
+
+
+def hollow_shares(
+    flavour: Flavour, regions: int = HOLLOW_REGIONS, seed: int = HOLLOW_SEED
+) -> list[tuple[int, int]]:
+    """Hollow and all distinct halos of each class of mass, in ``regions`` fresh regions.
+
+    Returns
+    -------
+    list of (int, int)
+        Hollow, all; one pair for each interval of `MASS_EDGES`.
+
+    Raises
+    ------
+    InputError
+        For no regions, or what `make_region` refuses.
+    """
+    if isinstance(regions, bool) or regions < 1:
+        raise InputError(f"regions: {regions} asked for; ask for 1 or more")
+    found: list[tuple[float, bool]] = []
+    for region in range(1, regions + 1):
+        data = make_region(seed, region, flavour)
+        for halo in data.halos:
+            log_mass = float(np.log10(halo.mass * H))
+            if log_mass >= MASS_EDGES[0]:
+                found.append((log_mass, gas_rise(data, halo) > HOLLOW_RISE))
+    return [
+        (sum(hollow for m, hollow in found if low <= m < high), sum(low <= m < high for m, _ in found))
+        for low, high in zip(MASS_EDGES[:-1], MASS_EDGES[1:], strict=True)
+    ]
