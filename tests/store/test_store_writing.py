@@ -96,6 +96,34 @@ def test_shard_bytes_are_zarrs_own(tmp_path):
     assert encode_shard(maps[:1], 2) == (tmp_path / "plain/sz/c/0/0/0/0").read_bytes()
 
 
+def test_threads_of_the_compressor_do_not_change_the_bytes(monkeypatch):
+    """Blosc's threads append a chunk's blocks as they finish: a slow first block often comes later."""
+    from numcodecs import blosc
+
+    maps = np.zeros((2, 29, 80, 80), np.float32)
+    maps.reshape(2, -1)[:, : 1 << 15] = np.random.default_rng(0).random(1 << 15, np.float32)
+    threaded = []
+    compress = blosc.compress
+
+    def watched(*args):
+        threaded.append(blosc.use_threads)
+        return compress(*args)
+
+    monkeypatch.setattr(blosc, "compress", watched)
+    monkeypatch.setattr(blosc, "use_threads", False)
+    wanted = encode_shard(maps, 2)
+    before = blosc.set_nthreads(8)
+    try:
+        # None: numcodecs' own default, threads in a process's main thread.
+        for setting in (True, None):
+            monkeypatch.setattr(blosc, "use_threads", setting)
+            assert {encode_shard(maps, 2) for _ in range(20)} == {wanted}
+            assert blosc.use_threads is setting
+    finally:
+        blosc.set_nthreads(before)
+    assert not any(threaded) and None not in threaded
+
+
 @pytest.mark.parametrize("consolidated", [True, False, None])
 @pytest.mark.parametrize("splits", [(5, 2, 3), (3, 0, 0)])
 def test_plain_xarray_opens_it_with_names_dims_and_units(tmp_path, consolidated, splits):

@@ -8,6 +8,9 @@ Specification: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-in
 from __future__ import annotations
 
 import mmap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +89,26 @@ def decode_shard(path: Path, out: NDArray[np.float32], first: int, shard_halos: 
         raise InputError(f"{path} is damaged: {error}; build or download the store again") from None
 
 
+_ENCODING = threading.Lock()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Blosc without threads: several append a chunk's blocks in the order in which they happen to finish.
+
+    On a busy machine that order changes, and the file's bytes with it.
+    """
+    from numcodecs import blosc
+
+    with _ENCODING:
+        before = blosc.use_threads
+        blosc.use_threads = False
+        try:
+            yield
+        finally:
+            blosc.use_threads = before
+
+
 def encode_shard(maps: NDArray[np.float32], shard_halos: int) -> bytes:
     """The bytes of a shard file: the same that zarr's own codecs give.
 
@@ -102,12 +125,12 @@ def encode_shard(maps: NDArray[np.float32], shard_halos: int) -> bytes:
     index = np.full((shard_halos, 2), _EMPTY, "<u8")
     parts: list[bytes] = []
     offset = 0
-    for row, values in enumerate(maps):
-        chunk = np.ascontiguousarray(values, "<f4")
-        # blosc cuts its blocks by the size of an item alone, so threads do not change the bytes
-        part = blosc.compress(chunk, b"zstd", 3, blosc.BITSHUFFLE, 0, chunk.itemsize)
-        index[row] = offset, len(part)
-        parts.append(part)
-        offset += len(part)
+    with _one_thread():
+        for row, values in enumerate(maps):
+            chunk = np.ascontiguousarray(values, "<f4")
+            part = blosc.compress(chunk, b"zstd", 3, blosc.BITSHUFFLE, 0, chunk.itemsize)
+            index[row] = offset, len(part)
+            parts.append(part)
+            offset += len(part)
     stored = index.tobytes()
     return b"".join([*parts, stored, crc32c(stored).to_bytes(_CHECKSUM_BYTES, "little")])
