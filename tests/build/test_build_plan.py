@@ -149,6 +149,27 @@ def test_every_shipped_recipe_is_valid():
         assert load_recipe(name).name == name
 
 
+def test_a_shipped_real_recipe_asks_for_the_simulations_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"no .*NewMDCLUSTER_0001: say where they lie with --root DIR"):
+        sources_for(load_recipe("gadgetx"), "gadgetx", None)
+
+
+def test_memory_and_time_follow_the_particles(lcdm, synthetic):
+    """Both are said before a particle is read: from the headers."""
+    path = lcdm()
+    plan = make_plan(sources_for(load_recipe(path), path, None))
+    assert plan.particles == {0: (65536, 32764)}
+    assert plan.region_bytes() == 2 * (20 * 65536 + 32 * 32764)
+    assert plan.worker_bytes() > plan.region_bytes() + plan.shard_bytes()
+    said = describe_plan(plan, 3)
+    assert f"{3 * plan.worker_bytes() / 1e9:.2g} GB with 3" in said and "time: roughly" in said
+    path = synthetic()
+    light = make_plan(sources_for(load_recipe(path), path, None))
+    full = make_plan(sources_for(load_recipe(path, overrides=("simulation.resolution=full",)), path, None))
+    assert light.particles == {} and full.region_bytes() > light.region_bytes() > 0
+
+
 def test_real_recipes_say_where_their_files_should_be(tmp_path):
     with pytest.raises(InputError, match="NewMDCLUSTER_0001/snap_128"):
         make_plan(sources_for(load_recipe("gadgetx"), "gadgetx", tmp_path))

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from three_hundred_maps.build.remeasure import remeasure
 from three_hundred_maps.build.run import build_store
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.derive import subset
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.overview import overview
 from three_hundred_maps.store.verify import verify
@@ -153,12 +155,23 @@ def test_kept_snapshots_lie_beside_the_store(whole, tmp_path):
 
 def test_a_changed_recipe_is_refused_with_the_difference(whole, tmp_path):
     recipe, store = whole
-    with pytest.raises(InputError, match="finished store of another recipe"):
+    difference = r"- maps.half_depth: 2.0; \+ maps.half_depth: 1.5"
+    with pytest.raises(InputError, match=f"finished store of another recipe .*{difference}"):
         build_store(recipe, store, overrides=["maps.half_depth=1.5"], quiet=True)
     begun = tmp_path / "begun"
     build_store(recipe, begun, part=(1, 4), quiet=True)
-    with pytest.raises(InputError, match=r"- half_depth: 2.0; \+ half_depth: 1.5"):
+    with pytest.raises(InputError, match=difference):
         build_store(recipe, begun, overrides=["maps.half_depth=1.5"], quiet=True)
+    assert remeasure(store, recipe, overrides=("splits.scheme=small",), sample=1) == (1, [])
+    with pytest.raises(InputError, match=difference):
+        remeasure(store, recipe, overrides=("maps.half_depth=1.5",))
+
+
+def test_a_subset_is_not_taken_for_what_its_recipe_builds(whole, tmp_path):
+    recipe, store = whole
+    part = subset(store, tmp_path / "part", halos=1)
+    with pytest.raises(InputError, match="made of other stores by subset or merge"):
+        build_store(recipe, part, quiet=True)
 
 
 def test_a_second_builder_is_refused(whole, tmp_path):
@@ -278,10 +291,19 @@ def test_a_dask_scheduler_does_the_work_though_a_worker_is_killed(whole, tmp_pat
     recipe, store = whole
     with LocalCluster(n_workers=4, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
         victim = cluster.workers[0].process.pid
-        import threading
+        done: list[int] = []
 
-        threading.Timer(1.5, os.kill, (victim, signal.SIGKILL)).start()
+        def kill_in_mid_build() -> None:
+            while not done:
+                done.extend([n] if (n := len(list(tmp_path.glob("dask/progress/t*-*.json")))) else [])
+                time.sleep(0.005)
+            os.kill(victim, signal.SIGKILL)
+
+        thread = threading.Thread(target=kill_in_mid_build)
+        thread.start()
         built = build_store(recipe, tmp_path / "dask", scheduler=cluster.scheduler_address, quiet=True)
+        thread.join()
+    assert 0 < done[0] < sum(open_store(store)[split].sizes["halo"] for split in open_store(store))
     assert hashes(built) == hashes(store)
     with pytest.raises(InputError, match="no Dask scheduler answers there"):
         list(executors.run_tasks(_fails, [1], scheduler="tcp://127.0.0.1:9"))

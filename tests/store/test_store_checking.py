@@ -293,6 +293,18 @@ def test_subset_of_nothing_is_refused(tiny, tmp_path, options, message):
     assert not (tmp_path / "small").exists()
 
 
+def test_stores_are_not_made_of_unfinished_ones(tiny, tmp_path):
+    layout = Layout.of_store(tiny)
+    create_store(tmp_path / "begun", layout)
+    for call in (
+        lambda: subset(tmp_path / "begun", tmp_path / "small"),
+        lambda: merge([tiny, tmp_path / "begun"], tmp_path / "small"),
+    ):
+        with pytest.raises(InputError, match="is not finished: run its build again to go on"):
+            call()
+    assert not (tmp_path / "small").exists()
+
+
 def test_merge_joins_what_a_split_by_regions_took_apart(tiny, tmp_path):
     regions = sorted({r for s in schema.SPLITS for r in read_split(tiny, s, []).halos["region"].tolist()})
     a = subset(tiny, tmp_path / "a", regions=regions[::2])

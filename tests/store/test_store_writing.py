@@ -451,6 +451,42 @@ def test_parts_share_a_store_and_exclude_a_whole_build(tmp_path):
     assert not [p for p in tmp_path.iterdir() if p.name == ".lock"]
 
 
+def test_a_look_at_the_lock_does_not_refuse_a_builder(tmp_path):
+    """`inspect` holds the lock for a moment while it looks."""
+    import fcntl
+    import threading
+
+    from three_hundred_maps.store.lock import PAUSE_S, store_lock
+
+    descriptor = os.open(tmp_path / ".lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    threading.Timer(1.5 * PAUSE_S, os.close, (descriptor,)).start()
+    with store_lock(tmp_path):
+        pass
+
+
+def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, capsys):
+    from three_hundred_maps.store import lock
+
+    def refuse(error):
+        def flock(descriptor, kind):
+            raise OSError(error, os.strerror(error))
+
+        monkeypatch.setattr(lock.fcntl, "flock", flock)
+
+    refuse(errno.ENOSYS)
+    with lock.store_lock(tmp_path, (1, 2)), lock.at_work(tmp_path):
+        assert lock.lock_owner(tmp_path) is None
+    with lock.store_lock(tmp_path):
+        pass
+    assert capsys.readouterr().err.count("has no locks: run one builder at a time") == 1
+    assert list(tmp_path.iterdir()) == []
+    refuse(errno.EIO)
+    with pytest.raises(OSError, match="/.lock") as caught, lock.store_lock(tmp_path):
+        pass
+    assert caught.value.errno == errno.EIO
+
+
 def test_a_build_waits_for_the_workers_of_a_killed_one(tmp_path):
     from three_hundred_maps.store.lock import store_lock
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,15 @@ from three_hundred_maps.store.splits import assign_splits, merge_groups
 COMPRESSION = 1.5
 """How much smaller a map is on disk: measured, and used for estimates alone."""
 SECONDS_PER_HALO_LOS = 0.02
-SECONDS_PER_REGION = {"synthetic": 1.0, "gadget": 5.0}
-"""Rough costs on one core, for the estimate of `Plan.seconds`."""
+SECONDS_PER_REGION = 1.0
+SECONDS_PER_PARTICLE = 2e-7
+"""Rough costs on one core, for the estimate of `Plan.seconds`; a synthetic region is made in the first."""
+PARTICLE_BYTES, GAS_BYTES = 20, 32
+"""What a region holds for each particle, its index included, and for each of gas beside that."""
+SYNTHETIC_BYTES = {"light": 0.5e9, "full": 0.7e9}
+"""Of the most massive synthetic region while it is made: measured, the program itself not counted."""
+PROGRAM_BYTES = 0.2e9
+"""Interpreter, libraries and compiled kernels."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,15 @@ class Plan:
         Halos above the mass limit that are not mapped, with reasons.
     layout
         Of the store.
+    particles
+        By source, how many particles its snapshot has, and how many of gas; nothing where they are synthetic.
     """
 
     recipe: Recipe
     rows: Mapping[str, tuple[Candidate, ...]]
     left_out: tuple[LeftOut, ...]
     layout: Layout
+    particles: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def halos(self) -> int:
@@ -75,17 +85,29 @@ class Plan:
         variables = len(schema.HALO_VARIABLES) + 2 * len(self.layout.maps) + len(self.layout.axes())
         return shards + 3 * 2 * variables + 30
 
-    def worker_bytes(self) -> int:
-        """Memory that a worker holds beside its region's particles: one shard's maps, and their encoding."""
-        per_view = 4 * self.layout.shard_halos * self.layout.n_los * self.layout.pixels**2
-        return per_view * (len(self.layout.maps) + 3)
+    def shard_bytes(self) -> float:
+        """Memory for the maps of one shard, and their encoding."""
+        largest = min(self.layout.shard_halos, max(self.layout.splits.values()))
+        per_view = 4 * largest * self.layout.n_los * self.layout.pixels**2
+        return float(per_view * (len(self.layout.maps) + 3))
+
+    def region_bytes(self) -> float:
+        """Memory for the particles of the largest region: those held, and as many again of a cut-out."""
+        if not self.particles:
+            return SYNTHETIC_BYTES[self.recipe.simulation.resolution]
+        return 2.0 * max(PARTICLE_BYTES * n + GAS_BYTES * gas for n, gas in self.particles.values())
+
+    def worker_bytes(self) -> float:
+        """Memory that a worker needs at most, near enough."""
+        return PROGRAM_BYTES + self.region_bytes() + self.shard_bytes()
 
     def seconds(self, workers: int) -> float:
         """A rough estimate of the time it takes."""
-        sources = len({c.source for rows in self.rows.values() for c in rows})
-        each = SECONDS_PER_REGION[self.recipe.simulation.kind]
+        sources = {c.source for rows in self.rows.values() for c in rows}
+        read = sum(self.particles[source][0] for source in sources if source in self.particles)
         los = self.layout.n_los * len(self.layout.maps) / 4.0
-        return (sources * each + self.halos * los * SECONDS_PER_HALO_LOS) / max(workers, 1)
+        regions = len(sources) * SECONDS_PER_REGION + read * SECONDS_PER_PARTICLE
+        return (regions + self.halos * los * SECONDS_PER_HALO_LOS) / max(workers, 1)
 
 
 def views_of(recipe: Recipe) -> tuple[View, ...]:
@@ -111,12 +133,16 @@ def make_plan(sources: Sources) -> Plan:
     views = views_of(recipe)
     candidates: list[Candidate] = []
     left: list[LeftOut] = []
+    particles: dict[int, tuple[int, int]] = {}
     box_kpc, h = 0.0, math.nan
     most = 0.0
     number = sources.snapshot_number()
     by_halo = recipe.simulation.kind == "gadget" and recipe.simulation.region_by == "halo"
     for source in sources.numbers():
-        halos, h, box_kpc = sources.halos(source)
+        info = None if sources.synthetic else sources.info(source)
+        halos, h, box_kpc = sources.halos(source, info)
+        if info is not None:
+            particles[source] = (sum(info.counts.values()), info.counts.get("gas", 0))
         kept, reasons = cut(halos, recipe.selection, h)
         most = max(most, float(halos.M200c_msun.max(initial=0.0)) * h)
 
@@ -156,7 +182,7 @@ def make_plan(sources: Sources) -> Plan:
     }
     layout = make_layout(sources, views, {split: len(rows[split]) for split in schema.SPLITS})
     ordered = sorted([*left, *thinned], key=lambda item: (item.region, item.snapshot, item.halo_id))
-    return Plan(recipe, rows, tuple(ordered), layout)
+    return Plan(recipe, rows, tuple(ordered), layout, particles)
 
 
 def merge_box(candidates: list[Candidate], recipe: Recipe, box_kpc: float) -> list[Candidate]:
@@ -223,7 +249,9 @@ def describe_plan(plan: Plan, workers: int = 1) -> str:
     lines += [
         f"maps: {size / 1e9:.3g} GB in memory, about {size / COMPRESSION / 1e9:.3g} GB on disk in"
         f" about {plan.files()} files",
-        f"memory: a worker holds one region's particles and about {plan.worker_bytes() / 1e9:.2g} GB of maps",
+        f"memory: up to {plan.worker_bytes() / 1e9:.2g} GB a worker"
+        f" ({plan.region_bytes() / 1e9:.2g} for the largest region, {plan.shard_bytes() / 1e9:.2g} for maps),"
+        f" {workers * plan.worker_bytes() / 1e9:.2g} GB with {workers}",
         f"time: roughly {_duration(plan.seconds(workers))} with {workers} worker{'s' * (workers != 1)}",
         f"left out above the mass limit: {len(plan.left_out)}",
     ]
@@ -237,7 +265,7 @@ def describe_plan(plan: Plan, workers: int = 1) -> str:
 
 
 def _kind(reason: str) -> str:
-    return "lies in another halo" if reason.startswith("lies in halo") else reason.partition(" 0.")[0]
+    return "lies in another halo" if reason.startswith("lies in halo") else reason.partition(":")[0]
 
 
 def _duration(seconds: float) -> str:
@@ -251,5 +279,13 @@ def sources_for(recipe: Recipe, recipe_path: str | Path, root: str | Path | None
     folder = None if root is None else Path(root)
     if folder is not None and not folder.is_dir():
         raise InputError(f"--root {folder}: there is no such folder")
-    base = folder or recipe_text(recipe_path)[1] or Path.cwd()
-    return Sources(recipe, base.absolute())
+    beside = recipe_text(recipe_path)[1]
+    sources = Sources(recipe, (folder or beside or Path.cwd()).absolute())
+    if folder is None and beside is None and not sources.synthetic:
+        first = sources.snapshot_path(sources.numbers()[0]).parent
+        if not first.is_dir():
+            raise InputError(
+                f"{recipe.name} is made from the simulation's own files, and there is no {first}:"
+                " say where they lie with --root DIR"
+            )
+    return sources

@@ -16,6 +16,7 @@ from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import keys_of, read_split
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.splits import hash_order
+from three_hundred_maps.store.writer import recipe_difference
 
 SAMPLE = 8
 VALUE_TOLERANCE = 1e-5
@@ -28,6 +29,7 @@ def remeasure(
     recipe: str | Path,
     *,
     root: str | Path | None = None,
+    overrides: tuple[str, ...] = (),
     sample: int = SAMPLE,
     seed: int = 0,
 ) -> tuple[int, list[str]]:
@@ -37,7 +39,7 @@ def remeasure(
     ----------
     path
         A finished store.
-    recipe, root
+    recipe, root, overrides
         As it was built with.
     sample, seed
         How many halos, and which.
@@ -48,12 +50,10 @@ def remeasure(
     """
     store = Path(path)
     layout = Layout.of_store(store)
-    content = load_recipe(recipe)
+    content = load_recipe(recipe, overrides=overrides)
     if content.sha256() != layout.attrs["recipe_sha256"]:
-        raise InputError(
-            f"{store} is of the recipe {str(layout.attrs['recipe_sha256'])[:12]}, {recipe} is"
-            f" {content.sha256()[:12]}: give the recipe it was built with"
-        )
+        difference = recipe_difference(str(layout.attrs["recipe"]), content.canonical())
+        raise InputError(f"{store} is of another recipe ({difference}): give the recipe it was built with")
     sources = sources_for(content, recipe, root)
     source_of = {c.key: c.source for rows in make_plan(sources).rows.values() for c in rows}
     places = [

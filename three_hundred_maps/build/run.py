@@ -15,13 +15,14 @@ from three_hundred_maps.build.shard import ShardTask, forget_region, run_shard
 from three_hundred_maps.build.sources import Sources
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import is_quiet, set_quiet
+from three_hundred_maps.store.arrays import root_attrs
 from three_hundred_maps.store.compact import read_compaction
 from three_hundred_maps.store.files import write_json
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest
 from three_hundred_maps.store.records import PROGRESS, is_done, read_layout, read_record
-from three_hundred_maps.store.writer import create_store
+from three_hundred_maps.store.writer import create_store, describe_difference, recipe_difference
 
 PLAN_FILE = f"{PROGRESS}/plan.json"
 
@@ -101,13 +102,12 @@ def shards_of_part(shards: Sequence[Any], part: tuple[int, int] | None) -> list[
 
 
 def _require_same_recipe(store: Path, recipe: Recipe) -> None:
-    manifest = read_manifest(store)
-    if manifest["recipe_sha256"] != recipe.sha256():
-        raise InputError(
-            f"{store} is a finished store of another recipe (it is {manifest['name']},"
-            f" recipe {manifest['recipe_sha256'][:12]}, wanted {recipe.name}, {recipe.sha256()[:12]});"
-            " give a new folder"
-        )
+    attrs = root_attrs(store)
+    if "derived" in attrs:
+        raise InputError(f"{store} was made of other stores by subset or merge; give a new folder")
+    if read_manifest(store)["recipe_sha256"] != recipe.sha256():
+        difference = recipe_difference(str(attrs["recipe"]), recipe.canonical())
+        raise InputError(f"{store} is a finished store of another recipe ({difference}); give a new folder")
 
 
 def _begin(store: Path, plan: Plan) -> None:
@@ -117,7 +117,8 @@ def _begin(store: Path, plan: Plan) -> None:
         if not (store / PLAN_FILE).exists():
             write_json(store / PLAN_FILE, digest)
     elif read_layout(store).digest() != plan.layout.digest():
-        raise InputError(f"{store} was begun with another recipe; give a new folder")
+        difference = describe_difference(read_layout(store), plan.layout)
+        raise InputError(f"{store} was begun with other settings ({difference}); give a new folder")
     import json
 
     if json.loads((store / PLAN_FILE).read_bytes()) != {"plan": plan.digest()}:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from three_hundred_maps.build.recipe import SimulationRecipe
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.lock import try_lock
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def synthetic_files(simulation: SimulationRecipe, region: int, scratch: Path) ->
     names = folder / "files.txt"
     scratch.mkdir(parents=True, exist_ok=True)
     with open(scratch / f"region-{region:05d}.lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try_lock(lock.fileno(), fcntl.LOCK_EX, scratch)
         if not names.exists():
             from three_hundred_maps.simulation.synthetic import simulate_region
 

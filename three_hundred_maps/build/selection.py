@@ -82,7 +82,7 @@ def cut(
     kept &= ~impure
     limit = selection.min_high_resolution_fraction
     reasons += [
-        (int(i), f"high-resolution mass fraction {halos.f_high_resolution[i]:.4g} below {limit:g}")
+        (int(i), f"high-resolution mass fraction below {limit:g}: {halos.f_high_resolution[i]:.4g}")
         for i in np.flatnonzero(impure)
     ]
     return kept, reasons

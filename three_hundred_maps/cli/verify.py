@@ -18,6 +18,7 @@ def verify(
         None, "--snapshots", help="The recipe it was built with: measure a sample of halos again."
     ),
     root: Path | None = typer.Option(None, "--root", help="Folder that the recipe's paths are relative to."),
+    set_: list[str] = typer.Option([], "--set", help="section.key=value, as `build` was given them."),
     sample: int = typer.Option(8, "--sample", min=1, help="Halos that --snapshots measures."),
     seed: int = typer.Option(0, "--seed", help="Which halos --snapshots measures."),
     json: bool = typer.Option(False, "--json", help="Print JSON."),
@@ -34,7 +35,7 @@ def verify(
         from three_hundred_maps.build.remeasure import remeasure
 
         report.checks["snapshots"], problems = remeasure(
-            store, snapshots, root=root, sample=sample, seed=seed
+            store, snapshots, root=root, overrides=tuple(set_), sample=sample, seed=seed
         )
         report.problems += problems
     if json:

@@ -165,11 +165,20 @@ class Layout:
 
     @staticmethod
     def of_store(path: str | Path) -> Layout:
-        """The layout of a finished store."""
+        """The layout of a finished store.
+
+        Raises
+        ------
+        InputError
+            Where there is no store, or one that is not finished.
+        """
         from three_hundred_maps.store.arrays import open_group
+        from three_hundred_maps.store.manifest import unfinished_message
 
         root = open_group(path)
         attrs = dict(root.attrs)
+        if any(split not in root or "region" not in root[split] for split in schema.SPLITS):
+            raise InputError(unfinished_message(path))
         train = root["train"]
         frame = {
             name: attrs.pop(key)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,33 @@ from three_hundred_maps.errors import InputError
 WORKERS = ".lock-workers"
 WAIT_S = 300.0
 """How long a build waits for the workers of an earlier, killed one to come to their end."""
+TRIES, PAUSE_S = 5, 0.05
+"""A lock that is taken is asked for again: `lock_owner` holds it for a moment while it looks."""
+_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+
+
+def try_lock(descriptor: int, kind: int, path: Path) -> None:
+    """Lock an open file, or BlockingIOError where it is taken.
+
+    On a file system without locks (some cluster file systems are mounted so) nothing is locked, and that
+    is said: shards are still written whole, but two builders are not kept apart.
+    """
+    try:
+        fcntl.flock(descriptor, kind)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        if path.parent not in _SAID:
+            _SAID.add(path.parent)
+            print(
+                f"note: the file system of {path.parent} has no locks: run one builder at a time on it",
+                file=sys.stderr,
+            )
+
+
+_SAID: set[Path] = set()
 
 
 def lock_owner(store: Path) -> str | None:
@@ -25,7 +54,7 @@ def lock_owner(store: Path) -> str | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try_lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
     except BlockingIOError:
         return _owner(path)
     finally:
@@ -44,13 +73,18 @@ def _owner(path: Path) -> str:
 def hold(path: Path, refusal: str, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
     """Hold a lock file, alone or with others; InputError with ``refusal`` and the owner where that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    taken = 0
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            try_lock(descriptor, kind | fcntl.LOCK_NB, path)
         except BlockingIOError:
             os.close(descriptor)
-            raise InputError(f"{refusal} ({_owner(path)})") from None
+            taken += 1
+            if taken == TRIES:
+                raise InputError(f"{refusal} ({_owner(path)})") from None
+            time.sleep(PAUSE_S)
+            continue
         # The last holder removes the file: one opened just before that is locked in vain.
         try:
             same = os.fstat(descriptor).st_ino == os.stat(path).st_ino
@@ -66,7 +100,7 @@ def hold(path: Path, refusal: str, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
     finally:
         try:
             # Only a sole holder may take the name away: others still rest on it.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try_lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
             path.unlink(missing_ok=True)
         except BlockingIOError:
             pass
@@ -79,7 +113,7 @@ def at_work(store: Path) -> Iterator[None]:
     """Held by a worker while it writes to a store: a worker may outlive the build that started it."""
     descriptor = os.open(store / WORKERS, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        try_lock(descriptor, fcntl.LOCK_SH, store / WORKERS)
         yield
     finally:
         os.close(descriptor)
@@ -94,7 +128,7 @@ def _wait_for_workers(store: Path) -> None:
     try:
         for _ in range(int(WAIT_S / 0.05)):
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                try_lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
             except BlockingIOError:
                 time.sleep(0.05)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from three_hundred_maps.store.shards import encode_shard
 from three_hundred_maps.store.statistics import Statistics
 
 __all__ = ["Layout", "Variable", "create_store", "encode_shard", "finalise", "write_shard"]
+
+SHOWN_LINES = 8
+"""Of a recipe's difference."""
 
 
 def create_store(path: str | Path, layout: Layout) -> None:
@@ -84,18 +87,9 @@ def _require_same(store: Path, there: Layout, wanted: Layout) -> None:
 def describe_difference(there: Layout, wanted: Layout) -> str:
     """What differs between two layouts, on one line: the recipe's lines first."""
     before, after = there.to_json(), wanted.to_json()
-    recipe = [
-        line
-        for line in difflib.unified_diff(
-            str(there.attrs.get("recipe", "")).splitlines(),
-            str(wanted.attrs.get("recipe", "")).splitlines(),
-            lineterm="",
-            n=0,
-        )
-        if line[:1] in "+-" and line[:3] not in ("+++", "---")
-    ]
+    recipe = recipe_difference(str(there.attrs.get("recipe", "")), str(wanted.attrs.get("recipe", "")))
     if recipe:
-        return "there - now +: " + "; ".join(" ".join(line.split()) for line in recipe[:8])
+        return recipe
     keys = [key for key in before if before[key] != after[key]]
     if keys == ["attrs"]:
         return "; ".join(
@@ -104,6 +98,33 @@ def describe_difference(there: Layout, wanted: Layout) -> str:
             if there.attrs.get(k) != wanted.attrs.get(k)
         )
     return "; ".join(f"{key}: there {str(before[key])[:80]}, now {str(after[key])[:80]}" for key in keys)
+
+
+def recipe_difference(there: str, wanted: str) -> str:
+    """The lines in which two recipes differ, on one line; nothing where they are the same."""
+    lines = [
+        f"{line[0]} {line[1:]}"
+        for line in difflib.unified_diff(_settings(there), _settings(wanted), lineterm="", n=0)
+        if line[:1] in ("+", "-") and line[:3] not in ("+++", "---")
+    ]
+    if not lines:
+        return ""
+    more = f"; and {len(lines) - SHOWN_LINES} more" if len(lines) > SHOWN_LINES else ""
+    return f"there - now +: {'; '.join(lines[:SHOWN_LINES])}{more}"
+
+
+def _settings(recipe: str) -> list[str]:
+    """A recipe's settings, one a line, each with its section: ``selection.seed: 0``."""
+    import yaml
+
+    def lines(value: Any, name: str) -> Iterator[str]:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                yield from lines(inner, f"{name}.{key}" if name else str(key))
+        else:
+            yield f"{name}: {value}"
+
+    return list(lines(yaml.safe_load(recipe) or {}, ""))
 
 
 def write_shard(
