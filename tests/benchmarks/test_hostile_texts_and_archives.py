@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.packing import opened
+from benchmarks.scoring import score_submission
 from benchmarks.texts import shown, text_problem
 from benchmarks.truth import Truth
 from benchmarks.validation import find_problems
@@ -55,6 +56,8 @@ def edit(folder: Path, name: str, **fields: object) -> Path:
         ("one\nerror: two", "U+000A"),
         ("a\u2028b", "separators of lines"),
         ("\u3000", "must be a text of 1 to"),
+        ("\ue000", "private use"),
+        ("\u0301\u0301", "nothing that can be seen"),
     ],
 )
 def test_texts_that_are_more_than_they_look(submit: Callable[..., Path], text: str, word: str) -> None:
@@ -207,3 +210,90 @@ def test_damaged_archives(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=word), opened(path):
             pass
     assert [p.name for p in tmp_path.iterdir()] == ["a.tar"]
+
+
+def raw_header(name: str, size: int, kind: bytes = b"0") -> bytes:
+    """A ustar header with a right checksum, whatever it claims."""
+    header = bytearray(512)
+    header[: len(name)] = name.encode()
+    header[124:136] = b"%011o\0" % size
+    header[156:157], header[257:263] = kind, b"ustar\0"
+    header[148:156] = b"%06o\0 " % (sum(header) + 8 * 32)
+    return bytes(header)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (raw_header("submission.json", 8 * 2**30), "cut short"),
+        (raw_header("submission.json", 10) + b"{}", "cut short"),
+        (raw_header("submission.json", 0)[:500], "cut short"),
+        (raw_header("././@PaxHeader", 2**20, b"x") + bytes(2**20), "an extended header of 1,048,576 bytes"),
+        (raw_header("././@LongLink", 512, b"L") + b"submission.json".ljust(512, b"\0"), "names longer"),
+        (raw_header("submission.json", 0, b"S"), "plain files only"),
+        (raw_header("predictions.zarr/a\x1b[31mb", 0), "does not belong"),
+        (raw_header("/".join(["predictions.zarr", *"abcdefghijkl"]), 0), "does not belong"),
+    ],
+)
+def test_archives_that_claim_more_than_they_hold(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught, opened(path):
+        pass
+    assert str(caught.value).isprintable()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tar"]
+
+
+def test_archives_of_other_programs_are_read(
+    submit: Callable[..., Path], store: Path, tmp_path: Path
+) -> None:
+    """GNU tar's and Python's ways of writing names, times and folders."""
+    folder = submit()
+    expected = score_submission(folder, store)["scores"]
+    for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        path = tmp_path / f"{form}.tar"
+        with tarfile.open(path, "w", format=form) as archive:
+            archive.add(folder, arcname=".")
+        with opened(path) as unpacked:
+            assert score_submission(unpacked, store)["scores"] == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace(b'"task"', b'"track": "sz", "task"'), "stands twice"),
+        (lambda text: text.replace(b'"task"', b'"code\\ud800": 1, "task"'), "not valid JSON"),
+        (lambda text: text[:-5], "not valid JSON"),
+        (lambda text: text.replace(b"{", b'{"date": "2026-02-31", ', 1), "a day like"),
+    ],
+)
+def test_manifests_that_say_two_things(
+    submit: Callable[..., Path], change: Callable[[bytes], bytes], message: str
+) -> None:
+    folder = submit()
+    path = folder / "submission.json"
+    path.write_bytes(change(path.read_bytes()))
+    assert message in told(folder)
+
+
+def test_a_byte_order_mark_is_no_fault(submit: Callable[..., Path]) -> None:
+    path = submit() / "submission.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert find_problems(path.parent, None)[0] == []
+
+
+def test_chunks_that_need_no_file_are_counted(submit: Callable[..., Path], store: Path) -> None:
+    folder = submit()
+    edit(folder, "mass", shape=[900_000, 2, 80, 80])
+    assert "chunks; at most" in told(folder)
+    folder = submit("key")
+    grid = {"name": "regular", "configuration": {"chunk_shape": [1]}}
+    edit(folder, "halo_id", shape=[900_000], chunk_grid=grid)
+    assert "900,000 chunks" in told(folder, store)
+
+
+@pytest.mark.parametrize("value", [10**400, [1], {"x": 1}, True, None])
+def test_fill_values_are_of_the_array(submit: Callable[..., Path], store: Path, value: object) -> None:
+    folder = submit()
+    edit(folder, "mass", fill_value=value)
+    assert "fill value" in told(folder, store)
