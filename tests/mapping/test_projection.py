@@ -10,7 +10,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mapping_helpers import DARK, GAS, cutout, frame, gas, particles, point_response
 
@@ -231,6 +231,7 @@ def test_adaptive_smoothing_spreads_sparse_dark_matter():
     assert neighbour_distance(np.zeros((1, 3), np.float32)).tolist() == [0.0]
 
 
+@example(pixels=31, width=0.3, half_depth=1.0, radius=16.0, seed=0)  # wide kernels end within the map
 @settings(max_examples=12, deadline=None)
 @given(
     pixels=st.sampled_from([1, 2, 31, 60]),  # few values: each new scale makes a table of stamps
@@ -245,8 +246,7 @@ def test_maps_are_finite_and_never_hold_more_than_there_is(pixels, width, half_d
     box = cutout(gas=gas(position, radius), stars=particles(position))
     vectors, ups = lines_of_sight(2)
     for maps, totals in render(box, [get_view("mass"), GAS], shape, vectors, ups).values():
-        # Kernels over 16 pixels wide are interpolated on a coarse lattice, which may pass below 0 so far.
-        assert np.isfinite(maps).all() and (maps >= -5e-5 * max(maps.max(), 0)).all()
+        assert np.isfinite(maps).all() and (maps >= -1e-9 * max(maps.max(), 0)).all()
         assert (totals <= 100 * (1 + 1e-5)).all()
         area = shape.pixel_area_kpc2
         assert maps.sum(axis=(1, 2), dtype="f8") * area == pytest.approx(totals, rel=1e-5, abs=1e-4)

@@ -130,6 +130,7 @@ def render(
             wanted.setdefault(item, set()).update(view.species)
     # a field that two views sum over different species is kept by species, so that nothing is projected twice
     sums: dict[tuple[_Field, str], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    signed: set[_Field] = set()
     fields = {species: [item for item, where in wanted.items() if species in where] for species in SPECIES}
     made = (
         (species, batch, scales)
@@ -142,14 +143,17 @@ def render(
             old = sums.get((item, species))
             new = (maps[k] * scales[k], totals[k] * scales[k])
             sums[item, species] = new if old is None else (old[0] + new[0], old[1] + new[1])
+            if batch.weights[:, k].min() < 0:
+                signed.add(item)
 
     smooth = gaussian_matrix(frame.pixels, rest_sigma, margin) if margin else None
-    return {view.name: _finish(view, sums, frame, len(turn), smooth) for view in views}
+    return {view.name: _finish(view, sums, signed, frame, len(turn), smooth) for view in views}
 
 
 def _finish(
     view: View,
     sums: dict[tuple[_Field, str], tuple[NDArray[np.float64], NDArray[np.float64]]],
+    signed: set[_Field],
     frame: Frame,
     n_los: int,
     smooth: NDArray[np.float64] | None,
@@ -168,6 +172,8 @@ def _finish(
                     inside = part.sum(axis=(1, 2))
                 maps += part
                 totals += inside
+        if item not in signed:
+            _lift(maps, totals)
         summed.append((maps, totals))
     if view.weight is None:
         maps, totals = summed[0]
@@ -175,6 +181,18 @@ def _finish(
     (product, _), (weight, _) = summed
     mean = np.divide(product, weight, out=np.zeros_like(product), where=weight > 0)
     return mean.astype(np.float32), mean.sum(axis=(1, 2)) * area
+
+
+def _lift(maps: NDArray[np.float64], totals: NDArray[np.float64]) -> None:
+    """Take what is below 0 out of maps (n_los, y, x) of what is not, their totals (n_los,) kept; in place.
+
+    Wide kernels are interpolated from a coarse lattice, which may overshoot where they end. Maps without
+    such pixels are left as they are.
+    """
+    for los in np.flatnonzero(maps.min(axis=(1, 2)) < 0.0):
+        lifted = np.maximum(maps[los], 0.0)
+        total = lifted.sum()
+        maps[los] = lifted * (max(totals[los], 0.0) / total) if total > 0.0 else 0.0
 
 
 def _check(cutout: Cutout, views: Sequence[View], frame: Frame, threads: int) -> None:
