@@ -1,139 +1,17 @@
-"""What each page shows, as plain values for its template."""
+"""What the page of a submission, and that of two beside each other, show: plain values for templates."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.leaderboard.boards import Board, Entry
-from benchmarks.leaderboard.charts import Line, chart, forest, smooth_steps
+from benchmarks.leaderboard.cells import COLUMNS, cell, marks
+from benchmarks.leaderboard.charts import Line, chart, smooth_steps
 from benchmarks.leaderboard.images import data_uri
-from benchmarks.registry import CURVES, RANKING, SCORES
-from benchmarks.tasks import TASKS
+from benchmarks.registry import CURVES, SCORES
 
-COLUMNS = (RANKING, "residual_bias", "skill", "mass_bias", "mass_scatter", "k_0.9", "ssim", "peak_f1")
-"""Scores of the boards' tables; a submission's page has them all."""
-DEGRADATION = "degradation"
-"""Beside them where a model was trained elsewhere."""
-FOREST_ROWS = 20
 MAP_COLOURS, RESIDUAL_COLOURS = "inferno", "RdBu_r"
-
-
-def number(value: float | None, digits: int) -> str:
-    """A number for people; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def cell(name: str, score: Mapping[str, Any] | None) -> dict[str, str]:
-    """Text and interval of a score."""
-    digits = SCORES[name].digits if name in SCORES else 4
-    shown = min(digits, 3) if name != RANKING else digits
-    score = score or {}
-    text = number(score.get("value"), shown)
-    note = str(score.get("note") or "")
-    if note.startswith(">="):
-        text = "≥" + number(score.get("value"), 0)
-    low, high = score.get("low"), score.get("high")
-    interval = ""
-    if low is not None and high is not None:
-        dash = "–" if low >= 0 else " to "
-        interval = f"{number(low, shown)}{dash}{number(high, shown)}"
-    return {"text": text, "interval": interval, "note": note}
-
-
-def _marks(entry: Entry) -> list[tuple[str, str]]:
-    """(CSS class, text) of what is marked beside a name."""
-    result = entry.result
-    marks = []
-    if result.get("kind") == "baseline":
-        marks.append(("baseline", "baseline"))
-    if result.get("verified"):
-        marks.append(("verified", "verified"))
-    if entry.tie:
-        marks.append(("tie", "ties with 1"))
-    marks += [("flag", flag) for flag in result.get("flags", [])]
-    return marks
-
-
-def index_tasks(boards: Sequence[Board]) -> list[dict[str, Any]]:
-    """The first page: tasks, each with its boards."""
-    tasks: dict[str, dict[str, Any]] = {}
-    for board in boards:
-        text = TASKS[board.task].text if board.task in TASKS else ""
-        task = tasks.setdefault(board.task, {"title": board.task_title, "text": text, "boards": []})
-        task["boards"].append(index_board(board))
-    return list(tasks.values())
-
-
-def _columns(board: Board) -> tuple[str, ...]:
-    if any(DEGRADATION in entry.result["scores"] for entry in board.entries):
-        return (RANKING, DEGRADATION, *COLUMNS[1:])
-    return COLUMNS
-
-
-def index_board(board: Board) -> dict[str, Any]:
-    """A board of the first page."""
-    columns = _columns(board)
-    rows = [
-        {
-            "slug": entry.slug,
-            "rank": "–" if entry.rank is None else str(entry.rank),
-            "name": entry.result["name"],
-            "authors": ", ".join(entry.result["authors"][:3])
-            + (" et al." if len(entry.result["authors"]) > 3 else ""),
-            "date": entry.result.get("date") or "",
-            "marks": _marks(entry),
-            "cells": [cell(name, entry.result["scores"].get(name)) for name in columns],
-        }
-        for entry in board.entries
-    ]
-    references = [
-        {
-            "name": name,
-            "text": reference.get("text", ""),
-            "cells": [cell(c, reference["scores"].get(c)) for c in columns],
-        }
-        for name, reference in board.references.items()
-    ]
-    noise = board.noise_floor
-    first = board.entries[0].result
-    return {
-        "anchor": board.anchor,
-        "title": board.title,
-        "short_title": board.short_title,
-        "track": board.track,
-        "dataset": first["dataset"],
-        "columns": [
-            {"label": SCORES[c].label, "units": SCORES[c].units, "meaning": SCORES[c].meaning}
-            for c in columns
-        ],
-        "rows": rows,
-        "references": references,
-        "noise": None if noise is None else [cell(c, {"value": noise.get(c)}) for c in columns],
-        "forest": _forest(board),
-        "history": [
-            {
-                "slug": entry.slug,
-                "name": entry.result["name"],
-                "date": entry.result.get("date") or "",
-                "cell": cell(RANKING, entry.result["scores"][RANKING]),
-            }
-            for entry in board.history
-        ],
-    }
-
-
-def _forest(board: Board) -> Any:
-    rows = []
-    for entry in board.entries[:FOREST_ROWS]:
-        score = entry.result["scores"][RANKING]
-        style = "s1" if entry.result.get("kind") == "baseline" else "s0"
-        rows.append((entry.result["name"], score["value"], score["low"], score["high"], style))
-    for name, reference in board.references.items():
-        score = reference["scores"][RANKING]
-        rows.append((name, score["value"], score["low"], score["high"], "s2"))
-    rows.sort(key=lambda row: row[1])
-    return forest(rows, f"{SCORES[RANKING].label} [dex]")
 
 
 def _curve(result: Mapping[str, Any], name: str, axis: str, label: str, style: str = "s0") -> Line | None:
@@ -221,7 +99,7 @@ def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
         "slug": entry.slug,
         "rank": entry.rank,
         "board": {"title": board.title, "anchor": board.anchor},
-        "marks": _marks(entry),
+        "marks": marks(entry),
         "facts": _facts(result),
         "links": [(k, result[k]) for k in ("code", "paper") if result.get(k)],
         "scores": scores,

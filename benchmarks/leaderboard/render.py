@@ -13,7 +13,8 @@ from typing import Any
 from benchmarks.constants import VERSION
 from benchmarks.leaderboard.boards import Board, make_boards
 from benchmarks.leaderboard.hub import write_hub_files
-from benchmarks.leaderboard.pages import compare_data, index_tasks, submission_page
+from benchmarks.leaderboard.index import index_tasks
+from benchmarks.leaderboard.pages import compare_data, submission_page
 from benchmarks.results import read_result, result_problems
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import progress

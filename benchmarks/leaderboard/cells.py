@@ -1,0 +1,48 @@
+"""Numbers, intervals and marks as the pages show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.leaderboard.boards import Entry
+from benchmarks.registry import RANKING, SCORES
+
+COLUMNS = (RANKING, "residual_bias", "skill", "mass_bias", "mass_scatter", "k_0.9", "ssim", "peak_f1")
+"""Scores of the boards' tables; a submission's page has them all."""
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number for people; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def cell(name: str, score: Mapping[str, Any] | None) -> dict[str, str]:
+    """Text and interval of a score."""
+    digits = SCORES[name].digits if name in SCORES else 4
+    shown = min(digits, 3) if name != RANKING else digits
+    score = score or {}
+    text = number(score.get("value"), shown)
+    note = str(score.get("note") or "")
+    if note.startswith(">="):
+        text = "≥" + number(score.get("value"), 0)
+    low, high = score.get("low"), score.get("high")
+    interval = ""
+    if low is not None and high is not None:
+        dash = "–" if low >= 0 else " to "
+        interval = f"{number(low, shown)}{dash}{number(high, shown)}"
+    return {"text": text, "interval": interval, "note": note}
+
+
+def marks(entry: Entry) -> list[tuple[str, str]]:
+    """(CSS class, text) of what is marked beside a name."""
+    result = entry.result
+    found = []
+    if result.get("kind") == "baseline":
+        found.append(("baseline", "baseline"))
+    if result.get("verified"):
+        found.append(("verified", "verified"))
+    if entry.tie:
+        found.append(("tie", "ties with 1"))
+    found += [("flag", flag) for flag in result.get("flags", [])]
+    return found

@@ -1,0 +1,97 @@
+"""What the first page shows: tasks, each with its boards, as plain values for its template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.leaderboard.boards import Board
+from benchmarks.leaderboard.cells import COLUMNS, cell, marks
+from benchmarks.leaderboard.charts import forest
+from benchmarks.registry import RANKING, SCORES
+from benchmarks.tasks import TASKS
+
+DEGRADATION = "degradation"
+"""A column beside the others where a model was trained elsewhere."""
+FOREST_ROWS = 20
+
+
+def index_tasks(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """The first page: tasks, each with its boards."""
+    tasks: dict[str, dict[str, Any]] = {}
+    for board in boards:
+        text = TASKS[board.task].text if board.task in TASKS else ""
+        task = tasks.setdefault(board.task, {"title": board.task_title, "text": text, "boards": []})
+        task["boards"].append(index_board(board))
+    return list(tasks.values())
+
+
+def _columns(board: Board) -> tuple[str, ...]:
+    if any(DEGRADATION in entry.result["scores"] for entry in board.entries):
+        return (RANKING, DEGRADATION, *COLUMNS[1:])
+    return COLUMNS
+
+
+def index_board(board: Board) -> dict[str, Any]:
+    """A board of the first page."""
+    columns = _columns(board)
+    rows = [
+        {
+            "slug": entry.slug,
+            "rank": "–" if entry.rank is None else str(entry.rank),
+            "name": entry.result["name"],
+            "authors": ", ".join(entry.result["authors"][:3])
+            + (" et al." if len(entry.result["authors"]) > 3 else ""),
+            "date": entry.result.get("date") or "",
+            "marks": marks(entry),
+            "cells": [cell(name, entry.result["scores"].get(name)) for name in columns],
+        }
+        for entry in board.entries
+    ]
+    references = [
+        {
+            "name": name,
+            "text": reference.get("text", ""),
+            "cells": [cell(c, reference["scores"].get(c)) for c in columns],
+        }
+        for name, reference in board.references.items()
+    ]
+    noise = board.noise_floor
+    first = board.entries[0].result
+    return {
+        "anchor": board.anchor,
+        "title": board.title,
+        "short_title": board.short_title,
+        "track": board.track,
+        "dataset": first["dataset"],
+        "columns": [
+            {"label": SCORES[c].label, "units": SCORES[c].units, "meaning": SCORES[c].meaning}
+            for c in columns
+        ],
+        "rows": rows,
+        "references": references,
+        "noise": None if noise is None else [cell(c, {"value": noise.get(c)}) for c in columns],
+        "forest": _forest(board),
+        "history": [
+            {
+                "slug": entry.slug,
+                "name": entry.result["name"],
+                "date": entry.result.get("date") or "",
+                "cell": cell(RANKING, entry.result["scores"][RANKING]),
+            }
+            for entry in board.history
+        ],
+    }
+
+
+def _forest(board: Board) -> Any:
+    rows = []
+    for entry in board.entries[:FOREST_ROWS]:
+        score = entry.result["scores"][RANKING]
+        style = "s1" if entry.result.get("kind") == "baseline" else "s0"
+        rows.append((entry.result["name"], score["value"], score["low"], score["high"], style))
+    for name, reference in board.references.items():
+        score = reference["scores"][RANKING]
+        rows.append((name, score["value"], score["low"], score["high"], "s2"))
+    rows.sort(key=lambda row: row[1])
+    return forest(rows, f"{SCORES[RANKING].label} [dex]")
