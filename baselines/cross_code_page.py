@@ -75,6 +75,16 @@ def render(results: Sequence[Result]) -> str:
         "",
         f"What sees nothing, the climatology of the test's own code, has {frames}.",
         "",
+        *(
+            [
+                "The codes are the two flavours of the synthetic simulation. Some of its light `gizmo` "
+                "groups are hollow in gas, which a real code's are not: see its [known shortcomings]"
+                "(synthetic.md#known-shortcomings).",
+                "",
+            ]
+            if any(result["dataset"]["synthetic"] for result in away)
+            else []
+        ),
         *table(heads, rows),
         "",
         "Written from `benchmarks/results` by",

@@ -77,15 +77,13 @@ def test_what_a_master_may_not_do(swift, tmp_path):
     parts[1].unlink()
     with pytest.raises(InputError, match=f"{parts[1].name} is not beside it"):
         read_info(master)
-    with h5py.File(tmp_path / "own.hdf5", "w") as file:
-        layout = h5py.VirtualLayout((4, 3), "f4")
-        layout[:] = h5py.VirtualSource("own.hdf5", "x", (4, 3))
-        file.create_virtual_dataset("PartType0/Coordinates", layout)
-    with pytest.raises(InputError, match="names itself"):
-        read_info(tmp_path / "own.hdf5")
-    with h5py.File(tmp_path / "away.hdf5", "w") as file:
-        layout = h5py.VirtualLayout((4, 3), "f4")
-        layout[:] = h5py.VirtualSource("/etc/hostname", "x", (4, 3))
-        file.create_virtual_dataset("PartType0/Coordinates", layout)
-    with pytest.raises(InputError, match="hostname is not beside it"):
-        read_info(tmp_path / "away.hdf5")
+    for name, source, message in (
+        ("own.hdf5", "own.hdf5", "names itself"),
+        ("away.hdf5", "/etc/hostname", "hostname is not beside it"),
+    ):
+        with h5py.File(tmp_path / name, "w") as file:
+            layout = h5py.VirtualLayout((4, 3), "f4")
+            layout[:] = h5py.VirtualSource(source, "x", (4, 3))
+            file.create_virtual_dataset("PartType0/Coordinates", layout)
+        with pytest.raises(InputError, match=message):
+            read_info(tmp_path / name)

@@ -56,7 +56,7 @@ class SimulationRecipe(_Model):
     emissivity: Literal["cie", "atomdb", "bremsstrahlung"] = "cie"
     # synthetic
     flavour: Literal["gadgetx", "gizmo"] = "gadgetx"
-    seed: Annotated[int, Field(ge=0)] = 300
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 300
     resolution: Literal["light", "full"] = "light"
     keep_snapshots: bool = False
 
