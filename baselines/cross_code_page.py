@@ -77,9 +77,8 @@ def render(results: Sequence[Result]) -> str:
         "",
         *(
             [
-                "The codes are the two flavours of the synthetic simulation. Some of its light `gizmo` "
-                "groups are hollow in gas, which a real code's are not: see its [known shortcomings]"
-                "(synthetic.md#known-shortcomings).",
+                "The codes are the two flavours of the [synthetic simulation](synthetic.md): the same dark "
+                "matter with other gas and stars.",
                 "",
             ]
             if any(result["dataset"]["synthetic"] for result in away)

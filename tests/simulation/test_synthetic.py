@@ -15,9 +15,11 @@ from three_hundred_maps.simulation.halos import read_catalogue
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.synthetic import RegionData, draw_halos, make_region, simulate_region
-from three_hundred_maps.simulation.synthetic.calibration import gas_fraction, star_fraction
+from three_hundred_maps.simulation.synthetic.calibration import F_GAS, LOG_M500, gas_fraction
+from three_hundred_maps.simulation.synthetic.gas_profiles import Core, gas_profile
 from three_hundred_maps.simulation.synthetic.region import write_region
 from three_hundred_maps.simulation.synthetic.setup import (
+    BARYON_FRACTION,
     COSMOLOGY,
     FLAVOURS,
     REGION_KPC,
@@ -27,7 +29,9 @@ from three_hundred_maps.simulation.synthetic.setup import (
     concentration,
     lookback_gyr,
     peak_height,
+    radius_200c,
 )
+from three_hundred_maps.simulation.synthetic.universe import draw_plan, halo_budgets
 
 SEED, REGION = 4, 6
 """A cheap region (central of 10^13.9-14.2 Msun/h) with a neighbour."""
@@ -86,7 +90,7 @@ def test_catalogue_has_the_intended_halos(
     data: dict[Flavour, RegionData], flavour: Flavour, tmp_path: Path
 ) -> None:
     """Ids, places and M200c of the written catalogue are those of `draw_halos`, in either format."""
-    intended = draw_halos(data[flavour].seed, data[flavour].region)
+    intended = draw_halos(data[flavour].seed, data[flavour].region, flavour)
     for form in ("hdf5", "gadget2"):
         files = write_region(tmp_path / form, data[flavour], format=form)
         region = Region.open(files.snapshot)
@@ -113,10 +117,55 @@ def test_baryons_follow_the_calibration(
     halo = data[flavour].halos[0]
     region = Region.open(files.snapshot)
     found = measure(region.cutout(halo.centre + 5e5 / H, 1.4 * halo.radius))
-    log_m500 = float(np.log10(found["M500c"]))
-    low, high = (gas_fraction(flavour, log_m500, halo.gas_state + step) for step in (-0.7, 0.7))
-    assert low * 0.97 < found["f_gas_500"] < high * 1.03
-    assert found["f_star_500"] == pytest.approx(star_fraction(flavour, log_m500, halo.star_state), rel=0.08)
+    budget = halo.budget[flavour]
+    # Lumps move R500c, and with it what lies inside.
+    assert found["M500c"] == pytest.approx(budget.m500 * halo.mass, rel=0.1)
+    assert found["f_gas_500"] == pytest.approx(budget.f_gas, rel=0.08)
+    assert found["f_star_500"] == pytest.approx(budget.f_star, rel=0.12)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_gas_fractions_have_the_published_median_and_spread(flavour: Flavour) -> None:
+    for log_m500, median in zip(LOG_M500, F_GAS[flavour], strict=True):
+        assert gas_fraction(flavour, float(log_m500), 0.0) == pytest.approx(median, rel=1e-9)
+    low, high = (gas_fraction(flavour, 14.1, state) for state in (-1.0, 1.0))
+    assert 0.5 * (high - low) == pytest.approx(
+        {"gadgetx": 0.9 * 0.011, "gizmo": 0.9 * 0.015}[flavour], rel=1e-9
+    )
+    values = [gas_fraction(flavour, 13.3, state) for state in np.linspace(-6.0, 6.0, 25)]
+    assert values[0] > 0.0 and values[-1] < BARYON_FRACTION
+    assert (np.diff(values) > 0.0).all()  # no halos pile up at a limit
+
+
+@given(region=st.integers(1, 10**6))
+@settings(max_examples=15, deadline=None)
+def test_a_flavour_that_loses_more_gas_has_smaller_halos(region: int) -> None:
+    """The plan's M200c is gadgetx's; gizmo's differs by what its baryons lack, times dlnM200c/dlnM(<R)."""
+    plan = draw_plan(SEED, region)
+    np.testing.assert_allclose(draw_halos(SEED, region).M200c_msun, plan.mass, rtol=1e-3)
+    other = draw_halos(SEED, region, "gizmo")
+    np.testing.assert_allclose(radius_200c(other.M200c_msun), other.R200c_kpc, rtol=1e-3)
+    for i in range(len(plan)):
+        budgets = halo_budgets(plan, i)[1]
+        lost = budgets["gadgetx"].baryons - budgets["gizmo"].baryons
+        assert 1.0 - other.M200c_msun[i] / plan.mass[i] == pytest.approx(
+            1.4 * lost, abs=0.2 * abs(lost) + 1e-3
+        )
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_no_smooth_gas_is_denser_outside_than_inside(flavour: Flavour) -> None:
+    """However little gas feedback has left in a group, its profile falls outwards."""
+    for region in range(1, 40):
+        plan = draw_plan(SEED, region)
+        for i in range(len(plan)):
+            profile, budgets = halo_budgets(plan, i)
+            own = budgets[flavour]
+            core = Core(0.10, 0.165, 0.62, turn=0.95)
+            gas_500 = own.f_gas * own.m500
+            shell = own.baryons - (own.f_gas + own.f_star) * own.m500
+            gas = gas_profile(profile, 500.0, core, own.r500, gas_500, gas_500 + shell, 0.9)
+            assert (np.diff(gas.density) < 0.0).all()
 
 
 def test_particles_are_sound(data: dict[Flavour, RegionData]) -> None:

@@ -86,7 +86,7 @@ class Sources:
             from three_hundred_maps.simulation.synthetic import draw_halos
             from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY
 
-            return draw_halos(simulation.seed, source), COSMOLOGY.h, 0.0
+            return draw_halos(simulation.seed, source, simulation.flavour), COSMOLOGY.h, 0.0
         info = info or self.info(source)
         path = self.catalogue_path(source)
         assert simulation.catalogue is not None

@@ -156,7 +156,7 @@ EXCESS = ": over the whole map it is, in the median of train, {ratios}"
 SYNTHETIC_LIMITS = """\
 - Synthetic clusters are put together from profiles with scatter, orbits, mergers and filaments that are calibrated to
   published relations. Nothing in them formed or flowed, so they lack what was not put in, as the bubbles that jets
-  blow; and some light groups of the flavour gizmo are hollow in gas. Results on them do not carry over to simulations or to the sky."""
+  blow. Results on them do not carry over to simulations or to the sky."""
 
 REAL = """\
 The maps of the paper were made from the hydrodynamical zoom simulations of The Three Hundred (GADGET-X and

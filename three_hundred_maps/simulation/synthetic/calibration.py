@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -32,8 +34,11 @@ F_STAR_SCATTER: dict[Flavour, NDArray[np.float64]] = {
 }
 """Half of the 16-84 % range of f_star."""
 
-_STARS_DRAWN = np.array([1.0, 0.95, 0.80])
-"""Of the scatter of f_star; the rest comes by itself, from substructure that moves R500c."""
+_MOST_GAS = 0.97 * BARYON_FRACTION
+_MOST_SCATTER = 0.75
+"""The most half of the 16-84 % range may be of the median: more would empty the poorest groups."""
+_GAS_DRAWN, _STARS_DRAWN = np.array([1.0, 0.9, 0.7]), np.array([1.0, 0.95, 0.80])
+"""Of the scatter of f_gas and f_star; the rest comes by itself, from substructure that moves R500c."""
 
 
 def _table(
@@ -48,11 +53,20 @@ def _table(
 
 
 def gas_fraction(flavour: Flavour, log_m500: float, state: float) -> float:
-    """f_gas inside R500c of a halo whose gas is ``state`` standard deviations from the median."""
+    """f_gas inside R500c of a halo whose gas is ``state`` standard deviations from the median.
+
+    The logit of f_gas over the most that a halo holds is normal: no halo has less than nothing or more
+    than the universe's share, and none piles up at a limit. The spread is such that half of the 16-84 %
+    range is the published one, substructure's share included.
+    """
     median = float(_table(log_m500, LOG_M500, F_GAS[flavour]))
-    scatter = float(np.interp(log_m500, SCATTER_LOG_M500, F_GAS_SCATTER[flavour]))
-    scatter = min(scatter, 0.75 * median)
-    return float(np.clip(median + scatter * state, 0.12 * median, 0.97 * BARYON_FRACTION))
+    scatter = float(np.interp(log_m500, SCATTER_LOG_M500, F_GAS_SCATTER[flavour] * _GAS_DRAWN))
+    half = min(scatter, _MOST_SCATTER * median) / _MOST_GAS
+    centre = float(np.log(median / (_MOST_GAS - median)))
+    # sinh(s) = 2 half (cosh(centre) + cosh(s)), solved for s
+    width = 2.0 * half
+    spread = np.arctanh(width) + np.arcsinh(width * np.cosh(centre) / np.sqrt(1.0 - width**2))
+    return float(_MOST_GAS / (1.0 + np.exp(-(centre + spread * state))))
 
 
 def star_fraction(flavour: Flavour, log_m500: float, state: float) -> float:
@@ -65,53 +79,86 @@ def star_fraction(flavour: Flavour, log_m500: float, state: float) -> float:
 _SHELL = {"gadgetx": (0.82, 0.3), "gizmo": (1.0, 0.4)}
 """Baryon fraction between R500c and R200c over the universe's where R500c has kept all its baryons, and how
 much of it is missing where R500c has kept none."""
+_SHALLOWEST_GAS = 1.45
+"""Gas between R500c and R200c is at most what a density of radius to minus this would put there: what
+feedback has driven out further has left the halo."""
+STARS_IN_SHELL = 0.8
+"""The most that the stellar fraction between R500c and R200c is of that inside, where a merger lies there."""
 
-_GAS_STATE_MARGIN = 0.6
-"""A flavour's gas differs from the shared state by up to this, in standard deviations."""
-_LEAST_SHELL = 0.45
-"""The least baryon fraction between R500c and R200c, over the universe's."""
 
+@dataclass(frozen=True)
+class Budget:
+    """The baryons of a halo in one flavour, and its radii; in R200c and M200c of the plan.
 
-def common_baryons(mass_msun: float, profile: HaloProfile, gas_state: float, star_state: float) -> float:
-    """Baryon fraction inside R200c, the same in both flavours.
-
-    What feedback drives out of R500c stays, in part, between R500c and R200c: there the flavour that has
-    lost more gas from its core holds more. So M200c is one number for both flavours to within 1 %.
+    ``f_gas`` and ``f_star`` inside R500c; ``r500``, ``m500``; ``baryons`` inside the plan's R200c;
+    ``r200``, ``m200`` of this flavour: 1 where the dark matter was drawn for it.
     """
-    log_m500 = float(np.log10(mass_msun * profile.m500))
-    inner = [
-        gas_fraction(flavour, log_m500, gas_state) + star_fraction(flavour, log_m500, star_state)
-        for flavour in FLAVOURS
-    ]
-    shell = [
-        (_SHELL[flavour][0] - _SHELL[flavour][1] * (1.0 - own / BARYON_FRACTION)) * BARYON_FRACTION
-        for flavour, own in zip(FLAVOURS, inner, strict=True)
-    ]
-    natural = [i * profile.m500 + s * (1.0 - profile.m500) for i, s in zip(inner, shell, strict=True)]
-    # A group rich in gas in one flavour and robbed of it in the other: there must be room for the richer.
-    richest = max(
-        gas_fraction(flavour, log_m500, gas_state + _GAS_STATE_MARGIN)
-        + star_fraction(flavour, log_m500, star_state)
-        for flavour in FLAVOURS
-    )
-    least = richest * profile.m500 + _LEAST_SHELL * BARYON_FRACTION * (1.0 - profile.m500)
-    return max(float(np.mean(natural)), least)
+
+    f_gas: float
+    f_star: float
+    r500: float
+    m500: float
+    baryons: float
+    r200: float
+    m200: float
 
 
-def r500_of(
+def budget_of(
     flavour: Flavour,
     mass_msun: float,
     profile: HaloProfile,
-    baryons: float,
     gas_state: float,
     star_state: float,
-) -> tuple[float, float]:
-    """R500c (R200c) and M500c (M200c) of a halo in one flavour.
+    dark: float | None = None,
+) -> Budget:
+    """What a flavour makes of a halo whose dark matter is given.
 
-    Dark matter is the same in both; the flavour that has lost more gas from inside R500c has a smaller R500c.
+    Parameters
+    ----------
+    flavour
+        ``gadgetx`` or ``gizmo``.
+    mass_msun, profile
+        M200c of the plan and the shape of its mass.
+    gas_state, star_state
+        Standard deviations of the gas and stellar fraction from their medians.
+    dark
+        Dark matter inside the plan's R200c over the plan's M200c; by default what this flavour's baryons
+        leave, so that its M200c is the plan's.
     """
-    log_m500 = float(np.log10(mass_msun * profile.m500))
-    inside = gas_fraction(flavour, log_m500, gas_state) + star_fraction(flavour, log_m500, star_state)
-    mass = profile.mass * (1.0 - baryons + inside)
-    r500 = float(np.exp(np.interp(-np.log(2.5), -np.log(mass / X**3), LOG_X)))
-    return r500, 2.5 * r500**3
+    share = 1.0 - 0.75 * BARYON_FRACTION if dark is None else dark
+    m500 = profile.m500
+    for _ in range(6):
+        log_m500 = float(np.log10(mass_msun * m500))
+        f_gas = gas_fraction(flavour, log_m500, gas_state)
+        f_star = star_fraction(flavour, log_m500, star_state)
+        total = profile.mass * share / (1.0 - f_gas - f_star)
+        r500 = float(np.exp(np.interp(-np.log(2.5), -np.log(total / X**3), LOG_X)))
+        m500 = 2.5 * r500**3
+        full, lost = _SHELL[flavour]
+        shell_share = (full - lost * (1.0 - (f_gas + f_star) / BARYON_FRACTION)) * BARYON_FRACTION
+        room = f_gas * m500 * (r500 ** (_SHALLOWEST_GAS - 3.0) - 1.0)
+        shell_mass = max(1.0 - m500, 0.0)
+        shell = min(shell_share * shell_mass, room + STARS_IN_SHELL * f_star * shell_mass)
+        baryons = (f_gas + f_star) * m500 + shell
+        if dark is None:
+            share = 1.0 - baryons
+    inside = profile.mass * share + baryons + shell / shell_mass * (profile.mass - 1.0)
+    near = np.abs(LOG_X) < 0.4
+    r200 = float(np.exp(np.interp(0.0, -np.log(inside[near] / X[near] ** 3), LOG_X[near])))
+    return Budget(f_gas, f_star, r500, m500, baryons, r200, r200**3)
+
+
+def budgets_of(
+    mass_msun: float, profile: HaloProfile, gas_states: NDArray[np.float64], star_state: float
+) -> dict[Flavour, Budget]:
+    """The baryons of a halo in every flavour, around the same dark matter.
+
+    The dark matter is what the first flavour's baryons leave of the plan's M200c. A flavour that has lost
+    more gas has a smaller R500c and R200c.
+    """
+    first, *others = FLAVOURS
+    budgets = {first: budget_of(first, mass_msun, profile, float(gas_states[0]), star_state)}
+    dark = 1.0 - budgets[first].baryons
+    for flavour, state in zip(others, gas_states[1:], strict=True):
+        budgets[flavour] = budget_of(flavour, mass_msun, profile, float(state), star_state, dark)
+    return budgets

@@ -73,7 +73,7 @@ def _concentration(v_max: float, v_200: float) -> float:
     return float(np.interp(v_max / v_200, ratio, c))
 
 
-def _distinct_row(particles: Particles, halo: Halo, halo_id: int, substructures: int) -> dict[str, float]:
+def _distinct_row(particles: Particles, halo: Halo, halo_id: int) -> dict[str, float]:
     centre = _file_centre(halo)
     sample = sphere_of(particles, centre, _REACH * halo.radius * H)
     total, radius = spherical_overdensity(sample.radius / H, np.cumsum(sample.mass), 200.0 * RHO_CRIT)
@@ -99,7 +99,7 @@ def _distinct_row(particles: Particles, halo: Halo, halo_id: int, substructures:
     gas, star = kind == 0, kind == 4
     spin_size = float(np.linalg.norm(spin))
     row = {
-        "ID": halo_id, "hostHalo": 0, "numSubStruct": substructures, "Mhalo": total * H, "npart": n,
+        "ID": halo_id, "hostHalo": 0, "numSubStruct": 0, "Mhalo": total * H, "npart": n,
         "Rhalo": radius * H, "Rmax": r[start + peak], "r2": r[start + peak] / 2.163, "mbp_offset": 0.0,
         "com_offset": float(np.linalg.norm(weighted.sum(0))), "Vmax": float(circular[peak]),
         "v_esc": 2.0 * float(circular[peak]), "sigV": float(np.sqrt(np.sum(weight * kinetic))),
@@ -148,7 +148,7 @@ def catalogue_columns(
     """
     first_id = SNAPSHOT * 10**12 + 1
     subs: list[dict[str, float]] = []
-    inside_of: list[int] = []
+    rows = [_distinct_row(particles, halo, first_id + i) for i, halo in enumerate(halos)]
     for i, halo in enumerate(halos):
         sat = halo.satellites
         numbers = np.stack([np.array(halo.members, np.int64), gas_counts[i], star_counts[i]], 1).reshape(
@@ -158,7 +158,8 @@ def catalogue_columns(
         distance = lengths(sat.position)
         limit = sat.truncation() * halo.radius
         listed = np.flatnonzero(numbers[:, 0] >= SMALLEST)
-        inside_of.append(int(np.count_nonzero(distance[listed] < 1.0)))
+        reach = rows[i]["Rhalo"] / (halo.radius * H)
+        rows[i]["numSubStruct"] = int(np.count_nonzero(distance[listed] < reach))
         for k in listed:
             scale = sat.radius_acc[k] * halo.radius / sat.concentration[k]
             share = nfw_mass(min(2.163, limit[k] / scale)) / nfw_mass(sat.concentration[k])
@@ -168,7 +169,7 @@ def catalogue_columns(
             velocity = sat.velocity[k] * halo.speed + halo.velocity
             subs.append(
                 {
-                    "ID": 0, "hostHalo": first_id + i if distance[k] < 1.0 else 0, "numSubStruct": 0,
+                    "ID": 0, "hostHalo": first_id + i if distance[k] < reach else 0, "numSubStruct": 0,
                     "Mhalo": float(mass[k]) * H, "npart": int(numbers[k].sum()), "Rhalo": float(limit[k]) * H,
                     "Rmax": float(r_max) * H, "r2": float(scale) * H, "Vmax": float(v_max),
                     "v_esc": 2.0 * float(v_max),
@@ -181,7 +182,6 @@ def catalogue_columns(
                     "VXc": velocity[0], "VYc": velocity[1], "VZc": velocity[2],
                 }
             )  # fmt: skip
-    rows = [_distinct_row(particles, halo, first_id + i, inside_of[i]) for i, halo in enumerate(halos)]
     subs.sort(key=lambda row: -row["Mhalo"])
     for rank, row in enumerate(subs):
         row["ID"] = first_id + len(halos) + rank

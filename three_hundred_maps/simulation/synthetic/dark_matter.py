@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.simulation.synthetic.calibration import common_baryons, r500_of
+from three_hundred_maps.simulation.synthetic.calibration import Budget
 from three_hundred_maps.simulation.synthetic.fields import (
     Shape,
     log_slope,
@@ -22,7 +22,6 @@ from three_hundred_maps.simulation.synthetic.profiles import (
     HaloProfile,
     X,
     at,
-    halo_profile,
     lengths,
     nfw_mass,
     squared,
@@ -39,7 +38,7 @@ from three_hundred_maps.simulation.synthetic.setup import (
     generators,
     velocity_200c,
 )
-from three_hundred_maps.simulation.synthetic.universe import Plan, isotropic, on_filament
+from three_hundred_maps.simulation.synthetic.universe import Plan, halo_budgets, isotropic, on_filament
 
 SMALLEST_SATELLITE = 40
 """Dark-matter particles at accretion of the smallest satellite that is followed."""
@@ -73,7 +72,11 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Halo:
-    """One distinct halo with all that its dark matter and its baryons share."""
+    """One distinct halo with all that its dark matter and its baryons share.
+
+    ``mass`` and ``radius`` are the plan's M200c and R200c, in which everything of a halo is expressed;
+    a flavour's own are in its ``budget``.
+    """
 
     number: int
     mass: float
@@ -82,15 +85,16 @@ class Halo:
     centre: NDArray[np.float64]
     velocity: NDArray[np.float64]
     state: float
-    baryons: float
-    gas_state: float
-    star_state: float
     profile: HaloProfile
     shape: Shape
     satellites: Satellites
     members: list[int]
-    r500: dict[Flavour, float]
-    m500: dict[Flavour, float]
+    budget: dict[Flavour, Budget]
+
+    @property
+    def dark(self) -> float:
+        """Dark matter inside the plan's R200c, over the plan's M200c."""
+        return 1.0 - self.budget[FLAVOURS[0]].baryons
 
     def cloud(self, position: NDArray[np.float64], velocity: NDArray[np.float64]) -> Cloud:
         """From the halo's units to kpc and km/s in the region."""
@@ -113,7 +117,7 @@ def make_halo(plan: Plan, number: int, resolution: Resolution, rngs: list[np.ran
     """Profile, shape and satellites of halo ``number``; uses the first two of its random streams."""
     rng, rng_satellites = rngs[0], rngs[1]
     mass, state = float(plan.mass[number]), float(plan.state[number])
-    profile = halo_profile(mass, float(plan.concentration[number]), state)
+    profile, budget = halo_budgets(plan, number)
     starts = plan.filaments[:, 1] / np.linalg.norm(plan.filaments[:, 1], axis=1, keepdims=True)
     if number:
         toward = -plan.centre[number] / np.linalg.norm(plan.centre[number])
@@ -139,16 +143,22 @@ def make_halo(plan: Plan, number: int, resolution: Resolution, rngs: list[np.ran
         rng_satellites, profile, mass, state, inflow,
         SMALLEST_SATELLITE * resolution.dark_matter, resolution.dark_matter,
     )  # fmt: skip
-    gas_state, star_state = np.clip(rng.standard_normal(2), -2.5, 2.5)
-    states = float(gas_state), float(star_state)
-    baryons = common_baryons(mass, profile, *states)
-    at_500 = {flavour: r500_of(flavour, mass, profile, baryons, *states) for flavour in FLAVOURS}
+    satellites = satellites.select(~_inside_others(plan, number, satellites))
     return Halo(
         number, mass, float(plan.radius[number]), velocity_200c(mass),
-        plan.centre[number], plan.velocity[number], state, baryons, *states, profile, shape, satellites, [],
-        {flavour: radius for flavour, (radius, _) in at_500.items()},
-        {flavour: share for flavour, (_, share) in at_500.items()},
+        plan.centre[number], plan.velocity[number], state, profile, shape, satellites, [], budget,
     )  # fmt: skip
+
+
+def _inside_others(plan: Plan, number: int, satellites: Satellites) -> NDArray[np.bool_]:
+    """(n,) satellites outside their host that reach into another halo: that place is taken."""
+    position = satellites.position * plan.radius[number] + plan.centre[number]
+    reach = 0.5 * satellites.radius_acc * plan.radius[number]
+    taken = np.zeros(len(satellites), bool)
+    for other, (centre, radius) in enumerate(zip(plan.centre, plan.radius, strict=True)):
+        if other != number:
+            taken |= squared(position - centre) < (radius + reach) ** 2
+    return taken & (squared(satellites.position) > 1.0)
 
 
 def bound_particles(
@@ -192,7 +202,7 @@ def _smooth_share(halo: Halo, position: NDArray[np.float64], particle: float) ->
     r = lengths(position)
     edges = np.linspace(LOG_X[0], LOG_X[-1], 41)
     lumps = np.histogram(np.log(np.maximum(r, X_MIN)), edges)[0] * particle / halo.mass
-    target = np.diff(np.interp(edges, LOG_X, halo.profile.mass)) * (1.0 - halo.baryons)
+    target = np.diff(np.interp(edges, LOG_X, halo.profile.mass)) * halo.dark
     target[0] += halo.profile.mass[0]
     kernel = np.exp(-0.5 * (np.arange(-6, 7) / 2.2) ** 2)
     smooth = [np.convolve(np.pad(v, 6, mode="edge"), kernel / kernel.sum(), "valid") for v in (lumps, target)]
@@ -295,7 +305,17 @@ def make_dark_matter(plan: Plan, resolution: Resolution) -> DarkMatter:
     parts.append(_between(plan, rng_between, resolution))
     everything = np.concatenate([part.position for part in parts])
     for i, halo in enumerate(halos):
-        near = squared(everything - halo.centre.astype(np.float32)) < halo.radius**2
-        wanted = halo.mass * (1.0 - halo.baryons) / particle - np.count_nonzero(near)
-        parts.append(_smooth_cloud(halo, streams[i][4], smooth[i], max(int(round(wanted)), 0), 0.0, 1.0))
+        distance2 = squared(everything - halo.centre.astype(np.float32)) / np.float32(halo.radius**2)
+        # Closed at the smallest R200c of any flavour too, for lumps may lie between it and the plan's; where
+        # they hold more than belongs there, each radius has half of the difference.
+        least = min([1.0, *(budget.r200 for budget in halo.budget.values())])
+        missing = [
+            round(halo.mass * halo.dark * float(at(x, halo.profile.mass)) / particle)
+            - int(np.count_nonzero(distance2 < x**2))
+            for x in (least, 1.0)
+        ]
+        inside = max(missing[0] + min(missing[1] - missing[0], 0) // 2, 0)
+        shell = max(missing[1] - missing[0], 0)
+        parts.append(_smooth_cloud(halo, streams[i][4], smooth[i], inside, 0.0, least))
+        parts.append(_smooth_cloud(halo, streams[i][4], smooth[i], shell, least, 1.0))
     return DarkMatter(halos, Cloud.join(parts), _edge(rng_edge, resolution))

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.simulation.halos import read_catalogue
 from three_hundred_maps.simulation.synthetic.calibration import F_GAS, F_STAR, LOG_M500
-from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour
+from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, H
 from three_hundred_maps.simulation.synthetic.survey import MEASURED, open_region
+from three_hundred_maps.simulation.synthetic.universe import draw_halos
 
 GALLERY_SEED, GALLERY_CLUSTERS, COLUMNS = 55001, 16, 8
+_GROUPS = (13.5, 13.9)
+"""log10 M200c (Msun/h) of the groups shown."""
 _GAP = 4
 _COLOURS = {"sz": "magma", "xray": "inferno", "star": "gray", "mass": "viridis"}
 
@@ -30,10 +33,8 @@ def tile(image: NDArray[np.float32], colours: str, floor_percentile: float) -> N
     return np.asarray(colormaps[colours](np.clip(scaled, 0.0, 1.0)))[::-1, :, :3]
 
 
-def draw_gallery(flavour: Flavour, path: Path) -> None:
-    """The central clusters of sixteen regions, four views each."""
-    from matplotlib.image import imsave
-
+def _pictures(flavour: Flavour, region: int) -> list[tuple[bool, float, list[NDArray[np.float64]]]]:
+    """Whether a cluster is its region's centre, its M200c (Msun) and its tiles, for those in the gallery."""
     from three_hundred_maps.mapping.frame import Frame, cutout_radius
     from three_hundred_maps.mapping.render import render
     from three_hundred_maps.mapping.sight import lines_of_sight
@@ -41,24 +42,42 @@ def draw_gallery(flavour: Flavour, path: Path) -> None:
 
     vectors, ups = lines_of_sight(29)
     views = [get_view(name) for name in _COLOURS]
-    found: list[tuple[float, list[NDArray[np.float64]]]] = []
-    for region in range(1, GALLERY_CLUSTERS + 1):
-        with tempfile.TemporaryDirectory() as scratch:
-            opened = open_region(Path(scratch), GALLERY_SEED, region, flavour)
-            halos = read_catalogue("ahf", opened.catalogue_path, cosmology=COSMOLOGY, redshift=0.0)
-            frame = Frame(halos.R200c_kpc[0])
-            cutout = opened.region.cutout(halos.centre_kpc[0], cutout_radius(frame))
+    found = []
+    with tempfile.TemporaryDirectory() as scratch:
+        opened = open_region(Path(scratch), GALLERY_SEED, region, flavour)
+        halos = read_catalogue("ahf", opened.catalogue_path, cosmology=COSMOLOGY, redshift=0.0)
+        masses = draw_halos(GALLERY_SEED, region).M200c_msun
+        low, high = (10.0**edge / H for edge in _GROUPS)
+        for i in range(len(masses)):
+            if i and not low <= masses[i] < high:
+                continue
+            frame = Frame(halos.R200c_kpc[i])
+            cutout = opened.region.cutout(halos.centre_kpc[i], cutout_radius(frame))
             maps = render(cutout, views, frame, vectors[:1], ups[:1])
             tiles = [
                 tile(maps[name][0][0], colours, 30.0 if name == "star" else 3.0)
                 for name, colours in _COLOURS.items()
             ]
-            found.append((float(halos.M200c_msun[0]), tiles))
-    found.sort(key=lambda item: -item[0])
-    size = found[0][1][0].shape[0] + _GAP
-    rows = len(_COLOURS) * (GALLERY_CLUSTERS // COLUMNS)
-    mosaic = np.ones((rows * size + _GAP * (GALLERY_CLUSTERS // COLUMNS), COLUMNS * size - _GAP, 3))
-    for k, (_, tiles) in enumerate(found):
+            found.append((i == 0, float(masses[i]), tiles))
+    return found
+
+
+def draw_gallery(flavour: Flavour, path: Path) -> None:
+    """The central clusters of sixteen regions, then eight groups beside such clusters, four views each."""
+    from matplotlib.image import imsave
+
+    found: list[tuple[bool, float, list[NDArray[np.float64]]]] = []
+    region = 0
+    while region < GALLERY_CLUSTERS or sum(not central for central, _, _ in found) < COLUMNS:
+        region += 1
+        found += [item for item in _pictures(flavour, region) if region <= GALLERY_CLUSTERS or not item[0]]
+    # By the mass in the plan, which is one for both flavours: the same cluster stands in the same place.
+    centrals = sorted((item for item in found if item[0]), key=lambda item: -item[1])
+    groups = sorted([item for item in found if not item[0]][:COLUMNS], key=lambda item: -item[1])
+    size = centrals[0][2][0].shape[0] + _GAP
+    blocks = GALLERY_CLUSTERS // COLUMNS + 1
+    mosaic = np.ones((blocks * (len(_COLOURS) * size + 2 * _GAP), COLUMNS * size - _GAP, 3))
+    for k, (_, _, tiles) in enumerate(centrals + groups):
         block, column = divmod(k, COLUMNS)
         for j, picture in enumerate(tiles):
             y = (block * len(_COLOURS) + j) * size + block * 2 * _GAP

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.simulation.synthetic.calibration import gas_fraction
 from three_hundred_maps.simulation.synthetic.dark_matter import Cloud, Halo
 from three_hundred_maps.simulation.synthetic.fields import Shape, log_slope, random_field, stratified_radii
 from three_hundred_maps.simulation.synthetic.gas_parts import (
@@ -29,9 +28,9 @@ from three_hundred_maps.simulation.synthetic.universe import Plan
 
 NEIGHBOURS = {"gadgetx": 200, "gizmo": 64}
 """Particles within a kernel's support: Wendland C4 in GADGET-X, a cubic spline in GIZMO-SIMBA."""
-_SWELL = {"gadgetx": 4.1, "gizmo": -2.4}
+_SWELL = {"gadgetx": 4.1, "gizmo": -0.3}
 """How much a core widens (shrinks, below 0) with the gas that feedback has driven out."""
-_NONTHERMAL = {"gadgetx": 0.77, "gizmo": 0.89}
+_NONTHERMAL = {"gadgetx": 0.73, "gizmo": 0.82}
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,6 @@ class HaloGas:
 
     core: Core
     shape: Shape
-    fraction_500: float
     nonthermal_scale: float
     isobaric: NDArray[np.float64]
 
@@ -49,10 +47,7 @@ def draw_halo_gas(
     halo: Halo, flavour: Flavour, shared: np.random.Generator, rng: np.random.Generator
 ) -> HaloGas:
     """Core, irregularities and gas fraction of a halo; ``shared`` is the same for both flavours."""
-    log_m500 = float(np.log10(halo.mass * halo.m500[flavour]))
-    own = float(np.clip(rng.standard_normal(), -2.5, 2.5))
-    gas_state = 0.97 * halo.gas_state + np.sqrt(1.0 - 0.97**2) * own
-    fraction = gas_fraction(flavour, log_m500, gas_state)
+    fraction = halo.budget[flavour].f_gas
     calm = shared.standard_normal() - 0.8 * halo.state
     cool = 1.0 / (1.0 + np.exp(-1.6 * (calm - 0.35)))
     deficit = 1.0 - fraction / BARYON_FRACTION
@@ -78,7 +73,7 @@ def draw_halo_gas(
     # The massive, which still accrete, are stirred most.
     stirred = (halo.mass / 2e14) ** (0.17 if flavour == "gizmo" else 0.2)
     nonthermal = _NONTHERMAL[flavour] * stirred * float(np.exp(0.25 * np.clip(halo.state, -2, 2)))
-    return HaloGas(core, shape, fraction, nonthermal, isobaric)
+    return HaloGas(core, shape, nonthermal, isobaric)
 
 
 def _field(halo: Halo, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -108,7 +103,7 @@ def _host_part(
     sigma = np.sqrt(support) * at(radii, halo.profile.sigma)
     velocity = 0.9 * sigma[:, None] * rng.standard_normal((n, 3))
     # The metals of as many stars in less gas.
-    richness = min((BARYON_FRACTION / drawn.fraction_500) ** 0.45, 1.8)
+    richness = min((BARYON_FRACTION / halo.budget[flavour].f_gas) ** 0.45, 1.8)
     metals = richness * SOLAR_METALLICITY * (0.22 + 0.45 * np.exp(-radii / 0.12))
     metals *= np.exp(0.25 * rng.standard_normal(n))
     part = gas_part(halo.cloud(position, velocity), temperature, density, metals)
@@ -156,7 +151,7 @@ def make_gas(
     """All gas of a region, and the gas particles of each halo's satellites.
 
     As with dark matter, lumps and surroundings come first; the halo's own gas then fills up R500c to the
-    flavour's gas fraction and R200c to the baryons that both flavours share.
+    flavour's gas fraction and R200c to its baryons.
     """
     particle = resolution.gas
     parts: list[GasPart] = []
@@ -173,10 +168,10 @@ def make_gas(
     tables = []
     budgets = []
     for i, halo in enumerate(halos):
-        r500 = halo.r500[flavour]
-        target_500 = drawn[i].fraction_500 * halo.m500[flavour]
+        r500 = halo.budget[flavour].r500
+        target_500 = halo.budget[flavour].f_gas * halo.budget[flavour].m500
         star_mass = _inside(stars.position, halo, 1.0) * resolution.star / halo.mass
-        target_200 = max(halo.baryons - star_mass, target_500 * 1.05)
+        target_200 = max(halo.budget[flavour].baryons - star_mass, target_500 * 1.05)
         budgets.append((target_500, target_200))
         present = [
             sum(_inside(p.cloud.position, halo, x) for p in parts) * particle / halo.mass for x in (r500, 1.0)
@@ -198,13 +193,20 @@ def make_gas(
         mass = tables[i].mass
         number = int((mass[-1] - float(at(1.0, mass))) * halo.mass / particle)
         radii = stratified_radii(rngs[i][2], number, mass, 1.0, X_MAX)
-        parts.append(_host_part(halo, drawn[i], tables[i], rngs[i][2], flavour, radii))
+        around = _host_part(halo, drawn[i], tables[i], rngs[i][2], flavour, radii)
+        # Where another halo lies its own gas takes the place.
+        free = np.ones(len(around), bool)
+        for other in halos:
+            if other is not halo:
+                centre = other.centre.astype(np.float32)
+                free &= squared(around.cloud.position - centre) > other.radius**2
+        parts.append(around.select(free))
     everything = np.concatenate([p.cloud.position for p in parts])
     for i, halo in enumerate(halos):
         for part in guests:
             _immerse(part, halo, tables[i])
     for i, halo in enumerate(halos):
-        r500, mass = halo.r500[flavour], tables[i].mass
+        r500, mass = halo.budget[flavour].r500, tables[i].mass
         present_500, present_200 = _inside(everything, halo, r500), _inside(everything, halo, 1.0)
         n_500 = max(round(budgets[i][0] * halo.mass / particle) - present_500, 0)
         n_shell = max(round(budgets[i][1] * halo.mass / particle) - present_200 - n_500, 0)

@@ -27,6 +27,8 @@ from three_hundred_maps.simulation.synthetic.setup import (
 from three_hundred_maps.simulation.synthetic.stars import SOLAR_METALLICITY, Galaxies
 from three_hundred_maps.simulation.synthetic.universe import Plan, isotropic
 
+_MOST_IN_SATELLITES = 0.5
+"""The largest share that satellites have of a halo's gas in R500c, and of R200c's at the same fraction."""
 _STAR_FORMING_DENSITY = 6.5e6  # Msun/kpc^3: n_H = 0.2 cm^-3
 
 
@@ -43,6 +45,17 @@ class GasPart:
 
     def __len__(self) -> int:
         return len(self.cloud)
+
+    def select(self, keep: NDArray[np.bool_]) -> GasPart:
+        """Those of ``keep`` (n,)."""
+        return GasPart(
+            Cloud(self.cloud.position[keep], self.cloud.velocity[keep]),
+            self.temperature[keep],
+            self.density[keep],
+            self.metallicity[keep],
+            self.star_formation[keep],
+            self.wind[keep],
+        )
 
     @staticmethod
     def join(parts: list[GasPart]) -> GasPart:
@@ -80,6 +93,11 @@ def satellite_gas(
     keep = np.exp(-sat.since / np.where(acc > 1e13, 0.9, 0.5))
     keep *= np.where(sat.pericentre < 0.25, 0.6, 1.0) * np.clip(1.6 * sat.mass / sat.mass_acc, 0.0, 1.0)
     gas_mass = share * keep * acc
+    budget = halo.budget[flavour]
+    distance = lengths(sat.position)
+    for radius, total in ((budget.r500, budget.m500), (1.0, budget.m200)):
+        inside = float(gas_mass[distance < radius].sum()) / (total * halo.mass)
+        gas_mass *= min(1.0, _MOST_IN_SATELLITES * budget.f_gas / max(inside, 1e-12))
     counts = np.floor(gas_mass / resolution.gas + rng.random(n)).astype(np.int64) * (gas_mass > 0)
     counts = np.where(counts >= 3, counts, 0)
     limit = sat.truncation()
@@ -153,7 +171,7 @@ def gas_between(plan: Plan, rng: np.random.Generator, resolution: Resolution) ->
     )
     keep = lengths(position) < REGION_KPC + 500.0
     for centre, radius in zip(plan.centre, plan.radius, strict=True):
-        keep &= squared(position - centre) > (0.9 * radius) ** 2
+        keep &= squared(position - centre) > radius**2
     position = position[keep]
     r = lengths(position)
     velocity = -position / r[:, None] * 350.0 + 80.0 * rng.standard_normal(position.shape)

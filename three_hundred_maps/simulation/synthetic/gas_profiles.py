@@ -21,6 +21,10 @@ MEAN_WEIGHT = 0.59
 """mu of fully ionised gas: turns the hydrostatic (velocity)^2 into temperature."""
 
 
+_LEAST_STEEPENING = -1.3
+"""With it the slope outside R500c is -0.6 in the end: no gas profile is shallower."""
+_LEAST_OUTER_SLOPE = 0.6
+"""Beyond R500c the gas falls at least as radius to minus this, whatever lies outside."""
 _STATIC_SLOPE = -1.8
 """Gas in hydrostatic balance falls at least this steeply outside 0.8 R500c."""
 
@@ -66,8 +70,8 @@ def gas_profile(
     The outer slope follows from the two masses; beyond R200c the gas goes over into 0.9 of the universe's
     share of the matter. Pressure balances gravity, less the non-thermal support of Nelson et al. (2014).
     """
-    target = np.clip(gas_200 / gas_500, 1.02, 5.0)
-    low, high = -5.0, 6.0
+    target = max(gas_200 / gas_500, 1.02)
+    low, high = _LEAST_STEEPENING, 6.0
     for _ in range(30):
         mid = 0.5 * (low + high)
         mass = cumulative_mass(_shape(profile, core, mid))
@@ -79,6 +83,10 @@ def gas_profile(
     blend = blend**2 * (3.0 - 2.0 * blend)
     outer = 0.9 * BARYON_FRACTION * profile.density
     density = np.exp((1.0 - blend) * np.log(density) + blend * np.log(np.maximum(outer, 1e-12)))
+    # What feedback has driven out lies far outside: the gas of a poor halo thins out all the same.
+    far = r500 < X
+    weight = X[far] ** _LEAST_OUTER_SLOPE
+    density[far] = np.minimum.accumulate(density[far] * weight) / weight
 
     # Gas that piles up outside R500c is on its way out: its motion holds it, it presses on nothing.
     start = 0.8 * r500

@@ -1,4 +1,4 @@
-"""How many clusters hold more gas outside than inside: a shortcoming of the generator, measured."""
+"""How many clusters hold more gas outside than inside, which the gas of a smooth halo never does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from three_hundred_maps.simulation.synthetic.profiles import lengths
 from three_hundred_maps.simulation.synthetic.region import RegionData, make_region
 from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, Flavour, H
 
-HOLLOW_SEED, HOLLOW_REGIONS = 90001, 200
+HOLLOW_SEED, HOLLOW_REGIONS = 92001, 200
 HOLLOW_RISE = 1.3
 """A halo counts as hollow when its gas density rises outwards by more than this factor."""
 MASS_EDGES = (13.5, 14.0, 15.3)

@@ -15,7 +15,7 @@ from three_hundred_maps.simulation.halos import read_catalogue
 from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, H
 from three_hundred_maps.simulation.synthetic.survey import open_region
 
-KNOWLEDGE_SEED = 89001
+KNOWLEDGE_SEED = 93001
 VIEWS = ("sz", "xray", "star", "mass")
 PLAUSIBLE = {"star": (0.6, 1.0), "sz": (0.0, 0.2), "xray": (0.1, 0.4), "mass": (0.7, 1.0)}
 """Ranges of `standing_out` that a realistic simulation should fall in."""

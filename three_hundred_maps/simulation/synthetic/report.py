@@ -198,8 +198,9 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
         f"{len(values['lines']) - len(missed)} of {len(values['lines'])} lines are in range."
     )
     text.append(
-        "## Gallery\n\nSixteen clusters of each flavour, the same ones, from left to right in falling mass; "
-        "rows: SZ, X-rays, stars, total mass (logarithmic, each map on its own scale).\n\n"
+        "## Gallery\n\nSixteen clusters and eight groups (10^13.5-10^13.9 Msun/h) of each flavour, the same "
+        "ones, from left to right in falling mass; rows: SZ, X-rays, stars, total mass (logarithmic, each "
+        "map on its own scale).\n\n"
         f"![gadgetx]({stem}/gallery-gadgetx.png)\n\n![gizmo]({stem}/gallery-gizmo.png)"
     )
     text.append(f"## Relations\n\n![relations]({stem}/relations.png)")
@@ -249,20 +250,23 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
 
 
 def _shortcomings(values: dict[str, Any]) -> str:
-    """What is known to be wrong with the generator's clusters."""
+    """What was once wrong with the generator's clusters, measured, and what is known to be simple in it."""
     rows = ["| log10 M200c (Msun/h) | gadgetx | gizmo |", "| --- | --- | --- |"]
     for k, (low, high) in enumerate(zip(MASS_EDGES[:-1], MASS_EDGES[1:], strict=True)):
         cells = ["{} of {}".format(*values["hollows"][flavour][k]) for flavour in FLAVOURS]
         rows.append(f"| {low}-{high} | {' | '.join(cells)} |")
     return (
-        "## Known shortcomings\n\n"
-        "Some `gizmo` groups near the lower mass limit are hollow: feedback has taken most of the gas from "
-        "inside R500c, M200c is kept, so what was driven out lies between R500c and R200c, denser than what "
-        "is left inside. Their X-ray maps, and some SZ maps, show a disc or a ring with a round edge that no "
-        "real group has. The gallery shows central clusters only, which are drawn from 10^13.9 Msun/h on. "
+        "## Hollow halos\n\n"
         "Clusters whose gas density, in shells of 0.1-1.5 R200c, rises outwards by more than a factor of "
-        f"{HOLLOW_RISE} (seed {HOLLOW_SEED}, {HOLLOW_REGIONS} regions):\n\n" + "\n".join(rows) + "\n\n"
-        "Gas fractions end at 0.12 of their median: the line of `gizmo` groups at the foot of the relations."
+        f"{HOLLOW_RISE} (seed {HOLLOW_SEED}, {HOLLOW_REGIONS} regions); a smooth halo's gas never does, that "
+        "around a halo with a second core or a filament may:\n\n" + "\n".join(rows) + "\n\n"
+        "## Known shortcomings\n\n"
+        "Bow shocks and sloshing spirals are analytic forms laid over hydrostatic gas; there is no "
+        "hydrodynamics, and nothing evolves: one snapshot, z = 0. Winds are random flags and black holes a "
+        "fixed share of their galaxy's stars. Satellites accreted before z = 1.5 have mixed with the smooth "
+        "halo. AHF columns that nothing here reads (energies, surface pressure, the moments of gas and stars "
+        "alone) are 0. A Gadget binary header has no room for names: there the mark `Synthetic` is kept, "
+        "region and flavour are in the files' names."
     )
 
 
@@ -288,6 +292,7 @@ state, which drives its concentration, substructure, lopsidedness, mergers, turb
 - **Stars**: satellites by the stellar-to-halo relation at accretion, their debris in streams, the
   brightest galaxy and the intracluster light, closed on the flavour's stellar fraction; black holes in
   galaxies.
-- **Two flavours of one universe**: `gadgetx` and `gizmo` share types 1-3 byte for byte. The gas that
-  feedback has driven out of R500c stays in part inside R200c, so that M200c is one number for both
-  flavours to within 1 %: a choice made so that the flavours are paired halo by halo."""
+- **Two flavours of one universe**: `gadgetx` and `gizmo` share types 1-3 byte for byte, so they are paired
+  halo by halo. Feedback drives gas out of R500c, of a group out of R200c too: M200c of `gadgetx` is what a
+  region is planned with, M200c of `gizmo` follows from what its baryons leave, up to a tenth less in
+  groups."""

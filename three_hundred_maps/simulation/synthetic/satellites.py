@@ -74,6 +74,25 @@ class Satellites:
     def __len__(self) -> int:
         return len(self.mass)
 
+    def select(self, keep: NDArray[np.bool_]) -> Satellites:
+        """Those of ``keep`` (n,), with their streams."""
+        streams = keep[self.stream_parent]
+        return Satellites(
+            self.mass_acc[keep],
+            self.radius_acc[keep],
+            self.concentration[keep],
+            self.mass[keep],
+            self.position[keep],
+            self.velocity[keep],
+            self.since[keep],
+            self.pericentre[keep],
+            self.merger[keep],
+            self.stream_position[streams],
+            self.stream_velocity[streams],
+            (np.cumsum(keep) - 1)[self.stream_parent[streams]],
+            self.stream_depth[streams],
+        )
+
     def truncation(self) -> NDArray[np.float64]:
         """(n,) radius in R200c that holds the bound mass in the profile at accretion."""
         s = np.geomspace(1e-3, 1.0, 200)

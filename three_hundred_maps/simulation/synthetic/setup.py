@@ -12,7 +12,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.units import GRAVITY_KPC_KMS2_PER_MSUN
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Raised whenever the same seed gives other bytes."""
 
 COSMOLOGY = Cosmology(h=0.6777, omega_m=0.307115, omega_lambda=0.692885, omega_b=0.048206)

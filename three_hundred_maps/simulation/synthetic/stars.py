@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from three_hundred_maps.simulation.synthetic.calibration import F_STAR, LOG_M500, star_fraction
+from three_hundred_maps.simulation.synthetic.calibration import F_STAR, LOG_M500, STARS_IN_SHELL
 from three_hundred_maps.simulation.synthetic.dark_matter import Cloud, Halo
 from three_hundred_maps.simulation.synthetic.fields import log_slope, stratified_radii
 from three_hundred_maps.simulation.synthetic.profiles import (
@@ -24,7 +24,7 @@ from three_hundred_maps.simulation.synthetic.universe import isotropic
 SOLAR_METALLICITY = 0.0134
 _SCATTER_DEX = 0.18
 _MOST_IN_SATELLITES = 0.65
-"""The largest share of a halo's stars inside R500c that belongs to satellites."""
+"""The largest share that satellites have of a halo's stars inside R500c."""
 _SMALLEST_CENTRAL = 0.22
 """The least share of a halo's stellar mass that is in its brightest galaxy and diffuse light."""
 
@@ -88,10 +88,15 @@ def _satellite_stars(
     if flavour == "gizmo":
         mass *= np.interp(log_m500, LOG_M500, ratio)
     # Halos that form many satellites' stars form no more in all: the sum stays within the halo's budget.
-    m500 = halo.m500[flavour] * halo.mass
-    budget = _MOST_IN_SATELLITES * star_fraction(flavour, float(np.log10(m500)), halo.star_state)
-    inside = float(mass[lengths(sat.position) < halo.r500[flavour]].sum()) / m500
-    mass *= min(1.0, budget / max(inside, 1e-12))
+    budget = halo.budget[flavour]
+    distance = lengths(sat.position)
+    core, shell = distance < budget.r500, (distance >= budget.r500) & (distance < 1.0)
+    for chosen, total, most in (
+        (core, budget.m500, _MOST_IN_SATELLITES),
+        (shell, budget.m200 - budget.m500, STARS_IN_SHELL),
+    ):
+        share = float(mass[chosen].sum()) / (total * halo.mass)
+        mass[chosen] *= min(1.0, most * budget.f_star / max(share, 1e-12))
     # Stars are lost only once most of the dark matter is (Smith et al. 2016).
     remaining = np.clip((sat.mass / sat.mass_acc) / 0.04, 0.0, 1.0)
     bound = mass * remaining
@@ -183,12 +188,12 @@ def make_stars(
     metals = [z for item in satellites for _, z in item[1]]
     galaxies = []
     for i, halo in enumerate(halos):
-        r500 = halo.r500[flavour] * halo.radius
-        m500 = halo.m500[flavour] * halo.mass
-        target = star_fraction(flavour, float(np.log10(m500)), halo.star_state) * m500
+        budget = halo.budget[flavour]
+        r500 = budget.r500 * halo.radius
+        target = budget.f_star * budget.m500 * halo.mass
         present = _count_inside(clouds, halo.centre, r500) * resolution.star
         wanted = max(target - present, _SMALLEST_CENTRAL * target)
-        own, brightest = _central_stars(halo, rngs[i], shared[i], halo.r500[flavour], wanted, resolution)
+        own, brightest = _central_stars(halo, rngs[i], shared[i], budget.r500, wanted, resolution)
         clouds += own
         for k, cloud in enumerate(own):
             formation.append(np.full(len(cloud), 0.26 if k == 0 else 0.34))

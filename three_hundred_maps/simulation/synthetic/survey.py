@@ -58,11 +58,12 @@ def survey_region(folder: Path, seed: int, region: int, flavour: Flavour) -> NDA
         cutout = opened.region.cutout(halos.centre_kpc[i], 1.4 * halos.R200c_kpc[i])
         found = measure(cutout)
         host = halos.host_id == halos.halo_id[i]
+        intended = halo.mass * halo.budget[flavour].m200
         ratios = halos.M200c_msun[host] / found["M200c"]
         c = found["c200c"]
         rows.append(
             [
-                region, i == 0, halo.state, halo.mass, halos.M200c_msun[i], found["M500c"],
+                region, i == 0, halo.state, intended, halos.M200c_msun[i], found["M500c"],
                 found["f_gas_500"],
                 found["f_star_500"], found["Y_500_mpc2"], found["T_mw_500_keV"],
                 bolometric_luminosity(cutout, found["R500c"]), c, float(concentration(halo.mass)),

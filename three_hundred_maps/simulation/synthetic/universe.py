@@ -11,11 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.simulation.halos import Halos
+from three_hundred_maps.simulation.synthetic.calibration import Budget, budgets_of
+from three_hundred_maps.simulation.synthetic.profiles import HaloProfile, halo_profile
 from three_hundred_maps.simulation.synthetic.setup import (
     CENTRE_KPC_H,
+    FLAVOURS,
     REGION_KPC,
     SNAPSHOT,
+    Flavour,
     H,
+    check_flavour,
     check_seed,
     concentration,
     generators,
@@ -31,6 +36,8 @@ CONCENTRATION_SCATTER_DEX = 0.135
 _CONCENTRATION_SHIFT = 0.93
 """Of the tabulated profile, so that fits to all particles (stars included) give the published median."""
 _STATE_IN_CONCENTRATION = -0.55
+_SHARED_GAS_STATE = 0.97
+"""Correlation of a flavour's gas fraction with what all flavours share."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,10 @@ class Plan:
         (n,) latent dynamical state, N(0, 1): above 0 disturbed, late-formed, rich in substructure.
     concentration
         (n,) c200c.
+    gas_state
+        (n, 2) standard deviations of the gas fraction from its median in `setup.FLAVOURS`.
+    star_state
+        (n,) the same of the stellar fraction, one for all flavours.
     filaments
         (m, 3, 3) control points of quadratic Bezier curves that start in the central halo, kpc.
     filament_weight
@@ -61,6 +72,8 @@ class Plan:
     velocity: NDArray[np.float64]
     state: NDArray[np.float64]
     concentration: NDArray[np.float64]
+    gas_state: NDArray[np.float64]
+    star_state: NDArray[np.float64]
     filaments: NDArray[np.float64]
     filament_weight: NDArray[np.float64]
 
@@ -117,9 +130,12 @@ def draw_plan(seed: int, region: int) -> Plan:
     )
     velocity = centre / np.maximum(distance, 1.0)[:, None] * infall[:, None]
     velocity += 180.0 * rng_state.standard_normal((n, 3)) + 250.0 * rng_state.standard_normal(3)
+    star_state, shared_gas = np.clip(rng_state.standard_normal((2, n)), -2.5, 2.5)
+    own_gas = np.clip(rng_state.standard_normal((n, len(FLAVOURS))), -2.5, 2.5)
+    gas_state = _SHARED_GAS_STATE * shared_gas[:, None] + np.sqrt(1.0 - _SHARED_GAS_STATE**2) * own_gas
     return Plan(
         int(seed), int(region), mass, radius_all, centre, velocity, state,
-        np.clip(c, 1.6, 14.0), filaments, weight,
+        np.clip(c, 1.6, 14.0), gas_state, star_state, filaments, weight,
     )  # fmt: skip
 
 
@@ -173,7 +189,14 @@ def _find_place(
     return None
 
 
-def draw_halos(seed: int, region: int) -> Halos:
+def halo_budgets(plan: Plan, number: int) -> tuple[HaloProfile, dict[Flavour, Budget]]:
+    """The mass profile of halo ``number`` of a plan, and its baryons in every flavour."""
+    mass = float(plan.mass[number])
+    profile = halo_profile(mass, float(plan.concentration[number]), float(plan.state[number]))
+    return profile, budgets_of(mass, profile, plan.gas_state[number], float(plan.star_state[number]))
+
+
+def draw_halos(seed: int, region: int, flavour: Flavour = "gadgetx") -> Halos:
     """The distinct halos of a region as they are meant to be, before a particle exists.
 
     Parameters
@@ -182,27 +205,31 @@ def draw_halos(seed: int, region: int) -> Halos:
         Base seed of the simulation, >= 0.
     region
         Number of the region, >= 1.
+    flavour
+        ``gadgetx`` or ``gizmo``: where feedback drives gas out of a halo its M200c is smaller.
 
     Returns
     -------
     Halos
-        Ids, centres (proper kpc in the snapshot's frame), M200c and R200c, in falling mass. The catalogue
-        that `simulate_region` writes has the same halos under the same ids, with M200c measured from the
-        particles of its flavour to within 1 %; it has subhaloes too, which this has not.
+        Ids, centres (proper kpc in the snapshot's frame), M200c and R200c, in falling mass of ``gadgetx``.
+        The catalogue that `simulate_region` writes has the same halos under the same ids, with M200c
+        measured from the particles of its flavour to within 1 %; it has subhaloes too, which this has not.
 
     Raises
     ------
     InputError
-        For a negative seed or a region below 1.
+        For a negative seed, a region below 1 or an unknown flavour.
     """
+    check_flavour(flavour)
     plan = draw_plan(seed, region)
+    own = [halo_budgets(plan, i)[1][flavour] for i in range(len(plan))]
     n = len(plan)
     return Halos(
         halo_id=plan.halo_id,
         host_id=np.full(n, -1, np.int64),
         centre_kpc=plan.centre + CENTRE_KPC_H / H,
-        M200c_msun=plan.mass.copy(),
-        R200c_kpc=plan.radius.copy(),
+        M200c_msun=plan.mass * [budget.m200 for budget in own],
+        R200c_kpc=plan.radius * [budget.r200 for budget in own],
         f_high_resolution=np.ones(n),
         com_offset=np.full(n, np.nan),
         f_sub=np.full(n, np.nan),
