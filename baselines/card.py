@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.files import write_bytes
 
 CARD = "README.md"
-EVAL_FOLDER = ".eval_results"
 RANKED = "residual_rms_dex"
 
 
@@ -25,7 +25,8 @@ def write_card(run: Path, result: Path | None = None) -> Path:
     run
         A finished run.
     result
-        What ``python -m benchmarks score`` wrote for the run's submission.
+        What ``python -m benchmarks score`` wrote for the run's submission. The data set's repository on the
+        Hub is that of ``THREE_HUNDRED_MAPS_REPO``.
 
     Raises
     ------
@@ -87,7 +88,11 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         lines += ["| score | value | 95 % interval |", "| --- | --- | --- |"]
         lines += [f"| {name} | {_number(v)} | {_interval(v)} |" for name, v in scores["scores"].items()]
         lines.append("")
-        _write_eval_results(run, scores)
+        # Here, for a machine that only trains has no package of the Hub.
+        from benchmarks.eval_results import write_eval_results
+        from three_hundred_maps.hub.configs import REPOSITORY_VARIABLE
+
+        write_eval_results(scores, os.environ.get(REPOSITORY_VARIABLE) or "three_hundred_maps", run)
     write_bytes(run / CARD, "\n".join(lines).encode())
     return run / CARD
 
@@ -96,27 +101,12 @@ def read_scores(result: Path) -> dict[str, Any]:
     """A RESULT.json of the benchmark."""
     try:
         content = json.loads(result.read_text(encoding="utf-8"))
-        content["scores"][RANKED]["value"]
+        scored = content["scores"][RANKED]
+        scored["value"], scored["low"], content["task"], content["track"]
+        content["dataset"]["name"], content["dataset"]["digest"]
     except (OSError, json.JSONDecodeError, KeyError, TypeError):
         raise InputError(f"{result} is not a RESULT.json of `python -m benchmarks score`") from None
     return content
-
-
-def _write_eval_results(run: Path, result: dict[str, Any]) -> None:
-    """The Hub's evaluation results of a model repository: one value a task."""
-    dataset = result.get("dataset", {})
-    name = dataset.get("name") if isinstance(dataset, dict) else dataset
-    entry = {
-        "dataset": {
-            "id": str(name or "three_hundred_maps"),
-            "task_id": f"{result['task']}-{result['track']}",
-        },
-        "value": result["scores"][RANKED]["value"],
-        "notes": f"{RANKED} of the three_hundred_maps benchmark; lower is better",
-    }
-    write_bytes(
-        run / EVAL_FOLDER / "three_hundred_maps.yaml", yaml.safe_dump([entry], sort_keys=False).encode()
-    )
 
 
 def _number(score: dict[str, Any]) -> str:
@@ -129,4 +119,4 @@ def _interval(score: dict[str, Any]) -> str:
     return "-" if low is None or high is None else f"{low:.4g} to {high:.4g}"
 
 
-__all__ = ["CARD", "CONFIG_FILE", "EVAL_FOLDER", "read_scores", "write_card"]
+__all__ = ["CARD", "CONFIG_FILE", "read_scores", "write_card"]

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.manifest import check_manifest, load_json
-from benchmarks.registry import RANKING
+from benchmarks.manifest import load_json
+from benchmarks.result_checks import result_problems
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.files import write_json
 
-SCHEMA = "three_hundred_maps benchmark result 1"
 MAX_RESULT_BYTES = 5_000_000
-_NEEDED = ("name", "authors", "task", "track", "dataset", "scores", "regions", "ranked", "flags")
-_TEXTS = (
-    "kind",
-    "description",
-    "license",
-    "trained_on",
-    "training_data",
-    "date",
-    "framework",
-    "code",
-    "paper",
-)
 
 
 def schema() -> dict[str, Any]:
@@ -35,39 +21,6 @@ def schema() -> dict[str, Any]:
     text = importlib.resources.files("benchmarks").joinpath("result.schema.json").read_text("utf-8")
     content: dict[str, Any] = json.loads(text)
     return content
-
-
-def result_problems(content: Any) -> Iterator[str]:
-    """What keeps a file from being a result."""
-    if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
-        yield f"it does not say it is a {SCHEMA!r}"
-        return
-    missing = [name for name in _NEEDED if name not in content]
-    if missing:
-        yield f"it lacks {', '.join(missing)}"
-        return
-    manifest = {k: content[k] for k in ("name", "authors", "task", "track", *_TEXTS) if content.get(k)}
-    yield from check_manifest(manifest)
-    scores = content["scores"]
-    if not isinstance(scores, Mapping) or RANKING not in scores:
-        yield f"its scores lack {RANKING}"
-        return
-    for name, score in scores.items():
-        values = [score.get(k) for k in ("value", "low", "high")] if isinstance(score, Mapping) else ["?"]
-        if any(v is not None and (isinstance(v, bool) or not isinstance(v, int | float)) for v in values):
-            yield f"score {str(name)[:40]!r} must hold value, low and high as numbers or null"
-        elif any(isinstance(v, float) and not math.isfinite(v) for v in values):
-            yield f"score {str(name)[:40]!r} is not finite"
-    if not isinstance(scores[RANKING].get("value"), int | float):
-        yield f"{RANKING} has no value"
-    dataset = content["dataset"]
-    if not isinstance(dataset, Mapping) or not all(
-        isinstance(dataset.get(k), str) for k in ("name", "digest")
-    ):
-        yield "its dataset lacks name or digest"
-    regions = content["regions"]
-    if not isinstance(regions, Mapping) or len(regions.get("id", [])) != len(regions.get("mse", [0])):
-        yield "its regions lack id or mse"
 
 
 def read_result(path: str | Path) -> dict[str, Any]:

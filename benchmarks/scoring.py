@@ -20,7 +20,8 @@ from benchmarks.features import Features
 from benchmarks.manifest import Manifest
 from benchmarks.measure import Measured, measure
 from benchmarks.registry import RANKING
-from benchmarks.results import SCHEMA, read_result
+from benchmarks.result_checks import SCHEMA
+from benchmarks.results import read_result
 from benchmarks.submissions import check_values
 from benchmarks.summary import Summary, score_values
 from benchmarks.tables import conditional_tables

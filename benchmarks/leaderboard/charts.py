@@ -91,7 +91,7 @@ def chart(
         y0, y1 = (0.0 if bars else y0 - margin), y1 + margin
 
     def px(x: float) -> float:
-        part = math.log(x / x0) / math.log(x1 / x0) if log_x else (x - x0) / (x1 - x0 or 1.0)
+        part = math.log(x / x0) / (math.log(x1 / x0) or 1.0) if log_x else (x - x0) / (x1 - x0 or 1.0)
         return LEFT + part * (WIDTH - LEFT - RIGHT)
 
     def py(y: float) -> float:

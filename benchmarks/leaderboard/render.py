@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.constants import VERSION
+from benchmarks.eval_results import write_eval_results
 from benchmarks.leaderboard.boards import Board, make_boards
-from benchmarks.leaderboard.hub import write_hub_files
 from benchmarks.leaderboard.index import index_tasks
 from benchmarks.leaderboard.pages import compare_data, submission_page
 from benchmarks.results import read_result, result_problems
@@ -130,4 +130,5 @@ def _write(boards: list[Board], out: Path, repository: str | None) -> None:
         page = submission_page(board, entry)
         (out / PAGES / f"{entry.slug}.html").write_text(template.render(**page), "utf-8")
     if repository is not None:
-        write_hub_files({entry.slug: entry.result for _, entry in entries}, repository, out)
+        for _, entry in entries:
+            write_eval_results(entry.result, repository, out / "hub" / entry.slug)

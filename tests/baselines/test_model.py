@@ -16,6 +16,7 @@ from baselines.model import Architecture, MassModel
 from baselines.run_files import default_name
 from baselines.unet import train
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.hub.side_files import render_eval
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.torch_data import Transforms, symmetry
 
@@ -122,7 +123,7 @@ def test_the_card_tells_of_the_run_and_its_scores(tmp_path, settings):
         "name": "unet",
         "task": "mass-map",
         "track": "sz,star",
-        "dataset": {"name": "small"},
+        "dataset": {"name": "small", "digest": "0123456789abcdef"},
         "scores": {
             "residual_rms_dex": {"value": 0.123456, "low": 0.1, "high": None},
             "ssim": {"value": None},
@@ -135,22 +136,35 @@ def test_the_card_tells_of_the_run_and_its_scores(tmp_path, settings):
     header = yaml.safe_load(card.split("---")[1])
     assert header["tags"][-2:] == ["sz", "star"]
     entries = yaml.safe_load((run / ".eval_results" / "three_hundred_maps.yaml").read_text())
-    assert entries[0]["value"] == 0.123456 and entries[0]["dataset"]["task_id"] == "mass-map-sz,star"
+    assert entries[0]["value"] == 0.123456 and entries[0]["dataset"]["task_id"] == "small-mass-map-sz-star"
     path.write_text("{}")
     with pytest.raises(InputError, match="not a RESULT.json"):
         write_card(run, path)
 
 
-def test_the_cards_results_are_what_the_hub_reads(tmp_path, settings):
+def test_the_cards_results_are_what_the_hub_reads(tmp_path, settings, monkeypatch):
+    """And they name the data set's repository and a task of its eval.yaml."""
     import huggingface_hub
+
+    monkeypatch.setenv("THREE_HUNDRED_MAPS_REPO", "org/maps")
 
     run = train(settings, tmp_path / "run", submission=False).folder
     path = tmp_path / "result.json"
     scores = {"residual_rms_dex": {"value": 0.1, "low": None, "high": None}}
     path.write_text(
-        json.dumps({"task": "mass-map", "track": "sz", "dataset": {"name": "s"}, "scores": scores})
+        json.dumps(
+            {
+                "task": "mass-map",
+                "track": "sz,xray,star",
+                "dataset": {"name": "mini", "digest": "0123456789abcdef"},
+                "scores": scores,
+            }
+        )
     )
     write_card(run, path)
     entries = yaml.safe_load((run / ".eval_results" / "three_hundred_maps.yaml").read_text())
     parsed = huggingface_hub.parse_eval_result_entries(entries)
-    assert parsed[0].value == 0.1 and parsed[0].task_id == "mass-map-sz"
+    assert parsed[0].value == 0.1 and parsed[0].dataset_id == "org/maps"
+    split = {"test": {"rows": 1}}
+    tasks = render_eval({"configs": {"mini": {"views": ["sz", "xray", "star", "mass"], "splits": split}}})
+    assert parsed[0].task_id in {task["id"] for task in yaml.safe_load(tasks)["tasks"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import random
@@ -25,7 +26,7 @@ from benchmarks.leaderboard.boards import make_boards, slug_of
 from benchmarks.leaderboard.charts import Line, chart, ticks
 from benchmarks.leaderboard.images import data_uri, palette, png
 from benchmarks.registry import RANKING
-from benchmarks.results import write_result
+from benchmarks.results import result_problems, schema, write_result
 from benchmarks.scoring import score_submission
 from benchmarks.submissions import write_submission
 from three_hundred_maps.errors import InputError
@@ -446,3 +447,40 @@ def test_axe_finds_nothing(site: Path, browser: Browser, tmp_path: Path) -> None
             browser.run(axe)
             found = browser.run_async("const done = arguments[0]; axe.run().then(r => done(r.violations))")
             assert not found, (page.name, json.dumps(found)[:2000])
+
+
+def _places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where a result can be spoilt: every key of it, and the first items of its lists."""
+    if path:
+        yield path
+    if isinstance(content, list):
+        content = dict(enumerate(content[:2]))
+    for key, value in content.items() if isinstance(content, dict) else ():
+        yield from _places(value, (*path, key))
+
+
+def test_a_spoilt_result_is_refused_or_drawn(results: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Never a traceback, whatever stands where; and the published schema is no stricter than the check."""
+    import jsonschema
+
+    rng = random.Random(6)
+    good = json.loads(json.dumps(results[0]))
+    places = list(_places(good))
+    odd = [None, -1, 10**30, "<script>x</script>", [], {}, [[]], True, [1, 2, 3], {"a": 1}, 0, "", "delete"]
+    drawn = refused = 0
+    for _ in range(300):
+        spoilt = copy.deepcopy(good)
+        path, value = rng.choice(places), rng.choice(odd)
+        parent = functools.reduce(lambda node, key: node[key], path[:-1], spoilt)
+        if value == "delete":
+            del parent[path[-1]]
+        else:
+            parent[path[-1]] = value
+        if list(result_problems(spoilt)):
+            refused += 1
+            continue
+        drawn += 1
+        jsonschema.validate(spoilt, schema())
+        render([spoilt], tmp_path / "site")
+        assert all("<script>x" not in page.read_text() for page in (tmp_path / "site").rglob("*.html"))
+    assert drawn > 20 and refused > 150

@@ -308,7 +308,15 @@ def test_results_follow_their_schema(scored: dict, tmp_path: Path) -> None:
     [
         ({"schema": "x"}, "does not say"),
         ({"scores": {}}, RANKING),
-        ({"scores": {RANKING: {"value": "1"}}}, "numbers"),
+        ({"scores": {RANKING: {"value": "1", "low": None, "high": None}}}, "numbers"),
+        ({"scores": {RANKING: {"value": 1.0}}}, "lacks value, low or high"),
+        (
+            {"curves": {"power_ratio": {"k": [1, 2], "value": [1], "low": [1], "high": [1]}}},
+            "as many numbers as k",
+        ),
+        ({"curves": {"power_ratio": {"k": [2, 1], "value": [1, 1]}}}, "rising"),
+        ({"cases": None}, "cases is no object"),
+        ({"histogram": {"edges": [0, 1], "share": []}}, "histogram"),
         ({"dataset": {}}, "name or digest"),
         ({"regions": {}}, "regions"),
         ({"name": ""}, "name"),

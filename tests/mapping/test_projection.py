@@ -16,7 +16,7 @@ from mapping_helpers import DARK, GAS, cutout, frame, gas, particles, point_resp
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping import Frame, cutout_radius, get_view, lines_of_sight, render
-from three_hundred_maps.mapping.kernels import KERNELS
+from three_hundred_maps.mapping.kernels import KERNELS, column
 
 ALONG_Z = (np.array([[0.0, 0.0, 1.0]]), np.array([[0.0, 1.0, 0.0]]))  # +x, +y of the box are the map's
 BACKENDS = ("fast", "torch")
@@ -61,6 +61,15 @@ def test_kernels_larger_than_the_map_match_the_reference(backend, radius):
     assert relative_errors(maps, truth, floor=0.05).max() < 0.03
     assert np.abs(maps - truth).max() < 1e-2 * truth.max()
     assert total == pytest.approx(inside, rel=5e-3)
+
+
+def test_the_reference_makes_no_more_of_a_kernel_than_its_map_holds():
+    """A kernel of 10^6 pixels: by its whole grid it would take petabytes, and its map is all but uniform."""
+    radius = 1e6
+    box = cutout(gas=gas([[0.0, 0.0, 0.0]], radius))
+    maps, _ = render(box, [GAS], frame(24), *ALONG_Z, backend="reference")["gas_only"]
+    expected = box["gas"].mass[0] * column("cubic_spline", np.zeros(1))[0] / radius**2
+    np.testing.assert_allclose(maps, expected, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")

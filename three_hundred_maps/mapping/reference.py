@@ -18,6 +18,8 @@ SUBSAMPLES = 32
 
 _MAX_FINE = 8192
 _WELL_SAMPLED = 8.0  # a kernel of this many fine cells in radius is summed as it is; others are split up
+_INTEGRATED = 1500.0
+"""A kernel of more fine cells in radius sums to its integral to 1e-7, so its part in the image is enough."""
 _REACH_SIGMAS = 6.0
 
 
@@ -54,7 +56,8 @@ def _one_line_of_sight(batch: Batch, grid: Grid, rotation: Array) -> Array:
 
 
 def _deposit(image: Array, x: float, y: float, radius: float, weights: Array, kernel: str) -> None:
-    """Add one kernel, normalised on its own samples, to a fine image (n_fields, y, x), in fine cells."""
+    """Add one kernel to a fine image (n_fields, y, x), in fine cells: normalised on its own samples, or by
+    its integral where it is huge."""
     size = image.shape[1]
     if x + radius < -1 or y + radius < -1 or x - radius > size + 1 or y - radius > size + 1:
         return
@@ -62,10 +65,13 @@ def _deposit(image: Array, x: float, y: float, radius: float, weights: Array, ke
         _deposit_small(image, x, y, radius, weights, kernel)
         return
     columns, rows = (np.arange(math.floor(c - radius), math.ceil(c + radius)) for c in (x, y))
+    keep_x, keep_y = ((c >= 0) & (c < size) for c in (columns, rows))
+    if radius > _INTEGRATED:
+        columns, rows = columns[keep_x], rows[keep_y]
+        keep_x, keep_y = np.ones(len(columns), bool), np.ones(len(rows), bool)
     distance = np.hypot(rows[:, None] + 0.5 - y, columns[None, :] + 0.5 - x)
     values = kernels.column(kernel, distance / radius)
-    values /= values.sum()
-    keep_y, keep_x = ((c >= 0) & (c < size) for c in (rows, columns))
+    values /= radius**2 if radius > _INTEGRATED else values.sum()
     rows, columns = rows[keep_y], columns[keep_x]
     if len(rows) and len(columns):
         values = values[keep_y][:, keep_x]

@@ -9,6 +9,9 @@ from typing import Any
 from benchmarks.registry import RANKING
 from three_hundred_maps.store.files import write_bytes
 
+FOLDER = ".eval_results"
+"""Where the Hub looks for a model's results."""
+
 
 def task_id(result: Mapping[str, Any]) -> str:
     """The task's name in ``eval.yaml`` of the dataset: config, task and views."""
@@ -29,7 +32,8 @@ def eval_results(result: Mapping[str, Any], repository: str) -> str:
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
     score = result["scores"][RANKING]
-    interval = "" if score["low"] is None else f", 95 % interval {score['low']:.4f} to {score['high']:.4f}"
+    low, high = score["low"], score["high"]
+    interval = "" if low is None or high is None else f", 95 % interval {low:.4f} to {high:.4f}"
     entry = EvalResultEntry(
         dataset_id=repository,
         task_id=task_id(result),
@@ -41,11 +45,8 @@ def eval_results(result: Mapping[str, Any], repository: str) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-def write_hub_files(entries: Mapping[str, Mapping[str, Any]], repository: str, out: Path) -> list[Path]:
-    """``hub/SLUG/.eval_results/three_hundred_maps.yaml`` of every result, for its model's repository."""
-    written = []
-    for slug, result in entries.items():
-        path = out / "hub" / slug / ".eval_results" / "three_hundred_maps.yaml"
-        write_bytes(path, eval_results(result, repository).encode())
-        written.append(path)
-    return written
+def write_eval_results(result: Mapping[str, Any], repository: str, folder: Path) -> Path:
+    """``.eval_results/three_hundred_maps.yaml`` in the folder of a model repository."""
+    path = folder / FOLDER / "three_hundred_maps.yaml"
+    write_bytes(path, eval_results(result, repository).encode())
+    return path
