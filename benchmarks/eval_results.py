@@ -46,7 +46,17 @@ def eval_results(result: Mapping[str, Any], repository: str) -> str:
 
 
 def write_eval_results(result: Mapping[str, Any], repository: str, folder: Path) -> Path:
-    """``.eval_results/three_hundred_maps.yaml`` in the folder of a model repository."""
+    """Write ``.eval_results/three_hundred_maps.yaml`` in the folder of a model repository; returns its path.
+
+    Parameters
+    ----------
+    result
+        A result.
+    repository
+        The dataset's name on the Hub, ``org/name``.
+    folder
+        Of the model's repository.
+    """
     path = folder / FOLDER / "three_hundred_maps.yaml"
     write_bytes(path, eval_results(result, repository).encode())
     return path

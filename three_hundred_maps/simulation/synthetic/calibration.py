@@ -58,6 +58,15 @@ def gas_fraction(flavour: Flavour, log_m500: float, state: float) -> float:
     The logit of f_gas over the most that a halo holds is normal: no halo has less than nothing or more
     than the universe's share, and none piles up at a limit. The spread is such that half of the 16-84 %
     range is the published one, substructure's share included.
+
+    Parameters
+    ----------
+    flavour
+        ``gadgetx`` or ``gizmo``.
+    log_m500
+        log10 M500c in Msun.
+    state
+        Standard deviations from the median.
     """
     median = float(_table(log_m500, LOG_M500, F_GAS[flavour]))
     scatter = float(np.interp(log_m500, SCATTER_LOG_M500, F_GAS_SCATTER[flavour] * _GAS_DRAWN))

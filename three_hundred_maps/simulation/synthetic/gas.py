@@ -46,7 +46,7 @@ class HaloGas:
 def draw_halo_gas(
     halo: Halo, flavour: Flavour, shared: np.random.Generator, rng: np.random.Generator
 ) -> HaloGas:
-    """Core, irregularities and gas fraction of a halo; ``shared`` is the same for both flavours."""
+    """Core and irregularities of a halo's gas; ``shared`` is the same for both flavours."""
     fraction = halo.budget[flavour].f_gas
     calm = shared.standard_normal() - 0.8 * halo.state
     cool = 1.0 / (1.0 + np.exp(-1.6 * (calm - 0.35)))

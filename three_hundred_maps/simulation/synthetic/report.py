@@ -75,7 +75,7 @@ def measure_speed(resolution: str, regions: int) -> dict[str, float]:
     """All CPU of `simulate_region`, files and catalogue included, over the clusters selected."""
     make_region(SPEED_SEED, 1, "gizmo", resolution)  # compiled code is loaded before the clock starts
     selected = sum(
-        int((draw_halos(SPEED_SEED, region).M200c_msun >= SELECTED_MSUN).sum())
+        int((draw_halos(SPEED_SEED, region, "gizmo").M200c_msun >= SELECTED_MSUN).sum())
         for region in range(1, regions + 1)
     )
     with tempfile.TemporaryDirectory() as scratch:
@@ -233,7 +233,8 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
     bins = ", ".join(str(count) for count in values["bins"])
     text.append(
         "## Sample and speed\n\n"
-        f"A region holds {values['selected_per_region']:.2f} clusters of 10^13.5-10^15 Msun/h on average, "
+        f"A region of `gadgetx` holds {values['selected_per_region']:.2f} clusters of 10^13.5-10^15 Msun/h "
+        "on average, "
         f"nearly flat in log mass (0.1 dex bins of 2,000 regions: {bins}; fullest over median "
         f"{values['fullest_over_median']:.2f}), and {values['clusters_per_region']:.2f} with those above, so "
         f"{FULL_SET:,} clusters take about {needed:,} regions.\n\n"
