@@ -57,6 +57,7 @@ speed: $(VENV)/.dev
 # Hours on two cores: the calibration of fresh regions, 39 training runs, the sample and the pictures.
 docs: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.documentation
+	$(BIN)/python -m baselines.documentation
 	$(BIN)/three-hundred-maps build mini --out runs/mini
 	$(BIN)/three-hundred-maps simulate --check --report docs/synthetic.md
 	$(BIN)/three-hundred-maps sample --refresh --data runs/mini

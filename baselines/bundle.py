@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,29 +18,25 @@ MODELS = (run_name(ALL_VIEWS, 0), "gaussian", "flagship")
 """The models taken along, where they were trained, in bfloat16."""
 KEPT = ("config.yaml", CONFIG_FILE, "log.csv", "curve.png", RESULT)
 LIMIT_BYTES = 16 * 2**20
+HEADER_BYTES = 2**17
+"""More than the names and shapes of a model's tensors take in a file."""
 
 
 def write_bundle(campaign: Path, page: Path, out: Path) -> list[Path]:
     """Write ``campaign.tar.gz`` (page, settings, logs, results) and up to three models into ``out``.
 
+    A model that is over 16 MiB in bfloat16 is in several files, as ``flagship-00001-of-00002.safetensors``.
+
     Raises
     ------
     InputError
-        Where a file would be over 16 MiB.
+        Where a file would be over 16 MiB all the same.
     """
-    from safetensors.torch import save
-
     files: dict[str, bytes] = {"campaign.tar.gz": _archive(campaign, page)}
     for name in MODELS:
         run = campaign / "runs" / name
         if (run / CONFIG_FILE).is_file():
-            state = from_pretrained(run).state_dict()
-            files[f"{name}.safetensors"] = save(
-                {
-                    k: (v.to(torch.bfloat16) if v.is_floating_point() else v).contiguous()
-                    for k, v in state.items()
-                }
-            )
+            files |= _model_files(name, from_pretrained(run).state_dict())
     for name, data in files.items():
         if len(data) > LIMIT_BYTES:
             raise InputError(
@@ -48,6 +45,27 @@ def write_bundle(campaign: Path, page: Path, out: Path) -> list[Path]:
     for name, data in files.items():
         write_bytes(out / name, data)
     return [out / name for name in files]
+
+
+def _model_files(name: str, state: Mapping[str, torch.Tensor]) -> dict[str, bytes]:
+    """The weights in bfloat16, in as few files as the limit allows."""
+    from safetensors.torch import save
+
+    parts: list[dict[str, torch.Tensor]] = [{}]
+    size = 0
+    for key, value in state.items():
+        kept = (value.to(torch.bfloat16) if value.is_floating_point() else value).contiguous()
+        if parts[-1] and size + kept.nbytes > LIMIT_BYTES - HEADER_BYTES:
+            parts.append({})
+            size = 0
+        parts[-1][key] = kept
+        size += kept.nbytes
+    if len(parts) == 1:
+        return {f"{name}.safetensors": save(parts[0])}
+    return {
+        f"{name}-{number:05d}-of-{len(parts):05d}.safetensors": save(part)
+        for number, part in enumerate(parts, 1)
+    }
 
 
 def _archive(campaign: Path, page: Path) -> bytes:

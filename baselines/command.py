@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import NoReturn
 
-import typer
-
-from three_hundred_maps.cli.running import run_app
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.exits import clear_endings
 from three_hundred_maps.store.arrays import read_split
 
 MANIFEST = "manifest.json"
 
 
-def run_command(function: Callable[[list[str]], None], args: Sequence[str] | None, program: str) -> NoReturn:
-    """Run ``function`` on the arguments: exit status 0, or 2 with one clear line."""
-    app = typer.Typer(add_completion=False)
-
-    # The options are argparse's, made from the settings: typer passes them on untouched.
-    @app.command(
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-    )
-    def command(context: typer.Context) -> None:
-        function(list(context.args))
-
-    run_app(app, None if args is None else list(args), program)
+def run_command(function: Callable[[list[str]], None], args: Sequence[str] | None) -> NoReturn:
+    """Run ``function`` on the arguments (of the process): exit status 0, or 2 with one clear line."""
+    with clear_endings():
+        function(list(sys.argv[1:] if args is None else args))
+    raise SystemExit(0)
 
 
 def find_store(data: str) -> Path:

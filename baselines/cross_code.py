@@ -26,7 +26,7 @@ BOTH = "both"
 
 def main(args: Sequence[str] | None = None) -> None:
     """The command line."""
-    run_command(_command, args, "python -m baselines.cross_code")
+    run_command(_command, args)
 
 
 def _command(args: list[str]) -> None:

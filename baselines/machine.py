@@ -64,6 +64,22 @@ def find_machine(device: str = "auto") -> Machine:
     return Machine(chosen, rank, ranks)
 
 
+CPU_INFO = Path("/proc/cpuinfo")
+BF16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
+"""Flags of x86 processors that multiply in bfloat16."""
+
+
+def best_precision(device: torch.device) -> str:
+    """``bf16`` where the device multiplies in it, else ``fp32``.
+
+    A CPU without such instructions only mimics them, and trains several times slower than in float32.
+    """
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    words = set(CPU_INFO.read_text(encoding="utf-8").split()) if CPU_INFO.is_file() else set()
+    return "bf16" if words & BF16_INSTRUCTIONS else "fp32"
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes free on a device; of a CPU, what the system could give without swapping."""
     if device.type == "cuda":

@@ -25,7 +25,7 @@ AUTHORS = ("The three_hundred_maps developers",)
 
 def main(args: Sequence[str] | None = None) -> None:
     """The command line."""
-    run_command(_command, args, "python -m baselines.predict")
+    run_command(_command, args)
 
 
 def _command(args: list[str]) -> None:

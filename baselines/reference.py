@@ -107,7 +107,7 @@ def run_baseline(
         write(store, options.out, views)
         print(options.out / "submission")
 
-    run_command(command, args, f"python -m baselines.{program}")
+    run_command(command, args)
 
 
 def test_blocks(store: Path, views: Sequence[str]) -> Iterator[SplitArrays]:

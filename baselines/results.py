@@ -67,7 +67,7 @@ FURTHER = ("gaussian", "residual", "encoder", "long-all", "flagship")
 
 def main(args: Sequence[str] | None = None) -> None:
     """The command line."""
-    run_command(_command, args, "python -m baselines.results")
+    run_command(_command, args)
 
 
 def _command(args: list[str]) -> None:
@@ -234,8 +234,9 @@ def _command_of(mark: Mapping[str, Any], name: str, steps: int) -> str:
     """The one command that makes the page; a store is called by the name of its recipe."""
     data = mark["data"] if mark["set"] else name
     overrides = "".join(f"--set {override} " for override in mark["set"])
+    rehearsal = "--rehearse " if mark.get("rehearsal") else ""
     return (
-        f"python -m baselines.campaign --data {data} {overrides}--out DIR --plan {mark['plan']} "
+        f"python -m baselines.campaign --data {data} {overrides}--out DIR --plan {mark['plan']} {rehearsal}"
         f"--workers 2 --steps {steps} --page docs"
     )
 

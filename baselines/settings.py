@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib.resources
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import Field, asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -63,7 +64,9 @@ class Settings:
     test_symmetries: int = _setting("symmetries averaged in a prediction, 1 or 8", low=1)
     device: str = _setting("auto, cpu, cuda or cuda:N")
     place: str = _setting("where the training set lies", ("auto", "device", "ram", "stream"))
-    precision: str = _setting("of the network's arithmetic", ("bf16", "fp32"))
+    precision: str = _setting(
+        "of the network's arithmetic; auto: bf16 where the device multiplies in it", ("auto", "bf16", "fp32")
+    )
     channels_last: bool = _setting("memory format of images")
     compile: bool = _setting("torch.compile the network")
     threads: int = _setting("threads of torch; 0: one a core", low=0)
@@ -93,19 +96,36 @@ class Parser(argparse.ArgumentParser):
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """One option for each setting, as `--validate-every`; their defaults come from elsewhere."""
-    group = parser.add_argument_group("settings (defaults: baselines/defaults.yaml)")
+    group = parser.add_argument_group("settings (in brackets: the default, and that of a device's preset)")
     for item in fields(Settings):
         name = "--" + item.name.replace("_", "-")
+        text = f"{meaning(item)} [{'; '.join(default_words(item.name))}]"
         if item.type == "bool":
-            group.add_argument(
-                name, action=argparse.BooleanOptionalAction, default=None, help=item.metadata["help"]
-            )
+            group.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
-            group.add_argument(
-                name, type=str, default=None, metavar=item.name.upper(), help=item.metadata["help"]
-            )
+            group.add_argument(name, type=str, default=None, metavar=item.name.upper(), help=text)
 
 
+def meaning(item: Field[Any]) -> str:
+    """What a setting is, with its choices where it has some."""
+    choices = item.metadata["choices"]
+    return item.metadata["help"] + (f" ({', '.join(choices)})" if choices else "")
+
+
+def default_words(name: str) -> list[str]:
+    """The default of a setting and, named, that of each preset which has another: as ``32``, ``cpu: 8``."""
+    values, presets = defaults()
+    words = [_shown(values[name])]
+    return words + [f"{k}: {_shown(preset[name])}" for k, preset in presets.items() if name in preset]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value}"
+
+
+@cache
 def defaults() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The settings and presets of `defaults.yaml`."""
     text = (importlib.resources.files("baselines") / "defaults.yaml").read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ LIMIT_BYTES = 1_000_000
 
 def main(args: Sequence[str] | None = None) -> None:
     """The command line."""
-    run_command(_command, args, "python -m baselines.ship")
+    run_command(_command, args)
 
 
 def _command(args: list[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from baselines.checkpoint import CHECKPOINT_FILE
 from baselines.command import check_apart, find_stores, new_folder, run_command
 from baselines.data import ResidentBatches, Rows, ScoreGrid, StreamBatches, load_rows
 from baselines.losses import MassLoss
-from baselines.machine import Machine, choose_place, find_machine, memory_advice
+from baselines.machine import Machine, best_precision, choose_place, find_machine, memory_advice
 from baselines.model import Architecture, MassModel
 from baselines.run_files import finish, make_reporter, write_log
 from baselines.settings import Parser, Settings, add_settings, merge, read_config
@@ -34,7 +34,7 @@ CONFIG = "config.yaml"
 
 def main(args: Sequence[str] | None = None) -> None:
     """The command line."""
-    run_command(_command, args, "python -m baselines.unet")
+    run_command(_command, args)
 
 
 def _command(args: list[str]) -> None:
@@ -109,6 +109,7 @@ def train(
         raise InputError(f"--calibrate needs halos in the split validation, and {store} has none there")
     check_apart([store, *more])
     out = out or Path("runs") / f"{'-'.join(views)}-{settings.seed}"
+    settings = _with_precision(settings, out, machine)
     if machine.rank == 0:
         new_folder(out, ours=CONFIG)
         _claim(out, settings)
@@ -226,6 +227,14 @@ def _lines(store: Path) -> int:
     from three_hundred_maps.store.arrays import open_group
 
     return int(open_group(store)["train"]["los_vector"].shape[0])
+
+
+def _with_precision(settings: Settings, out: Path, machine: Machine) -> Settings:
+    """``auto`` made definite: as a run that is taken up began, else what suits the device."""
+    if settings.precision != "auto":
+        return settings
+    there = read_config(out / CONFIG).get("precision") if (out / CONFIG).is_file() else None
+    return replace(settings, precision=str(there or best_precision(machine.device)))
 
 
 def _claim(out: Path, settings: Settings) -> None:

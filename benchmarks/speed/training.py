@@ -84,7 +84,7 @@ def alternate(clock: Clock, steps: dict[str, Step], *, rounds: int, repeats: int
 
 def main(args: Sequence[str] | None = None) -> None:
     """The command line."""
-    run_command(_command, args, "python -m benchmarks.speed.training")
+    run_command(_command, args)
 
 
 def _command(args: list[str]) -> None:

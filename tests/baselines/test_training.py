@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 
 from baselines.data import ResidentBatches, Rows, ScoreGrid, StreamBatches, load_rows, turn
 from baselines.losses import MassLoss
-from baselines.machine import Machine, choose_place, find_machine
+from baselines.machine import Machine, best_precision, choose_place, find_machine
 from baselines.model import Architecture, MassModel
+from baselines.settings import read_config
 from baselines.training import learning_rate, make_optimiser, update_average
 from baselines.unet import make_trainer, train
 from baselines.validation import calibrate, residual_rms_dex
@@ -432,6 +433,31 @@ def test_a_set_too_large_for_the_memory_is_streamed_or_refused(settings):
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="--device is auto, cpu, cuda or cuda:N, not 'tpu'"):
         find_machine("tpu")
+
+
+def test_precision_is_the_devices_and_stays_that_of_the_run(tmp_path, settings, monkeypatch):
+    import baselines.unet
+
+    automatic = replace(settings, precision="auto", steps=4)
+    for better in ("bf16", "fp32"):
+        monkeypatch.setattr(baselines.unet, "best_precision", lambda device, better=better: better)
+        train(automatic, tmp_path / better, submission=False, stop_at=2)
+        assert read_config(tmp_path / better / "config.yaml")["precision"] == better
+    # Taken up where fp32 is better, the run in bf16 stays one.
+    assert train(automatic, tmp_path / "bf16", submission=False).progress.step == 4
+    assert read_config(tmp_path / "bf16" / "config.yaml")["precision"] == "bf16"
+
+
+def test_a_processor_says_whether_it_multiplies_in_bfloat16(tmp_path, monkeypatch):
+    import baselines.machine
+
+    info = tmp_path / "cpuinfo"
+    monkeypatch.setattr(baselines.machine, "CPU_INFO", info)
+    assert best_precision(CPU) == "fp32"
+    info.write_text("flags\t\t: fpu avx2 avx512f avx512_bf16 sha\n", encoding="utf-8")
+    assert best_precision(CPU) == "bf16"
+    info.write_text("flags\t\t: fpu avx2 avx512f\n", encoding="utf-8")
+    assert best_precision(CPU) == "fp32"
 
 
 def test_two_processes_train_as_one(tmp_path, settings):

@@ -1,0 +1,84 @@
+"""What the page on training shows is run, its table is current, and a machine that trains needs little."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from baselines.documentation import PAGE, TABLES, fill
+from tests.snippets import run_shell, snippets
+from three_hundred_maps.testing import tiny_store
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = ROOT / PAGE
+
+NOT_FOR_TRAINING = (
+    "click", "colossus", "dask", "datasets", "distributed", "h5py", "jinja2", "matplotlib", "numba", "pandas",
+    "pyarrow", "pykdtree", "rich", "scipy", "typer", "xarray",
+)  # fmt: skip
+"""Packages that the project uses elsewhere, and that numpy, torch, zarr and timm do not bring."""
+
+
+@pytest.fixture(scope="module")
+def full_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store whose maps have the 80 pixels that the shipped model was trained on."""
+    return tiny_store(tmp_path_factory.mktemp("train-page") / "store", halos=(6, 2, 2), n_los=2)
+
+
+def test_shell_of_the_page(full_store: Path, tmp_path: Path) -> None:
+    blocks = snippets(TRAIN, "bash")
+    assert len(blocks) == 4
+    # The same lines, trained for a moment only.
+    lines = "".join(block.text for block in blocks).replace(
+        "python -m baselines.unet ", "python -m baselines.unet --steps 2 --channels 4 --batch 8 "
+    )
+    run_shell(lines, tmp_path, STORE=str(full_store), OMP_NUM_THREADS="1")
+    table = [line.split("|")[1] for line in TRAIN.read_text("utf-8").splitlines() if line.startswith("| `")]
+    named = [name.strip(" `") for cell in table if "--" not in cell for name in cell.split(",")]
+    assert len(named) >= 8 and all((tmp_path / "runs" / "all" / name).exists() for name in named)
+    for run in ("star", "encoder", "residual", "sigma", "climatology", "mean-profile", "scaling", "ridge"):
+        assert (tmp_path / "runs" / run / "submission" / "submission.json").is_file()
+    assert (tmp_path / "result.json").is_file()
+
+
+def test_python_of_the_page(full_store: Path, tmp_path: Path) -> None:
+    shown = []
+    for block in snippets(TRAIN, "python"):
+        done = subprocess.run(
+            [sys.executable, "-c", block.text], cwd=tmp_path, text=True, capture_output=True, check=False,
+            env={**os.environ, "STORE": str(full_store)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        shown.append(done.stdout.strip())
+    assert shown == ["(2, 80, 80)", "(4, 80, 80)"]
+
+
+def test_the_table_of_settings_is_current() -> None:
+    text = TRAIN.read_text(encoding="utf-8")
+    assert fill(text, TABLES) == text, "make it anew: python -m baselines.documentation"
+
+
+def test_training_and_predicting_need_numpy_torch_zarr_and_timm_alone(store: Path, tmp_path: Path) -> None:
+    program = (
+        "import runpy, sys\n"
+        f"sys.modules.update(dict.fromkeys({NOT_FOR_TRAINING!r}))\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n"
+    )
+    common = ["--data", str(store), "--device", "cpu", "--quiet"]
+    training = ["--network", "residual", "--channels", "4", "--poolings", "2", "--steps", "2", "--batch", "8"]
+    for words in (
+        ["baselines.unet", *common, *training, "--out", "run"],
+        ["baselines.predict", "run", *common, "--out", "again"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *words], cwd=tmp_path, text=True, capture_output=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "submission" / "submission.json").is_file()
+    assert (tmp_path / "again" / "submission.json").is_file()
