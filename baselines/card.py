@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import yaml
 
 from baselines.model import CONFIG_FILE, read_model_config
-from three_hundred_maps.errors import InputError
+from benchmarks.results import read_result
 from three_hundred_maps.store.files import write_bytes
 
 CARD = "README.md"
-RANKED = "residual_rms_dex"
 
 
 def write_card(run: Path, result: Path | None = None) -> Path:
@@ -35,7 +33,7 @@ def write_card(run: Path, result: Path | None = None) -> Path:
     """
     config = read_model_config(run)
     settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    scores = read_scores(result) if result else None
+    scores = read_result(result) if result else None
     views = config["views"]
     header: dict[str, Any] = {
         "license": "apache-2.0",
@@ -97,18 +95,6 @@ def write_card(run: Path, result: Path | None = None) -> Path:
     return run / CARD
 
 
-def read_scores(result: Path) -> dict[str, Any]:
-    """A RESULT.json of the benchmark."""
-    try:
-        content = json.loads(result.read_text(encoding="utf-8"))
-        scored = content["scores"][RANKED]
-        scored["value"], scored["low"], content["task"], content["track"]
-        content["dataset"]["name"], content["dataset"]["digest"]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError):
-        raise InputError(f"{result} is not a RESULT.json of `python -m benchmarks score`") from None
-    return content
-
-
 def _number(score: dict[str, Any]) -> str:
     value = score.get("value")
     return "-" if value is None else f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
@@ -119,4 +105,4 @@ def _interval(score: dict[str, Any]) -> str:
     return "-" if low is None or high is None else f"{low:.4g} to {high:.4g}"
 
 
-__all__ = ["CARD", "CONFIG_FILE", "read_scores", "write_card"]
+__all__ = ["CARD", "CONFIG_FILE", "write_card"]

@@ -104,34 +104,50 @@ def load_rows(
     """
     halos = split_length(store, split)
     climatology = transforms.climatology_map().to(device)
-    inputs, targets, halo_numbers, regions = [], [], [], []
+    mine = np.arange(part[0], halos, part[1])
+    rows = Rows(torch.empty(0), torch.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
+    done = 0
     for first in range(0, halos, BLOCK_HALOS):
-        arrays = read_split(
-            store, split, [*transforms.views, TARGET], slice(first, min(first + BLOCK_HALOS, halos))
-        )
-        numbers = np.arange(first, first + len(arrays.halos["region"]))
-        mine = np.flatnonzero(numbers % part[1] == part[0])
-        total = len(arrays.los_vector)
-        chosen = (
-            np.arange(total)
-            if lines is None
-            else np.unique(np.linspace(0, total - 1, lines).round()).astype(int)
-        )
-        for halo in mine:
+        last = min(first + BLOCK_HALOS, halos)
+        arrays = read_split(store, split, [*transforms.views, TARGET], slice(first, last))
+        chosen = _spread_lines(len(arrays.los_vector), lines)
+        if first == 0:
+            # Room for all at once: pieces that are joined at the end would take it three times over.
+            rows = _empty_rows(len(mine) * len(chosen), transforms, device, dtype)
+        for halo in mine[(mine >= first) & (mine < last)] - first:
+            here = slice(done, done + len(chosen))
             raw = np.stack([arrays.maps[view][halo][chosen] for view in transforms.views], axis=1)
             mass = torch.from_numpy(np.ascontiguousarray(arrays.maps[TARGET][halo][chosen])).to(device)
-            inputs.append(transforms.standardise(torch.from_numpy(raw).to(device)).to(dtype))
-            targets.append(score_grid.logarithm(mass) - climatology)
-            halo_numbers.append(np.full(len(chosen), numbers[halo]))
-            regions.append(np.full(len(chosen), arrays.halos["region"][halo]))
-    if not inputs:
-        return Rows(torch.empty(0), torch.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
-    rows = Rows(torch.cat(inputs), torch.cat(targets), np.concatenate(halo_numbers), np.concatenate(regions))
-    if not (bool(torch.isfinite(rows.inputs).all()) and bool(torch.isfinite(rows.target).all())):
+            rows.inputs[here] = transforms.standardise(torch.from_numpy(raw).to(device)).to(dtype)
+            rows.target[here] = score_grid.logarithm(mass) - climatology
+            rows.halo[here] = first + halo
+            rows.region[here] = arrays.halos["region"][halo]
+            done = here.stop
+    if not (_finite(rows.inputs) and _finite(rows.target)):
         raise InputError(
             f"{store}: the split {split} holds values that are not finite: run three-hundred-maps verify"
         )
     return rows
+
+
+def _spread_lines(total: int, lines: int | None) -> np.ndarray:
+    """So many of the lines of sight, spread over all."""
+    return np.unique(np.linspace(0, total - 1, total if lines is None else lines).round()).astype(int)
+
+
+def _empty_rows(count: int, transforms: Transforms, device: torch.device, dtype: torch.dtype) -> Rows:
+    size = (transforms.pixels, transforms.pixels)
+    return Rows(
+        torch.empty((count, len(transforms.views), *size), device=device, dtype=dtype),
+        torch.empty((count, *size), device=device),
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+    )
+
+
+def _finite(values: torch.Tensor) -> bool:
+    """Whether all are finite, looked at in parts."""
+    return all(bool(torch.isfinite(part).all()) for part in values.split(4096))
 
 
 class ResidentBatches:

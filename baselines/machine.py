@@ -98,8 +98,15 @@ def set_bytes(settings: Settings, rows: int, pixels: int, *, gpu: bool) -> int:
     return rows * pixels**2 * (each * len(settings.view_list()) + 4)
 
 
-def choose_place(settings: Settings, machine: Machine, rows: int, pixels: int) -> str:
+def choose_place(
+    settings: Settings, machine: Machine, rows: int, pixels: int, *, joined: bool = False
+) -> str:
     """``device``, ``ram`` or ``stream``: the first that holds the training set, or the one asked for.
+
+    Parameters
+    ----------
+    joined
+        Whether the rows of several stores are joined, which holds them twice for a moment.
 
     Raises
     ------
@@ -107,11 +114,10 @@ def choose_place(settings: Settings, machine: Machine, rows: int, pixels: int) -
         Where the place asked for is too small; it says how much is needed and what would fit.
     """
     gpu = machine.device.type == "cuda"
-    need = set_bytes(settings, rows, pixels, gpu=gpu)
+    need = set_bytes(settings, rows, pixels, gpu=gpu) * (2 if joined else 1)
     places = {"device": free_memory(machine.device)} if gpu else {}
     places["ram"] = free_memory(torch.device("cpu"))
-    # Blocks are read, transformed and joined: for a moment a CPU holds the set twice.
-    fits = {place: need * (1 if place == "device" else 2) <= SHARE * free for place, free in places.items()}
+    fits = {place: need <= SHARE * free for place, free in places.items()}
     if settings.place == "stream":
         return "stream"
     if settings.place == "auto":

@@ -181,7 +181,7 @@ def make_batches(
     """The training batches, where they fit best, and the number of rows of an epoch."""
     device, store = machine.device, stores[0]
     samples = sum(split_length(each, "train") * _lines(each) for each in stores)
-    place = choose_place(settings, machine, samples, transforms.pixels)
+    place = choose_place(settings, machine, samples, transforms.pixels, joined=len(stores) > 1)
     if place == "stream":
         if len(stores) > 1:
             raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.side_files import render_eval
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.torch_data import Transforms, symmetry
+
+KEPT = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 
 
 def raw_maps(store, views, halo=0):
@@ -119,15 +122,10 @@ def test_the_card_tells_of_the_run_and_its_scores(tmp_path, settings):
         "residual blocks"
         in (train(other, tmp_path / "other", submission=False).folder / "README.md").read_text()
     )
-    result = {
-        "name": "unet",
-        "task": "mass-map",
-        "track": "sz,star",
-        "dataset": {"name": "small", "digest": "0123456789abcdef"},
-        "scores": {
-            "residual_rms_dex": {"value": 0.123456, "low": 0.1, "high": None},
-            "ssim": {"value": None},
-        },
+    result = json.loads((KEPT / "mini-all.json").read_text(encoding="utf-8"))
+    result["scores"] |= {
+        "residual_rms_dex": {"value": 0.123456, "low": None, "high": None},
+        "ssim": {"value": None, "low": None, "high": None},
     }
     path = tmp_path / "result.json"
     path.write_text(json.dumps(result))
@@ -136,9 +134,10 @@ def test_the_card_tells_of_the_run_and_its_scores(tmp_path, settings):
     header = yaml.safe_load(card.split("---")[1])
     assert header["tags"][-2:] == ["sz", "star"]
     entries = yaml.safe_load((run / ".eval_results" / "three_hundred_maps.yaml").read_text())
-    assert entries[0]["value"] == 0.123456 and entries[0]["dataset"]["task_id"] == "small-mass-map-sz-star"
+    assert entries[0]["value"] == 0.123456
+    assert entries[0]["dataset"]["task_id"] == "mini-mass-map-sz-xray-star"
     path.write_text("{}")
-    with pytest.raises(InputError, match="not a RESULT.json"):
+    with pytest.raises(InputError, match="is not a result"):
         write_card(run, path)
 
 
@@ -150,21 +149,13 @@ def test_the_cards_results_are_what_the_hub_reads(tmp_path, settings, monkeypatc
 
     run = train(settings, tmp_path / "run", submission=False).folder
     path = tmp_path / "result.json"
-    scores = {"residual_rms_dex": {"value": 0.1, "low": None, "high": None}}
-    path.write_text(
-        json.dumps(
-            {
-                "task": "mass-map",
-                "track": "sz,xray,star",
-                "dataset": {"name": "mini", "digest": "0123456789abcdef"},
-                "scores": scores,
-            }
-        )
-    )
+    kept = json.loads((KEPT / "mini-all.json").read_text(encoding="utf-8"))
+    path.write_text(json.dumps(kept), encoding="utf-8")
     write_card(run, path)
     entries = yaml.safe_load((run / ".eval_results" / "three_hundred_maps.yaml").read_text())
     parsed = huggingface_hub.parse_eval_result_entries(entries)
-    assert parsed[0].value == 0.1 and parsed[0].dataset_id == "org/maps"
+    assert parsed[0].value == kept["scores"]["residual_rms_dex"]["value"]
+    assert parsed[0].dataset_id == "org/maps"
     split = {"test": {"rows": 1}}
     tasks = render_eval({"configs": {"mini": {"views": ["sz", "xray", "star", "mass"], "splits": split}}})
     assert parsed[0].task_id in {task["id"] for task in yaml.safe_load(tasks)["tasks"]}
