@@ -200,11 +200,10 @@ def compare_data(boards: list[Board]) -> list[dict[str, Any]]:
                     "name": entry.result["name"],
                     "board": board.title,
                     "dataset": board.key[2][:16],
-                    "scores": {
-                        name: [_round(score.get(k)) for k in ("value", "low", "high")]
-                        for name, score in entry.result["scores"].items()
-                        if name in COLUMNS
-                    },
+                    "scores": [
+                        [shown["text"], shown["interval"]]
+                        for shown in (cell(name, entry.result["scores"].get(name)) for name in COLUMNS)
+                    ],
                     "k": curves.get("cross_correlation", {}).get("k", []),
                     "cross": smooth_steps(curves.get("cross_correlation", {}).get("value", []), 3),
                     "ratio": smooth_steps(curves.get("power_ratio", {}).get("value", []), 3),
@@ -226,7 +225,3 @@ def _share_axes(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
             else:
                 first[text] = place
     return data
-
-
-def _round(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")

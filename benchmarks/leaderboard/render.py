@@ -13,8 +13,10 @@ from typing import Any
 from benchmarks.constants import VERSION
 from benchmarks.eval_results import write_eval_results
 from benchmarks.leaderboard.boards import Board, make_boards
+from benchmarks.leaderboard.cells import COLUMNS
 from benchmarks.leaderboard.index import index_tasks
 from benchmarks.leaderboard.pages import compare_data, submission_page
+from benchmarks.registry import SCORES
 from benchmarks.results import read_result, result_problems
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import progress
@@ -122,7 +124,9 @@ def _write(boards: list[Board], out: Path, repository: str | None) -> None:
         tasks=index_tasks(boards), boards=len(boards), count=count
     )
     (out / INDEX).write_text(text, "utf-8")
-    text = environment.get_template("compare.html").render(data=compare_data(boards))
+    text = environment.get_template("compare.html").render(
+        data=compare_data(boards), columns=[SCORES[name] for name in COLUMNS]
+    )
     (out / COMPARE).write_text(text, "utf-8")
     template = environment.get_template("submission.html")
     entries = [(board, entry) for board in boards for entry in (*board.entries, *board.history)]

@@ -23,9 +23,10 @@ from webdriver_client import Browser, find_driver
 from benchmarks.cases import pack_image, unpack_image
 from benchmarks.leaderboard import render
 from benchmarks.leaderboard.boards import make_boards, slug_of
+from benchmarks.leaderboard.cells import COLUMNS, cell
 from benchmarks.leaderboard.charts import Line, chart, ticks
 from benchmarks.leaderboard.images import data_uri, palette, png
-from benchmarks.registry import RANKING
+from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import result_problems, schema, write_result
 from benchmarks.scoring import score_submission
 from benchmarks.submissions import write_submission
@@ -317,6 +318,17 @@ def test_the_comparison_in_the_page_is_that_of_the_scores(
     assert numbers[1] == pytest.approx(expected.low, abs=0.4 * width)
     assert numbers[2] == pytest.approx(expected.high, abs=0.4 * width)
     assert "The first is better." in text
+    rows = browser.run(
+        "return [...document.querySelectorAll('#scores tr')]"
+        ".map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    assert len(rows) == len(COLUMNS)
+    for (label, *shown), name in zip(rows, COLUMNS, strict=True):
+        assert label.startswith(SCORES[name].label)
+        cells = [cell(name, result["scores"].get(name)) for result in (first, second)]
+        assert shown == [c["text"] + c["interval"] for c in cells]
+    board = browser.run("return document.getElementById('board2').textContent")
+    assert board and board in browser.run("return document.getElementById('second').textContent")
 
 
 @pytest.mark.browser

@@ -63,25 +63,14 @@
     if (d[1] <= 0 && d[2] >= 0) { return text + "A tie."; }
     return text + (d[0] < 0 ? "The first is better." : "The second is better.");
   }
-  function number(triple) {
-    if (!triple || triple[0] === null) { return "–"; }
-    var text = String(triple[0]);
-    return triple[1] === null ? text : text + " (" + triple[1] + " to " + triple[2] + ")";
-  }
   function table(a, b) {
-    var body = byId("scores");
-    body.textContent = "";
-    Object.keys(a.scores).forEach(function (name) {
-      var row = document.createElement("tr"), head = document.createElement("th");
-      head.scope = "row";
-      head.textContent = name.replace(/_/g, " ");
-      row.appendChild(head);
-      [a, b].forEach(function (entry) {
-        var cell = document.createElement("td");
-        cell.textContent = number(entry.scores[name]);
-        row.appendChild(cell);
+    Array.prototype.forEach.call(byId("scores").rows, function (row, place) {
+      [a, b].forEach(function (entry, which) {
+        var cell = row.cells[which + 1], interval = document.createElement("small");
+        cell.textContent = entry.scores[place][0];
+        interval.textContent = entry.scores[place][1];
+        cell.appendChild(interval);
       });
-      body.appendChild(row);
     });
   }
   function draw(place, name, top, a, b) {
@@ -120,8 +109,10 @@
   function show() {
     var a = data[Number(first.value)], b = data[Number(second.value)];
     if (!a || !b) { return; }
-    byId("name1").textContent = a.name;
-    byId("name2").textContent = b.name;
+    [a, b].forEach(function (entry, which) {
+      byId("name" + (which + 1)).textContent = entry.name;
+      byId("board" + (which + 1)).textContent = entry.board;
+    });
     byId("verdict").textContent = verdict(a, b);
     table(a, b);
     draw("cross", "cross", 1.05, a, b);
