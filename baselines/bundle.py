@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from baselines.campaign import ALL_VIEWS, RESULT, run_name
-from baselines.model import CONFIG_FILE, from_pretrained
+from baselines.model import CONFIG_FILE, from_pretrained, in_bfloat16
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.files import write_bytes
 
@@ -53,8 +53,7 @@ def _model_files(name: str, state: Mapping[str, torch.Tensor]) -> dict[str, byte
 
     parts: list[dict[str, torch.Tensor]] = [{}]
     size = 0
-    for key, value in state.items():
-        kept = (value.to(torch.bfloat16) if value.is_floating_point() else value).contiguous()
+    for key, kept in in_bfloat16(state).items():
         if parts[-1] and size + kept.nbytes > LIMIT_BYTES - HEADER_BYTES:
             parts.append({})
             size = 0

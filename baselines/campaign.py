@@ -41,6 +41,7 @@ ONE_ORIENTATION = "one-orientation"
 """The prediction of the first run of all views without the average over the square's symmetries."""
 
 
+CALIBRATED = ("calibrated", "unet, calibrated", ("--calibrate",))
 RESIDUAL = ("residual", "residual unet with attention", ("--network", "residual"))
 
 
@@ -77,7 +78,7 @@ PLANS = {
         label="8 channels, CPU",
         common=("--preset", "cpu", "--device", "cpu", "--channels", "8"),
         steps=400,
-        further=(RESIDUAL, ("encoder", "unet on resnet10t", ("--encoder", "resnet10t"))),
+        further=(CALIBRATED, RESIDUAL, ("encoder", "unet on resnet10t", ("--encoder", "resnet10t"))),
         flagship=("--network", "residual", "--channels", "16", "--ema", "0.995", "--calibrate"),
         flagship_steps=1600,
         long=("--ema", "0.995"),
@@ -86,7 +87,7 @@ PLANS = {
         label="32 channels, GPU",
         common=("--preset", "gpu", "--device", "cuda", "--batch", "256"),
         steps=2734,
-        further=(RESIDUAL, ("encoder", "unet on resnet18d", ("--encoder", "resnet18d"))),
+        further=(CALIBRATED, RESIDUAL, ("encoder", "unet on resnet18d", ("--encoder", "resnet18d"))),
         flagship=("--network", "residual", "--drop", "0.05", "--calibrate"),
         flagship_steps=8000,
         speed=("--seconds", "3", "--rounds", "3"),

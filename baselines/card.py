@@ -63,10 +63,12 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         "the best on the split `validation`.",
         *(
             [
-                "- Calibrated on `validation`: log10 of every mass moved by "
-                f"{config['calibration_dex']:+.4f} dex, which makes the median mass inside R200c right there."
+                "- Calibrated: the mass inside R200c is that of a regression on the views' radial profiles "
+                f"and the map's own mass, fitted on {config['calibration']['maps']:,} maps of `train`; on "
+                f"`validation` its rms error went from {config['calibration']['before_dex']:.4f} to "
+                f"{config['calibration']['after_dex']:.4f} dex."
             ]
-            if "calibration_dex" in config
+            if "calibration" in config
             else []
         ),
         "- It sees the maps of its views alone, framed by R200c. Predictions mean little outside the range "

@@ -110,7 +110,7 @@ def load_rows(
     for first in range(0, halos, BLOCK_HALOS):
         last = min(first + BLOCK_HALOS, halos)
         arrays = read_split(store, split, [*transforms.views, TARGET], slice(first, last))
-        chosen = _spread_lines(len(arrays.los_vector), lines)
+        chosen = spread_lines(len(arrays.los_vector), lines)
         if first == 0:
             # Room for all at once: pieces that are joined at the end would take it three times over.
             rows = _empty_rows(len(mine) * len(chosen), transforms, device, dtype)
@@ -130,7 +130,7 @@ def load_rows(
     return rows
 
 
-def _spread_lines(total: int, lines: int | None) -> np.ndarray:
+def spread_lines(total: int, lines: int | None) -> np.ndarray:
     """So many of the lines of sight, spread over all."""
     return np.unique(np.linspace(0, total - 1, total if lines is None else lines).round()).astype(int)
 

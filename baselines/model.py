@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from baselines.mass_regression import MassRegression
 from baselines.networks import EncoderUNet, ResidualUNet, UNet
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.files import write_bytes, write_json
@@ -37,6 +38,7 @@ class Architecture:
     drop: float = 0.0
     radius: bool = True
     sigma: bool = False
+    mass_regression: bool = False
 
 
 class MassModel(nn.Module):
@@ -44,7 +46,8 @@ class MassModel(nn.Module):
 
     It sees the maps of its views and, as an option, the distance of each pixel from the centre, which is
     the same for every map. It predicts the residual of log10 of the mass map to the climatology, in dex,
-    and with ``sigma`` the logarithm of that residual's uncertainty.
+    and with ``sigma`` the logarithm of that residual's uncertainty. With ``mass_regression`` a prediction is
+    moved as a whole, so that its mass inside R200c is that of a `MassRegression`.
     """
 
     climatology: torch.Tensor
@@ -72,6 +75,7 @@ class MassModel(nn.Module):
         nn.init.zeros_(head.bias)
         if architecture.sigma:
             nn.init.constant_(head.bias[1:], float(np.log(START_SIGMA_DEX)))
+        self.regression = MassRegression(transforms) if architecture.mass_regression else None
         self.register_buffer("climatology", transforms.climatology_map(), persistent=False)
         radius = torch.from_numpy(radius_grid(transforms.pixels, transforms.pixel)).float()
         self.register_buffer("radius_map", (radius - radius.mean()) / radius.std(), persistent=False)
@@ -104,13 +108,22 @@ class MassModel(nn.Module):
         """
         # One memory format, so that a model gives the same bits before and after it was saved.
         self.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        device = self.climatology.device
-        inputs = self.transforms.standardise(torch.as_tensor(maps).to(device, torch.float32))
+        raw = torch.as_tensor(maps).to(self.climatology.device, torch.float32)
+        log_mass, sigma = self.log_mass(raw, symmetries=symmetries, bf16=bf16)
+        if self.regression is not None:
+            log_mass = log_mass + self.regression(raw, log_mass).float()[:, None, None]
+        return 10.0**log_mass, sigma
+
+    @torch.no_grad()
+    def log_mass(
+        self, raw: torch.Tensor, *, symmetries: int = SYMMETRIES, bf16: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What the network alone predicts from raw maps: log10 of the mass, (N, H, W), and sigma or None."""
+        inputs = self.transforms.standardise(raw)
         if not bool(torch.isfinite(inputs).all()):
             raise InputError("the maps to predict from hold values that are not finite or are negative")
         mean = self.over_symmetries(inputs, symmetries, bf16=bf16)
-        mass = 10.0 ** (self.climatology + mean[:, 0])
-        return mass, sigma_dex(mean[:, 1]) if self.architecture.sigma else None
+        return self.climatology + mean[:, 0], sigma_dex(mean[:, 1]) if self.architecture.sigma else None
 
     @torch.no_grad()
     def over_symmetries(self, inputs: torch.Tensor, symmetries: int, *, bf16: bool = False) -> torch.Tensor:
@@ -123,13 +136,6 @@ class MassModel(nn.Module):
                 total = output if total is None else total + output
         assert total is not None
         return total / symmetries
-
-    @torch.no_grad()
-    def shift(self, dex: float) -> None:
-        """Add ``dex`` to log10 of every mass that the model predicts."""
-        head = self.network.head
-        assert isinstance(head, nn.Conv2d) and head.bias is not None
-        head.bias[0] += dex
 
     def save(self, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
         """Write `model.safetensors` and `config.json`, each whole or not at all."""
@@ -145,6 +151,14 @@ class MassModel(nn.Module):
             **(extra or {}),
         }
         write_json(folder / CONFIG_FILE, content)
+
+
+def in_bfloat16(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights in half the room; what is in float64 (a `MassRegression`) needs its digits and keeps them."""
+    return {
+        name: (value.to(torch.bfloat16) if value.dtype == torch.float32 else value).contiguous()
+        for name, value in state.items()
+    }
 
 
 def sigma_dex(log_sigma: torch.Tensor) -> torch.Tensor:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from baselines.calibration import Calibration
 from baselines.machine import Machine
 from baselines.model import MassModel
 from baselines.networks import count_parameters
@@ -51,12 +53,9 @@ def finish(
     *,
     name: str | None,
     submission: bool,
-    shift: float = 0.0,
+    calibration: Calibration | None = None,
 ) -> None:
-    """Write the model, its learning curve, its prediction of the test split, and its card.
-
-    ``shift`` is what calibration added to the model's log10 mass, in dex.
-    """
+    """Write the model, its learning curve, its prediction of the test split, and its card."""
     from baselines.card import write_card
     from baselines.curve import draw_curve
     from baselines.predict import predict_split
@@ -70,8 +69,13 @@ def finish(
         "best_step": state.best_step,
         "name": name or default_name(settings),
     }
-    if settings.calibrate:
-        extra["calibration_dex"] = round(shift, 6)
+    if calibration is not None:
+        extra["calibration"] = {
+            "maps": calibration.maps,
+            "penalty": calibration.penalty if math.isfinite(calibration.penalty) else None,
+            "before_dex": round(calibration.before_dex, 5),
+            "after_dex": round(calibration.after_dex, 5),
+        }
     model.save(out, extra)
     try:
         draw_curve(state.rows, out / CURVE, title=extra["name"])

@@ -48,7 +48,9 @@ class Settings:
     )
     outside_weight: float = _setting("weight of pixels beyond R200c, which no score counts", low=0)
     mass_weight: float = _setting("weight of the mass inside R200c in the loss, beside the map's", low=0)
-    calibrate: bool = _setting("after training, make the median mass inside R200c right on validation")
+    calibrate: bool = _setting(
+        "after training, make the mass inside R200c that of a regression on the views' radial profiles"
+    )
     steps: int = _setting("number of steps", low=1)
     batch: int = _setting("maps in a step, over all processes", low=1)
     optimiser: str = _setting("adamw, or any optimiser of timm")

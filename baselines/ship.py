@@ -11,12 +11,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 import yaml
 
 from baselines.card import write_card
 from baselines.command import run_command
-from baselines.model import CONFIG_FILE, MODEL_FILE, from_pretrained, read_model_config
+from baselines.model import CONFIG_FILE, MODEL_FILE, from_pretrained, in_bfloat16, read_model_config
 from baselines.settings import Parser, read_config
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.files import write_bytes, write_json
@@ -51,7 +50,7 @@ def ship(run: Path, target: Path, result: Path | None = None) -> Path:
     data = save(state)
     if len(data) > LIMIT_BYTES:
         config["note"] = "Weights are kept in bfloat16; the scores are those of the float32 weights."
-        data = save({k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in state.items()})
+        data = save(in_bfloat16(state))
     if len(data) > LIMIT_BYTES:
         raise InputError(
             f"{run}: {len(data):,} bytes even in bfloat16; a shipped model has at most {LIMIT_BYTES:,}"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from baselines.calibration import calibrate
 from baselines.checkpoint import CHECKPOINT_FILE
 from baselines.command import check_apart, find_stores, new_folder, run_command
 from baselines.data import ResidentBatches, Rows, ScoreGrid, StreamBatches, load_rows
@@ -22,7 +23,6 @@ from baselines.model import Architecture, MassModel
 from baselines.run_files import finish, make_reporter, write_log
 from baselines.settings import Parser, Settings, add_settings, merge, read_config
 from baselines.training import Batches, Progress, Trainer
-from baselines.validation import calibrate
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import split_length
@@ -126,10 +126,20 @@ def train(
         write_log(out, state)
         if state.step >= settings.steps or state.stopped_early:
             # The checkpoint holds the weights before it: a run that was killed here calibrates them anew.
-            shift = (
-                calibrate(model, trainer.validation, trainer.loss, settings) if settings.calibrate else 0.0
+            calibration = None
+            if settings.calibrate:
+                calibration = calibrate(model, [store, *more], symmetries=settings.test_symmetries)
+            finish(
+                settings,
+                store,
+                out,
+                model,
+                state,
+                more,
+                name=name,
+                submission=submission,
+                calibration=calibration,
             )
-            finish(settings, store, out, model, state, more, name=name, submission=submission, shift=shift)
     machine.barrier()
     return Run(out, model, state)
 

@@ -1,4 +1,4 @@
-"""What is worked out on the split validation: the benchmark's score, and a model's calibration."""
+"""The benchmark's score of a model, worked out on the split validation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from baselines.data import Rows
 from baselines.losses import MassLoss
 from baselines.model import MassModel
 from baselines.settings import Settings
-from three_hundred_maps.errors import InputError
 
 
 def residual_rms_dex(model: MassModel, rows: Rows, loss: MassLoss, settings: Settings) -> float:
@@ -43,39 +42,6 @@ def residual_rms_dex(model: MassModel, rows: Rows, loss: MassLoss, settings: Set
         halos = [by_map[here & (rows.halo == halo)].mean() for halo in np.unique(rows.halo[here])]
         regions.append(np.mean(halos))
     return float(np.sqrt(np.mean(regions)))
-
-
-def calibrate(model: MassModel, rows: Rows, loss: MassLoss, settings: Settings) -> float:
-    """Shift the model's log10 mass so that the median mass inside R200c is right on ``rows``.
-
-    A model that is trained on log10 of the maps predicts medians, and the sum of medians is less than the
-    mass. The masses are those of the predictions as they will be written: in float32, averaged over as many
-    symmetries.
-
-    Returns
-    -------
-    float
-        What was added, in dex.
-
-    Raises
-    ------
-    InputError
-        Where there are no rows to calibrate on.
-    """
-    if len(rows) == 0:
-        raise InputError("--calibrate needs halos in the split validation, and the store has none there")
-    device = model.climatology.device
-    off = []
-    # The memory format of a prediction, so that these are its very bits.
-    model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for first in range(0, len(rows), settings.batch):
-        inputs = rows.inputs[first : first + settings.batch].to(device, torch.float32)
-        target = rows.target[first : first + settings.batch].to(device)
-        output = model.over_symmetries(inputs, settings.test_symmetries)
-        off.append(loss.cylinder_residual(loss.residual(output, target), target).cpu())
-    shift = -float(torch.cat(off).quantile(0.5))
-    model.shift(shift)
-    return shift
 
 
 def autocast(device: torch.device, precision: str) -> Any:

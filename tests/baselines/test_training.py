@@ -24,7 +24,7 @@ from baselines.model import Architecture, MassModel
 from baselines.settings import read_config
 from baselines.training import learning_rate, make_optimiser, update_average
 from baselines.unet import make_trainer, train
-from baselines.validation import calibrate, residual_rms_dex
+from baselines.validation import residual_rms_dex
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.score_grid import radius_grid, smooth_score_grid
@@ -195,51 +195,23 @@ def test_the_mass_term_is_the_cylinder_mass_in_dex(store):
     assert float(more) == pytest.approx(0.7 * np.mean(expected**2), rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    "network", [{}, {"network": "residual"}, {"network": "encoder", "encoder": "resnet10t"}]
-)
-@pytest.mark.parametrize("sigma", [False, True])
-def test_calibration_makes_the_median_mass_right(store, settings, network, sigma):
-    transforms = Transforms.from_store(store, ("sz", "star"))
-    torch.manual_seed(1)
-    model = MassModel(Architecture(**network, channels=4, poolings=2, sigma=sigma), transforms)
-    torch.nn.init.normal_(model.network.head.weight, std=0.1)
-    # As `predict` has it: the order of sums, and with it the last bits, follow the memory format.
-    model.eval().to(memory_format=torch.channels_last).shift(0.1)
-    grid = ScoreGrid(model.transforms, "score", CPU)
-    loss = MassLoss(model, grid, "l2", 0.1)
-    rows = load_rows(store, "validation", model.transforms, grid, device=CPU)
-    settings = replace(settings, test_symmetries=8)
-
-    def median() -> float:
-        output = model.over_symmetries(rows.inputs, 8)
-        return float(loss.cylinder_residual(loss.residual(output, rows.target), rows.target).quantile(0.5))
-
-    before = median()
-    sigma_before = model.over_symmetries(rows.inputs, 8)[:, 1:]
-    assert abs(before) > 1e-3
-    assert calibrate(model, rows, loss, settings) == pytest.approx(-before, abs=1e-5)
-    assert abs(median()) < 1e-3
-    assert torch.equal(model.over_symmetries(rows.inputs, 8)[:, 1:], sigma_before)
-    with pytest.raises(InputError, match="needs halos in the split validation"):
-        calibrate(model, Rows.join([rows_of(0)]), loss, settings)
-
-
 def test_a_calibrated_run_is_calibrated_once_however_often_it_ends(store, settings, tmp_path):
     settings = replace(settings, calibrate=True, steps=8)
     train(settings, tmp_path / "run", submission=False)
     first = (tmp_path / "run" / "model.safetensors").read_bytes()
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["calibration_dex"] != 0.0
-    assert "Calibrated on `validation`" in (tmp_path / "run" / "README.md").read_text()
+    assert config["architecture"]["mass_regression"] is True
+    assert config["calibration"]["maps"] == 36 and config["calibration"]["after_dex"] > 0
+    assert "fitted on 36 maps of `train`" in (tmp_path / "run" / "README.md").read_text()
     # As after a kill between the last checkpoint and the model.
     (tmp_path / "run" / "model.safetensors").unlink()
     train(settings, tmp_path / "run", submission=False)
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == first
     plain = train(replace(settings, calibrate=False), tmp_path / "plain", submission=False)
-    raised = load_file(tmp_path / "run" / "model.safetensors")["network.head.bias"]
-    difference = float((raised - plain.model.network.head.bias)[0])
-    assert difference == pytest.approx(config["calibration_dex"], abs=1e-6)
+    calibrated = load_file(tmp_path / "run" / "model.safetensors")
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(calibrated.pop(name), value)
+    assert all(name.startswith("regression.") for name in calibrated)
 
 
 def test_the_gaussian_loss_finds_the_scatter(store):
