@@ -12,7 +12,7 @@ import torch
 from baselines.campaign import ALL_VIEWS, RESULT, run_name
 from baselines.model import CONFIG_FILE, from_pretrained, in_bfloat16
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.files import write_bytes
+from three_hundred_maps.files import write_bytes
 
 MODELS = (run_name(ALL_VIEWS, 0), "gaussian", "flagship")
 """The models taken along, where they were trained, in bfloat16."""

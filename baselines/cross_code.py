@@ -17,7 +17,7 @@ from baselines.cross_code_page import write_page
 from baselines.settings import Parser
 from baselines.steps import Step, add_running, claim, find_data, print_left, run_stages, share_of_cores
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.files import write_bytes
+from three_hundred_maps.files import write_bytes
 
 TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
 MARK = "cross-code.json"

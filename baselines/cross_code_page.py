@@ -9,7 +9,7 @@ from typing import Any
 from baselines.results_page import interval, number, table, view_names
 from benchmarks.results import read_result
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.files import write_bytes
+from three_hundred_maps.files import write_bytes
 
 PAGE = "cross-code.md"
 SCORE = "residual_rms_dex"

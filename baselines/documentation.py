@@ -8,7 +8,7 @@ from pathlib import Path
 
 from baselines.settings import Settings, default_words, meaning
 from benchmarks.documentation import fill
-from three_hundred_maps.store.files import write_bytes
+from three_hundred_maps.files import write_bytes
 
 PAGE = Path("docs") / "train.md"
 

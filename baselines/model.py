@@ -15,7 +15,7 @@ from torch import nn
 from baselines.mass_regression import MassRegression
 from baselines.networks import EncoderUNet, ResidualUNet, UNet
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.files import write_bytes, write_json
+from three_hundred_maps.files import write_bytes, write_json
 from three_hundred_maps.store.score_grid import radius_grid
 from three_hundred_maps.torch_transforms import SYMMETRIES, Transforms, symmetry, undo_symmetry
 

@@ -37,8 +37,8 @@ from baselines.steps import find_data
 from benchmarks.compare import paired_difference
 from benchmarks.results import read_result
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.files import write_bytes, write_json
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.files import write_bytes, write_json
 
 SUMMARY, PAGE = "results.json", "results.md"
 SCORES = (

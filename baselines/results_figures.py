@@ -12,8 +12,8 @@ import numpy as np
 from baselines.campaign import ALL_VIEWS, run_name
 from baselines.results_page import view_names
 from benchmarks import figures
+from three_hundred_maps.files import write_bytes
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.files import write_bytes
 from three_hundred_maps.store.schema import TARGET
 
 MODELS = ("sz", "xray", "star", ALL_VIEWS)

@@ -16,8 +16,8 @@ from baselines.networks import count_parameters
 from baselines.settings import Settings
 from baselines.training import Progress
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.files import write_bytes
 from three_hundred_maps.store.arrays import root_attrs, split_length
-from three_hundred_maps.store.files import write_bytes
 
 LOG, CURVE = "log.csv", "curve.png"
 COLUMNS = ("step", "epoch", "samples", "learning_rate", "train_loss", "validation_rms_dex", "seconds")

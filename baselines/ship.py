@@ -18,7 +18,7 @@ from baselines.command import run_command
 from baselines.model import CONFIG_FILE, MODEL_FILE, from_pretrained, in_bfloat16, read_model_config
 from baselines.settings import Parser, read_config
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.files import write_bytes, write_json
+from three_hundred_maps.files import write_bytes, write_json
 
 LIMIT_BYTES = 1_000_000
 

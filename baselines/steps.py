@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.files import write_json
+from three_hundred_maps.files import write_json
 
 
 @dataclass(frozen=True)

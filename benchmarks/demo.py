@@ -13,8 +13,8 @@ import typer
 
 from benchmarks.stages import Stage, load_stages, run_stage
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.files import canonical_json, write_bytes
 from three_hundred_maps.progress import set_quiet
-from three_hundred_maps.store.files import canonical_json, write_bytes
 
 MODELS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
 """The paper's four models: the name of the run, and the views it sees."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.constants import V1, VERSION
 from benchmarks.registry import CURVES, SCORES
 from benchmarks.tasks import TASKS
-from three_hundred_maps.store.files import write_bytes
+from three_hundred_maps.files import write_bytes
 
 PAGE = Path("docs") / "benchmark.md"
 

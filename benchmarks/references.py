@@ -24,7 +24,7 @@ from benchmarks.measure import Measured
 from benchmarks.registry import SCORES
 from benchmarks.summary import Summary, score_values
 from benchmarks.truth import Truth
-from three_hundred_maps.store.files import write_json
+from three_hundred_maps.files import write_json
 
 Array = NDArray[np.float64]
 FORMAT = 4

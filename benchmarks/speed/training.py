@@ -33,8 +33,8 @@ from baselines.model import Architecture, MassModel
 from baselines.networks import UNet, count_parameters
 from baselines.settings import Parser, Settings, merge
 from baselines.training import Trainer
+from three_hundred_maps.files import write_json
 from three_hundred_maps.store.climatology import RING_EDGES
-from three_hundred_maps.store.files import write_json
 from three_hundred_maps.torch_transforms import LogTransform, Transforms
 
 PIXELS = 80

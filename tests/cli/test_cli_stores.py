@@ -212,7 +212,7 @@ def test_bad_options(run, tmp_path, monkeypatch, args, words):
 
 
 def test_a_full_disk_is_one_line_and_the_build_goes_on(run, recipe, tmp_path, monkeypatch):
-    from three_hundred_maps.store import files
+    from three_hundred_maps import files
 
     real_write = files.write_bytes
 

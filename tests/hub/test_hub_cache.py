@@ -15,13 +15,13 @@ from fake_hub import FakeHub, Run
 from tests.snippets import snippets
 from three_hundred_maps.build.recipe import load_recipe
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.files import sha256_file
 from three_hundred_maps.hub import cache, load_dataset
 from three_hundred_maps.hub.configs import SAMPLE, config_names, find_source, sample_folder
 from three_hundred_maps.hub.rows import row_features
 from three_hundred_maps.hub.sample import MAX_BYTES, ROWS, refresh_sample, why_stale
 from three_hundred_maps.hub.sources import ParquetSource, StoreSource
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.files import sha256_file
 from three_hundred_maps.store.schema import SPLITS
 from three_hundred_maps.testing import tiny_store
 

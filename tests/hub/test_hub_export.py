@@ -17,6 +17,7 @@ from fake_hub import FakeHub, Run, files_of
 
 from tests.snippets import snippets
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.files import sha256_file
 from three_hundred_maps.hub import exporting, load_dataset
 from three_hundred_maps.hub.card import fenced, number, plain
 from three_hundred_maps.hub.exporting import check_limits, export
@@ -25,7 +26,6 @@ from three_hundred_maps.hub.parquet import plan_files
 from three_hundred_maps.hub.pictures import LEVELS, levels, palette_of, png
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.files import sha256_file
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
 from three_hundred_maps.store.writer import create_store, finalise, write_shard

@@ -10,6 +10,9 @@ import pytest
 
 from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.realism.hollows import hollow_shares, outward_rise
+from three_hundred_maps.realism.knowledge import significance
+from three_hundred_maps.realism.report import count_plans, physics_digest, render_page
 from three_hundred_maps.simulation.synthetic.campaign import simulate_regions
 from three_hundred_maps.simulation.synthetic.fields import (
     Shape,
@@ -19,11 +22,8 @@ from three_hundred_maps.simulation.synthetic.fields import (
     stratified_radii,
 )
 from three_hundred_maps.simulation.synthetic.gas_profiles import Core, gas_profile
-from three_hundred_maps.simulation.synthetic.hollows import hollow_shares, outward_rise
 from three_hundred_maps.simulation.synthetic.kernels import drift_stripped
-from three_hundred_maps.simulation.synthetic.knowledge import significance
 from three_hundred_maps.simulation.synthetic.profiles import LOG_X, X, at, halo_profile, lengths
-from three_hundred_maps.simulation.synthetic.report import count_plans, physics_digest, render_page
 from three_hundred_maps.simulation.synthetic.satellites import (
     _STREAM_STRIDE,
     _TURN,

@@ -14,9 +14,9 @@ from three_hundred_maps.build.recipe import Recipe, recipe_text
 from three_hundred_maps.build.selection import Candidate, LeftOut, cut, overlapping, thin
 from three_hundred_maps.build.sources import Sources
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.files import canonical_json, sha256_bytes
 from three_hundred_maps.mapping import Frame, View, cutout_radius, get_view, lines_of_sight
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.files import canonical_json, sha256_bytes
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.splits import assign_splits, merge_groups
 

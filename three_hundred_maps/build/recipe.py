@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.files import sha256_bytes
+from three_hundred_maps.files import sha256_bytes
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]

@@ -14,10 +14,10 @@ from three_hundred_maps.build.scratch import Scratch, kept_folder
 from three_hundred_maps.build.shard import ShardTask, forget_region, run_shard
 from three_hundred_maps.build.sources import Sources
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.files import write_json
 from three_hundred_maps.progress import is_quiet, set_quiet
 from three_hundred_maps.store.arrays import root_attrs
 from three_hundred_maps.store.compact import read_compaction
-from three_hundred_maps.store.files import write_json
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest

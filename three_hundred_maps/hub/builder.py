@@ -15,12 +15,12 @@ from datasets.exceptions import DatasetGenerationError
 
 from three_hundred_maps import __version__
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.files import sha256_bytes
 from three_hundred_maps.hub import cache
 from three_hundred_maps.hub.columns import COLUMNS, ROW_FORMAT
 from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, config_names, find_source
 from three_hundred_maps.hub.rows import row_features
 from three_hundred_maps.hub.sources import Chunk, Source
-from three_hundred_maps.store.files import sha256_bytes
 from three_hundred_maps.store.schema import SPLITS
 
 _BASE_ARGUMENTS = {

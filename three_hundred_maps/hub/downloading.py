@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.files import sha256_file
 from three_hundred_maps.hub.manifests import manifest_configs
 from three_hundred_maps.hub.remote import checked_repository, fetch_manifest
 from three_hundred_maps.hub.transfer import fetch_into
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.files import sha256_file
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.lock import hold
 from three_hundred_maps.store.manifest import MANIFEST, PROVENANCE, read_manifest, write_manifest

@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.files import write_bytes
 from three_hundred_maps.simulation.synthetic.region import (
     DEFAULT_FORMAT,
     FORMATS,
@@ -23,7 +24,6 @@ from three_hundred_maps.simulation.synthetic.setup import (
     check_resolution,
     check_seed,
 )
-from three_hundred_maps.store.files import write_bytes
 
 MARK = "simulation.json"
 """What a folder holds: written first, so that a stopped run can be taken up and nothing else is touched."""

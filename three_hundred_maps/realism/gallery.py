@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.realism.survey import MEASURED, open_region
 from three_hundred_maps.simulation.halos import read_catalogue
 from three_hundred_maps.simulation.synthetic.calibration import F_GAS, F_STAR, LOG_M500
 from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, H
-from three_hundred_maps.simulation.synthetic.survey import MEASURED, open_region
 from three_hundred_maps.simulation.synthetic.universe import draw_halos
 
 GALLERY_SEED, GALLERY_CLUSTERS, COLUMNS = 55001, 16, 8

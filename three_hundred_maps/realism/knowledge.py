@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, map_coordinates
 
+from three_hundred_maps.realism.survey import open_region
 from three_hundred_maps.simulation.halos import read_catalogue
 from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, H
-from three_hundred_maps.simulation.synthetic.survey import open_region
 
 KNOWLEDGE_SEED = 93001
 VIEWS = ("sz", "xray", "star", "mass")

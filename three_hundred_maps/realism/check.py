@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.realism.survey import MEASURED, survey_region
 from three_hundred_maps.simulation.synthetic.calibration import (
     F_GAS,
     F_GAS_SCATTER,
@@ -23,7 +24,6 @@ from three_hundred_maps.simulation.synthetic.calibration import (
     SCATTER_LOG_M500,
 )
 from three_hundred_maps.simulation.synthetic.setup import FLAVOURS, Flavour, H, check_seed
-from three_hundred_maps.simulation.synthetic.survey import MEASURED, survey_region
 
 CHECK_SEED = 81001
 """Base seed of the report: nothing was ever tuned on it."""

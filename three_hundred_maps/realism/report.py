@@ -16,27 +16,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.simulation.synthetic.check import (
+from three_hundred_maps.files import sha256_bytes
+from three_hundred_maps.realism.check import (
     SELECTED_MSUN,
     Line,
     check_tables,
     flatness,
     run_surveys,
 )
-from three_hundred_maps.simulation.synthetic.gallery import draw_gallery, draw_relations
-from three_hundred_maps.simulation.synthetic.hollows import (
+from three_hundred_maps.realism.gallery import draw_gallery, draw_relations
+from three_hundred_maps.realism.hollows import (
     HOLLOW_REGIONS,
     HOLLOW_RISE,
     HOLLOW_SEED,
     MASS_EDGES,
     hollow_shares,
 )
-from three_hundred_maps.simulation.synthetic.knowledge import KNOWLEDGE_SEED, PLAUSIBLE, standing_out
+from three_hundred_maps.realism.knowledge import KNOWLEDGE_SEED, PLAUSIBLE, standing_out
+from three_hundred_maps.realism.survey import MEASURED
+from three_hundred_maps.simulation import synthetic
 from three_hundred_maps.simulation.synthetic.region import make_region, simulate_region
 from three_hundred_maps.simulation.synthetic.setup import FLAVOURS, GENERATOR_VERSION
-from three_hundred_maps.simulation.synthetic.survey import MEASURED
 from three_hundred_maps.simulation.synthetic.universe import draw_halos
-from three_hundred_maps.store.files import sha256_bytes
 
 PHYSICS = (
     "setup", "profiles", "kernels", "universe", "fields", "satellites", "calibration", "dark_matter", "stars",
@@ -51,7 +52,7 @@ SPEED_SEED, SPEED_REGIONS, LARGEST_OF = 99001, 12, 400
 
 def physics_digest() -> str:
     """Digest of the generator's code without comments, docstrings and layout."""
-    folder = Path(__file__).parent
+    folder = Path(synthetic.__file__).parent
     parts = []
     for name in PHYSICS:
         tree = ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))
