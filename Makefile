@@ -6,6 +6,8 @@ DEMO ?= demo
 WORKERS ?= auto
 PYTEST_ARGS ?=
 HALO ?= 39:128000000000001
+MASS_RUNS := sz-xray-star-0 calibrated flagship ridge-sz-xray-star scaling-sz mean_profile-sz climatology
+MASS_TITLE := The mass inside R200c
 
 .PHONY: help demo test test-long lint wheel-check speed docs constraints clean
 
@@ -63,6 +65,7 @@ docs: $(VENV)/.dev
 	$(BIN)/three-hundred-maps sample --refresh --data runs/mini
 	$(BIN)/three-hundred-maps preview runs/mini --halo $(HALO) --los 0 -o docs/images/cluster.png
 	$(BIN)/python -m baselines.campaign --data synthetic-gadgetx --set simulation.regions=101-400 --set name=synthetic-300 --out runs/campaign --workers 2 --steps 400 --page docs
+	$(BIN)/python -m baselines.results $(addprefix runs/campaign/runs/,$(MASS_RUNS)) --data runs/campaign/data --title "$(MASS_TITLE)" --out docs/mass
 	$(BIN)/python -m baselines.cross_code --data runs/mini --twin mini-gizmo --out runs/cross-code --workers 2 --verified --results benchmarks/results --page docs
 	$(BIN)/python -m baselines.ship runs/cross-code/runs/mini-all --result runs/cross-code/results/mini-all.json
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from baselines.campaign import ALL_VIEWS, RESULT, run_name
+from baselines.campaign import ALL_VIEWS, RESULT, SPEED, run_name
 from baselines.model import CONFIG_FILE, from_pretrained, in_bfloat16
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.files import write_bytes
@@ -75,7 +75,7 @@ def _archive(campaign: Path, page: Path) -> bytes:
         for run in sorted((campaign / "runs").iterdir()):
             named += [(f"runs/{run.name}/{name}", run / name) for name in KEPT if (run / name).is_file()]
         named += [(f"log/{log.name}", log) for log in sorted((campaign / "log").glob("*.txt"))]
-        named += [("speed.json", path) for path in [campaign / "speed.json"] if path.is_file()]
+        named += [(name, campaign / name) for name in SPEED if (campaign / name).is_file()]
         for name, path in named:
             data = path.read_bytes()
             entry = tarfile.TarInfo(name)

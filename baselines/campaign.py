@@ -34,6 +34,8 @@ REFERENCES = (
     *(("ridge", views) for views in ("sz", "xray", "star", ALL_VIEWS)),
 )
 MARK = "campaign.json"
+SPEED = ("speed.json", "projection.json")
+"""What is measured of training and of the projection."""
 RESULT = "result.json"
 LONG = {"long-all": ALL_VIEWS, "long-star": "star"}
 """The paper's network as long as the flagship: beside it, and all views against the best single one."""
@@ -59,8 +61,8 @@ class Plan:
         The one run that is to be the best.
     long
         Of the paper's network at the flagship's number of steps; none: it is not trained so.
-    speed
-        Options of `benchmarks.speed.training`; none: it is not run.
+    speed, projection
+        Options of `benchmarks.speed.training` and of `benchmarks.speed.projection`; none: it is not run.
     """
 
     label: str
@@ -71,6 +73,7 @@ class Plan:
     flagship_steps: int = 0
     long: tuple[str, ...] = ()
     speed: tuple[str, ...] = ()
+    projection: tuple[str, ...] = ()
 
 
 PLANS = {
@@ -91,6 +94,7 @@ PLANS = {
         flagship=("--network", "residual", "--drop", "0.05", "--calibrate"),
         flagship_steps=8000,
         speed=("--seconds", "3", "--rounds", "3"),
+        projection=("--particles", "1000000", "--judge-up-to", "0"),
     ),
 }
 
@@ -108,6 +112,7 @@ def rehearsal(plan: Plan) -> Plan:
         steps=REHEARSAL_STEPS,
         flagship_steps=REHEARSAL_STEPS * plan.flagship_steps // plan.steps,
         speed=(*plan.speed, *small, "--rounds", "1", "--seconds", "0.1") if plan.speed else (),
+        projection=(*plan.projection, "--particles", "20000", "--turns", "1") if plan.projection else (),
     )
 
 
@@ -245,10 +250,22 @@ def make_stages(
         for step in (*training, predicting)
     ]
     stages = [training, [predicting], scoring]
-    if plan.speed:
-        words = ("benchmarks.speed.training", "--out", str(out / "speed.json"), *plan.speed)
-        # First: of all that a lent GPU is for, this takes the least time.
-        stages.insert(0, [Step("speed", words, out / "speed.json", logs / "speed.txt")])
+    # First: of all that a lent GPU is for, this takes the least time.
+    measured = [
+        Step(
+            name,
+            (f"benchmarks.speed.{name}", option, str(out / file), *words),
+            out / file,
+            logs / f"{name}.txt",
+        )
+        for name, option, file, words in (
+            ("training", "--out", SPEED[0], plan.speed),
+            ("projection", "--json", SPEED[1], plan.projection),
+        )
+        if words
+    ]
+    if measured:
+        stages.insert(0, measured)
     return stages
 
 

@@ -2,7 +2,8 @@
 
 Runs that are not scored yet are scored first. Given the folder of a campaign (`baselines.campaign`), the page
 is the one of docs/results.md. Writes results.json (every number of the page), results.md (rendered from
-results.json alone) and figures. ``--check`` says whether a results.md is what its results.json gives.
+results.json alone) and figures. ``--check`` says whether DIR/results.md is what DIR/results.json gives, and
+``--render`` makes it so.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from baselines.campaign import (
     run_name,
 )
 from baselines.command import run_command
+from baselines.model import read_model_config
 from baselines.results_page import render
 from baselines.settings import Parser, make_settings, read_config
 from baselines.steps import find_data
@@ -61,7 +63,7 @@ SCORES = (
 """Scores that the summary keeps; a result without one (no mass_sigma) goes without."""
 SMALL_SCALES = (3.0, 8.0)
 """Cycles per R200c between which gas is smooth and galaxies are not."""
-FURTHER = ("gaussian", "residual", "encoder", "long-all", "flagship")
+FURTHER = ("gaussian", "calibrated", "residual", "encoder", "long-all", "flagship")
 """Runs beside the paper's network."""
 
 
@@ -73,16 +75,18 @@ def main(args: Sequence[str] | None = None) -> None:
 def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m baselines.results", description=__doc__)
     parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="runs, or the folder of one campaign"
+        "runs", type=Path, nargs="*", metavar="RUN", help="runs, or the folder of one campaign"
     )
     parser.add_argument(
         "--out", type=Path, default=None, help="folder of the page (default for a campaign: its page/)"
     )
     parser.add_argument("--data", default=None, help="runs: what they predict (default: what they say)")
+    parser.add_argument("--title", default=runs_page.TITLE, help="runs: of the page")
     parser.add_argument("--label", default=None, help="campaign: what was trained, as '8 channels, CPU'")
     parser.add_argument("--check", action="store_true", help="only say whether OUT/results.md is current")
+    parser.add_argument("--render", action="store_true", help="only make OUT/results.md anew")
     options = parser.parse_args(args)
-    campaign = (options.runs[0] / MARK).is_file()
+    campaign = bool(options.runs) and (options.runs[0] / MARK).is_file()
     if campaign and len(options.runs) > 1:
         raise InputError(f"{options.runs[0]} is a campaign: it makes a page of its own")
     if options.out is None and not campaign:
@@ -90,21 +94,37 @@ def _command(args: list[str]) -> None:
     out = options.out or options.runs[0] / "page"
     if options.check:
         check(out)
+    elif options.render:
+        render_again(out)
     elif campaign:
         print(write_page(options.runs[0], out, label=options.label))
+    elif options.runs:
+        print(write_runs_page(options.runs, out, data=options.data, title=options.title))
     else:
-        print(write_runs_page(options.runs, out, data=options.data))
+        raise InputError("name the runs of the page, or a campaign; --check and --render need --out alone")
 
 
 def check(folder: Path) -> None:
     """InputError where results.md is not what results.json gives."""
+    expected = _render(folder)
+    page = folder / PAGE
+    if not page.is_file() or page.read_text(encoding="utf-8") != expected:
+        raise InputError(f"{page} is stale: python -m baselines.results --render --out {folder}")
+
+
+def render_again(folder: Path) -> None:
+    """Write results.md from results.json."""
+    write_bytes(folder / PAGE, _render(folder).encode())
+
+
+def _render(folder: Path) -> str:
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        page = (folder / PAGE).read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, json.JSONDecodeError) as error:
         raise InputError(f"{folder} has no results page: {error}") from None
-    if page != (runs_page.render(summary["runs"]) if "runs" in summary else render(summary)):
-        raise InputError(f"{folder / PAGE} is stale: render it again with python -m baselines.results")
+    if "runs" in summary:
+        return runs_page.render(summary["runs"], summary.get("title", runs_page.TITLE))
+    return render(summary)
 
 
 def write_page(campaign: Path, out: Path, *, label: str | None = None) -> Path:
@@ -124,11 +144,13 @@ def write_page(campaign: Path, out: Path, *, label: str | None = None) -> Path:
     figures.mkdir(parents=True, exist_ok=True)
     draw_figures(campaign, store_of(campaign), summary, figures)
     write_json(out / SUMMARY, summary)
-    write_bytes(out / PAGE, render(summary).encode())
+    render_again(out)
     return out / PAGE
 
 
-def write_runs_page(runs: Sequence[Path], out: Path, *, data: str | None = None) -> Path:
+def write_runs_page(
+    runs: Sequence[Path], out: Path, *, data: str | None = None, title: str = runs_page.TITLE
+) -> Path:
     """Write results.json, results.md and figures about some runs into ``out``; see `runs_page.score_runs`."""
     from baselines.results_figures import draw_statistics
 
@@ -144,8 +166,8 @@ def write_runs_page(runs: Sequence[Path], out: Path, *, data: str | None = None)
     figures = out / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     draw_statistics(dict(zip(runs_page.labels(results), results, strict=True)), figures)
-    write_json(out / SUMMARY, {"runs": rows})
-    write_bytes(out / PAGE, runs_page.render(rows).encode())
+    write_json(out / SUMMARY, {"title": title, "runs": rows})
+    render_again(out)
     return out / PAGE
 
 
@@ -188,7 +210,7 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
     return {
         "label": label,
         "small_scales": list(SMALL_SCALES),
-        "plan": mark["plan"],
+        "plan": "cpu" if mark.get("rehearsal") else mark["plan"],
         "dataset": first["dataset"],
         "training_set": _training_set(store_of(campaign)),
         "command": _command_of(mark, first["dataset"]["name"], networks[0]["steps"]),
@@ -287,6 +309,7 @@ def _network(run: Path) -> dict[str, Any]:
         "steps": int(last["step"]),
         "batch": settings.batch,
         "seconds": float(last["seconds"]),
+        "calibration": read_model_config(run).get("calibration"),
         "curves": curves,
         "histogram": result["histogram"],
     }

@@ -212,7 +212,22 @@ def _further(summary: Mapping[str, Any]) -> list[str]:
         f"within {GOAL_MASS_BIAS}, {reached}) and a scatter of {number(scatter, 'mass_scatter')} (goal: "
         f"within {GOAL_MASS_SCATTER}, {also}). The mean profile scaled by the true R200c, which no model is "
         f"told, has a scatter of {number(known, 'mass_scatter')}.",
+        "",
+        _calibration(extra),
     ]
+
+
+def _calibration(extra: Sequence[Mapping[str, Any]]) -> str:
+    """What ``--calibrate`` did to these runs: those of before it was a regression say nothing of it."""
+    if any(row.get("calibration") for row in extra):
+        return (
+            "Calibrated, a model's maps have the mass of a regression on the views' radial profiles: compare "
+            f"`unet, calibrated` with `{extra[0]['name']}`, which is the same network."
+        )
+    return (
+        "When these runs were made, `--calibrate` added a constant. It is now a regression on the views' "
+        "radial profiles; what that makes of the masses is [a page of its own](mass/results.md)."
+    )
 
 
 def view_names(views: str) -> str:

@@ -17,6 +17,7 @@ from benchmarks.results import read_result
 from three_hundred_maps.errors import InputError
 
 RESULT = "result.json"
+TITLE = "Runs beside each other"
 
 
 def score_runs(runs: Sequence[Path], data: str | None) -> list[dict[str, Any]]:
@@ -65,7 +66,7 @@ def _data_of(run: Path) -> str:
     return make_settings(read_config(run / "config.yaml")).data
 
 
-def render(results: Sequence[Mapping[str, Any]]) -> str:
+def render(results: Sequence[Mapping[str, Any]], title: str = TITLE) -> str:
     """The page as Markdown, from the results alone, the best first."""
     dataset, first = results[0]["dataset"], results[0]
     ordered = sorted(results, key=lambda result: result["scores"]["residual_rms_dex"]["value"])
@@ -93,7 +94,7 @@ def render(results: Sequence[Mapping[str, Any]]) -> str:
     kind = ", synthetic" if dataset["synthetic"] else ""
     return "\n".join(
         [
-            "# Runs beside each other",
+            f"# {title}",
             "",
             f"Scored on the test split of `{dataset['name']}`{kind}: {dataset['halos']} halos x "
             f"{dataset['lines_of_sight']} lines of sight in {dataset['regions']} regions.",

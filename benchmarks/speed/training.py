@@ -28,7 +28,7 @@ from torch import nn
 from baselines.command import run_command
 from baselines.data import ResidentBatches, Rows, ScoreGrid
 from baselines.losses import MassLoss
-from baselines.machine import find_machine
+from baselines.machine import best_precision, find_machine
 from baselines.model import Architecture, MassModel
 from baselines.networks import UNet, count_parameters
 from baselines.settings import Parser, Settings, merge
@@ -118,6 +118,7 @@ def measure(
     report: dict[str, Any] = {
         "device": device_name(device),
         "torch": torch.__version__,
+        "multiplies_in_bf16": best_precision(device) == "bf16",
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "clock": "device time" if device.type == "cuda" else "CPU time",
         "channels": channels,
@@ -356,7 +357,8 @@ def print_report(report: dict[str, Any]) -> None:
         figures = f"{1e3 * entry['step_s']:9.1f} {entry['samples_per_s']:10.1f} {entry['tflop_per_s']:9.3f}"
         print(f"{name:34s} {figures}{more}")
     speed_up = report["loop"]["fp32"]["step_s"] / report["loop"]["bf16"]["step_s"]
-    print(f"bf16 is {speed_up:.2f} x fp32")
+    mimicked = "" if report["multiplies_in_bf16"] else ", which this processor only mimics"
+    print(f"bf16 is {speed_up:.2f} x fp32{mimicked}")
     print(f"loader alone {report['loader_samples_per_s']:.0f} samples/s; inference ", end="")
     print(
         ", ".join(

@@ -64,6 +64,21 @@ def test_the_gpu_plan_has_an_equal_budget_of_samples():
     assert plan.steps * batch == pytest.approx(0.7e6, rel=1e-3)
 
 
+def test_a_rehearsal_has_every_step_of_its_plan_small_and_for_any_machine(tmp_path, store):
+    for plan in PLANS.values():
+        real, small = (
+            make_stages(each, store, tmp_path, seeds=3, steps=None, threads=1)
+            for each in (plan, campaign.rehearsal(plan))
+        )
+        assert [[s.name for s in stage] for stage in small] == [[s.name for s in stage] for stage in real]
+        for step in (step for stage in small for step in stage if step.words[0] == "baselines.unet"):
+            assert "--device cpu" in step.command.rsplit("--device cuda", 1)[-1]
+            assert int(step.words[step.words.index("--steps") + 1]) <= 100
+    speed, projection = make_stages(PLANS["gpu"], store, tmp_path, seeds=1, steps=1, threads=1)[0]
+    assert speed.words[0] == "benchmarks.speed.training"
+    assert projection.words[0] == "benchmarks.speed.projection"
+
+
 def test_a_folder_of_long_work_is_its_own(tmp_path):
     steps.claim(tmp_path / "c", "mark.json", {"data": "mini"})
     steps.claim(tmp_path / "c", "mark.json", {"data": "mini"})
@@ -126,8 +141,9 @@ def test_a_whole_campaign_gives_a_page(tmp_path, store, monkeypatch):
     results.check(tmp_path / "docs")
 
 
-def test_the_page_in_docs_is_what_its_numbers_give():
-    results.check(DOCS)
+@pytest.mark.parametrize("folder", [DOCS, DOCS / "mass"], ids=["results", "mass"])
+def test_the_pages_in_docs_are_what_their_numbers_give(folder):
+    results.check(folder)
 
 
 def test_the_page_shows_every_number_of_its_summary():
@@ -150,6 +166,8 @@ def test_a_stale_page_is_named(tmp_path):
     page.write_text(page.read_text(encoding="utf-8").replace("0.", "1.", 1), encoding="utf-8")
     with pytest.raises(InputError, match="is stale"):
         results.check(tmp_path)
+    results.render_again(tmp_path)
+    results.check(tmp_path)
     with pytest.raises(InputError, match="has no results page"):
         results.check(tmp_path / "nowhere")
 
@@ -185,6 +203,13 @@ def test_any_runs_make_a_page(tmp_path, settings, capsys):
     assert code == 2 and "is stale" in told
     code, told = command()
     assert code == 2 and "--out is needed" in told
+    with pytest.raises(SystemExit) as ended:
+        results.main(["--out", str(page), "--render"])
+    assert ended.value.code == 0
+    assert command("--out", str(page), "--check")[0] == 0
+    with pytest.raises(SystemExit) as ended:
+        results.main(["--out", str(page)])
+    assert ended.value.code == 2 and "name the runs" in capsys.readouterr().err
     (tmp_path / "ridge" / "submission" / "submission.json").unlink()
     code, told = command("--out", str(page))
     assert code == 2 and "is no run" in told

@@ -50,6 +50,7 @@ def test_a_report_is_written(tmp_path, capsys, monkeypatch):
     assert report["paper_epoch_s_extrapolated"] == pytest.approx(131_570 / best)
     text = capsys.readouterr().out
     assert "is not installed" in text and "extrapolated" in text
+    assert ("only mimics" in text) is (not report["multiplies_in_bf16"])
 
 
 def test_ratios_to_a_peer(monkeypatch):
