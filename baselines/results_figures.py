@@ -18,6 +18,8 @@ from three_hundred_maps.store.schema import TARGET
 
 MODELS = ("sz", "xray", "star", ALL_VIEWS)
 SHOWN = 3
+MOST_INSIDE = 5
+"""Lines of a legend that an axis has room for."""
 
 
 def draw_figures(campaign: Path, store: Path, summary: Mapping[str, Any], folder: Path) -> None:
@@ -73,7 +75,7 @@ def residuals(models: Mapping[str, Mapping[str, Any]]) -> Any:
         "log$_{10}$ predicted - log$_{10}$ true (dex, score grid, R < R200c; beyond 0.8 in the last bins)"
     )
     axes[0].set_ylabel("density (1 / dex)")
-    axes[0].legend(frameon=False, fontsize=8)
+    _legend(figure, axes[0], len(models))
     axes[0].spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -93,8 +95,18 @@ def scales(models: Mapping[str, Mapping[str, Any]]) -> Any:
         axis.set_ylabel(head)
         axis.set_ylim(bottom=0)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False, fontsize=8)
+    _legend(figure, axes[0], len(models))
     return figure
+
+
+def _legend(figure: Any, axis: Any, models: int) -> None:
+    """In the axes where it is short, else below them, where it hides no line."""
+    if models <= MOST_INSIDE:
+        axis.legend(frameon=False, fontsize=8)
+    else:
+        figure.legend(
+            *axis.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=8
+        )
 
 
 def _axes(number: int, size: tuple[float, float]) -> tuple[Any, list[Any]]:
