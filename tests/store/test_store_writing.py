@@ -20,8 +20,9 @@ from conftest_store import hashes, shard_content, small_layout, write_all
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from three_hundred_maps import files
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store import compact, files, schema
+from three_hundred_maps.store import compact, schema
 from three_hundred_maps.store.arrays import iter_shards, read_split
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
