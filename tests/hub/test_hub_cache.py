@@ -203,7 +203,17 @@ class TestSample:
         assert "14 rows" in out
 
     def test_it_is_what_the_simulation_makes_today(self, tmp_path: Path, run: Run) -> None:
-        """One region of it, simulated, measured and mapped again, gives the same rows to 1e-5."""
+        """One region of it, simulated, measured and mapped again, is the same cluster.
+
+        Not the same bytes: another type of processor rounds otherwise and draws other particles from the same
+        profiles. So halo values and totals are compared, and maps in blocks of 10 x 10 pixels, where another
+        line of sight is off by 6 to 80 % of the peak.
+        """
+
+        def blocks(values: np.ndarray) -> np.ndarray:
+            return values.astype(float).reshape(8, 10, 8, 10).sum((1, 3))
+
+        of_peak = {"sz": 0.002, "xray": 0.002, "star": 0.05, "mass": 0.01}
         rows = pq.read_table(sample_folder() / "parquet" / "test-00000-of-00001.parquet").to_pydict()
         region = rows["region"][0]
         run(
@@ -214,11 +224,13 @@ class TestSample:
             part = read_split(tmp_path / "one", split)
             for i, key in enumerate(zip(part.halos["region"], part.halos["halo_id"], strict=True)):
                 if key == (region, rows["halo_id"][0]):
-                    for view in ("sz", "xray", "star", "mass"):
-                        shipped = np.asarray(rows[view][0], np.float32)
-                        built = part.maps[view][i, rows["los"][0]]
-                        assert np.allclose(shipped, built, rtol=1e-5, atol=1e-5 * built.max()), view
-                    assert part.halos["M200c"][i] == pytest.approx(rows["M200c"][0], rel=1e-5)
+                    for view, share in of_peak.items():
+                        shipped = blocks(np.asarray(rows[view][0], np.float32))
+                        built = blocks(part.maps[view][i, rows["los"][0]])
+                        assert built.sum() == pytest.approx(shipped.sum(), rel=1e-3), view
+                        assert np.abs(shipped - built).max() < share * built.max(), view
+                    for name in ("M200c", "R200c", "M500c", "f_gas_500", "f_star_500", "c200c"):
+                        assert part.halos[name][i] == pytest.approx(rows[name][0], rel=1e-5), name
                     return
         pytest.fail(f"region {region} of mini no longer holds the sample's halo: refresh the sample")
 
