@@ -56,7 +56,7 @@ speed: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -c constraints.txt --group peers
 	for b in reading projection store scaling loading hub scoring training; do $(BIN)/python -m benchmarks.speed.$$b; done
 
-# Hours on two cores: the calibration of fresh regions, 39 training runs, the sample and the pictures.
+# Hours on two cores: the calibration of fresh regions, some forty runs of the baselines, the sample and the pictures.
 docs: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.documentation
 	$(BIN)/python -m baselines.documentation

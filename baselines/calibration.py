@@ -34,6 +34,12 @@ class Calibration:
     after_dex: float
 
 
+def check_validation(store: Path) -> None:
+    """InputError where a store has no halos to choose a penalty by."""
+    if split_length(store, "validation") == 0:
+        raise InputError(f"--calibrate needs halos in the split validation, and {store} has none there")
+
+
 def calibrate(model: MassModel, stores: Sequence[Path], *, symmetries: int) -> Calibration:
     """Give ``model`` a regression of its masses.
 
@@ -49,8 +55,7 @@ def calibrate(model: MassModel, stores: Sequence[Path], *, symmetries: int) -> C
     InputError
         Where the first store has no halos in its split validation.
     """
-    if split_length(stores[0], "validation") == 0:
-        raise InputError(f"--calibrate needs halos in the split validation, and {stores[0]} has none there")
+    check_validation(stores[0])
     # The memory format of a prediction, so that these are its very bits.
     model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     regression = MassRegression(model.transforms).to(model.climatology.device)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from baselines.calibration import calibrate
+from baselines.calibration import calibrate, check_validation
 from baselines.checkpoint import CHECKPOINT_FILE
 from baselines.command import check_apart, find_stores, new_folder, run_command
 from baselines.data import ResidentBatches, Rows, ScoreGrid, StreamBatches, load_rows
@@ -105,8 +105,9 @@ def train(
         check_views(each, "train", views)
         if split_length(each, "train") == 0:
             raise InputError(f"{each} has no halos in its split train: nothing to train on")
-    if settings.calibrate and split_length(store, "validation") == 0:
-        raise InputError(f"--calibrate needs halos in the split validation, and {store} has none there")
+    if settings.calibrate:
+        # Before hours of training, not after them.
+        check_validation(store)
     check_apart([store, *more])
     out = out or Path("runs") / f"{'-'.join(views)}-{settings.seed}"
     settings = _with_precision(settings, out, machine)

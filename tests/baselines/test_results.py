@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load
 
 from baselines import campaign, results, steps
 from baselines.campaign import ONE_ORIENTATION, PLANS, VIEW_SETS, make_stages, run_name
@@ -235,3 +237,17 @@ def test_a_bundle_holds_page_logs_and_models_in_small_files(tmp_path, settings, 
     monkeypatch.setattr(bundle, "LIMIT_BYTES", 100)
     with pytest.raises(InputError, match="at most 16"):
         bundle.write_bundle(camp, page, tmp_path / "other")
+
+
+def test_a_model_over_the_limit_is_in_parts_that_hold_all_of_it(monkeypatch):
+    from baselines import bundle
+
+    monkeypatch.setattr(bundle, "LIMIT_BYTES", 2**15)
+    monkeypatch.setattr(bundle, "HEADER_BYTES", 2**12)
+    state = {f"layer{n}": torch.full((5000,), float(n)) for n in range(5)}
+    parts = bundle._model_files("m", state)
+    assert list(parts) == [f"m-{n:05d}-of-00003.safetensors" for n in (1, 2, 3)]
+    assert all(len(data) <= bundle.LIMIT_BYTES for data in parts.values())
+    joined = {name: value for data in parts.values() for name, value in load(data).items()}
+    assert joined.keys() == state.keys()
+    assert all(torch.equal(joined[name].float(), value) for name, value in state.items())
