@@ -54,20 +54,20 @@ wheel-check: $(BIN)/python
 
 speed: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -c constraints.txt --group peers
-	for b in reading projection store scaling loading hub scoring training; do $(BIN)/python -m benchmarks.speed.$$b; done
+	for b in reading projection store scaling loading hub scoring training; do $(BIN)/python -m tools.speed.$$b; done
 
 # Hours on two cores: the calibration of fresh regions, some forty runs of the baselines, the sample and the pictures.
 docs: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.documentation
-	$(BIN)/python -m baselines.documentation
+	$(BIN)/python -m tools.benchmarks_documentation
+	$(BIN)/python -m tools.baselines_documentation
 	$(BIN)/three-hundred-maps build mini --out runs/mini
 	$(BIN)/three-hundred-maps simulate --check --report docs/synthetic.md
 	$(BIN)/three-hundred-maps sample --refresh --data runs/mini
 	$(BIN)/three-hundred-maps preview runs/mini --halo $(HALO) --los 0 -o docs/images/cluster.png
-	$(BIN)/python -m baselines.campaign --data synthetic-gadgetx --set simulation.regions=101-400 --set name=synthetic-300 --out runs/campaign --workers 2 --steps 400 --page docs
+	$(BIN)/python -m tools.campaign --data synthetic-gadgetx --set simulation.regions=101-400 --set name=synthetic-300 --out runs/campaign --workers 2 --steps 400 --page docs
 	$(BIN)/python -m baselines.results $(addprefix runs/campaign/runs/,$(MASS_RUNS)) --data runs/campaign/data --title "$(MASS_TITLE)" --out docs/mass
-	$(BIN)/python -m baselines.cross_code --data runs/mini --twin mini-gizmo --out runs/cross-code --workers 2 --verified --results benchmarks/results --page docs
-	$(BIN)/python -m baselines.ship runs/cross-code/runs/mini-all --result runs/cross-code/results/mini-all.json
+	$(BIN)/python -m tools.cross_code --data runs/mini --twin mini-gizmo --out runs/cross-code --workers 2 --verified --results benchmarks/results --page docs
+	$(BIN)/python -m tools.package_model runs/cross-code/runs/mini-all --result runs/cross-code/results/mini-all.json
 
 constraints: $(VENV)/.dev
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.new

@@ -10,7 +10,7 @@ import yaml
 
 from baselines.model import CONFIG_FILE, read_model_config
 from benchmarks.results import read_result
-from three_hundred_maps.files import write_bytes
+from three_hundred_maps.io import write_bytes
 
 CARD = "README.md"
 

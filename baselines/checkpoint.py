@@ -11,7 +11,7 @@ import torch
 
 from baselines.settings import FREE
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import write_bytes
+from three_hundred_maps.io import write_bytes
 
 if TYPE_CHECKING:
     from baselines.training import Trainer

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from three_hundred_maps.files import write_bytes
+from three_hundred_maps.io import write_bytes
 
 
 def draw_curve(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> None:

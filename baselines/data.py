@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import FLOOR_MSUN_KPC2, radius_grid, smooth_score_grid
 from three_hundred_maps.store.arrays import read_split, split_length
-from three_hundred_maps.store.climatology import FLOOR_MSUN_KPC2
 from three_hundred_maps.store.schema import TARGET
-from three_hundred_maps.store.score_grid import radius_grid, smooth_score_grid
 from three_hundred_maps.torch_data import SYMMETRIES, StreamDataset, Transforms, symmetry
 
 BLOCK_HALOS = 32

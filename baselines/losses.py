@@ -8,7 +8,7 @@ import torch
 
 from baselines.data import ScoreGrid
 from baselines.model import MassModel, sigma_dex
-from three_hundred_maps.store.climatology import FLOOR_MSUN_KPC2
+from three_hundred_maps.geometry import FLOOR_MSUN_KPC2
 
 HUBER_DEX = 0.1
 BETA = 0.5

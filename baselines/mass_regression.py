@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from three_hundred_maps.store.score_grid import aperture_fractions, ring_fractions
+from three_hundred_maps.geometry import aperture_fractions, ring_fractions
 from three_hundred_maps.torch_transforms import Transforms
 
 RING_EDGES_R200C = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

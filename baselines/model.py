@@ -15,8 +15,8 @@ from torch import nn
 from baselines.mass_regression import MassRegression
 from baselines.networks import EncoderUNet, ResidualUNet, UNet
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import write_bytes, write_json
-from three_hundred_maps.store.score_grid import radius_grid
+from three_hundred_maps.geometry import radius_grid
+from three_hundred_maps.io import write_bytes, write_json
 from three_hundred_maps.torch_transforms import SYMMETRIES, Transforms, symmetry, undo_symmetry
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"

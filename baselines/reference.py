@@ -13,11 +13,10 @@ from baselines.command import find_store, new_folder, run_command
 from baselines.predict import submit
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import FLOOR_MSUN_KPC2, aperture_fractions, radius_grid, smooth_score_grid
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, split_length
-from three_hundred_maps.store.climatology import FLOOR_MSUN_KPC2
 from three_hundred_maps.store.schema import TARGET
-from three_hundred_maps.store.score_grid import aperture_fractions, radius_grid, smooth_score_grid
 from three_hundred_maps.torch_transforms import Transforms
 
 OUT_MARK = "baseline.yaml"

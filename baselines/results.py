@@ -1,6 +1,6 @@
 """``python -m baselines.results RUN... --out DIR``: a page that sets runs beside each other.
 
-Runs that are not scored yet are scored first. Given the folder of a campaign (`baselines.campaign`), the page
+Runs that are not scored yet are scored first. Given the folder of a campaign (`tools.campaign`), the page
 is the one of docs/results.md. Writes results.json (every number of the page), results.md (rendered from
 results.json alone) and figures. ``--check`` says whether DIR/results.md is what DIR/results.json gives, and
 ``--render`` makes it so.
@@ -13,14 +13,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from baselines import runs_page
-from baselines.campaign import MARK
-from baselines.campaign_summary import collect, kept_scores, store_of
 from baselines.command import run_command
-from baselines.results_page import render
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import write_bytes, write_json
+from three_hundred_maps.io import write_bytes, write_json
+from tools import runs_page
+from tools.campaign import MARK
+from tools.campaign_summary import collect, kept_scores, store_of
+from tools.results_page import render
 
 SUMMARY, PAGE = "results.json", "results.md"
 
@@ -91,11 +91,11 @@ def write_page(campaign: Path, out: Path, *, label: str | None = None) -> Path:
     Parameters
     ----------
     campaign
-        Where `baselines.campaign` left its runs, each with its result.
+        Where `tools.campaign` left its runs, each with its result.
     label
         What was trained; by default what the campaign's plan says.
     """
-    from baselines.results_figures import draw_figures
+    from tools.results_figures import draw_figures
 
     summary = collect(campaign, label)
     figures = out / "figures"
@@ -110,7 +110,7 @@ def write_runs_page(
     runs: Sequence[Path], out: Path, *, data: str | None = None, title: str = runs_page.TITLE
 ) -> Path:
     """Write results.json, results.md and figures about some runs into ``out``; see `runs_page.score_runs`."""
-    from baselines.results_figures import draw_statistics
+    from tools.results_figures import draw_statistics
 
     results = runs_page.score_runs(runs, data)
     rows = [

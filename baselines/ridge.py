@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from baselines.reference import Floats, Frame, run_baseline, score_log, sharpen, submit, test_blocks
+from three_hundred_maps.geometry import gaussian_kernel
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, split_length
 from three_hundred_maps.store.schema import TARGET
-from three_hundred_maps.store.score_grid import gaussian_kernel
 from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import Transforms
 

@@ -16,7 +16,7 @@ from baselines.networks import count_parameters
 from baselines.settings import Settings
 from baselines.training import Progress
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import write_bytes
+from three_hundred_maps.io import write_bytes
 from three_hundred_maps.store.arrays import root_attrs, split_length
 
 LOG, CURVE = "log.csv", "curve.png"

@@ -16,9 +16,9 @@ import numpy as np
 
 from baselines.mean_profile import fit_line, observables
 from baselines.reference import Floats, Frame, run_baseline, submit, test_blocks, train_blocks
+from three_hundred_maps.climatology import column_scale
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import root_attrs
-from three_hundred_maps.store.climatology import column_scale
 from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import Transforms
 

@@ -24,7 +24,7 @@ from baselines.run_files import finish, make_reporter, write_log
 from baselines.settings import Parser, Settings, add_settings, merge, read_config
 from baselines.training import Batches, Progress, Trainer
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import write_bytes
+from three_hundred_maps.io import write_bytes
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import split_length
 from three_hundred_maps.torch_data import StreamDataset, Transforms, check_views

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from three_hundred_maps.files import canonical_json, sha256_bytes
+from three_hundred_maps.io import canonical_json, sha256_bytes
 
 VERSION = 1
 

@@ -13,7 +13,7 @@ import typer
 
 from benchmarks.stages import Stage, load_stages, run_stage
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import canonical_json, write_bytes
+from three_hundred_maps.io import canonical_json, write_bytes
 from three_hundred_maps.progress import set_quiet
 
 MODELS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}

@@ -18,10 +18,10 @@ from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import read_result
 from benchmarks.stages import Stage
 from benchmarks.validation import order_of
-from three_hundred_maps.files import write_bytes
+from three_hundred_maps.geometry import radius_grid, smooth_score_grid
+from three_hundred_maps.io import write_bytes
 from three_hundred_maps.store.arrays import read_split, root_attrs, split_length
 from three_hundred_maps.store.schema import SPLITS
-from three_hundred_maps.store.score_grid import radius_grid, smooth_score_grid
 
 VIEWS = ("sz", "xray", "star", "mass")
 SHOWN = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.registry import RANKING
-from three_hundred_maps.files import write_bytes
+from three_hundred_maps.io import write_bytes
 
 FOLDER = ".eval_results"
 """Where the Hub looks for a model's results."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.constants import Constants
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.score_grid import (
+from three_hundred_maps.geometry import (
     SCORE_FWHM,
     aperture_fractions,
     gaussian_kernel,

@@ -16,7 +16,7 @@ from benchmarks.manifest import MANIFEST, PREDICTIONS, load_json
 from benchmarks.submissions import tree_digest
 from benchmarks.validation import validate
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import canonical_json
+from three_hundred_maps.io import canonical_json
 
 SUFFIX = ".thm.tar"
 ALLOWED = (MANIFEST, PREDICTIONS)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from benchmarks.measure import Measured
 from benchmarks.registry import SCORES
 from benchmarks.summary import Summary, score_values
 from benchmarks.truth import Truth
-from three_hundred_maps.files import write_json
+from three_hundred_maps.io import cache_home, write_json
 
 Array = NDArray[np.float64]
 FORMAT = 4
@@ -145,12 +144,8 @@ def _noise_floor(measured: Measured, region: NDArray[Any], grid: Grid) -> dict[s
 
 
 def cache_folder() -> Path:
-    """Where backgrounds are kept: below ``THREE_HUNDRED_MAPS_HOME``, else the user's cache folder."""
-    home = os.environ.get("THREE_HUNDRED_MAPS_HOME")
-    if home:
-        return Path(home) / "benchmark"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "three_hundred_maps" / "benchmark"
+    """Where backgrounds are kept."""
+    return cache_home() / "benchmark"
 
 
 def _cache_path(truth: Truth) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.manifest import load_json
 from benchmarks.result_checks import result_problems
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import write_json
+from three_hundred_maps.io import write_json
 
 MAX_RESULT_BYTES = 5_000_000
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import write_json
+from three_hundred_maps.io import write_json
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from benchmarks.manifest import (
     read_manifest,
 )
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import sha256_bytes, sha256_file, write_json
+from three_hundred_maps.io import sha256_bytes, sha256_file, write_json
 from three_hundred_maps.store.schema import KEY, MAP_DIMS
 
 __all__ = [

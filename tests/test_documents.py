@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.snippets import run_shell, snippets
-from three_hundred_maps.build.recipe import load_recipe
+from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.hub.cache import store_path
 from three_hundred_maps.testing import tiny_store
 
@@ -87,7 +87,7 @@ def test_links_inside_the_project_lead_somewhere(document: Path) -> None:
 
 
 def test_citation_names_this_version() -> None:
-    from three_hundred_maps import __version__
+    from three_hundred_maps._version import __version__
 
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"version: {__version__}" in text and "10.1051/epjconf/202429300013" in text

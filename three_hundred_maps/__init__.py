@@ -9,30 +9,48 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from three_hundred_maps._version import __version__
 from three_hundred_maps.hub import hook as _hook
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
-    from three_hundred_maps.build import build
+    from three_hundred_maps.builder import build
     from three_hundred_maps.hub import load_dataset
-    from three_hundred_maps.store import open_store
-
-__all__ = ["__version__", "build", "load_dataset", "open_store"]
+    from three_hundred_maps.mapping import VIEWS, View, register_view
+    from three_hundred_maps.store import open_store, read_split
+    from three_hundred_maps.torch_data import MapDataset, StreamDataset
+    from three_hundred_maps.torch_transforms import Transforms
 
 _HOME = {
-    "build": "three_hundred_maps.build",
-    "load_dataset": "three_hundred_maps.hub",
-    "open_store": "three_hundred_maps.store",
+    "build": "builder",
+    "load_dataset": "hub",
+    "open_store": "store",
+    "read_split": "store",
+    "MapDataset": "torch_data",
+    "StreamDataset": "torch_data",
+    "Transforms": "torch_transforms",
+    "VIEWS": "mapping",
+    "View": "mapping",
+    "register_view": "mapping",
 }
+
+__all__ = [
+    "VIEWS",
+    "MapDataset",
+    "StreamDataset",
+    "Transforms",
+    "View",
+    "__version__",
+    "build",
+    "load_dataset",
+    "open_store",
+    "read_split",
+    "register_view",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "build":
-        # The package three_hundred_maps.build is called as its function: one object, imported before or not.
-        return importlib.import_module(_HOME[name])
     if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
+        return getattr(importlib.import_module(f"three_hundred_maps.{_HOME[name]}"), name)
     raise AttributeError(f"module 'three_hundred_maps' has no attribute {name!r}")
 
 

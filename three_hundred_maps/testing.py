@@ -203,7 +203,7 @@ class BlobCluster:
         width: float,
     ) -> NDArray[np.float64]:
         """(los, y, x): sum of Plummer discs, M a^2 / (pi (a^2 + R^2)^2), in units of 1 / R200c^2."""
-        from three_hundred_maps.store.score_grid import pixel_centres
+        from three_hundred_maps.geometry import pixel_centres
 
         centres = pixel_centres(pixels, width)
         x = self._position @ np.cross(ups, vectors).T

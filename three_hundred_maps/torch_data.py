@@ -13,8 +13,8 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import FLOOR_MSUN_KPC2
 from three_hundred_maps.store.arrays import SplitArrays, read_split, root_attrs, split_length
-from three_hundred_maps.store.climatology import FLOOR_MSUN_KPC2
 from three_hundred_maps.store.schema import KEY, SPLITS, TARGET
 from three_hundred_maps.torch_transforms import (
     SYMMETRIES,

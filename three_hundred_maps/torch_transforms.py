@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import radius_grid
+from three_hundred_maps.histograms import LOG_BINS, LOG_MIN, LOG_STEP
 from three_hundred_maps.store.arrays import root_attrs
-from three_hundred_maps.store.histograms import LOG_BINS, LOG_MIN, LOG_STEP
 from three_hundred_maps.store.schema import TARGET
-from three_hundred_maps.store.score_grid import radius_grid
 from three_hundred_maps.store.statistics import Statistics, ViewStatistics, read_statistics
 
 SYMMETRIES = 8

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.grid import Grid
+from three_hundred_maps import nfw
 
 Array = NDArray[np.float64]
 
@@ -31,28 +32,13 @@ def surface_density_profiles(maps: Array, grid: Grid) -> Array:
     return maps.reshape(len(maps), -1) @ weights.T
 
 
-def projected_nfw_mass(x: Array) -> Array:
-    """g(x): mass of an NFW halo inside the cylinder of radius x = R / r_s, in 4 pi rho_s r_s^3.
-
-    Bartelmann (1996), equation 13 and text: ln(x/2) + arccosh(1/x) / sqrt(1 - x^2) for x < 1, its
-    continuation with arccos for x > 1, and 1 + ln(1/2) at x = 1.
-    """
-    x = np.asarray(x, np.float64)
-    result = np.log(0.5 * x) + 1.0
-    low, high = x < 1 - 1e-6, x > 1 + 1e-6
-    inner, outer = x[low], x[high]
-    result[low] = np.log(0.5 * inner) + np.arccosh(1 / inner) / np.sqrt(1 - inner**2)
-    result[high] = np.log(0.5 * outer) + np.arccos(1 / outer) / np.sqrt(outer**2 - 1)
-    return result
-
-
 @functools.lru_cache(maxsize=8)
 def _templates(grid: Grid) -> tuple[Array, Array]:
     """ln c of the grid of concentrations, and the log10 profiles (c, ring) less their means."""
     c = grid.constants
     log_c = np.linspace(np.log(c.concentration_low), np.log(c.concentration_high), c.concentration_steps)
     edges = grid.profile_edges
-    mass = projected_nfw_mass(np.exp(log_c)[:, None] * edges[None, :])
+    mass = nfw.projected_mass(np.exp(log_c)[:, None] * edges[None, :])
     profiles = np.log10(np.diff(mass, axis=1) / np.diff(edges**2))
     return log_c, profiles - profiles.mean(axis=1, keepdims=True)
 

@@ -12,8 +12,8 @@ from baselines.calibration import calibrate
 from baselines.mass_regression import CLIP, MassRegression
 from baselines.model import Architecture, MassModel, from_pretrained, in_bfloat16
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import aperture_fractions
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.score_grid import aperture_fractions
 from three_hundred_maps.testing import tiny_store
 from three_hundred_maps.torch_data import SYMMETRIES, Transforms, symmetry
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from baselines import cross_code
-from baselines.cross_code_page import PAGE, render
 from benchmarks.results import read_result
 from benchmarks.tasks import TASKS
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.testing import tiny_store
+from tools import cross_code
+from tools.cross_code_page import PAGE, render
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,7 +61,7 @@ def test_a_result_across_codes_needs_the_one_at_home():
 def test_the_page_in_docs_is_what_the_kept_results_give():
     kept = [read_result(path) for path in sorted((ROOT / "benchmarks" / "results").glob("*.json"))]
     page = (ROOT / "docs" / PAGE).read_text(encoding="utf-8")
-    assert page == render(kept), "run python -m baselines.cross_code, or render the page again"
+    assert page == render(kept), "run python -m tools.cross_code, or render the page again"
     assert page.count("| `mini` and `mini-gizmo` |") == 8
 
 

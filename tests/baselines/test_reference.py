@@ -13,8 +13,8 @@ import zarr
 from baselines import climatology, mean_profile, ridge, scaling
 from baselines.reference import Frame, score_log, sharpen
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import radius_grid, smooth_score_grid
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.score_grid import radius_grid, smooth_score_grid
 from three_hundred_maps.testing import tiny_store
 from three_hundred_maps.torch_data import Transforms
 

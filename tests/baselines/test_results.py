@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from baselines import campaign, results, steps
-from baselines.campaign import ONE_ORIENTATION, PLANS, VIEW_SETS, make_stages, run_name
-from baselines.results_page import render
+from baselines import results
 from three_hundred_maps.errors import InputError
+from tools import campaign, steps
+from tools.campaign import ONE_ORIENTATION, PLANS, VIEW_SETS, make_stages, run_name
+from tools.results_page import render
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -77,8 +78,8 @@ def test_a_rehearsal_has_every_step_of_its_plan_small_and_for_any_machine(tmp_pa
             assert "--device cpu" in step.command.rsplit("--device cuda", 1)[-1]
             assert int(step.words[step.words.index("--steps") + 1]) <= 100
     speed, projection = make_stages(PLANS["gpu"], store, tmp_path, seeds=1, steps=1, threads=1)[0]
-    assert speed.words[0] == "benchmarks.speed.training"
-    assert projection.words[0] == "benchmarks.speed.projection"
+    assert speed.words[0] == "tools.speed.training"
+    assert projection.words[0] == "tools.speed.projection"
 
 
 def test_a_folder_of_long_work_is_its_own(tmp_path):
@@ -220,8 +221,8 @@ def test_any_runs_make_a_page(tmp_path, settings, capsys):
 def test_a_bundle_holds_page_logs_and_models_in_small_files(tmp_path, settings, monkeypatch):
     import tarfile
 
-    from baselines import bundle
     from baselines.unet import train
+    from tools import bundle
 
     camp, page = tmp_path / "c", tmp_path / "page"
     train(settings, camp / "runs" / bundle.MODELS[0], submission=False)
@@ -240,7 +241,7 @@ def test_a_bundle_holds_page_logs_and_models_in_small_files(tmp_path, settings, 
 
 
 def test_a_model_over_the_limit_is_in_parts_that_hold_all_of_it(monkeypatch):
-    from baselines import bundle
+    from tools import bundle
 
     monkeypatch.setattr(bundle, "LIMIT_BYTES", 2**15)
     monkeypatch.setattr(bundle, "HEADER_BYTES", 2**12)

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks.speed import training
+from tools.speed import training
 
 CPU = torch.device("cpu")
 

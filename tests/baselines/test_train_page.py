@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from baselines.documentation import PAGE, TABLES, fill
 from tests.snippets import run_shell, snippets
 from three_hundred_maps.testing import tiny_store
+from tools.baselines_documentation import PAGE, TABLES, fill
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ROOT / PAGE
@@ -59,7 +59,7 @@ def test_python_of_the_page(full_store: Path, tmp_path: Path) -> None:
 
 def test_the_table_of_settings_is_current() -> None:
     text = TRAIN.read_text(encoding="utf-8")
-    assert fill(text, TABLES) == text, "make it anew: python -m baselines.documentation"
+    assert fill(text, TABLES) == text, "make it anew: python -m tools.baselines_documentation"
 
 
 def test_training_and_predicting_need_numpy_torch_zarr_and_timm_alone(store: Path, tmp_path: Path) -> None:

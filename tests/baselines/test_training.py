@@ -26,8 +26,8 @@ from baselines.training import learning_rate, make_optimiser, update_average
 from baselines.unet import make_trainer, train
 from baselines.validation import residual_rms_dex
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import radius_grid, smooth_score_grid
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.score_grid import radius_grid, smooth_score_grid
 from three_hundred_maps.torch_data import StreamDataset, Transforms
 
 CPU = torch.device("cpu")

@@ -15,8 +15,8 @@ from benchmarks.constants import V1
 from benchmarks.features import Features
 from benchmarks.grid import Grid, make_grid
 from benchmarks.measure import measure
-from benchmarks.metrics.mass import projected_nfw_mass
 from benchmarks.summary import Summary, histogram_quantile
+from three_hundred_maps import nfw
 from three_hundred_maps.errors import InputError
 
 GRID = make_grid(80, 2.0, V1)
@@ -224,7 +224,7 @@ def test_an_aperture_holds_the_area_of_its_circle() -> None:
 @pytest.mark.parametrize("concentration", [1.5, 4.0, 9.0, 20.0])
 def test_the_fit_finds_the_concentration_of_an_nfw_halo(concentration: float) -> None:
     edges = GRID.profile_edges
-    profile = np.diff(projected_nfw_mass(edges * concentration)) / np.diff(edges**2)
+    profile = np.diff(nfw.projected_mass(edges * concentration)) / np.diff(edges**2)
     found = metrics.concentrations(2e9 * profile[None] / profile[0], GRID)
     assert found[0] == pytest.approx(concentration, rel=2e-4)
 
@@ -238,7 +238,7 @@ def test_projected_nfw_mass_is_the_integral_of_its_surface_density() -> None:
 
     for x in (0.3, 1.0, 3.0):
         whole = quad(lambda r: 2 * math.pi * r * sigma(r), 0, x)[0] / (4 * math.pi)
-        assert projected_nfw_mass(np.array([x]))[0] == pytest.approx(whole, rel=1e-6)
+        assert nfw.projected_mass(np.array([x]))[0] == pytest.approx(whole, rel=1e-6)
 
 
 def clump_map(clumps: list[tuple[int, int, float]]) -> np.ndarray:

@@ -22,7 +22,7 @@ from benchmarks.summary import Summary
 from benchmarks.tables import conditional_tables, groups
 from benchmarks.truth import Truth
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import canonical_json
+from three_hundred_maps.io import canonical_json
 from three_hundred_maps.store.arrays import SplitArrays, read_split
 from three_hundred_maps.testing import tiny_store
 

@@ -212,9 +212,9 @@ def test_bad_options(run, tmp_path, monkeypatch, args, words):
 
 
 def test_a_full_disk_is_one_line_and_the_build_goes_on(run, recipe, tmp_path, monkeypatch):
-    from three_hundred_maps import files
+    from three_hundred_maps import io as files_io
 
-    real_write = files.write_bytes
+    real_write = files_io.write_bytes
 
     def full(path: Path, data: bytes) -> None:
         if "/c/" in str(path):

@@ -13,14 +13,14 @@ import pytest
 from fake_hub import FakeHub, Run
 
 from tests.snippets import snippets
-from three_hundred_maps.build.recipe import load_recipe
+from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import sha256_file
 from three_hundred_maps.hub import cache, load_dataset
 from three_hundred_maps.hub.configs import SAMPLE, config_names, find_source, sample_folder
 from three_hundred_maps.hub.rows import row_features
 from three_hundred_maps.hub.sample import MAX_BYTES, ROWS, refresh_sample, why_stale
 from three_hundred_maps.hub.sources import ParquetSource, StoreSource
+from three_hundred_maps.io import cache_home, sha256_file
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import SPLITS
 from three_hundred_maps.testing import tiny_store
@@ -97,7 +97,7 @@ except InputError as error:
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        assert cache.home() == Path(wanted)
+        assert cache_home() == Path(wanted)
 
 
 class TestOnTheSpot:
@@ -108,7 +108,7 @@ class TestOnTheSpot:
         (tmp_path / "spot.yaml").write_text(RECIPE)
         script = tmp_path / "script.py"
         script.write_text(
-            "from three_hundred_maps.build.recipe import load_recipe\n"
+            "from three_hundred_maps.builder.recipe import load_recipe\n"
             "from three_hundred_maps.hub.cache import build_on_the_spot\n"
             "from three_hundred_maps import load_dataset\n"
             "path = build_on_the_spot('spot.yaml', load_recipe('spot.yaml'))\n"

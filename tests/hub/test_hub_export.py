@@ -17,7 +17,6 @@ from fake_hub import FakeHub, Run, files_of
 
 from tests.snippets import snippets
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import sha256_file
 from three_hundred_maps.hub import exporting, load_dataset
 from three_hundred_maps.hub.card import fenced, number, plain
 from three_hundred_maps.hub.exporting import check_limits, export
@@ -25,6 +24,7 @@ from three_hundred_maps.hub.manifests import MANIFEST, checked_path
 from three_hundred_maps.hub.parquet import plan_files
 from three_hundred_maps.hub.pictures import LEVELS, levels, palette_of, png
 from three_hundred_maps.hub.sources import StoreSource
+from three_hundred_maps.io import sha256_file
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS

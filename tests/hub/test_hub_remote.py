@@ -158,7 +158,7 @@ from pathlib import Path
 from three_hundred_maps.hub import download, load_dataset
 from three_hundred_maps.store.arrays import read_split, root_attrs
 from three_hundred_maps.store.manifest import read_manifest, store_files
-from three_hundred_maps.files import sha256_file
+from three_hundred_maps.io import sha256_file
 from three_hundred_maps.store.statistics import read_statistics
 from three_hundred_maps.store.verify import verify
 from three_hundred_maps import open_store

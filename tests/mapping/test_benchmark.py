@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.speed import projection, projection_judge, projection_peers
 from three_hundred_maps.mapping import lines_of_sight
+from three_hundred_maps.mapping.lines_of_sight import rotations
 from three_hundred_maps.mapping.projection import Batch, Grid
 from three_hundred_maps.mapping.reference import project
-from three_hundred_maps.mapping.sight import rotations
+from tools.speed import projection, projection_judge, projection_peers
 
 
 def test_judge_and_reference_agree():

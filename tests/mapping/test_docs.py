@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.snippets import snippets
-from three_hundred_maps.build.recipe import load_recipe
+from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.mapping import VIEWS, get_view
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

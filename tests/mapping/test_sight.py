@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping import lines_of_sight
-from three_hundred_maps.mapping.sight import rotations
+from three_hundred_maps.mapping.lines_of_sight import rotations
 
 COORDINATE = st.floats(-1e300, 1e300)
 

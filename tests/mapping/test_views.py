@@ -22,7 +22,7 @@ from three_hundred_maps.mapping import (
     register_view,
     render,
 )
-from three_hundred_maps.mapping.halves import in_half, splitmix64
+from three_hundred_maps.mapping.half_sample import in_half, splitmix64
 from three_hundred_maps.mapping.views import (
     COMPTON_KPC2_PER_MSUN_K,
     compton_area,
@@ -74,7 +74,7 @@ def test_gas_rules():
 def test_gas_rules_have_the_recipe_s_fields_and_defaults():
     from dataclasses import asdict
 
-    from three_hundred_maps.build.recipe import GasRules
+    from three_hundred_maps.builder.recipe import GasRules
 
     assert asdict(GasCuts()) == GasRules().model_dump()
 

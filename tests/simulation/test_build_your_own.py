@@ -11,7 +11,7 @@ import yaml
 
 from tests.snippets import run_shell, snippets
 from three_hundred_maps import open_store
-from three_hundred_maps.build import build
+from three_hundred_maps.builder import build
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.small import small_snapshot
 

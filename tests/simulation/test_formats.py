@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.catalogues.halos import read_catalogue
 from three_hundred_maps.simulation.cosmology import Cosmology
-from three_hundred_maps.simulation.halos import read_catalogue
+from three_hundred_maps.simulation.readers.snapshot import read_info
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.small import FORMATS, small_snapshot
-from three_hundred_maps.simulation.snapshot import read_info
-from three_hundred_maps.simulation.write import SnapshotHeader, write_gadget, write_hdf5
+from three_hundred_maps.simulation.writers.write import SnapshotHeader, write_gadget, write_hdf5
 
 CASES = [
     *({"format": name} for name in FORMATS),

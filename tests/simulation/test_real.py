@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.agreement import check_catalogue
+from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue
+from three_hundred_maps.simulation.catalogues.halos import read_catalogue
 from three_hundred_maps.simulation.contamination import low_resolution_fraction
-from three_hundred_maps.simulation.halos import read_catalogue
 from three_hundred_maps.simulation.measure import measure
+from three_hundred_maps.simulation.readers.snapshot import read_info
 from three_hundred_maps.simulation.region import Region
-from three_hundred_maps.simulation.snapshot import read_info
 
 BOX_FORMATS = ("snapshot_003.hdf5", "snap_003.gad1", "snap_003.gad2")
 

@@ -12,7 +12,7 @@ from three_hundred_maps.simulation.cell_grid import CellGrid
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.small import small_snapshot
-from three_hundred_maps.simulation.write import SnapshotHeader, write_gadget, write_hdf5
+from three_hundred_maps.simulation.writers.write import SnapshotHeader, write_gadget, write_hdf5
 
 COSMOLOGY = Cosmology(0.7, 0.3, 0.7)
 

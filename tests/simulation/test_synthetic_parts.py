@@ -10,9 +10,6 @@ import pytest
 
 from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.realism.hollows import hollow_shares, outward_rise
-from three_hundred_maps.realism.knowledge import significance
-from three_hundred_maps.realism.report import count_plans, physics_digest, render_page
 from three_hundred_maps.simulation.synthetic.campaign import simulate_regions
 from three_hundred_maps.simulation.synthetic.fields import (
     Shape,
@@ -34,6 +31,9 @@ from three_hundred_maps.simulation.synthetic.satellites import (
 from three_hundred_maps.simulation.synthetic.setup import RESOLUTIONS, velocity_200c
 from three_hundred_maps.simulation.synthetic.stars import stellar_mass
 from three_hundred_maps.units import BOLTZMANN_ERG_PER_K, KM_CM, PROTON_MASS_G
+from tools.realism.hollows import hollow_shares, outward_rise
+from tools.realism.knowledge import significance
+from tools.realism.report import count_plans, physics_digest, render_page
 
 ROOT = Path(__file__).resolve().parents[2]
 

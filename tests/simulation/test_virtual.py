@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.hdf5_virtual import parts_of
+from three_hundred_maps.simulation.readers.hdf5_virtual import parts_of
+from three_hundred_maps.simulation.readers.snapshot import read_info
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.small import small_snapshot
-from three_hundred_maps.simulation.snapshot import read_info
 
 
 def write_master(parts, master, *, folder="./", reverse=False):

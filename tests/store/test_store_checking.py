@@ -15,7 +15,7 @@ from conftest_store import hashes
 
 from three_hundred_maps import open_store
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import canonical_json
+from three_hundred_maps.io import canonical_json
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import iter_shards, keys_of, read_split, store_digest
 from three_hundred_maps.store.derive import merge, subset
@@ -179,7 +179,7 @@ def test_a_damaged_chunk_is_never_read_as_maps(copy):
 
 def rewritten(store: Path, change) -> None:
     """Re-sign a store after ``change`` touched it: as a careless tool would."""
-    from three_hundred_maps.files import sha256_file
+    from three_hundred_maps.io import sha256_file
 
     change()
     manifest = json.loads((store / "manifest.json").read_bytes())

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from three_hundred_maps.store.climatology import RING_EDGES, Climatology, column_scale
-from three_hundred_maps.store.score_grid import (
+from three_hundred_maps.climatology import RING_EDGES, Climatology, column_scale
+from three_hundred_maps.geometry import (
     SIGMA_PER_FWHM,
     aperture_fractions,
     pixel_centres,

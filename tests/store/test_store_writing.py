@@ -20,7 +20,7 @@ from conftest_store import hashes, shard_content, small_layout, write_all
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from three_hundred_maps import files
+from three_hundred_maps import io as files_io
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import compact, schema
 from three_hundred_maps.store.arrays import iter_shards, read_split
@@ -254,7 +254,7 @@ class DiskFull:
                     return _Wrapped(stream, half)
             return stream
 
-        monkeypatch.setattr(files, "open", failing, raising=False)
+        monkeypatch.setattr(files_io, "open", failing, raising=False)
 
 
 class _Wrapped:

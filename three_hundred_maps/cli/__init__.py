@@ -47,7 +47,7 @@ def _root(
 ) -> None:
     """Maps of galaxy clusters in SZ, X-rays, stars and total mass: build, look at, load and publish them."""
     if version:
-        from three_hundred_maps import __version__
+        from three_hundred_maps._version import __version__
 
         print(__version__)
         raise typer.Exit

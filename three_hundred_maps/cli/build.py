@@ -21,9 +21,9 @@ def build(
     quiet: bool = typer.Option(False, "--quiet", help="No progress bar."),
 ) -> None:
     """Build a store of maps; run again after a stop, it goes on where it was."""
-    from three_hundred_maps.build.plan import describe_plan, make_plan, sources_for
-    from three_hundred_maps.build.recipe import load_recipe
-    from three_hundred_maps.build.run import build_store
+    from three_hundred_maps.builder.plan import describe_plan, make_plan, sources_for
+    from three_hundred_maps.builder.recipe import load_recipe
+    from three_hundred_maps.builder.run import build_store
 
     count = workers or cores()
     if plan:

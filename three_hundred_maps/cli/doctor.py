@@ -22,7 +22,7 @@ EXTRAS = {
 
 def doctor() -> None:
     """Show versions, GPU, cache, disk; and what is missing."""
-    from three_hundred_maps import __version__
+    from three_hundred_maps._version import __version__
 
     print(f"three_hundred_maps {__version__}, Python {sys.version.split()[0]}, {cores()} cores")
     missing: list[str] = []
@@ -63,9 +63,9 @@ def _gpu() -> str:
 
 
 def _home() -> Path:
-    from three_hundred_maps.hub.cache import home
+    from three_hundred_maps.io import cache_home
 
-    return home()
+    return cache_home()
 
 
 def _state(folder: Path) -> str:

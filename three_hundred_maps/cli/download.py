@@ -21,7 +21,7 @@ def download(
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
 ) -> None:
     """Fetch a store from the Hub, whole or in part; resumable, every file checked by its sha256."""
-    from three_hundred_maps.build.recipe import parse_ranges
+    from three_hundred_maps.builder.recipe import parse_ranges
     from three_hundred_maps.hub import download as run
 
     set_quiet(quiet)

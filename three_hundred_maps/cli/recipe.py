@@ -15,7 +15,7 @@ def recipe(
     full: bool = typer.Option(False, "--full", help="With every default written out."),
 ) -> None:
     """Print a shipped recipe, or write it to a file."""
-    from three_hundred_maps.build.recipe import load_recipe, recipe_text, shipped_recipes
+    from three_hundred_maps.builder.recipe import load_recipe, recipe_text, shipped_recipes
 
     if name is None:
         print("\n".join(shipped_recipes()))

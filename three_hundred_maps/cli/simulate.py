@@ -87,7 +87,7 @@ def simulate(
 
 
 def _check(regions: int | None, seed: int | None, workers: int, as_json: bool, report: Path | None) -> None:
-    from three_hundred_maps.realism.check import (
+    from tools.realism.check import (
         CHECK_REGIONS,
         CHECK_SEED,
         format_json,
@@ -101,7 +101,7 @@ def _check(regions: int | None, seed: int | None, workers: int, as_json: bool, r
         if report is None:
             lines = run_check(base, number, workers, bar.update)
         else:
-            from three_hundred_maps.realism.report import make_report
+            from tools.realism.report import make_report
 
             lines = make_report(report, base, number, workers, bar.update)
     print(format_json(lines) if as_json else format_lines(lines))

@@ -21,7 +21,7 @@ def subset(
     quiet: bool = typer.Option(False, "--quiet", help="No progress bar."),
 ) -> None:
     """Write a store of some views, splits, halos or lines of sight; statistics and manifest are made anew."""
-    from three_hundred_maps.build.recipe import parse_ranges
+    from three_hundred_maps.builder.recipe import parse_ranges
     from three_hundred_maps.progress import set_quiet
     from three_hundred_maps.store.derive import subset as make
 

@@ -32,7 +32,7 @@ def verify(
         set_quiet(True)
     report = check(store, deep=deep, against=against)
     if snapshots is not None and report.good:
-        from three_hundred_maps.build.remeasure import remeasure
+        from three_hundred_maps.builder.remeasure import remeasure
 
         report.checks["snapshots"], problems = remeasure(
             store, snapshots, root=root, overrides=tuple(set_), sample=sample, seed=seed

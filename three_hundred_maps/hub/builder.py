@@ -13,14 +13,14 @@ import datasets
 import pyarrow as pa
 from datasets.exceptions import DatasetGenerationError
 
-from three_hundred_maps import __version__
+from three_hundred_maps._version import __version__
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import sha256_bytes
 from three_hundred_maps.hub import cache
 from three_hundred_maps.hub.columns import COLUMNS, ROW_FORMAT
 from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, config_names, find_source
 from three_hundred_maps.hub.rows import row_features
 from three_hundred_maps.hub.sources import Chunk, Source
+from three_hundred_maps.io import cache_home, sha256_bytes
 from three_hundred_maps.store.schema import SPLITS
 
 _BASE_ARGUMENTS = {
@@ -121,7 +121,7 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
             self.views = choose_views(views, self.source)
         # The cache follows the content of the source: its digest is in the path of what is cached.
         if cache_dir is None and os.environ.get(cache.HOME_VARIABLE):
-            cache_dir = str(cache.home() / "arrow")
+            cache_dir = str(cache_home() / "arrow")
         name = config_name or DEFAULT
         known = name in config_names()
         kept = [self.source.name, *self.views]

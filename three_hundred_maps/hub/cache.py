@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from three_hundred_maps import __version__
-from three_hundred_maps.build.recipe import Recipe
+from three_hundred_maps._version import __version__
+from three_hundred_maps.builder.recipe import Recipe
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import cache_home
 from three_hundred_maps.progress import is_quiet
 
 HOME_VARIABLE = "THREE_HUNDRED_MAPS_HOME"
@@ -22,22 +23,9 @@ START_S, REGION_CORE_S = 15.0, 1.8
 _EXTRA = ("numba", "scipy", "h5py", "colossus")
 
 
-def home() -> Path:
-    """The folder of all that is cached by this package.
-
-    ``THREE_HUNDRED_MAPS_HOME``, else ``three_hundred_maps`` under ``HF_HOME``, else under ``XDG_CACHE_HOME``
-    (``~/.cache`` where that is not set).
-    """
-    given = os.environ.get(HOME_VARIABLE)
-    if given:
-        return Path(given).expanduser()
-    base = os.environ.get("HF_HOME") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "three_hundred_maps"
-
-
 def store_path(recipe: Recipe) -> Path:
     """Where the cached store of a recipe lies: a changed recipe or package version has another place."""
-    return home() / "stores" / f"{recipe.name}-{__version__}-{recipe.sha256()[:16]}"
+    return cache_home() / "stores" / f"{recipe.name}-{__version__}-{recipe.sha256()[:16]}"
 
 
 def is_finished(path: Path) -> bool:

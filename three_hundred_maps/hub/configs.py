@@ -6,7 +6,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from three_hundred_maps.build.recipe import Recipe, load_recipe, shipped_recipes
+from three_hundred_maps.builder.recipe import Recipe, load_recipe, shipped_recipes
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache
 from three_hundred_maps.hub.manifests import MANIFEST, parse_manifest

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from three_hundred_maps import __version__
+from three_hundred_maps._version import __version__
 from three_hundred_maps.hub import card_text as text
 from three_hundred_maps.hub.card import limits, opening
 from three_hundred_maps.hub.columns import COLUMNS

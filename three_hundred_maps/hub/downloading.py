@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import sha256_file
 from three_hundred_maps.hub.manifests import manifest_configs
 from three_hundred_maps.hub.remote import checked_repository, fetch_manifest
 from three_hundred_maps.hub.transfer import fetch_into
+from three_hundred_maps.io import sha256_file
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.layout import Layout

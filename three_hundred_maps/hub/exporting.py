@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from three_hundred_maps import __version__
+from three_hundred_maps._version import __version__
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import canonical_json, sha256_bytes, sha256_file, write_bytes, write_json
 from three_hundred_maps.hub.card import render_card
 from three_hundred_maps.hub.croissant import render_croissant
 from three_hundred_maps.hub.manifests import EXPORT_FORMAT, MANIFEST, checked_path, parse_manifest
@@ -22,6 +21,7 @@ from three_hundred_maps.hub.pictures import gallery, panel
 from three_hundred_maps.hub.record import describe_store, file_entry
 from three_hundred_maps.hub.side_files import render_citation, render_eval
 from three_hundred_maps.hub.sources import StoreSource
+from three_hundred_maps.io import canonical_json, sha256_bytes, sha256_file, write_bytes, write_json
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.manifest import read_manifest

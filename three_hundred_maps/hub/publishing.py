@@ -18,10 +18,10 @@ from huggingface_hub.errors import (
 )
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import sha256_file
 from three_hundred_maps.hub.exporting import ROOT_FILES, write_root_files
 from three_hundred_maps.hub.manifests import MANIFEST, parse_manifest
 from three_hundred_maps.hub.remote import bad_token, checked_repository, explain, patiently
+from three_hundred_maps.io import sha256_file
 
 T = TypeVar("T")
 CITED = ("manifest.json",)

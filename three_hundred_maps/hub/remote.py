@@ -21,8 +21,8 @@ from huggingface_hub.errors import (
 )
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import sha256_file
 from three_hundred_maps.hub.manifests import MANIFEST, parse_manifest
+from three_hundred_maps.io import sha256_file
 
 ATTEMPTS = 4
 """How often something is tried in all where the server or the line fails for a while."""

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from three_hundred_maps import __version__
-from three_hundred_maps.build.recipe import load_recipe
+from three_hundred_maps._version import __version__
+from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import sha256_bytes, sha256_file, write_bytes, write_json
 from three_hundred_maps.hub.card import render_card
 from three_hundred_maps.hub.columns import ROW_FORMAT
 from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, sample_folder
@@ -22,6 +21,7 @@ from three_hundred_maps.hub.parquet import colour_ranges, write_rows
 from three_hundred_maps.hub.record import RANGED, describe_store, file_entry, value_range
 from three_hundred_maps.hub.rows import to_table
 from three_hundred_maps.hub.sources import StoreSource
+from three_hundred_maps.io import sha256_bytes, sha256_file, write_bytes, write_json
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.statistics import read_statistics
 

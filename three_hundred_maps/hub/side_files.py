@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from three_hundred_maps import __version__
+from three_hundred_maps._version import __version__
 from three_hundred_maps.hub import card_text as text
 
 TARGET = "mass"

@@ -12,8 +12,8 @@ from pathlib import Path
 from huggingface_hub import hf_hub_url
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
-from three_hundred_maps.files import sha256_file
 from three_hundred_maps.hub.remote import damaged, patiently
+from three_hundred_maps.io import sha256_file
 
 BLOCK_BYTES = 1 << 20
 """What a kill may lose of each file."""

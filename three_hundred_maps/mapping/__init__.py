@@ -2,8 +2,8 @@
 
 from three_hundred_maps.mapping.emissivity import EmissivitySource, emissivity_source
 from three_hundred_maps.mapping.frame import Frame, cutout_radius
+from three_hundred_maps.mapping.lines_of_sight import lines_of_sight
 from three_hundred_maps.mapping.render import BACKENDS, render
-from three_hundred_maps.mapping.sight import lines_of_sight
 from three_hundred_maps.mapping.views import (
     VIEWS,
     GasCuts,

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping.frame import Frame, cutout_radius
-from three_hundred_maps.mapping.halves import in_half
+from three_hundred_maps.mapping.half_sample import in_half
 from three_hundred_maps.mapping.kernels import check_kernel
+from three_hundred_maps.mapping.lines_of_sight import rotations
 from three_hundred_maps.mapping.projection import Backend, Batch, Grid, gaussian_matrix, split_gaussian
-from three_hundred_maps.mapping.sight import rotations
 from three_hundred_maps.mapping.views import Contribution, MapContext, View
 from three_hundred_maps.simulation.particles import SPECIES, Cutout, Particles
 

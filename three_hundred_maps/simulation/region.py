@@ -27,7 +27,7 @@ from three_hundred_maps.simulation.gas import (
     launched_winds,
 )
 from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout, Particles
-from three_hundred_maps.simulation.snapshot import SnapshotInfo, Source, open_source
+from three_hundred_maps.simulation.readers.snapshot import SnapshotInfo, Source, open_source
 
 
 class Region:

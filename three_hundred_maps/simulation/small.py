@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.measure import spherical_overdensity
-from three_hundred_maps.simulation.write import (
+from three_hundred_maps.simulation.writers.write import (
     DIALECTS,
     ParticleData,
     SnapshotHeader,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from three_hundred_maps.files import fsync_folder, write_json
+from three_hundred_maps.io import fsync_folder, write_json
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
 from three_hundred_maps.store.records import (

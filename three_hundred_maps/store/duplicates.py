@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.geometry import FLOOR_MSUN_KPC2, radius_grid
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, keys_of, read_split
-from three_hundred_maps.store.climatology import FLOOR_MSUN_KPC2
-from three_hundred_maps.store.score_grid import radius_grid
 
 CORRELATION = 0.98
 COARSE_CORRELATION = 0.90

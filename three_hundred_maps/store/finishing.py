@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from three_hundred_maps.climatology import RING_EDGES
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import sha256_bytes, sweep_partial, write_bytes
+from three_hundred_maps.histograms import LOG_BINS, bin_edges
+from three_hundred_maps.io import sha256_bytes, sweep_partial, write_bytes
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.climatology import RING_EDGES
-from three_hundred_maps.store.histograms import LOG_BINS, bin_edges
 from three_hundred_maps.store.layout import Layout, add_array, consolidate, memory_files
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest, write_manifest

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import canonical_json, sha256_bytes
+from three_hundred_maps.geometry import pixel_centres
+from three_hundred_maps.io import canonical_json, sha256_bytes
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.schema import Variable
-from three_hundred_maps.store.score_grid import pixel_centres
 
 if TYPE_CHECKING:
     import zarr

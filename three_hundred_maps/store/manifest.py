@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import canonical_json, sha256_bytes, write_bytes
+from three_hundred_maps.io import canonical_json, sha256_bytes, write_bytes
 from three_hundred_maps.store import schema
 
 MANIFEST = "manifest.json"

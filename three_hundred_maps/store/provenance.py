@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from three_hundred_maps.files import canonical_json, write_bytes
+from three_hundred_maps.io import canonical_json, write_bytes
 from three_hundred_maps.store.manifest import PROVENANCE, with_digest
 
 PACKAGES = ("three_hundred_maps", "numpy", "zarr", "numcodecs", "numba", "h5py", "scipy", "xarray")

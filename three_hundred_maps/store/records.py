@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import write_json
+from three_hundred_maps.io import write_json
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
 from three_hundred_maps.store.statistics import Statistics

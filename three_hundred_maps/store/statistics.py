@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.climatology import Climatology
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.climatology import Climatology
-from three_hundred_maps.store.histograms import LOG_BINS, dense, histogram_of, histogram_quantile, sparse
+from three_hundred_maps.histograms import LOG_BINS, dense, histogram_of, histogram_quantile, sparse
 from three_hundred_maps.store.schema import TARGET
 
 _FLOATS = ("mean", "std", "minimum", "maximum")

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import sha256_file
+from three_hundred_maps.io import sha256_file
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import iter_shards, keys_of, open_group

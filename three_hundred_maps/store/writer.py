@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import sha256_bytes, write_bytes, write_json
+from three_hundred_maps.io import sha256_bytes, write_bytes, write_json
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import LAYOUT_FILE, Layout, memory_files

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.files import write_bytes
+from three_hundred_maps.io import write_bytes
 from three_hundred_maps.simulation.synthetic.region import (
     DEFAULT_FORMAT,
     FORMATS,

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps import nfw
 from three_hundred_maps.simulation.measure import spherical_overdensity
 from three_hundred_maps.simulation.synthetic.dark_matter import Halo
-from three_hundred_maps.simulation.synthetic.profiles import lengths, nfw_mass, squared
+from three_hundred_maps.simulation.synthetic.profiles import lengths, squared
 from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, RHO_CRIT, SNAPSHOT, H
 from three_hundred_maps.units import GRAVITY_KPC_KMS2_PER_MSUN
 
@@ -69,7 +70,7 @@ def _file_centre(halo: Halo, offset: NDArray[np.float64] | None = None) -> NDArr
 def _concentration(v_max: float, v_200: float) -> float:
     """Concentration of an NFW halo from Vmax/V200 (Prada et al. 2012)."""
     c = np.geomspace(2.2, 60.0, 300)
-    ratio = np.sqrt(0.216 * c / nfw_mass(c))
+    ratio = np.sqrt(0.216 * c / nfw.enclosed_mass(c))
     return float(np.interp(v_max / v_200, ratio, c))
 
 
@@ -162,7 +163,7 @@ def catalogue_columns(
         rows[i]["numSubStruct"] = int(np.count_nonzero(distance[listed] < reach))
         for k in listed:
             scale = sat.radius_acc[k] * halo.radius / sat.concentration[k]
-            share = nfw_mass(min(2.163, limit[k] / scale)) / nfw_mass(sat.concentration[k])
+            share = nfw.enclosed_mass(min(2.163, limit[k] / scale)) / nfw.enclosed_mass(sat.concentration[k])
             r_max = min(2.163 * scale, limit[k])
             v_max = np.sqrt(GRAVITY_KPC_KMS2_PER_MSUN * share * sat.mass_acc[k] * halo.mass / r_max)
             centre = _file_centre(halo, sat.position[k])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps import nfw
 from three_hundred_maps.simulation.synthetic.calibration import Budget
 from three_hundred_maps.simulation.synthetic.fields import (
     Shape,
@@ -23,7 +24,6 @@ from three_hundred_maps.simulation.synthetic.profiles import (
     X,
     at,
     lengths,
-    nfw_mass,
     squared,
 )
 from three_hundred_maps.simulation.synthetic.satellites import Satellites, draw_satellites
@@ -169,10 +169,10 @@ def bound_particles(
     total = len(parent)
     s = np.geomspace(1e-4, 30.0, 600)
     c = satellites.concentration
-    edge = nfw_mass(c) * satellites.mass / satellites.mass_acc
+    edge = nfw.enclosed_mass(c) * satellites.mass / satellites.mass_acc
     u = rng.random(total)
     scale = satellites.radius_acc / c
-    r = np.exp(np.interp(u * edge[parent], nfw_mass(s), np.log(s))) * scale[parent]
+    r = np.exp(np.interp(u * edge[parent], nfw.enclosed_mass(s), np.log(s))) * scale[parent]
     limit = satellites.truncation()[parent]
     r *= np.exp(0.3 * (r / limit) * rng.standard_normal(total))
     offset = isotropic(rng, total) * r[:, None]

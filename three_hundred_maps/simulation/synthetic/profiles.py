@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from three_hundred_maps import nfw
 from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, peak_height
 
 X_MIN, X_MAX, N_X = 1e-3, 4.0, 320
@@ -27,12 +28,6 @@ def squared(vectors: NDArray[Any]) -> NDArray[Any]:
 def lengths(vectors: NDArray[Any]) -> NDArray[Any]:
     """(n,) lengths of (n, 3) vectors."""
     return np.sqrt(squared(vectors))
-
-
-def nfw_mass(x: ArrayLike) -> NDArray[np.float64]:
-    """ln(1 + x) - x/(1 + x)."""
-    x = np.asarray(x, np.float64)
-    return np.log1p(x) - x / (1.0 + x)
 
 
 def cumulative_mass(density: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -72,7 +67,7 @@ def halo_profile(mass_msun: float, concentration: float, accretion: float = 0.0)
     truncation = r200m * np.clip(1.9 - 0.18 * peak_height(mass_msun) - 0.12 * accretion, 0.9, 1.9)
     s = X * concentration
     inner = 1.0 / (s * (1.0 + s) ** 2) * (1.0 + (X / truncation) ** 4) ** -2.0
-    inner *= 1.0 / (4.0 * np.pi * nfw_mass(concentration)) * concentration**3
+    inner *= 1.0 / (4.0 * np.pi * nfw.enclosed_mass(concentration)) * concentration**3
     outer = 1.5 * _MEAN_DENSITY * (X / (5.0 * r200m) + 0.05) ** -1.4
     density = (inner + outer) * np.exp(-((X / _CUT_RADIUS) ** 8))
     mass = cumulative_mass(density)

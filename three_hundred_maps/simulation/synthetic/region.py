@@ -30,7 +30,7 @@ from three_hundred_maps.simulation.synthetic.setup import (
 )
 from three_hundred_maps.simulation.synthetic.stars import black_holes, make_stars
 from three_hundred_maps.simulation.synthetic.universe import draw_plan
-from three_hundred_maps.simulation.write import SnapshotHeader, write_ahf, write_gadget, write_hdf5
+from three_hundred_maps.simulation.writers.write import SnapshotHeader, write_ahf, write_gadget, write_hdf5
 from three_hundred_maps.units import BOLTZMANN_ERG_PER_K, KM_CM, PROTON_MASS_G
 
 Format = Literal["hdf5", "gadget2"]

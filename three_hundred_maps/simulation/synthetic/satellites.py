@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps import nfw
 from three_hundred_maps.simulation.synthetic.kernels import drift_stripped, integrate_orbits
 from three_hundred_maps.simulation.synthetic.profiles import (
     DLOG_X,
@@ -15,7 +16,6 @@ from three_hundred_maps.simulation.synthetic.profiles import (
     HaloProfile,
     at,
     lengths,
-    nfw_mass,
 )
 from three_hundred_maps.simulation.synthetic.setup import (
     TIME_UNIT_GYR,
@@ -42,8 +42,8 @@ _INFALL_SHARE = 0.45
 
 
 _SCALED = np.geomspace(1e-5, 40.0, 4000)
-_LOG_G = np.linspace(np.log(nfw_mass(40.0) / 40.0**3), np.log(nfw_mass(1e-4) / 1e-12), 1200)
-_DENSITY_INVERSE = np.interp(-_LOG_G, -np.log(nfw_mass(_SCALED) / _SCALED**3), np.log(_SCALED))
+_LOG_G = np.linspace(np.log(nfw.enclosed_mass(40.0) / 40.0**3), np.log(nfw.enclosed_mass(1e-4) / 1e-12), 1200)
+_DENSITY_INVERSE = np.interp(-_LOG_G, -np.log(nfw.enclosed_mass(_SCALED) / _SCALED**3), np.log(_SCALED))
 """ln(r/r_s) of an NFW halo over ln of its mean inner density."""
 
 
@@ -98,7 +98,7 @@ class Satellites:
         s = np.geomspace(1e-3, 1.0, 200)
         out = np.empty(len(self))
         for i, (c, share) in enumerate(zip(self.concentration, self.mass / self.mass_acc, strict=True)):
-            out[i] = np.interp(share, nfw_mass(c * s) / nfw_mass(c), s)
+            out[i] = np.interp(share, nfw.enclosed_mass(c * s) / nfw.enclosed_mass(c), s)
         return out * self.radius_acc
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.simulation.halos import Halos
+from three_hundred_maps.simulation.catalogues.halos import Halos
 from three_hundred_maps.simulation.synthetic.calibration import Budget, budgets_of
 from three_hundred_maps.simulation.synthetic.profiles import HaloProfile, halo_profile
 from three_hundred_maps.simulation.synthetic.setup import (

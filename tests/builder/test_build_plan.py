@@ -1,0 +1,217 @@
+"""Selection, splits and plans: deterministic, nested, and the same across flavours."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from three_hundred_maps.builder.plan import describe_plan, make_plan, sources_for
+from three_hundred_maps.builder.recipe import SelectionRecipe, load_recipe, shipped_recipes
+from three_hundred_maps.builder.run import shards_of_part
+from three_hundred_maps.builder.selection import Candidate, mass_bin, neighbour_distance, overlapping, thin
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.catalogues.halos import Halos
+from three_hundred_maps.simulation.synthetic.setup import H
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.splits import assign_splits, merge_groups, quotas
+
+
+@given(
+    scheme=st.sampled_from(["default", "paper", "small"]),
+    regions=st.lists(st.integers(1, 10**12), min_size=1, max_size=120, unique=True),
+    seed=st.integers(0, 5),
+    pairs=st.lists(st.tuples(st.integers(0, 119), st.integers(0, 119)), max_size=12),
+)
+@settings(max_examples=80, deadline=None)
+def test_splits_are_a_function_of_the_regions_alone(scheme, regions, seed, pairs):
+    groups = merge_groups(regions, [(regions[a], regions[b]) for a, b in pairs if max(a, b) < len(regions)])
+    split = assign_splits(scheme, seed, regions, groups)
+    assert set(split) == set(regions) and set(split.values()) <= set(schema.SPLITS)
+    assert split == assign_splits(scheme, seed, regions[::-1], groups)
+    for region, group in groups.items():
+        assert split[region] == split[group]
+    assert "train" in split.values()
+    if not pairs:
+        validation, test = quotas(scheme, len(regions))
+        counts = [list(split.values()).count(name) for name in ("validation", "test")]
+        assert counts == [validation, test]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "regions", "wanted"),
+    [
+        ("default", 324, (32, 32)),
+        ("paper", 324, (0, 32)),
+        ("small", 52, (8, 13)),
+        ("small", 30, (4, 10)),
+        ("small", 12, (2, 6)),
+        ("default", 3, (1, 1)),
+        ("default", 2, (0, 1)),
+        ("default", 1, (0, 0)),
+    ],
+)
+def test_quotas(scheme, regions, wanted):
+    assert quotas(scheme, regions) == wanted
+
+
+def test_another_seed_gives_other_splits():
+    regions = range(1, 101)
+    assert assign_splits("default", 0, regions) != assign_splits("default", 1, regions)
+
+
+def candidates(n: int, seed: int = 0) -> list[Candidate]:
+    generator = np.random.default_rng(seed)
+    masses = 10 ** generator.uniform(13.5, 15.3, n)
+    return [Candidate(i % 7, 128, i, i % 7, (0.0, 0.0, 0.0), float(m), 1000.0) for i, m in enumerate(masses)]
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 200))
+@settings(max_examples=40, deadline=None)
+def test_smaller_selections_nest(few, many, halos):
+    few, many = sorted((few, many))
+    of = candidates(300)
+    kept = {
+        limit: {c.key for c in thin(of, SelectionRecipe(max_per_bin=limit), 1.0)[0]} for limit in (few, many)
+    }
+    assert kept[few] <= kept[many]
+    total = {c.key for c in thin(of, SelectionRecipe(max_halos=halos), 1.0)[0]}
+    assert len(total) == min(halos, 300)
+    assert total <= {c.key for c in thin(of, SelectionRecipe(max_halos=halos + 5), 1.0)[0]}
+
+
+def test_thinning_is_flat_in_log_mass_and_says_what_it_leaves():
+    selection = SelectionRecipe(max_per_bin=5)
+    kept, left = thin(candidates(400), selection, 1.0)
+    counts = np.bincount([mass_bin(c.M200c_msun, selection) for c in kept])
+    assert counts.max() == 5 and (counts[:17] == 5).sum() >= 15
+    assert len(kept) + len(left) == 400 and all("holds 5 already" in item.reason for item in left)
+
+
+@given(st.integers(0, 300), st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_parts_are_everything_and_nothing_twice(shards, parts):
+    items = list(range(shards))
+    assert list(itertools.chain(*(shards_of_part(items, (i, parts)) for i in range(1, parts + 1)))) == items
+
+
+def test_overlaps_wrap_around_a_periodic_box():
+    centres = np.array([[1.0, 5, 5], [99.0, 5, 5], [50.0, 5, 5]])
+    assert list(overlapping(centres, np.full(3, 2.0), 100.0)) == [(0, 1)]
+    assert list(overlapping(centres, np.full(3, 2.0), 0.0)) == []
+    assert merge_groups([4, 9, 7, 1], [(9, 7), (7, 4)]) == {4: 4, 9: 4, 7: 4, 1: 1}
+
+
+def test_distance_to_the_nearest_more_massive_host():
+    centre = np.array([[0.0, 0, 0], [3000.0, 0, 0], [9900.0, 0, 0], [100.0, 0, 0]])
+    halos = Halos(
+        np.arange(4),
+        np.array([-1, -1, -1, 0]),
+        centre,
+        np.array([1e14, 4e14, 2e14, 9e14]),
+        np.array([1000.0, 1500.0, 1200.0, 2000.0]),
+        np.ones(4),
+        np.full(4, np.nan),
+        np.full(4, np.nan),
+    )
+    np.testing.assert_allclose(neighbour_distance(halos, np.array([0, 1, 2]), 0.0), [2.0, np.inf, 4.6])
+    np.testing.assert_allclose(neighbour_distance(halos, np.array([0]), 10_000.0), [100.0 / 1200.0])
+
+
+@pytest.mark.parametrize("name", ["mini", "mini-gizmo", "synthetic-gadgetx", "synthetic-gizmo"])
+def test_shipped_synthetic_recipes_plan_as_many_clusters_as_they_say(name):
+    plan = make_plan(sources_for(load_recipe(name), name, None))
+    low, high = (64, 80) if name.startswith("mini") else (5041, 5041)
+    assert low <= plan.halos <= high
+    assert len({c.region for c in plan.rows["test"]}) >= 10
+    assert plan.files() < 1000
+    assert f"{plan.halos} halos" in describe_plan(plan, 2)
+
+
+def test_a_seed_that_no_header_holds_is_refused():
+    assert load_recipe("mini", overrides=(f"simulation.seed={2**64 - 1}",)).simulation.seed == 2**64 - 1
+    with pytest.raises(InputError, match=r"simulation\.seed.*less than"):
+        load_recipe("mini", overrides=(f"simulation.seed={2**64}",))
+
+
+def test_twins_have_the_same_regions_in_the_same_splits():
+    """And the same halos, but for those that gas loss has brought below the mass limit."""
+    plans = [make_plan(sources_for(load_recipe(n), n, None)) for n in ("mini", "mini-gizmo")]
+    limit = load_recipe("mini").selection.min_mass / H
+    for split in plans[0].rows:
+        first, second = ({c.key: c for c in plan.rows[split]} for plan in plans)
+        assert second.keys() <= first.keys()
+        assert {c.region for c in second.values()} == {c.region for c in first.values()}
+        lost = first.keys() - second.keys()
+        assert len(lost) < 0.1 * len(first)
+        assert all(first[key].M200c_msun < 1.15 * limit for key in lost)
+
+
+def test_every_shipped_recipe_is_valid():
+    assert shipped_recipes() == [
+        "gadgetx", "gizmo-simba", "mini", "mini-gizmo", "synthetic-gadgetx", "synthetic-gizmo",
+    ]  # fmt: skip
+    for name in shipped_recipes():
+        assert load_recipe(name).name == name
+
+
+def test_a_shipped_real_recipe_asks_for_the_simulations_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"no .*NewMDCLUSTER_0001: say where they lie with --root DIR"):
+        sources_for(load_recipe("gadgetx"), "gadgetx", None)
+
+
+def test_memory_and_time_follow_the_particles(lcdm, synthetic):
+    """Both are said before a particle is read: from the headers."""
+    path = lcdm()
+    plan = make_plan(sources_for(load_recipe(path), path, None))
+    assert plan.particles == {0: (65536, 32764)}
+    assert plan.region_bytes() == 2 * (20 * 65536 + 32 * 32764)
+    assert plan.worker_bytes() > plan.region_bytes() + plan.shard_bytes()
+    said = describe_plan(plan, 3)
+    assert f"{3 * plan.worker_bytes() / 1e9:.2g} GB with 3" in said and "time: roughly" in said
+    path = synthetic()
+    light = make_plan(sources_for(load_recipe(path), path, None))
+    full = make_plan(sources_for(load_recipe(path, overrides=("simulation.resolution=full",)), path, None))
+    assert light.particles == {} and full.region_bytes() > light.region_bytes() > 0
+
+
+def test_real_recipes_say_where_their_files_should_be(tmp_path):
+    with pytest.raises(InputError, match="NewMDCLUSTER_0001/snap_128"):
+        make_plan(sources_for(load_recipe("gadgetx"), "gadgetx", tmp_path))
+
+
+def test_region_centres_tie_overlapping_zooms(synthetic, tmp_path):
+    recipe = synthetic(regions="1-20", region_centres="centres.csv")
+    lines = ["region,x,y,z,radius,box"] + [f"{r},{100 * r},0,0,15,5000" for r in range(1, 20)]
+    (tmp_path / "centres.csv").write_text("\n".join([*lines, "20,220,0,0,15,5000"]))
+    plan = make_plan(sources_for(load_recipe(recipe), recipe, None))
+    split_of = {c.region: split for split, rows in plan.rows.items() for c in rows}
+    assert split_of[20] == split_of[2]
+    for text, message in (
+        ("\n".join(lines), "no centre for region 20"),
+        ("region,x\n1,2\n", "header region,x,y,z,radius"),
+        ("region,x,y,z,radius\n1,0,0,0,-5\n", "positive radii"),
+    ):
+        (tmp_path / "centres.csv").write_text(text)
+        with pytest.raises(InputError, match=message):
+            make_plan(sources_for(load_recipe(recipe), recipe, None))
+
+
+def test_halos_of_one_box_whose_cut_outs_overlap_are_one_region(lcdm):
+    recipe = lcdm()
+    plan = make_plan(sources_for(load_recipe(recipe), recipe, None))
+    everyone = [c for rows in plan.rows.values() for c in rows]
+    regions = {c.region for c in everyone}
+    assert plan.halos == 50 and len(regions) < 50
+    reach = np.sqrt(6.0) * 1.03
+    for a, b in itertools.combinations(everyone, 2):
+        apart = np.abs(np.subtract(a.centre_kpc, b.centre_kpc))
+        apart = np.minimum(apart, 50_000 / 0.7 - apart)
+        if np.linalg.norm(apart) < np.sqrt(6.0) * (a.R200c_kpc + b.R200c_kpc):
+            assert a.region == b.region
+        if len(regions) == 50:
+            assert np.linalg.norm(apart) > reach

@@ -1,0 +1,318 @@
+"""Whole builds: on real files and synthetic ones, with any number of workers, killed and taken up again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest_build import hashes
+
+from three_hundred_maps import open_store
+from three_hundred_maps.builder import executors
+from three_hundred_maps.builder.remeasure import remeasure
+from three_hundred_maps.builder.run import build_store
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.derive import subset
+from three_hundred_maps.store.finishing import finalise
+from three_hundred_maps.store.overview import overview
+from three_hundred_maps.store.verify import verify
+
+H_ZOOM, H_LCDM = 0.6777, 0.7
+
+
+def halo_of(store: Path, halo_id: int) -> dict[str, float]:
+    for split in ("train", "validation", "test"):
+        data = read_split(store, split, [])
+        for row in np.flatnonzero(data.halos["halo_id"] == halo_id):
+            return {name: float(values[row]) for name, values in data.halos.items()}
+    raise AssertionError(f"no halo {halo_id}")
+
+
+def test_a_real_zoom_becomes_a_store(real, write_recipe, tmp_path):
+    recipe = write_recipe(
+        "zoom",
+        simulation={
+            "kind": "gadget",
+            "snapshot": "gadget4_zoom/snapshot_z0.989.hdf5",
+            "catalogue": {"kind": "ahf", "path": "gadget4_zoom/zoom.z0.989.AHF_halos"},
+            "region_by": "halo",
+        },
+        selection={"min_mass": 1.0e13},
+    )
+    store = build_store(recipe, tmp_path / "store", root=real, quiet=True)
+    assert verify(store, deep=True).problems == []
+    assert {s: v["halos"] for s, v in overview(store)["splits"].items()} == {
+        "train": 1,
+        "validation": 2,
+        "test": 1,
+    }
+    halo = halo_of(store, 0)
+    assert halo["M200c"] * H_ZOOM == pytest.approx(6.745e13, rel=0.01)
+    assert halo["f_gas_500"] == pytest.approx(0.1245, rel=0.03)
+    assert halo["f_star_500"] == pytest.approx(0.0176, rel=0.03)
+    # Halos 1 and 2 are merging: one region, so one split.
+    assert halo_of(store, 1)["region"] == halo_of(store, 2)["region"] == 1.0
+    for data in open_store(store).values():
+        # The cylinder holds more than the sphere, and every view peaks near the centre.
+        assert (data["total_mass"] > 0.9 * data["M200c"]).all()
+        for view in ("sz", "xray", "mass"):
+            centre = data[view].values[..., 30:50, 30:50].max(axis=(2, 3))
+            assert (centre > 10 * np.median(data[view].values, axis=(2, 3))).all()
+        stars = data["star"].values
+        assert np.median(data["mass"].values[stars > 0]) > 3 * np.median(data["mass"].values[stars == 0])
+    assert remeasure(store, recipe, root=real, sample=2) == (2, [])
+
+
+def test_a_real_box_becomes_a_store_and_refused_halos_are_listed(lcdm, tmp_path):
+    store = build_store(lcdm(), tmp_path / "store", quiet=True)
+    assert verify(store, deep=True).problems == []
+    manifest = open_store(store).manifest
+    assert (
+        sum(manifest["halos"].values()) + len(manifest["refused"])
+        == 50
+        == sum(manifest["halos_planned"].values())
+    )
+    assert manifest["refused"] and all("there is no halo" in item["reason"] for item in manifest["refused"])
+    halo = halo_of(store, 0)
+    assert halo["M200c"] * H_LCDM == pytest.approx(1.74e14, rel=0.03)
+    assert halo["f_gas_500"] == pytest.approx(0.118, rel=0.05)
+    assert np.isinf(halo["d_neighbour"])
+    half = read_split(store, "test", ["mass", "mass_half"]).maps
+    assert (half["mass_half"] <= 2 * half["mass"] * 1.001 + 1).all()
+    assert half["mass_half"].sum() == pytest.approx(half["mass"].sum(), rel=0.1)
+    assert not np.array_equal(half["mass_half"], half["mass"])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A synthetic store built by one undisturbed worker, and its recipe."""
+    import yaml
+
+    folder = tmp_path_factory.mktemp("whole")
+    recipe = folder / "little.yaml"
+    content = {
+        "name": "little",
+        "simulation": {"kind": "synthetic", "regions": "1-4"},
+        "maps": {"pixels": 16, "lines_of_sight": 2},
+        "splits": {"scheme": "small"},
+        "store": {"shard_halos": 1},
+    }
+    recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
+    store = build_store(recipe, folder / "store", quiet=True)
+    return recipe, store
+
+
+def test_a_synthetic_store_is_good_and_leaves_no_snapshots(whole):
+    recipe, store = whole
+    assert verify(store, deep=True).problems == []
+    assert open_store(store).attrs["synthetic"] is True
+    assert sorted(p.name for p in store.parent.iterdir()) == ["little.yaml", "store"]
+    assert remeasure(store, recipe, sample=2) == (2, [])
+    with pytest.raises(InputError, match="give the recipe it was built with"):
+        remeasure(store, "mini")
+
+
+def test_several_workers_give_the_same_bytes(whole, tmp_path):
+    recipe, store = whole
+    several = build_store(recipe, tmp_path / "several", workers=3, quiet=True)
+    assert hashes(several) == hashes(store)
+
+
+def test_parts_in_any_order_give_the_same_bytes(whole, tmp_path):
+    recipe, store = whole
+    parts = tmp_path / "parts"
+    for i in (3, 1, 2):
+        build_store(recipe, parts, part=(i, 3), quiet=True)
+        build_store(recipe, parts, part=(i, 3), quiet=True)
+        assert overview(parts)["state"].startswith("not finished")
+        if i != 2:
+            with pytest.raises(InputError, match="shards are done"):
+                finalise(parts)
+    finalise(parts)
+    build_store(recipe, parts, part=(1, 3), quiet=True)
+    assert hashes(parts) == hashes(store)
+
+
+def test_kept_snapshots_lie_beside_the_store(whole, tmp_path):
+    recipe, _ = whole
+    build_store(
+        recipe,
+        tmp_path / "store",
+        overrides=["simulation.keep_snapshots=true", "simulation.regions=1"],
+        quiet=True,
+    )
+    assert len(list((tmp_path / "store-snapshots").rglob("snap_128*"))) == 1
+
+
+def test_a_changed_recipe_is_refused_with_the_difference(whole, tmp_path):
+    recipe, store = whole
+    difference = r"- maps.half_depth: 2.0; \+ maps.half_depth: 1.5"
+    with pytest.raises(InputError, match=f"finished store of another recipe .*{difference}"):
+        build_store(recipe, store, overrides=["maps.half_depth=1.5"], quiet=True)
+    begun = tmp_path / "begun"
+    build_store(recipe, begun, part=(1, 4), quiet=True)
+    with pytest.raises(InputError, match=difference):
+        build_store(recipe, begun, overrides=["maps.half_depth=1.5"], quiet=True)
+    assert remeasure(store, recipe, overrides=("splits.scheme=small",), sample=1) == (1, [])
+    with pytest.raises(InputError, match=difference):
+        remeasure(store, recipe, overrides=("maps.half_depth=1.5",))
+
+
+def test_a_subset_is_not_taken_for_what_its_recipe_builds(whole, tmp_path):
+    recipe, store = whole
+    part = subset(store, tmp_path / "part", halos=1)
+    with pytest.raises(InputError, match="made of other stores by subset or merge"):
+        build_store(recipe, part, quiet=True)
+
+
+def test_a_second_builder_is_refused(whole, tmp_path):
+    from three_hundred_maps.store.lock import store_lock
+
+    recipe, _ = whole
+    with store_lock(tmp_path / "store"), pytest.raises(InputError, match="being built by another process"):
+        build_store(recipe, tmp_path / "store", quiet=True)
+
+
+def _worker_dies_once(task: tuple[str, int]) -> int:
+    marker, number = task
+    if number == 2 and not Path(marker).exists():
+        Path(marker).write_text("dead")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+def _worker_always_dies(task: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return task
+
+
+def _fails(task: int) -> int:
+    raise InputError(f"task {task} is bad")
+
+
+def test_the_work_of_a_lost_worker_is_done_again(tmp_path):
+    tasks = [(str(tmp_path / "marker"), n) for n in range(6)]
+    assert sorted(r for _, r in executors.run_tasks(_worker_dies_once, tasks, workers=2)) == [
+        0,
+        1,
+        4,
+        9,
+        16,
+        25,
+    ]
+    assert (tmp_path / "marker").exists()
+
+
+def test_workers_that_always_die_end_the_build(monkeypatch):
+    monkeypatch.setattr(executors, "LOST_WORKER_TRIES", 2)
+    with pytest.raises(InputError, match="workers die again and again"):
+        list(executors.run_tasks(_worker_always_dies, [1, 2], workers=2))
+    with pytest.raises(InputError, match="task . is bad"):
+        list(executors.run_tasks(_fails, [1, 2], workers=2))
+
+
+BUILD = (
+    "from three_hundred_maps.builder.run import build_store\n"
+    "if __name__ == '__main__':\n"
+    "    print('begun', flush=True)\n"
+    "    build_store({recipe!r}, {store!r}, workers={workers}, quiet=True)\n"
+)
+
+
+def kill_until_done(recipe: Path, store: Path, generator, workers: int, kills: int, longest_s: float) -> int:
+    """Build, killed with SIGKILL at random moments ``kills`` times, then left alone."""
+    script = store.with_name("build.py")
+    script.write_text(BUILD.format(recipe=str(recipe), store=str(store), workers=workers))
+    made = 0
+    while True:
+        process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        try:
+            span = None if made >= kills else float(generator.uniform(0, longest_s))
+            process.wait(timeout=span)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            made += 1
+            continue
+        finally:
+            process.stdout.close()
+        assert process.returncode == 0
+        if made >= kills:
+            return made
+        # Done before all its kills: it is begun anew, so that each kill meets a build at work.
+        shutil.rmtree(store)
+
+
+@pytest.mark.parametrize(("workers", "kills"), [(2, 3), pytest.param(2, 50, marks=pytest.mark.long)])
+@pytest.mark.timeout(3600)
+def test_killed_builds_go_on_to_the_same_bytes(whole, tmp_path, workers, kills):
+    recipe, store = whole
+    generator = np.random.default_rng(kills)
+    killed = tmp_path / "killed"
+    assert kill_until_done(recipe, killed, generator, workers, kills, longest_s=8.0) == kills
+    assert hashes(killed) == hashes(store)
+    assert verify(killed, deep=True).problems == []
+
+
+def test_workers_end_with_a_killed_builder(whole, tmp_path):
+    import psutil
+
+    recipe, _ = whole
+    script = tmp_path / "build.py"
+    script.write_text(BUILD.format(recipe=str(recipe), store=str(tmp_path / "store"), workers=2))
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    children: list[psutil.Process] = []
+    while len(children) < 2 and time.monotonic() < deadline and process.poll() is None:
+        children = psutil.Process(process.pid).children(recursive=True)
+        time.sleep(0.05)
+    assert len(children) >= 2
+    time.sleep(2.0)
+    process.kill()
+    process.wait()
+    gone, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
+
+
+@pytest.mark.timeout(600)
+def test_a_dask_scheduler_does_the_work_though_a_worker_is_killed(whole, tmp_path):
+    from distributed import LocalCluster
+
+    recipe, store = whole
+    with LocalCluster(n_workers=4, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        victim = cluster.workers[0].process.pid
+        done: list[int] = []
+
+        def kill_in_mid_build() -> None:
+            while not done:
+                done.extend([n] if (n := len(list(tmp_path.glob("dask/progress/t*-*.json")))) else [])
+                time.sleep(0.005)
+            os.kill(victim, signal.SIGKILL)
+
+        thread = threading.Thread(target=kill_in_mid_build)
+        thread.start()
+        built = build_store(recipe, tmp_path / "dask", scheduler=cluster.scheduler_address, quiet=True)
+        thread.join()
+    assert 0 < done[0] < sum(open_store(store)[split].sizes["halo"] for split in open_store(store))
+    assert hashes(built) == hashes(store)
+    with pytest.raises(InputError, match="no Dask scheduler answers there"):
+        list(executors.run_tasks(_fails, [1], scheduler="tcp://127.0.0.1:9"))
+
+
+def test_build_is_one_function_whatever_was_imported_before():
+    for first in ("import three_hundred_maps.builder.run", "pass"):
+        code = f"{first}\nfrom three_hundred_maps import build\nimport three_hundred_maps\n"
+        code += "import three_hundred_maps.builder.recipe\nassert three_hundred_maps.build is build\n"
+        code += "try:\n    build('no-such-recipe', 'x')\nexcept ValueError as error:\n    print(error)\n"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert "no recipe 'no-such-recipe'" in done.stdout, done.stderr

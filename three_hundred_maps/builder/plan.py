@@ -1,0 +1,291 @@
+"""The plan: which halo goes into which row of which shard, before a particle is read."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from three_hundred_maps.builder.recipe import Recipe, recipe_text
+from three_hundred_maps.builder.selection import Candidate, LeftOut, cut, overlapping, thin
+from three_hundred_maps.builder.sources import Sources
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import canonical_json, sha256_bytes
+from three_hundred_maps.mapping import Frame, View, cutout_radius, get_view, lines_of_sight
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.splits import assign_splits, merge_groups
+
+COMPRESSION = 1.5
+"""How much smaller a map is on disk: measured, and used for estimates alone."""
+SECONDS_PER_HALO_LOS = 0.02
+SECONDS_PER_REGION = 1.0
+SECONDS_PER_PARTICLE = 2e-7
+"""Rough costs on one core, for the estimate of `Plan.seconds`; a synthetic region is made in the first."""
+PARTICLE_BYTES, GAS_BYTES = 20, 32
+"""What a region holds for each particle, its index included, and for each of gas beside that."""
+SYNTHETIC_BYTES = {"light": 0.5e9, "full": 0.7e9}
+"""Of the most massive synthetic region while it is made: measured, the program itself not counted."""
+PROGRAM_BYTES = 0.2e9
+"""Interpreter, libraries and compiled kernels."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build will do.
+
+    Parameters
+    ----------
+    recipe
+        Validated.
+    rows
+        By split, the halos in the order of the store's rows.
+    left_out
+        Halos above the mass limit that are not mapped, with reasons.
+    layout
+        Of the store.
+    particles
+        By source, how many particles its snapshot has, and how many of gas; nothing where they are synthetic.
+    """
+
+    recipe: Recipe
+    rows: Mapping[str, tuple[Candidate, ...]]
+    left_out: tuple[LeftOut, ...]
+    layout: Layout
+    particles: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def halos(self) -> int:
+        """Number of halos planned."""
+        return sum(len(rows) for rows in self.rows.values())
+
+    def shard_rows(self, split: str, shard: int) -> tuple[Candidate, ...]:
+        """The halos of one shard."""
+        size = self.layout.shard_halos
+        return self.rows[split][shard * size : (shard + 1) * size]
+
+    def digest(self) -> str:
+        """Digest of the keys in their order."""
+        return sha256_bytes(
+            canonical_json({split: [list(c.key) for c in rows] for split, rows in self.rows.items()})
+        )
+
+    def map_bytes(self) -> int:
+        """Size of all maps in memory."""
+        per_map = 4 * self.layout.n_los * self.layout.pixels**2
+        return sum(len(self.layout.map_variables(s)) * len(self.rows[s]) * per_map for s in schema.SPLITS)
+
+    def files(self) -> int:
+        """Number of files of the finished store, near enough."""
+        shards = sum(len(self.layout.map_variables(s)) * self.layout.shards(s) for s in schema.SPLITS)
+        variables = len(schema.HALO_VARIABLES) + 2 * len(self.layout.maps) + len(self.layout.axes())
+        return shards + 3 * 2 * variables + 30
+
+    def shard_bytes(self) -> float:
+        """Memory for the maps of one shard, and their encoding."""
+        largest = min(self.layout.shard_halos, max(self.layout.splits.values()))
+        per_view = 4 * largest * self.layout.n_los * self.layout.pixels**2
+        return float(per_view * (len(self.layout.maps) + 3))
+
+    def region_bytes(self) -> float:
+        """Memory for the particles of the largest region: those held, and as many again of a cut-out."""
+        if not self.particles:
+            return SYNTHETIC_BYTES[self.recipe.simulation.resolution]
+        return 2.0 * max(PARTICLE_BYTES * n + GAS_BYTES * gas for n, gas in self.particles.values())
+
+    def worker_bytes(self) -> float:
+        """Memory that a worker needs at most, near enough."""
+        return PROGRAM_BYTES + self.region_bytes() + self.shard_bytes()
+
+    def seconds(self, workers: int) -> float:
+        """A rough estimate of the time it takes."""
+        sources = {c.source for rows in self.rows.values() for c in rows}
+        read = sum(self.particles[source][0] for source in sources if source in self.particles)
+        los = self.layout.n_los * len(self.layout.maps) / 4.0
+        regions = len(sources) * SECONDS_PER_REGION + read * SECONDS_PER_PARTICLE
+        return (regions + self.halos * los * SECONDS_PER_HALO_LOS) / max(workers, 1)
+
+
+def views_of(recipe: Recipe) -> tuple[View, ...]:
+    """The recipe's views."""
+    return tuple(get_view(name) for name in recipe.maps.views)
+
+
+def frame_of(recipe: Recipe, R200c_kpc: float) -> Frame:
+    """The recipe's frame for a halo of that radius (proper kpc)."""
+    maps = recipe.maps
+    return Frame(R200c_kpc, maps.pixels, maps.width, maps.half_depth, maps.smoothing_fwhm, maps.dm_smoothing)
+
+
+def make_plan(sources: Sources) -> Plan:
+    """Read headers and catalogues, select halos, and lay out the store.
+
+    Raises
+    ------
+    InputError
+        Where a file is missing or of another simulation, a view is unknown, or no halo is selected.
+    """
+    recipe = sources.recipe
+    views = views_of(recipe)
+    candidates: list[Candidate] = []
+    left: list[LeftOut] = []
+    particles: dict[int, tuple[int, int]] = {}
+    box_kpc, h = 0.0, math.nan
+    most = 0.0
+    number = sources.snapshot_number()
+    by_halo = recipe.simulation.kind == "gadget" and recipe.simulation.region_by == "halo"
+    for source in sources.numbers():
+        info = None if sources.synthetic else sources.info(source)
+        halos, h, box_kpc = sources.halos(source, info)
+        if info is not None:
+            particles[source] = (sum(info.counts.values()), info.counts.get("gas", 0))
+        kept, reasons = cut(halos, recipe.selection, h)
+        most = max(most, float(halos.M200c_msun.max(initial=0.0)) * h)
+
+        def region_of(row: int, source: int = source, ids: np.ndarray = halos.halo_id) -> int:
+            return int(ids[row]) if by_halo else source
+
+        left += [LeftOut(region_of(i), number, int(halos.halo_id[i]), reason) for i, reason in reasons]
+        candidates += [
+            Candidate(
+                region_of(i),
+                number,
+                int(halos.halo_id[i]),
+                source,
+                (float(halos.centre_kpc[i, 0]), float(halos.centre_kpc[i, 1]), float(halos.centre_kpc[i, 2])),
+                float(halos.M200c_msun[i]),
+                float(halos.R200c_kpc[i]),
+            )
+            for i in np.flatnonzero(kept).tolist()
+        ]
+    if not candidates:
+        raise InputError(
+            f"no halo of {recipe.name} passes the selection: the most massive has {most:.3g} Msun/h,"
+            f" selection.min_mass is {recipe.selection.min_mass:.3g}"
+        )
+    if by_halo:
+        candidates = merge_box(candidates, recipe, box_kpc)
+        regions = sorted({c.region for c in candidates})
+        groups: dict[int, int] = {}
+    else:
+        regions = list(sources.numbers())
+        groups = merge_groups(regions, sources.region_groups())
+    chosen, thinned = thin(candidates, recipe.selection, h)
+    split_of = assign_splits(recipe.splits.scheme, recipe.splits.seed, regions, groups)
+    rows = {
+        split: tuple(sorted((c for c in chosen if split_of[c.region] == split), key=lambda c: c.key))
+        for split in schema.SPLITS
+    }
+    layout = make_layout(sources, views, {split: len(rows[split]) for split in schema.SPLITS})
+    ordered = sorted([*left, *thinned], key=lambda item: (item.region, item.snapshot, item.halo_id))
+    return Plan(recipe, rows, tuple(ordered), layout, particles)
+
+
+def merge_box(candidates: list[Candidate], recipe: Recipe, box_kpc: float) -> list[Candidate]:
+    """Give halos of one box whose cut-outs overlap one region: the smallest of their ids."""
+    from dataclasses import replace
+
+    centres = np.array([c.centre_kpc for c in candidates])
+    radii = np.array([cutout_radius(frame_of(recipe, c.R200c_kpc)) for c in candidates])
+    ids = [c.halo_id for c in candidates]
+    group = merge_groups(ids, [(ids[i], ids[j]) for i, j in overlapping(centres, radii, box_kpc)])
+    return [replace(c, region=group[c.halo_id]) for c in candidates]
+
+
+def make_layout(sources: Sources, views: tuple[View, ...], splits: Mapping[str, int]) -> Layout:
+    """The store's layout and root attributes."""
+    from three_hundred_maps._version import __version__
+
+    recipe = sources.recipe
+    given = recipe.maps.lines_of_sight
+    vectors, ups = lines_of_sight(given if isinstance(given, int) else np.array(given))
+    simulation, synthetic = sources.describe()
+    attrs = {
+        "name": recipe.name,
+        "description": recipe.description,
+        "synthetic": synthetic,
+        "recipe": recipe.canonical(),
+        "recipe_sha256": recipe.sha256(),
+        "package_version": __version__,
+        "license": recipe.license,
+        "attribution": recipe.attribution,
+        "citation": recipe.citation,
+        "simulation": simulation,
+    }
+    return Layout(
+        maps=tuple(schema.map_variable(v.name, v.units, v.long_name) for v in views),
+        splits=splits,
+        vectors=vectors,
+        ups=ups,
+        pixels=recipe.maps.pixels,
+        width=recipe.maps.width,
+        half_depth=recipe.maps.half_depth,
+        smoothing_fwhm=recipe.maps.smoothing_fwhm,
+        shard_halos=recipe.store.shard_halos,
+        attrs=attrs,
+    )
+
+
+def describe_plan(plan: Plan, workers: int = 1) -> str:
+    """The plan as a person reads it."""
+    layout = plan.layout
+    size = plan.map_bytes()
+    lines = [
+        f"{plan.recipe.name}: {plan.halos} halos x {layout.n_los} lines of sight x {len(layout.maps)} views"
+        f" ({', '.join(layout.views)}), {layout.pixels} x {layout.pixels} pixels over {layout.width:g} R200c",
+        f"{'split':<12}{'regions':>9}{'halos':>8}{'shards':>8}   log10 M200c (Msun)",
+    ]
+    for split in schema.SPLITS:
+        rows = plan.rows[split]
+        masses = [math.log10(c.M200c_msun) for c in rows]
+        span = f"{min(masses):.2f} to {max(masses):.2f}" if masses else "-"
+        lines.append(
+            f"{split:<12}{len({c.region for c in rows}):>9}{len(rows):>8}{layout.shards(split):>8}   {span}"
+        )
+    lines += [
+        f"maps: {size / 1e9:.3g} GB in memory, about {size / COMPRESSION / 1e9:.3g} GB on disk in"
+        f" about {plan.files()} files",
+        f"memory: up to {plan.worker_bytes() / 1e9:.2g} GB a worker"
+        f" ({plan.region_bytes() / 1e9:.2g} for the largest region, {plan.shard_bytes() / 1e9:.2g} for maps),"
+        f" {workers * plan.worker_bytes() / 1e9:.2g} GB with {workers}",
+        f"time: roughly {_duration(plan.seconds(workers))} with {workers} worker{'s' * (workers != 1)}",
+        f"left out above the mass limit: {len(plan.left_out)}",
+    ]
+    reasons = Counter(_kind(item.reason) for item in plan.left_out)
+    lines += [f"  {count:>6}  {reason}" for reason, count in sorted(reasons.items(), key=lambda x: -x[1])]
+    shown = plan.left_out[:20]
+    lines += [f"  region {i.region} halo {i.halo_id}: {i.reason}" for i in shown]
+    if len(plan.left_out) > len(shown):
+        lines.append(f"  ... and {len(plan.left_out) - len(shown)} more")
+    return "\n".join(lines)
+
+
+def _kind(reason: str) -> str:
+    return "lies in another halo" if reason.startswith("lies in halo") else reason.partition(":")[0]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def sources_for(recipe: Recipe, recipe_path: str | Path, root: str | Path | None) -> Sources:
+    """The sources of a recipe: paths are relative to ``root``, else to the recipe's folder."""
+    folder = None if root is None else Path(root)
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"--root {folder}: there is no such folder")
+    beside = recipe_text(recipe_path)[1]
+    sources = Sources(recipe, (folder or beside or Path.cwd()).absolute())
+    if folder is None and beside is None and not sources.synthetic:
+        first = sources.snapshot_path(sources.numbers()[0]).parent
+        if not first.is_dir():
+            raise InputError(
+                f"{recipe.name} is made from the simulation's own files, and there is no {first}:"
+                " say where they lie with --root DIR"
+            )
+    return sources

@@ -1,0 +1,256 @@
+"""A recipe: the YAML that says which simulation becomes which store.
+
+Every default is the paper's. Unknown keys are errors; paths are relative to the recipe or to ``root``.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import sha256_bytes
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CatalogueRecipe(_Model):
+    """Where the halo catalogue is and of which kind."""
+
+    kind: Literal["ahf", "subfind", "csv"]
+    path: str
+
+
+class GasRules(_Model):
+    """Which gas counts where; the defaults are the paper's tools'."""
+
+    drop_winds: bool = True
+    xray_min_temperature_K: Annotated[float, Field(ge=0.0)] = 1e6
+    xray_star_forming: bool = False
+    xray_max_hydrogen_density_cm3: Positive | None = None
+    sz_star_forming: bool = True
+
+
+class SimulationRecipe(_Model):
+    """The simulation: files on disk, or the embedded synthetic one."""
+
+    kind: Literal["gadget", "synthetic"]
+    # files
+    snapshot: str | None = None
+    catalogue: CatalogueRecipe | None = None
+    region_by: Literal["halo", "region"] = "region"
+    regions: str | None = None
+    region_centres: str | None = None
+    number: int | None = None
+    length_unit: Literal["kpc/h", "Mpc/h", "kpc", "Mpc"] | None = None
+    gas: GasRules = GasRules()
+    emissivity: Literal["cie", "atomdb", "bremsstrahlung"] = "cie"
+    # synthetic
+    flavour: Literal["gadgetx", "gizmo"] = "gadgetx"
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 300
+    resolution: Literal["light", "full"] = "light"
+    keep_snapshots: bool = False
+
+    @field_validator("regions", mode="before")
+    @classmethod
+    def _one_region(cls, value: Any) -> Any:
+        # YAML reads a single region as a number
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _complete(self) -> SimulationRecipe:
+        if self.kind == "gadget":
+            if self.snapshot is None or self.catalogue is None:
+                raise ValueError("simulation.kind gadget needs simulation.snapshot and simulation.catalogue")
+            if self.region_by == "region" and self.regions is None:
+                raise ValueError(
+                    "simulation.regions is needed, as '1-324' or '1,2,5-9'; "
+                    "for a box without regions write region_by: halo"
+                )
+        elif self.regions is None:
+            raise ValueError("simulation.kind synthetic needs simulation.regions, as '1-48'")
+        self.region_list()
+        return self
+
+    def region_list(self) -> tuple[int, ...] | None:
+        """The declared regions in rising order; None for a box whose halos are each its own region."""
+        if self.kind == "gadget" and self.region_by == "halo":
+            return None
+        return parse_ranges(self.regions or "")
+
+
+class SelectionRecipe(_Model):
+    """Which halos: the paper's M200c >= 10^13.5 Msun/h hosts, thinned to a flat distribution in log mass."""
+
+    min_mass: Positive = 3.1623e13  # Msun/h
+    hosts_only: bool = True
+    min_high_resolution_fraction: Fraction = 0.99
+    log_mass_bins: Annotated[int, Field(ge=1)] = 17
+    max_per_bin: Annotated[int, Field(ge=1)] | None = None
+    max_halos: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class MapsRecipe(_Model):
+    """The maps; lengths in R200c."""
+
+    views: tuple[str, ...] = ("sz", "xray", "star", "mass")
+    pixels: Annotated[int, Field(ge=2, le=4096)] = 80
+    width: Positive = 2.0
+    half_depth: Positive = 2.0
+    smoothing_fwhm: Annotated[float, Field(ge=0.0)] = 0.01
+    lines_of_sight: Annotated[int, Field(ge=1)] | tuple[tuple[float, float, float], ...] = 29
+    dm_smoothing: Literal["gaussian", "adaptive"] = "gaussian"
+
+    @field_validator("views")
+    @classmethod
+    def _views(cls, views: tuple[str, ...]) -> tuple[str, ...]:
+        if not views or len(set(views)) != len(views):
+            raise ValueError("maps.views must name at least one view, each once")
+        return views
+
+
+class SplitsRecipe(_Model):
+    """Splits by region."""
+
+    scheme: Literal["default", "paper", "small"] = "default"
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class StoreRecipe(_Model):
+    """The store's layout."""
+
+    shard_halos: Annotated[int, Field(ge=1, le=4096)] = 32
+
+
+class Recipe(_Model):
+    """A whole recipe."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    description: str = ""
+    license: str = "unspecified"
+    attribution: str = ""
+    citation: str = ""
+    simulation: SimulationRecipe
+    selection: SelectionRecipe = SelectionRecipe()
+    maps: MapsRecipe = MapsRecipe()
+    splits: SplitsRecipe = SplitsRecipe()
+    store: StoreRecipe = StoreRecipe()
+
+    def canonical(self) -> str:
+        """The recipe as YAML with every default written out: what a store carries."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=True, allow_unicode=True)
+
+    def sha256(self) -> str:
+        """Digest of `canonical`: equal for recipes that mean the same."""
+        return sha256_bytes(self.canonical().encode())
+
+
+def parse_ranges(text: str) -> tuple[int, ...]:
+    """``"1-3,7"`` -> (1, 2, 3, 7); ValueError where it cannot be read."""
+    numbers: set[int] = set()
+    for part in str(text).split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdigit() or (last and not last.isdigit()):
+            raise ValueError(f"cannot read {text!r} as numbers; write for instance 1-324 or 1,2,5-9")
+        low, high = int(first), int(last or first)
+        if high < low or high - low > 1_000_000:
+            raise ValueError(f"{part.strip()!r} is not a rising range of numbers")
+        numbers.update(range(low, high + 1))
+    return tuple(sorted(numbers))
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = importlib.resources.files("three_hundred_maps") / "recipes"
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+
+
+def recipe_text(recipe: str | Path) -> tuple[str, Path | None]:
+    """The text of a recipe given by file or shipped name, and its folder (None for a shipped one)."""
+    path = Path(recipe)
+    if str(recipe) in shipped_recipes() and not path.suffix:
+        file = importlib.resources.files("three_hundred_maps") / "recipes" / f"{recipe}.yaml"
+        return file.read_text(encoding="utf-8"), None
+    try:
+        return path.read_text(encoding="utf-8"), path.resolve().parent
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(
+            f"no recipe {str(recipe)!r}: neither a file nor one of the shipped {', '.join(shipped_recipes())}"
+        ) from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file: a recipe is a short YAML") from None
+
+
+def load_recipe(recipe: str | Path, *, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read and validate a recipe.
+
+    Parameters
+    ----------
+    recipe
+        A YAML file, or the name of a shipped recipe.
+    overrides
+        ``section.key=value`` strings (``--set``), values in YAML.
+
+    Raises
+    ------
+    InputError
+        One line naming the file, the key and what was expected.
+    """
+    text, _ = recipe_text(recipe)
+    try:
+        content: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{recipe}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{recipe}: a recipe is a YAML mapping with name, simulation, ...")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise InputError(f"--set {override}: write section.key=value")
+        target = content
+        *sections, last = key.strip().split(".")
+        for section in sections:
+            target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise InputError(f"--set {override}: {section} is not a section")
+        try:
+            target[last] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"--set {override}: the value is not valid YAML") from None
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{recipe}: {describe_validation(error)}") from None
+
+
+def describe_validation(error: ValidationError) -> str:
+    """All that pydantic found, as one line a person can act on."""
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"unknown key {where}")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            given = "" if item["type"] in ("missing", "value_error") else f" (given {item['input']!r})"
+            lines.append(f"{where + ': ' if where else ''}{message}{given}")
+    return "; ".join(lines)
+
+
+def resolve_path(path: str, recipe: str | Path, root: Path | None) -> Path:
+    """A recipe's path as a real one: relative to ``root`` where given, else to the recipe's folder."""
+    _, folder = recipe_text(recipe)
+    base = root or folder or Path.cwd()
+    return (base / Path(path).expanduser()) if not Path(path).expanduser().is_absolute() else Path(path)

@@ -1,0 +1,100 @@
+"""A store against the snapshots it came from: a seeded sample of halos is measured and mapped again."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from three_hundred_maps.builder.plan import make_plan, sources_for
+from three_hundred_maps.builder.recipe import Recipe, load_recipe
+from three_hundred_maps.builder.shard import LoadedRegion, forget_region, load_region, map_halo
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.progress import progress
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.arrays import keys_of, read_split
+from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.splits import hash_order
+from three_hundred_maps.store.writer import recipe_difference
+
+SAMPLE = 8
+VALUE_TOLERANCE = 1e-5
+MAP_TOLERANCE = 1e-4
+"""Largest difference of a pixel, against the map's largest."""
+
+
+def remeasure(
+    path: str | Path,
+    recipe: str | Path,
+    *,
+    root: str | Path | None = None,
+    overrides: tuple[str, ...] = (),
+    sample: int = SAMPLE,
+    seed: int = 0,
+) -> tuple[int, list[str]]:
+    """Measure and map a seeded sample of a store's halos from their particles again.
+
+    Parameters
+    ----------
+    path
+        A finished store.
+    recipe, root, overrides
+        As it was built with.
+    sample, seed
+        How many halos, and which.
+
+    Returns
+    -------
+    How many halos were looked at, and one line for each difference.
+    """
+    store = Path(path)
+    layout = Layout.of_store(store)
+    content = load_recipe(recipe, overrides=overrides)
+    if content.sha256() != layout.attrs["recipe_sha256"]:
+        difference = recipe_difference(str(layout.attrs["recipe"]), content.canonical())
+        raise InputError(f"{store} is of another recipe ({difference}): give the recipe it was built with")
+    sources = sources_for(content, recipe, root)
+    source_of = {c.key: c.source for rows in make_plan(sources).rows.values() for c in rows}
+    places = [
+        (split, row, key)
+        for split in schema.SPLITS
+        for row, key in enumerate(keys_of(read_split(store, split, []).halos))
+    ]
+    chosen = sorted(places, key=lambda place: hash_order("remeasure", seed, *place[2]))[:sample]
+    problems: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="three_hundred_maps-") as scratch:
+        for split, row, key in progress(sorted(chosen, key=lambda p: p[2]), desc="snapshots", unit="halo"):
+            problems += _compare(
+                store, layout, split, row, key, content, load_region(sources, source_of[key], Path(scratch))
+            )
+        forget_region()
+    return len(chosen), problems
+
+
+def _compare(
+    store: Path,
+    layout: Layout,
+    split: str,
+    row: int,
+    key: tuple[int, int, int],
+    recipe: Recipe,
+    loaded: LoadedRegion,
+) -> list[str]:
+    where = f"halo {key} of {split}"
+    there = read_split(store, split, [v.name for v in layout.map_variables(split)], slice(row, row + 1))
+    made = map_halo(recipe, loaded, key[2], layout.vectors, layout.ups, half=schema.HALF in there.maps)
+    if isinstance(made, str):
+        return [f"{where} would be refused: {made}"]
+    values, rendered = made
+    problems = [
+        f"{where}: {name} is {float(there.halos[name][0]):.8g}, measured {float(value):.8g}"
+        for name, value in values.items()
+        if not np.isclose(float(there.halos[name][0]), float(value), rtol=VALUE_TOLERANCE, equal_nan=True)
+    ]
+    for name, maps in there.maps.items():
+        again = rendered[name][0]
+        off = float(np.abs(maps[0] - again).max()) / max(float(again.max()), 1e-300)
+        if off > MAP_TOLERANCE:
+            problems.append(f"{where}: {name} differs from its particles by {off:.2g} of the largest pixel")
+    return problems

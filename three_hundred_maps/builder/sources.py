@@ -1,0 +1,190 @@
+"""Where the particles and halos of a recipe come from: files on disk, or the synthetic simulation."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from three_hundred_maps.builder.recipe import Recipe
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.catalogues.halos import Halos, read_catalogue
+from three_hundred_maps.simulation.readers.snapshot import SnapshotInfo, read_info
+
+BOX = 0
+"""The source of a recipe with ``region_by: halo``: one snapshot that holds all halos."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files of a recipe, by source: a declared region's number, or `BOX`.
+
+    Parameters
+    ----------
+    recipe
+        Validated.
+    base
+        Folder that the recipe's paths are relative to.
+    """
+
+    recipe: Recipe
+    base: Path
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the particles are made on the spot."""
+        return self.recipe.simulation.kind == "synthetic"
+
+    def numbers(self) -> tuple[int, ...]:
+        """Every source, in order."""
+        return self.recipe.simulation.region_list() or (BOX,)
+
+    def snapshot_number(self) -> int:
+        """The number of the snapshot: the recipe's, else that which the file's name ends in, else 0."""
+        simulation = self.recipe.simulation
+        if simulation.number is not None:
+            return simulation.number
+        if self.synthetic:
+            from three_hundred_maps.simulation.synthetic.setup import SNAPSHOT
+
+            return SNAPSHOT
+        name = re.sub(r"\{[^}]*\}", "", Path(simulation.snapshot or "").name)
+        found = re.search(r"_(\d+)(\.\d+)?(\.(hdf5|h5|gad\d?|dat))?$", name)
+        return int(found[1]) if found else 0
+
+    def snapshot_path(self, source: int) -> Path:
+        """The snapshot of a source."""
+        return self._path(self.recipe.simulation.snapshot or "", source, "simulation.snapshot")
+
+    def catalogue_path(self, source: int) -> Path:
+        """The catalogue of a source."""
+        catalogue = self.recipe.simulation.catalogue
+        assert catalogue is not None  # the recipe's model insists on it
+        return self._path(catalogue.path, source, "simulation.catalogue.path")
+
+    def _path(self, pattern: str, source: int, key: str) -> Path:
+        try:
+            filled = pattern.format(region=source, snapshot=self.recipe.simulation.number or 0)
+        except (KeyError, IndexError, ValueError) as error:
+            raise InputError(
+                f"{key}: {pattern!r} may hold {{region:04d}} and {{snapshot:03d}}, nothing else ({error})"
+            ) from None
+        return self.base / Path(filled).expanduser()
+
+    def info(self, source: int) -> SnapshotInfo:
+        """The snapshot's header."""
+        return read_info(self.snapshot_path(source), length_unit=self.recipe.simulation.length_unit)
+
+    def halos(self, source: int, info: SnapshotInfo | None = None) -> tuple[Halos, float, float]:
+        """The catalogue of a source, h, and the side of the box in proper kpc (0: none)."""
+        simulation = self.recipe.simulation
+        if self.synthetic:
+            from three_hundred_maps.simulation.synthetic import draw_halos
+            from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY
+
+            return draw_halos(simulation.seed, source, simulation.flavour), COSMOLOGY.h, 0.0
+        info = info or self.info(source)
+        path = self.catalogue_path(source)
+        assert simulation.catalogue is not None
+        halos = read_catalogue(
+            simulation.catalogue.kind, path, cosmology=info.cosmology, redshift=info.redshift
+        )
+        _require_inside(halos, info, path, self.snapshot_path(source))
+        return halos, info.cosmology.h, info.box_kpc
+
+    def describe(self) -> tuple[dict[str, Any], bool]:
+        """What a store says of its simulation, and whether it is synthetic."""
+        simulation = self.recipe.simulation
+        common = {"snapshot": self.snapshot_number(), "emissivity": simulation.emissivity}
+        if self.synthetic:
+            from three_hundred_maps.simulation.synthetic import setup
+
+            cosmology, redshift = setup.COSMOLOGY, setup.REDSHIFT
+            resolution = setup.check_resolution(simulation.resolution)
+            text = {
+                "code": f"three_hundred_maps synthetic, flavour {simulation.flavour}",
+                "generator_version": setup.GENERATOR_VERSION,
+                "dark_matter_particle_msun": resolution.dark_matter,
+                "gas_particle_msun": resolution.gas,
+            }
+            synthetic = True
+        else:
+            info = self.info(self.numbers()[0])
+            cosmology, redshift, synthetic = info.cosmology, info.redshift, info.synthetic
+            text = {
+                "code": info.code,
+                "file_format": info.dialect,
+                "kernel": info.kernel,
+                "assumptions": dict(info.assumptions),
+                "origins": self.halos(self.numbers()[0], info)[0].origins(),
+            }
+        background = {
+            "h": cosmology.h,
+            "omega_m": cosmology.omega_m,
+            "omega_lambda": cosmology.omega_lambda,
+            "omega_b": cosmology.omega_b if np.isfinite(cosmology.omega_b) else None,
+        }
+        return {**common, **text, "redshift": redshift, "cosmology": background}, synthetic
+
+    def region_groups(self) -> list[tuple[int, int]]:
+        """Pairs of declared regions that overlap, from ``region_centres``; none where it is not given."""
+        path = self.recipe.simulation.region_centres
+        if path is None:
+            return []
+        from three_hundred_maps.builder.selection import overlapping
+
+        numbers, centres, radii, box = read_region_centres(self.base / Path(path).expanduser())
+        missing = sorted(set(self.numbers()) - set(numbers))
+        if missing:
+            raise InputError(f"{path}: no centre for region {missing[0]} (of {len(missing)} missing)")
+        declared = set(self.numbers())
+        return [
+            (numbers[i], numbers[j])
+            for i, j in overlapping(centres, radii, box)
+            if numbers[i] in declared and numbers[j] in declared
+        ]
+
+
+def _require_inside(halos: Halos, info: SnapshotInfo, path: Path, snapshot: Path) -> None:
+    """Refuse a catalogue none of whose halos lies in the snapshot's box."""
+    if info.box_kpc <= 0 or not len(halos):
+        return
+    slack = 1e-3 * info.box_kpc
+    inside = np.all((halos.centre_kpc >= -slack) & (halos.centre_kpc <= info.box_kpc + slack), axis=1)
+    if not inside.any():
+        raise InputError(
+            f"{path}: no halo of this catalogue lies inside the box of {snapshot}"
+            f" ({info.box_kpc:.0f} kpc): it is of another simulation, or its length unit is another"
+        )
+
+
+def read_region_centres(path: Path) -> tuple[list[int], np.ndarray, np.ndarray, float]:
+    """Read the centres of zoom regions in their parent box.
+
+    A CSV with the header ``region,x,y,z,radius`` (one length unit throughout, comoving) and, where the
+    parent box is periodic, a column ``box`` with its side.
+
+    Returns
+    -------
+    Region numbers, centres (n, 3), radii (n,), and the box's side (0 where it is not given).
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(line for line in stream if not line.startswith("#")))
+    except FileNotFoundError:
+        raise InputError(f"simulation.region_centres: there is no file {path}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file; a CSV region,x,y,z,radius is wanted") from None
+    try:
+        numbers = [int(row["region"]) for row in rows]
+        values = np.array([[float(row[k]) for k in ("x", "y", "z", "radius")] for row in rows]).reshape(-1, 4)
+        box = float(rows[0].get("box") or 0.0) if rows else 0.0
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: a CSV with the header region,x,y,z,radius is wanted ({error})") from None
+    if len(set(numbers)) != len(numbers) or not np.isfinite(values).all() or (values[:, 3] <= 0).any():
+        raise InputError(f"{path}: regions must be there once each, with finite centres and positive radii")
+    return numbers, values[:, :3], values[:, 3], box

@@ -1,0 +1,23 @@
+"""How maps and tables are shown, wherever they are: colour maps, decades, Markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+COLOUR_MAPS = {"sz": "magma", "xray": "inferno", "star": "bone", "mass": "viridis"}
+"""matplotlib's colour map of each view; `DEFAULT_COLOUR_MAP` for others."""
+DEFAULT_COLOUR_MAP = "cividis"
+RESIDUAL_COLOUR_MAP = "RdBu_r"
+
+DECADES = {"sz": 3.0, "xray": 5.0, "star": 4.0, "mass": 3.0}
+"""How many decades below the brightest pixel a view's colours reach; `DEFAULT_DECADES` for others."""
+DEFAULT_DECADES = 4.0
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; a vertical bar in a cell is escaped, a newline becomes a space."""
+
+    def line(cells: Sequence[object]) -> str:
+        return "| " + " | ".join(" ".join(str(c).split()).replace("|", "\\|") for c in cells) + " |"
+
+    return "\n".join([line(head), "| " + " | ".join("---" for _ in head) + " |", *map(line, rows)])

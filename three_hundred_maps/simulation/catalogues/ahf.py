@@ -1,0 +1,193 @@
+"""AHF_halos catalogues: columns are found by name, whatever their number and order."""
+
+from __future__ import annotations
+
+import glob
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos
+from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.readers.snapshot import LENGTH_UNITS
+
+# Our name: AHF's names, newest first. Lower case: builds differ in it.
+_NAMES = {
+    "id": ("id", "haloid"),
+    "host": ("hosthalo",),
+    "mass": ("mhalo", "mvir", "m200c"),
+    "radius": ("rhalo", "rvir", "r200c"),
+    "x": ("xc",),
+    "y": ("yc",),
+    "z": ("zc",),
+    "f_high_resolution": ("fmhires",),
+    "com_offset": ("com_offset",),
+}
+_OPTIONAL = ("f_high_resolution", "com_offset")
+_LONGEST_LINE = 1 << 16
+_COLUMN = re.compile(r"^(?P<name>[^()]+?)(\(\d+\))?$")
+_REDSHIFT = re.compile(r"\.z(?P<z>\d+\.\d+)\.(?:\d+\.)?AHF_halos")
+
+
+def read_ahf(
+    path: str | Path, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
+) -> Halos:
+    """Read an AHF_halos catalogue: see `halos.read_catalogue`.
+
+    A host of -1, or of 0 where no halo has the identifier 0, means that there is none. The redshift is taken
+    from the file's name, where AHF writes it (``.z0.989.``).
+    """
+    files = ahf_files(path)
+    columns: list[str] | None = None
+    words: dict[str, list[str]] = {}
+    for file in files:
+        columns, part = _read_table(file, columns)
+        for name, values in part.items():
+            words.setdefault(name, []).extend(values)
+    if not words:
+        raise InputError(f"{files[0]}: the catalogue has no halos")
+    table = {name: _numbers(words[name], name, files[0]) for name in words if name not in ("id", "host")}
+    halo_id = _integers(words["id"], "id", files[0])
+    host = _integers(words["host"], "host", files[0])
+    host = np.where((host < 0) | ((host == 0) & ~np.any(halo_id == 0)), NO_HOST, host)
+    unit = _length_unit(length_unit, cosmology, redshift)
+    mass, radius = table["mass"] / cosmology.h, table["radius"] * unit
+    centre = np.stack([table["x"], table["y"], table["z"]], 1) * unit
+    if (mass <= 0).any() or (radius <= 0).any():
+        row = int(np.argmax((mass <= 0) | (radius <= 0)))
+        raise InputError(f"{files[0]}: halo {halo_id[row]} has a mass or radius of zero or less")
+    if len(np.unique(halo_id)) != len(halo_id):
+        raise InputError(f"{files[0]}: halo identifiers occur twice: files of different snapshots?")
+    f_high = table.get("f_high_resolution", np.ones(len(mass)))
+    offset = np.full(len(mass), math.nan)
+    if "com_offset" in table:
+        offset = table["com_offset"] * unit / radius
+    return Halos(
+        halo_id=halo_id,
+        host_id=host,
+        centre_kpc=centre,
+        M200c_msun=mass,
+        R200c_kpc=radius,
+        f_high_resolution=f_high,
+        com_offset=offset,
+        f_sub=substructure_fraction(halo_id, host, mass),
+        redshift=_redshift_of(files),
+        source="ahf",
+    )
+
+
+def substructure_fraction(
+    halo_id: NDArray[np.int64], host_id: NDArray[np.int64], mass: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n,) mass of the halos directly inside each halo, over its own mass."""
+    order = np.argsort(halo_id)
+    where = np.searchsorted(halo_id, host_id, sorter=order)
+    where = order[np.minimum(where, len(order) - 1)]
+    inside = (halo_id[where] == host_id) & (host_id != NO_HOST)
+    return np.bincount(where[inside], weights=mass[inside], minlength=len(mass)) / mass
+
+
+def ahf_files(path: str | Path) -> list[Path]:
+    """The files of a catalogue: one, all of an MPI run, or those of a pattern or prefix."""
+    path = Path(path)
+    if path.is_file():
+        match = re.match(r"^(?P<stem>.+)\.(?P<rank>\d{4})(?P<rest>\.z\d+\.\d+\.AHF_halos)$", path.name)
+        if match is None:
+            return [path]
+        return sorted(path.parent.glob(f"{glob.escape(match['stem'])}.[0-9][0-9][0-9][0-9]{match['rest']}"))
+    pattern = str(path) if any(sign in str(path) for sign in "*?[") else f"{glob.escape(str(path))}*AHF_halos"
+    found = sorted(Path(name) for name in glob.glob(pattern) if Path(name).is_file())
+    if not found:
+        raise InputError(f"{path}: no AHF_halos catalogue here (nothing matches {Path(pattern).name})")
+    of = {re.sub(r"\.\d{4}(\.z\d)", r"\1", name.name) for name in found}
+    if len(of) > 1:
+        raise InputError(f"{path}: {len(of)} different catalogues match: {', '.join(sorted(of)[:3])}")
+    return found
+
+
+def _read_table(path: Path, columns: list[str] | None) -> tuple[list[str], dict[str, list[str]]]:
+    """Names of the columns of one file, and the text of those used; only rank 0 of an MPI run names them."""
+    table: dict[str, list[str]] = {}
+    wanted: dict[str, int] = {}
+    try:
+        with open(path, encoding="ascii", newline="\n") as stream:
+            for number, line in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), "")):
+                if not line.endswith("\n"):
+                    raise InputError(f"{path}: line {number + 1} has no end: the file was cut short")
+                if number == 0 and line.startswith("#"):
+                    found = _column_names(line)
+                    if columns is not None and found != columns:
+                        raise InputError(f"{path}: has other columns than the first file of this catalogue")
+                    columns = found
+                    continue
+                words = line.split()
+                if not words:
+                    continue
+                if columns is None:
+                    break
+                if not wanted:
+                    wanted = {n: _position(columns, n, path) for n in _NAMES if _has(columns, n)}
+                    table = {name: [] for name in wanted}
+                if len(words) != len(columns):
+                    raise InputError(
+                        f"{path}: line {number + 1} has {len(words)} columns, the first names {len(columns)}:"
+                        " damaged"
+                    )
+                for name, place in wanted.items():
+                    table[name].append(words[place])
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: this is not a text file: an AHF_halos catalogue was expected") from None
+    if columns is None:
+        raise InputError(f"{path}: the first line does not name the columns (#ID(1) hostHalo(2) ...)")
+    return columns, table
+
+
+def _column_names(line: str) -> list[str]:
+    matches = [_COLUMN.match(word) for word in line.lstrip("#").split()]
+    return [match["name"].lower() if match else "?" for match in matches]
+
+
+def _numbers(words: list[str], name: str, path: Path) -> NDArray[np.float64]:
+    try:
+        values = np.array([float(word) for word in words])
+    except ValueError as error:
+        raise InputError(f"{path}: column {name}: {error}: damaged") from None
+    if not np.isfinite(values).all():
+        raise InputError(f"{path}: column {name} holds a number that is not finite")
+    return values
+
+
+def _integers(words: list[str], name: str, path: Path) -> NDArray[np.int64]:
+    """Identifiers run to 19 digits, more than a float64 holds."""
+    try:
+        return np.array([int(word) for word in words], np.int64)
+    except (ValueError, OverflowError):
+        raise InputError(
+            f"{path}: column {name} holds something that is not a whole number: damaged"
+        ) from None
+
+
+def _has(columns: list[str], name: str) -> bool:
+    return name not in _OPTIONAL or any(given in columns for given in _NAMES[name])
+
+
+def _position(columns: list[str], name: str, path: Path) -> int:
+    for given in _NAMES[name]:
+        if given in columns:
+            return columns.index(given)
+    raise InputError(f"{path}: no column {_NAMES[name][0]!r} among {', '.join(columns[:12])}, ...")
+
+
+def _length_unit(length_unit: str | None, cosmology: Cosmology, redshift: float) -> float:
+    """Proper kpc of one unit of length of the catalogue, comoving kpc/h unless said otherwise."""
+    kpc, with_h = LENGTH_UNITS[length_unit or "kpc/h"]
+    return kpc / (cosmology.h if with_h else 1.0) / (1.0 + redshift)
+
+
+def _redshift_of(files: list[Path]) -> float:
+    match = _REDSHIFT.search(files[0].name)
+    return float(match["z"]) if match else math.nan

@@ -1,0 +1,157 @@
+"""Halo catalogues in CSV: named columns whose names carry the unit."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.catalogues.ahf import substructure_fraction
+from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos
+from three_hundred_maps.simulation.cosmology import Cosmology
+
+# Endings of length columns: kpc, whether 1/h is in the unit, whether it is comoving.
+LENGTH_ENDINGS = {
+    "ckpc_h": (1.0, True, True),
+    "cMpc_h": (1e3, True, True),
+    "ckpc": (1.0, False, True),
+    "cMpc": (1e3, False, True),
+    "kpc": (1.0, False, False),
+    "Mpc": (1e3, False, False),
+}
+MASS_ENDINGS = {"msun_h": True, "msun": False}
+_PLAIN = ("halo_id", "host_id", "f_high_resolution", "com_offset", "f_sub", "redshift")
+_MOST_ROWS = 50_000_000
+
+
+def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halos:
+    """Read a CSV catalogue.
+
+    Parameters
+    ----------
+    path
+        A file whose first line names the columns. Needed: ``halo_id`` (whole numbers), ``x_U``, ``y_U``,
+        ``z_U`` with U one of ckpc_h, cMpc_h (comoving, over h), ckpc, cMpc (comoving), kpc, Mpc (proper), and
+        ``M200c_msun_h`` or ``M200c_msun``. Optional: ``R200c_U`` (else from the mass), ``host_id`` (-1 for
+        none), ``f_high_resolution``, ``com_offset`` (in R200c), ``f_sub``, ``redshift``. Others are not read.
+    cosmology, redshift
+        Of the snapshot.
+
+    Raises
+    ------
+    InputError
+        Naming the file, the line and the column.
+    """
+    path = Path(path)
+    columns = _columns(path)
+
+    def length(axis: str) -> NDArray[np.float64] | None:
+        for ending, (kpc, with_h, comoving) in LENGTH_ENDINGS.items():
+            if f"{axis}_{ending}" in columns:
+                unit = kpc / (cosmology.h if with_h else 1.0) / (1.0 + redshift if comoving else 1.0)
+                return _numbers(columns, f"{axis}_{ending}", path) * unit
+        return None
+
+    axes = [length(axis) for axis in "xyz"]
+    masses = [name for name in MASS_ENDINGS if f"M200c_{name}" in columns]
+    given = [axis for axis in axes if axis is not None]
+    if "halo_id" not in columns or len(given) < 3 or not masses:
+        raise InputError(
+            f"{path}: needs columns halo_id, x_U, y_U, z_U (U one of {', '.join(LENGTH_ENDINGS)}) and "
+            f"M200c_msun_h or M200c_msun; found {', '.join(columns)[:300]}"
+        )
+    mass = _numbers(columns, f"M200c_{masses[0]}", path) / (cosmology.h if MASS_ENDINGS[masses[0]] else 1.0)
+    radius = length("R200c")
+    if radius is None:
+        density = 200.0 * cosmology.critical_density_msun_kpc3(redshift)
+        radius = np.cbrt(np.maximum(mass, 0.0) / (4.0 / 3.0 * math.pi * density))
+    if not len(mass):
+        raise InputError(f"{path}: the catalogue has no halos")
+    if (mass <= 0).any() or (radius <= 0).any():
+        raise InputError(
+            f"{path}: line {int(np.argmin(np.minimum(mass, radius))) + 2}: a mass or radius of zero"
+        )
+    halo_id = _integers(columns, "halo_id", path)
+    if len(np.unique(halo_id)) != len(halo_id):
+        raise InputError(f"{path}: a halo_id occurs twice")
+    n = len(mass)
+    host = _integers(columns, "host_id", path) if "host_id" in columns else np.full(n, NO_HOST, np.int64)
+    host = np.where(host < 0, NO_HOST, host)
+    own = math.nan
+    if "redshift" in columns:
+        redshifts = _numbers(columns, "redshift", path)
+        if np.ptp(redshifts) > 1e-6:
+            raise InputError(f"{path}: holds halos of several redshifts: give one file a snapshot")
+        own = float(redshifts[0])
+    f_sub = np.full(n, math.nan)
+    if "f_sub" in columns:
+        f_sub = _numbers(columns, "f_sub", path)
+    elif "host_id" in columns:
+        f_sub = substructure_fraction(halo_id, host, mass)
+    offset = _numbers(columns, "com_offset", path) if "com_offset" in columns else np.full(n, math.nan)
+    high = _numbers(columns, "f_high_resolution", path) if "f_high_resolution" in columns else np.ones(n)
+    return Halos(
+        halo_id=halo_id,
+        host_id=host,
+        centre_kpc=np.stack(given, 1),
+        M200c_msun=mass,
+        R200c_kpc=radius,
+        f_high_resolution=high,
+        com_offset=offset,
+        f_sub=f_sub,
+        redshift=own,
+        source="csv",
+    )
+
+
+def _columns(path: Path) -> dict[str, list[str]]:
+    """The text of every column by name."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream)
+            names = [name.strip() for name in next(reader, [])]
+            if len(set(names)) != len(names) or not names:
+                raise InputError(f"{path}: the first line must name the columns, each once")
+            columns: dict[str, list[str]] = {name: [] for name in names}
+            for row in reader:
+                if not row:
+                    continue
+                if len(row) != len(names):
+                    raise InputError(
+                        f"{path}: line {reader.line_num} has {len(row)} fields, expected {len(names)}"
+                    )
+                for name, value in zip(names, row, strict=True):
+                    columns[name].append(value)
+                if reader.line_num > _MOST_ROWS:
+                    raise InputError(f"{path}: over {_MOST_ROWS} lines: not a catalogue of one snapshot")
+    except (UnicodeDecodeError, csv.Error):
+        raise InputError(f"{path}: this is not a CSV file") from None
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"{path}: no such file") from None
+    return columns
+
+
+def _numbers(columns: dict[str, list[str]], name: str, path: Path) -> NDArray[np.float64]:
+    values = np.empty(len(columns[name]))
+    for row, text in enumerate(columns[name]):
+        try:
+            values[row] = float(text)
+        except ValueError:
+            raise InputError(f"{path}: line {row + 2}: {name} is {text!r}, not a number") from None
+        if not math.isfinite(values[row]):
+            raise InputError(f"{path}: line {row + 2}: {name} is {text!r}, not a finite number")
+    return values
+
+
+def _integers(columns: dict[str, list[str]], name: str, path: Path) -> NDArray[np.int64]:
+    values = np.empty(len(columns[name]), np.int64)
+    for row, text in enumerate(columns[name]):
+        try:
+            values[row] = int(text)
+        except (ValueError, OverflowError):
+            raise InputError(f"{path}: line {row + 2}: {name} is {text!r}, not a whole number") from None
+    return values

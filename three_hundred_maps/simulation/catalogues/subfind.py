@@ -1,0 +1,150 @@
+"""FOF/SUBFIND catalogues in HDF5, as GADGET-4, GADGET-3 and AREPO (IllustrisTNG) write them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos
+from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.readers import hdf5_safe as safe
+from three_hundred_maps.simulation.readers.snapshot import gadget_units, is_hdf5, snapshot_files
+
+_GROUP_COLUMNS = {
+    "mass": "Group_M_Crit200",
+    "radius": "Group_R_Crit200",
+    "centre": "GroupPos",
+    "first": "GroupFirstSub",
+    "subhalos": "GroupNsubs",
+}
+_SUBHALO_COLUMNS = {"mass": "SubhaloMass", "centre": "SubhaloPos"}
+
+
+def read_subfind(
+    path: str | Path, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
+) -> Halos:
+    """Read a FOF/SUBFIND table: see `halos.read_catalogue`.
+
+    Every FOF group with an M200c is a distinct halo, named by its number in the table and centred on its most
+    bound particle (GroupPos). ``f_sub`` counts the subhaloes within R200c other than the first of the group.
+    """
+    files = snapshot_files(path)
+    groups: dict[str, list[NDArray[np.float64]]] = {name: [] for name in _GROUP_COLUMNS}
+    subhalos: dict[str, list[NDArray[np.float64]]] = {name: [] for name in _SUBHALO_COLUMNS}
+    header: dict[str, float] = {}
+    for number, part in enumerate(files):
+        if not is_hdf5(part):
+            raise InputError(f"{part}: a FOF/SUBFIND table in HDF5 was expected")
+        with safe.opened(part) as file:
+            attrs = safe.group(file, "Header", part)
+            if number == 0:
+                header = _header(file, attrs, part)
+            here = safe.number(attrs, part, "Ngroups_ThisFile")
+            inside = safe.first_number(
+                [attrs], part, ("Nsubhalos_ThisFile", "Nsubgroups_ThisFile"), default=0.0
+            )
+            _read(file, "Group", part, int(here), _GROUP_COLUMNS, groups)
+            _read(file, "Subhalo", part, int(inside), _SUBHALO_COLUMNS, subhalos)
+    if header["files"] != len(files):
+        raise InputError(
+            f"{files[0]}: the header says this table has {header['files']:.0f} files (NumFiles), "
+            f"here {'is' if len(files) == 1 else 'are'} {len(files)}"
+        )
+    table = {name: np.concatenate(parts) for name, parts in groups.items() if parts}
+    subs = {name: np.concatenate(parts) for name, parts in subhalos.items() if parts}
+    if not len(table.get("mass", ())) or len(table["mass"]) != header["groups"]:
+        raise InputError(
+            f"{files[0]}: the header counts {header['groups']:.0f} groups, the files hold "
+            f"{len(table.get('mass', ()))}"
+        )
+    units = gadget_units(
+        h=cosmology.h,
+        redshift=redshift,
+        length_unit=length_unit,
+        length_cm=header.get("length_cm"),
+        mass_g=header.get("mass_g"),
+    )
+    for name in ("mass", "radius", "centre"):
+        if not np.isfinite(table[name]).all():
+            raise InputError(f"{files[0]}: {_GROUP_COLUMNS[name]} holds numbers that are not finite")
+    f_sub = _substructure(table, subs, header["box"])
+    used = (table["mass"] > 0) & (table["radius"] > 0)
+    n = int(used.sum())
+    if not n:
+        raise InputError(f"{files[0]}: no group has an M200c")
+    return Halos(
+        halo_id=np.flatnonzero(used).astype(np.int64),
+        host_id=np.full(n, NO_HOST, np.int64),
+        centre_kpc=table["centre"][used] * units.length_kpc,
+        M200c_msun=table["mass"][used] * units.mass_msun,
+        R200c_kpc=table["radius"][used] * units.length_kpc,
+        f_high_resolution=np.ones(n),
+        com_offset=np.full(n, math.nan),
+        f_sub=f_sub[used],
+        redshift=header["redshift"],
+        source="subfind",
+    )
+
+
+def _header(file: h5py.File, attrs: h5py.Group, path: Path) -> dict[str, float]:
+    found = {
+        "redshift": safe.number(attrs, path, "Redshift"),
+        "groups": safe.first_number([attrs], path, ("Ngroups_Total", "Ngroups_ThisFile")),
+        "files": safe.first_number([attrs], path, ("NumFiles", "NTask"), default=1.0),
+        "box": safe.number(attrs, path, "BoxSize", default=0.0),
+    }
+    places = [g for g in (safe.optional_group(file, n, path) for n in ("Units", "Parameters", "Header")) if g]
+    for name, stored in (("length_cm", "UnitLength_in_cm"), ("mass_g", "UnitMass_in_g")):
+        value = safe.first_number(places, path, (stored,), default=math.nan)
+        if not math.isnan(value):
+            if not 1e-40 < value < 1e60:
+                raise InputError(f"{path}: {stored} is {value!r}, which makes no sense")
+            found[name] = value
+    return found
+
+
+def _read(
+    file: h5py.File,
+    group: str,
+    path: Path,
+    rows: int,
+    columns: dict[str, str],
+    into: dict[str, list[NDArray[np.float64]]],
+) -> None:
+    if rows == 0:
+        return
+    where = safe.group(file, group, path)
+    for name, stored in columns.items():
+        if where.get(stored, getlink=True) is None:
+            raise InputError(
+                f"{path}: no {group}/{stored}: a table of SUBFIND is needed, plain FOF groups have no M200c"
+            )
+        dataset = safe.dataset(where, stored, path, rows)
+        if dataset.shape[1:] != ((3,) if name == "centre" else ()):
+            raise InputError(f"{path}: {group}/{stored} has shape {dataset.shape}")
+        into[name].append(np.asarray(dataset[()], np.float64))
+
+
+def _substructure(
+    table: dict[str, NDArray[np.float64]], subs: dict[str, NDArray[np.float64]], box: float
+) -> NDArray[np.float64]:
+    """(groups,) mass of the subhaloes within R200c, without the first, over M200c; lengths in file units."""
+    groups = len(table["mass"])
+    if not subs:
+        return np.zeros(groups)
+    first, number = table["first"].astype(np.int64), table["subhalos"].astype(np.int64)
+    of = np.full(len(subs["mass"]), -1, np.int64)
+    for group in np.flatnonzero((number > 1) & (first >= 0)):
+        of[first[group] + 1 : first[group] + number[group]] = group
+    rows = np.flatnonzero(of >= 0)
+    apart = subs["centre"][rows] - table["centre"][of[rows]]
+    if box > 0:
+        apart -= box * np.round(apart / box)
+    inside = rows[np.linalg.norm(apart, axis=1) <= table["radius"][of[rows]]]
+    mass = np.bincount(of[inside], weights=subs["mass"][inside], minlength=groups)
+    return np.divide(mass, table["mass"], out=np.zeros(groups), where=table["mass"] > 0)

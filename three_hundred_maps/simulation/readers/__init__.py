@@ -1,0 +1,1 @@
+"""Snapshots: every format told by its content."""

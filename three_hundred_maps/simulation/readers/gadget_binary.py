@@ -1,0 +1,249 @@
+"""Gadget binary snapshots, formats 1 and 2, of either byte order and of one or many files.
+
+A file is a chain of records, each between two equal length markers. In format 2 a small record with a
+four-letter name goes before each; in format 1 blocks are known by their order alone, so those after the
+density are told apart by what they hold. Only record markers are read until a column is asked for.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.readers.gadget_blocks import (
+    Block,
+    Header,
+    name_by_order,
+    read_chain,
+    read_header,
+)
+from three_hundred_maps.simulation.readers.snapshot import (
+    SPECIES_TYPES,
+    SnapshotInfo,
+    check_background,
+    check_files_of_set,
+    gadget_units,
+    read_exactly,
+)
+
+# Block of each column, and the types that may have it, in the order in which they lie in the block.
+BLOCKS: Mapping[str, tuple[str, tuple[int, ...]]] = {
+    "position": ("POS", (0, 1, 2, 3, 4, 5)),
+    "mass": ("MASS", (0, 1, 2, 3, 4, 5)),
+    "internal_energy": ("U", (0,)),
+    "density": ("RHO", (0,)),
+    "electron_abundance": ("NE", (0,)),
+    "smoothing_length": ("HSML", (0,)),
+    "star_formation_rate": ("SFR", (0,)),
+    "metallicity": ("Z", (0, 4)),
+    "helium_mass": ("ZS", (0, 4)),
+    "delay_time": ("DTIM", (0,)),
+    "temperature": ("TEMP", (0,)),
+}
+_GADGETX_BLOCKS = frozenset(("ZS", "HOTT", "CLDX", "IM"))
+_PIECE_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where one type's rows of a column lie in one file, ``width`` numbers each."""
+
+    offset: int
+    rows: int
+    dtype: np.dtype[Any]
+    width: int
+
+
+class BinarySource:
+    """A Gadget binary snapshot of one or more files.
+
+    Raises
+    ------
+    InputError
+        Where a header or the chain of records is not whole.
+    """
+
+    def __init__(self, files: list[Path], length_unit: str | None) -> None:
+        self.path = files[0]
+        self._files = files
+        self._assumptions: dict[str, str] = {}
+        headers, chains = [], []
+        labelled = True
+        for name in files:
+            with open(name, "rb") as stream:
+                size = name.stat().st_size
+                header, labelled = read_header(stream, name, size)
+                chain = read_chain(stream, name, size, header, labelled)
+                if not labelled:
+                    chain, said = name_by_order(stream, name, header, chain)
+                    self._assumptions.update(said)
+            headers.append(header)
+            chains.append(chain)
+        first = headers[0]
+        self._headers = headers
+        check_files_of_set(files, first.num_files)
+        summed = np.sum([header.here for header in headers], axis=0)
+        if not np.array_equal(first.total, summed):
+            raise InputError(
+                f"{self.path}: the header says {first.total.tolist()} particles, the {len(files)} "
+                f"file{'s' * (len(files) != 1)} found hold {summed.tolist()}: a file is missing or foreign"
+            )
+        cosmology = Cosmology(first.h, first.omega_m, first.omega_lambda)
+        check_background(self.path, cosmology, first.redshift, first.time, first.box)
+        if length_unit is None:
+            self._assumptions["length_unit"] = "Gadget binary files do not say: kpc/h"
+        units = gadget_units(h=first.h, redshift=first.redshift, length_unit=length_unit)
+        factors = {**units.factors(), "star_formation_rate": 1.0}
+        self.factors: Mapping[str, float] = factors
+        self.mass_table = np.array([*first.mass_table, 0.0, 0.0])
+        self.species_types = SPECIES_TYPES
+        self._columns = [_columns(*item) for item in zip(files, headers, chains, strict=True)]
+        blocks = set(chains[0])
+        gadgetx = bool(blocks & _GADGETX_BLOCKS)
+        if first.star_formation and summed[0] and "SFR" not in blocks:
+            self._assumptions["header"] = "it promises star formation rates, but there are none"
+        self.info = SnapshotInfo(
+            redshift=first.redshift,
+            box_kpc=first.box * units.length_kpc,
+            cosmology=cosmology,
+            code="GADGET-X" if gadgetx else "GADGET",
+            dialect="gadgetx" if gadgetx else f"gadget{2 if labelled else 1}",
+            synthetic=first.synthetic,
+            # GADGET-X runs with Wendland C4, the others with the cubic spline: files do not say.
+            kernel="wendland_c4" if gadgetx else "cubic_spline",
+            counts={name: int(summed[list(kinds)].sum()) for name, kinds in SPECIES_TYPES.items()},
+            assumptions=self._assumptions,
+        )
+
+    def count(self, kind: int) -> int:
+        """Particles of a type in all files."""
+        return int(sum(header.here[kind] for header in self._headers))
+
+    def has(self, kind: int, name: str) -> bool:
+        """Whether every file with particles of a type holds the column."""
+        if name == "helium_fraction":
+            return self.has(kind, "helium_mass")
+        held = [
+            (kind, name) in columns
+            for header, columns in zip(self._headers, self._columns, strict=True)
+            if header.here[kind]
+        ]
+        if any(held) and not all(held):
+            raise InputError(f"{self.path}: some files of this set have {name.replace('_', ' ')}, others not")
+        return bool(held) and all(held)
+
+    def first_position(self, kind: int) -> NDArray[np.float64] | None:
+        """(3,) the first position where they are stored in double precision, else None."""
+        for path, columns in zip(self._files, self._columns, strict=True):
+            column = columns.get((kind, "position"))
+            if column is not None:
+                if column.dtype.itemsize <= 4:
+                    return None
+                return np.fromfile(path, column.dtype, 3, offset=column.offset).astype(np.float64)
+        return None
+
+    def read(self, kind: int, name: str, out: NDArray[np.float32], origin: NDArray[np.float64]) -> None:
+        """Fill ``out`` with a column, file after file."""
+        stored = "helium_mass" if name == "helium_fraction" else name
+        start = 0
+        for path, columns in zip(self._files, self._columns, strict=True):
+            column = columns.get((kind, stored))
+            if column is None:
+                continue
+            with open(path, "rb") as stream:
+                part = out[start : start + column.rows]
+                _fill(stream, path, column, part, origin if name == "position" else None)
+            start += column.rows
+        if name == "helium_fraction":
+            # GADGET-X's Zs are masses of the elements, not fractions.
+            if self.has(kind, "mass"):
+                mass = np.empty_like(out)
+                self.read(kind, "mass", mass, origin)
+                np.divide(out, mass, out=out, where=mass > 0)
+            else:
+                out /= self.mass_table[kind]
+
+
+def _columns(path: Path, header: Header, chain: Mapping[str, Block]) -> dict[tuple[int, str], Column]:
+    """Where every (type, column) lies in one file, from the sizes of its blocks."""
+    found: dict[tuple[int, str], Column] = {}
+    for name, (block_name, kinds) in BLOCKS.items():
+        block = chain.get(block_name)
+        holders = [kind for kind in kinds if header.here[kind]]
+        if name == "mass":
+            holders = [kind for kind in holders if header.mass_table[kind] == 0.0]
+        if block is None:
+            if holders and name in ("position", "mass"):
+                raise InputError(f"{path}: no block {block_name}: the file is cut short or not a snapshot")
+            continue
+        options = [holders] if len(kinds) in (1, 6) else [holders, [kind for kind in holders if kind == 0]]
+        for chosen in options:
+            layout = _layout(block.nbytes, int(sum(header.here[k] for k in chosen)), name)
+            if layout is not None:
+                break
+        else:
+            counted = {kind: int(header.here[kind]) for kind in holders}
+            raise InputError(
+                f"{path}: block {block_name} has {block.nbytes} bytes, which does not fit the particles "
+                f"of the types that have it ({counted}): damaged"
+            )
+        itemsize, width = layout
+        dtype = np.dtype(f"{header.order}f{itemsize}")
+        offset = block.offset
+        for kind in chosen:
+            rows = int(header.here[kind])
+            found[kind, name] = Column(offset, rows, dtype, width)
+            offset += rows * width * itemsize
+    return found
+
+
+def _layout(nbytes: int, rows: int, name: str) -> tuple[int, int] | None:
+    """(bytes a number, numbers a row) of a block of ``rows`` rows; None where it does not fit."""
+    if rows == 0:
+        return (4, 3 if name == "position" else 1) if nbytes == 0 else None
+    if name == "helium_mass":
+        width, rest = divmod(nbytes, rows * 4)
+        return (4, width) if rest == 0 and 2 <= width <= 20 else None
+    width = 3 if name == "position" else 1
+    for itemsize in (4, 8):
+        if nbytes == rows * width * itemsize:
+            return itemsize, width
+    return None
+
+
+def _fill(
+    stream: io.BufferedIOBase,
+    path: Path,
+    column: Column,
+    out: NDArray[np.float32],
+    origin: NDArray[np.float64] | None,
+) -> None:
+    """Read a column into ``out``: straight into it where the bytes are the same, else in pieces."""
+    stream.seek(column.offset)
+    native = column.dtype.itemsize == 4 and column.dtype.isnative
+    single = column.width == (out.shape[1] if out.ndim == 2 else 1)
+    if native and single and (origin is None or not origin.any()):
+        read_exactly(stream, path, out.reshape(-1).data.cast("B"))
+        return
+    row_bytes = column.width * column.dtype.itemsize
+    step = max(1, _PIECE_BYTES // row_bytes)
+    buffer = np.empty(min(step, column.rows) * column.width, column.dtype)
+    for start in range(0, column.rows, step):
+        rows = min(step, column.rows - start)
+        part = buffer[: rows * column.width]
+        read_exactly(stream, path, part.data.cast("B"))
+        table = part.reshape(rows, column.width)
+        if out.ndim == 1:
+            out[start : start + rows] = table[:, 0]
+        elif origin is not None and origin.any():
+            out[start : start + rows] = table - origin
+        else:
+            out[start : start + rows] = table

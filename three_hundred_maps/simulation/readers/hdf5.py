@@ -1,0 +1,277 @@
+"""HDF5 snapshots of the Gadget family, GIZMO, AREPO and SWIFT: headers, dialects and columns.
+
+Nothing is allocated before the header, the shapes and the links of a file have been checked: see `hdf5_safe`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.readers import hdf5_safe as safe
+from three_hundred_maps.simulation.readers.hdf5_dialects import (
+    CODES,
+    COLUMNS,
+    NEEDED,
+    dialect_of,
+    file_units,
+    kernel_of,
+)
+from three_hundred_maps.simulation.readers.snapshot import (
+    SPECIES_TYPES,
+    SnapshotInfo,
+    check_background,
+    check_files_of_set,
+    read_exactly,
+)
+from three_hundred_maps.units import KM_CM, KPC_CM
+
+_CHUNK_ROWS = 1 << 20
+_YEAR_S = 3.15576e7
+
+
+class Hdf5Source:
+    """An HDF5 snapshot of one or more files.
+
+    Raises
+    ------
+    InputError
+        Where a header, a link or a shape is not what a snapshot has.
+    """
+
+    def __init__(self, files: list[Path], length_unit: str | None) -> None:
+        self.path = files[0]
+        self._files = files
+        self._counts: list[NDArray[np.int64]] = []
+        self._assumptions: dict[str, str] = {}
+        total: NDArray[np.int64] | None = None
+        summed = np.zeros(8, np.int64)
+        declared = len(files)
+        for number, name in enumerate(files):
+            with safe.opened(name) as file:
+                header = safe.group(file, "Header", name)
+                here = _counts(header, name, "NumPart_ThisFile")
+                self._counts.append(here)
+                summed += here
+                if number == 0:
+                    total = _totals(header, name)
+                    declared = int(safe.number(header, name, "NumFilesPerSnapshot", default=1.0))
+                    self._read_header(file, header, name, length_unit)
+                self._check_columns(file, name, here)
+        check_files_of_set(files, declared)
+        if total is not None and not np.array_equal(total, summed):
+            raise InputError(
+                f"{self.path}: NumPart_Total says {total.tolist()} particles, the {len(files)} "
+                f"file{'s' * (len(files) != 1)} found hold {summed.tolist()}: a file is missing or foreign"
+            )
+        self.info = SnapshotInfo(
+            redshift=self._redshift,
+            box_kpc=self._box * self._units.length_kpc,
+            cosmology=self._cosmology,
+            code=CODES[self._dialect],
+            dialect=self._dialect,
+            synthetic=self._synthetic,
+            kernel=self._kernel,
+            counts={
+                name: sum(self.count(kind) for kind in kinds) for name, kinds in self.species_types.items()
+            },
+            assumptions=self._assumptions,
+        )
+
+    def count(self, kind: int) -> int:
+        """Particles of a type in all files."""
+        return int(sum(here[kind] for here in self._counts if kind < len(here)))
+
+    def has(self, kind: int, name: str) -> bool:
+        """Whether every file with particles of a type holds the column."""
+        return name in self._present.get(kind, {})
+
+    def first_position(self, kind: int) -> NDArray[np.float64] | None:
+        """(3,) the first position where they are stored in double precision, else None."""
+        if not self.count(kind):
+            return None
+        for here, name in zip(self._counts, self._files, strict=True):
+            if kind < len(here) and here[kind]:
+                with safe.opened(name) as file:
+                    dataset = file[f"PartType{kind}/Coordinates"]
+                    return None if dataset.dtype.itemsize <= 4 else np.asarray(dataset[0], np.float64)
+        return None
+
+    def read(self, kind: int, name: str, out: NDArray[np.float32], origin: NDArray[np.float64]) -> None:
+        """Fill ``out`` with a column, file after file."""
+        stored, column = self._present[kind][name]
+        start = 0
+        for here, path in zip(self._counts, self._files, strict=True):
+            rows = int(here[kind]) if kind < len(here) else 0
+            if not rows:
+                continue
+            with safe.opened(path) as file:
+                dataset = file[f"PartType{kind}/{stored}"]
+                part, shift = out[start : start + rows], origin if name == "position" else np.zeros(3)
+                if not _fill_straight(path, file, dataset, part, column, shift):
+                    _fill(dataset, part, column, shift)
+            start += rows
+
+    def _read_header(self, file: h5py.File, header: h5py.Group, path: Path, length_unit: str | None) -> None:
+        """Everything of the first file's header that the info and the units need."""
+        places = [g for g in (safe.optional_group(file, n, path) for n in ("Cosmology", "Parameters")) if g]
+        places.append(header)
+        cosmology = Cosmology(
+            h=safe.first_number(places, path, ("HubbleParam", "h")),
+            omega_m=safe.first_number(places, path, ("Omega0", "Omega_m", "Omega_Matter")),
+            omega_lambda=safe.first_number(places, path, ("OmegaLambda", "Omega_lambda", "Omega_Lambda")),
+            omega_b=safe.first_number(
+                places, path, ("OmegaBaryon", "Omega_b", "Omega_Baryon"), default=math.nan
+            ),
+        )
+        self._cosmology = cosmology
+        self._redshift = safe.number(header, path, "Redshift")
+        box = safe.array(header, path, "BoxSize", longest=3, default=np.zeros(1))
+        if not np.all(box == box[0]):
+            raise InputError(f"{path}: the box has sides {box.tolist()}: only cubes are understood")
+        self._box = float(box[0])
+        self._dialect = dialect_of(file, header, path)
+        swift = self._dialect == "swift"
+        time = safe.number(header, path, "Scale-factor" if swift else "Time", default=math.nan)
+        check_background(path, cosmology, self._redshift, None if math.isnan(time) else time, self._box)
+        self.mass_table = np.zeros(8)
+        table = safe.array(header, path, "MassTable", longest=8, default=np.zeros(6))
+        self.mass_table[: len(table)] = table
+        self._synthetic = safe.number(header, path, "Synthetic", default=0.0) == 1.0
+        self._units = file_units(
+            file, path, self._dialect, cosmology, self._redshift, length_unit, self._assumptions
+        )
+        factors = self._units.factors()
+        factors["star_formation_rate"] = 1.0
+        self.species_types: Mapping[str, tuple[int, ...]] = SPECIES_TYPES
+        self._kernel, support = kernel_of(file, path, self._dialect, self._assumptions)
+        if swift:
+            factors["smoothing_length"] *= support
+            self.species_types = {**SPECIES_TYPES, "low_resolution": (2,), "black_holes": (3, 5)}
+            # SWIFT stores the comoving energy: physical = stored / a^2.
+            factors["internal_energy"] *= (1.0 + self._redshift) ** 2
+            time_s = self._units.length_kpc * (1.0 + self._redshift) * KPC_CM
+            time_s /= self._units.velocity_km_s * KM_CM
+            factors["star_formation_rate"] = self._units.mass_msun / (time_s / _YEAR_S)
+        self.factors: Mapping[str, float] = factors
+        self._present: dict[int, dict[str, tuple[str, int | None]]] = {}
+
+    def _check_columns(self, file: h5py.File, path: Path, here: NDArray[np.int64]) -> None:
+        """Which columns every type has, after checking link, shape and storage of each."""
+        for kinds in self.species_types.values():
+            for kind in kinds:
+                rows = int(here[kind]) if kind < len(here) else 0
+                if not rows:
+                    continue
+                group = safe.group(file, f"PartType{kind}", path)
+                found: dict[str, tuple[str, int | None]] = {}
+                for name in COLUMNS:
+                    if name not in NEEDED.get(kind, ("position", "mass")):
+                        continue
+                    chosen = _find(group, name, path, rows)
+                    if chosen is not None:
+                        found[name] = chosen
+                if "position" not in found:
+                    if self._dialect == "arepo" and kind == 3:  # Monte Carlo tracers: no position, no mass
+                        here[kind] = 0
+                        self._assumptions["tracers"] = "type 3 has no positions: tracers, left out"
+                        continue
+                    raise InputError(f"{path}: PartType{kind} has {rows} particles but no Coordinates")
+                if "mass" not in found and not self.mass_table[kind] > 0:
+                    raise InputError(f"{path}: PartType{kind} has neither Masses nor an entry in MassTable")
+                before = self._present.setdefault(kind, found)
+                if before != found:
+                    missing = sorted(set(before) ^ set(found))
+                    raise InputError(
+                        f"{path}: PartType{kind} differs from {self.path.name} in: {', '.join(missing)}"
+                    )
+
+
+def _find(group: h5py.Group, name: str, path: Path, rows: int) -> tuple[str, int | None] | None:
+    """The data set (and its column) that holds a field, checked; None where there is none."""
+    for stored, column in COLUMNS[name]:
+        if group.get(stored, getlink=True) is None:
+            continue
+        dataset = safe.dataset(group, stored, path, rows)
+        if name == "position":
+            if dataset.shape[1:] != (3,):
+                raise InputError(f"{path}: {dataset.name} has shape {dataset.shape}, expected ({rows}, 3)")
+            return stored, None
+        if dataset.ndim == 1:
+            if column in (None, 0) and name != "hydrogen_fraction":
+                return stored, None
+            continue
+        if column == 1 and dataset.shape[1] == 1:
+            continue
+        if column is None or dataset.shape[1] <= column:
+            raise InputError(f"{path}: {dataset.name} has shape {dataset.shape}, expected ({rows},)")
+        return stored, column
+    return None
+
+
+def _fill_straight(
+    path: Path,
+    file: h5py.File,
+    dataset: h5py.Dataset,
+    out: NDArray[np.float32],
+    column: int | None,
+    origin: NDArray[np.float64],
+) -> bool:
+    """Read a data set whose bytes lie in one piece just as they are wanted; False where they do not.
+
+    This is what `hdf5_safe.dataset` checked: the piece is inside the file. It spares HDF5's own copying.
+    """
+    offset = dataset.id.get_offset()
+    same = dataset.dtype == out.dtype and dataset.shape == out.shape and column in (None, 0)
+    if not same or offset is None or file.userblock_size or origin.any():
+        return False
+    with open(path, "rb", buffering=0) as stream:
+        stream.seek(offset)
+        read_exactly(stream, path, out.reshape(-1).data.cast("B"))
+    return True
+
+
+def _fill(
+    dataset: h5py.Dataset, out: NDArray[np.float32], column: int | None, origin: NDArray[np.float64]
+) -> None:
+    """Read a data set into ``out`` in blocks of rows, converting as needed."""
+    rows = len(out)
+    step = _CHUNK_ROWS
+    if dataset.chunks is not None:  # whole chunks, so that none is unpacked twice
+        step = max(1, _CHUNK_ROWS // dataset.chunks[0]) * dataset.chunks[0]
+    for start in range(0, rows, step):
+        block = dataset[start : start + step]
+        if column is not None and block.ndim == 2:
+            block = block[:, column]
+        if origin.any():
+            block = np.asarray(block, np.float64) - origin
+        out[start : start + step] = block
+
+
+def _counts(header: h5py.Group, path: Path, name: str) -> NDArray[np.int64]:
+    numbers = safe.array(header, path, name, longest=8)
+    if len(numbers) < 6 or (numbers < 0).any() or (numbers > 2**62).any():
+        raise InputError(f"{path}: {name} is {numbers.tolist()}: not six or seven particle numbers")
+    counted = np.zeros(8, np.int64)
+    counted[: len(numbers)] = numbers
+    return counted
+
+
+def _totals(header: h5py.Group, path: Path) -> NDArray[np.int64] | None:
+    """Particle numbers of the whole set, None where the header does not say."""
+    if "NumPart_Total" not in header.attrs:
+        return None
+    total = _counts(header, path, "NumPart_Total")
+    if "NumPart_Total_HighWord" in header.attrs:
+        high = safe.array(header, path, "NumPart_Total_HighWord", longest=8)
+        if (high > 2**20).any():
+            raise InputError(f"{path}: NumPart_Total_HighWord is {high.tolist()}: damaged")
+        total[: len(high)] += high.astype(np.int64) << 32
+    return total

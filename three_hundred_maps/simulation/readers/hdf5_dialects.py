@@ -1,0 +1,134 @@
+"""What differs between the codes that write HDF5 snapshots: names of columns, units, kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.readers import hdf5_safe as safe
+from three_hundred_maps.simulation.readers.snapshot import LENGTH_UNITS, FileUnits, gadget_units
+from three_hundred_maps.units import KM_CM, KPC_CM, SUN_G
+
+# Data sets that may hold a column, in order of preference: (name, column of a 2-D data set or None).
+COLUMNS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
+    "position": (("Coordinates", None),),
+    "mass": (("Masses", None), ("DynamicalMasses", None)),
+    "internal_energy": (("InternalEnergy", None), ("InternalEnergies", None)),
+    "density": (("Density", None), ("Densities", None)),
+    "smoothing_length": (("SmoothingLength", None), ("SmoothingLengths", None)),
+    "electron_abundance": (("ElectronAbundance", None),),
+    "star_formation_rate": (("StarFormationRate", None), ("StarFormationRates", None)),
+    "metallicity": (("GFM_Metallicity", 0), ("Metallicity", 0), ("MetalMassFractions", 0)),
+    "hydrogen_fraction": (("GFM_Metals", 0), ("ElementMassFractions", 0)),
+    "helium_fraction": (("Metallicity", 1),),
+    "delay_time": (("DelayTime", None),),
+    "temperature": (("Temperatures", None), ("Temperature", None)),
+    "formation_time": (("GFM_StellarFormationTime", None),),
+}
+
+_SWIFT_KERNELS = {  # name: (our kernel, support over smoothing length)
+    "cubic spline": ("cubic_spline", 1.825742),
+    "quartic spline": ("cubic_spline", 2.018932),
+    "quintic spline": ("cubic_spline", 2.195775),
+    "wendland c2": ("wendland_c2", 1.936492),
+    "wendland c4": ("wendland_c4", 2.207940),
+    "wendland c6": ("wendland_c4", 2.449490),
+}
+# Other types carry data sets of their own, and zooms even stray stellar ones: they are never looked at.
+NEEDED = {0: tuple(n for n in COLUMNS if n != "formation_time"), 4: ("position", "mass", "formation_time")}
+CODES = {"gizmo": "GIZMO", "gadget4": "GADGET-4", "gadget3": "GADGET", "arepo": "AREPO", "swift": "SWIFT"}
+
+
+def dialect_of(file: h5py.File, header: h5py.Group, path: Path) -> str:
+    """Which code's names and units a file follows."""
+    if safe.text(header, "Code").upper().startswith("SWIFT") or (
+        safe.optional_group(file, "Cosmology", path) and safe.optional_group(file, "Units", path)
+    ):
+        return "swift"
+    config = safe.optional_group(file, "Config", path)
+    gas = safe.optional_group(file, "PartType0", path)
+    names = set(gas) if gas is not None and len(gas) < 1000 else set()
+    if (config is not None and "VORONOI" in config.attrs) or any(name.startswith("GFM_") for name in names):
+        return "arepo"
+    if safe.optional_group(file, "Parameters", path) is not None:
+        return "gadget4"
+    if "GIZMO_version" in header.attrs:
+        return "gizmo"
+    if "Metallicity" in names:
+        dataset = gas["Metallicity"] if gas is not None else None
+        if isinstance(dataset, h5py.Dataset) and dataset.ndim == 2 and dataset.shape[1] > 1:
+            return "gizmo"
+    if names and "SmoothingLength" not in names and "Density" in names:
+        return "arepo"
+    return "gadget3"
+
+
+def file_units(
+    file: h5py.File,
+    path: Path,
+    dialect: str,
+    cosmology: Cosmology,
+    redshift: float,
+    length_unit: str | None,
+    assumptions: dict[str, str],
+) -> FileUnits:
+    """Units of a file, from wherever its code writes them; what is assumed is added to ``assumptions``."""
+    places = [g for g in (safe.optional_group(file, n, path) for n in ("Units", "Parameters", "Header")) if g]
+    length_cm, mass_g, velocity_cm_s, time_s = (
+        safe.first_number(places, path, names, default=math.nan)
+        for names in (
+            ("Unit length in cgs (U_L)", "UnitLength_in_cm", "UnitLength_In_CGS"),
+            ("Unit mass in cgs (U_M)", "UnitMass_in_g", "UnitMass_In_CGS"),
+            ("Unit velocity in cgs (U_V)", "UnitVelocity_in_cm_per_s", "UnitVelocity_In_CGS"),
+            ("Unit time in cgs (U_t)",),
+        )
+    )
+    if math.isnan(velocity_cm_s) and not math.isnan(time_s) and not math.isnan(length_cm):
+        velocity_cm_s = length_cm / time_s
+    for name, value in (("length", length_cm), ("mass", mass_g), ("velocity", velocity_cm_s)):
+        if not (math.isnan(value) or 1e-40 < value < 1e60):
+            raise InputError(f"{path}: the unit of {name}, {value!r} in cgs, makes no sense")
+    if dialect == "swift":
+        if math.isnan(length_cm) or math.isnan(mass_g) or math.isnan(velocity_cm_s):
+            raise InputError(f"{path}: a SWIFT snapshot without its group Units cannot be understood")
+        kpc = length_cm / KPC_CM
+        if length_unit is not None:
+            kpc, with_h = LENGTH_UNITS[length_unit]
+            kpc /= cosmology.h if with_h else 1.0
+        return FileUnits(kpc / (1.0 + redshift), mass_g / SUN_G, velocity_cm_s / KM_CM)
+    if math.isnan(length_cm) and length_unit is None:
+        assumptions["length_unit"] = "the file does not say: kpc/h"
+    return gadget_units(
+        h=cosmology.h,
+        redshift=redshift,
+        length_unit=length_unit,
+        length_cm=None if math.isnan(length_cm) else length_cm,
+        mass_g=None if math.isnan(mass_g) else mass_g,
+        velocity_cm_s=None if math.isnan(velocity_cm_s) else velocity_cm_s,
+    )
+
+
+def kernel_of(file: h5py.File, path: Path, dialect: str, assumptions: dict[str, str]) -> tuple[str, float]:
+    """Our name of the kernel, and its support in units of the stored smoothing length."""
+    if dialect == "swift":
+        scheme = safe.optional_group(file, "HydroScheme", path)
+        named = safe.text(scheme, "Kernel function").lower() if scheme is not None else ""
+        for name, known in _SWIFT_KERNELS.items():
+            if named.startswith(name):
+                return known
+        assumptions["kernel"] = f"SWIFT kernel {named!r} is not known: cubic spline"
+        return _SWIFT_KERNELS["cubic spline"]
+    if dialect == "gadget4":
+        config = safe.optional_group(file, "Config", path)
+        for flag, kernel in (
+            ("WENDLAND_C2_KERNEL", "wendland_c2"),
+            ("WENDLAND_C4_KERNEL", "wendland_c4"),
+        ):
+            if config is not None and flag in config.attrs:
+                return kernel, 1.0
+    return "cubic_spline", 1.0

@@ -1,0 +1,1 @@
+"""Snapshots and catalogues as files, in the forms that real codes write."""

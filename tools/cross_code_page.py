@@ -1,0 +1,118 @@
+"""The page about what is learnt from one code's clusters and tried on another's, from results alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import read_result
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import write_bytes
+from tools.results_page import interval, number, table, view_names
+
+PAGE = "cross-code.md"
+SCORE = "residual_rms_dex"
+Result = Mapping[str, Any]
+
+
+def write_page(results: Sequence[Path], out: Path) -> Path:
+    """Write ``out/cross-code.md`` from results of `tools.cross_code`."""
+    write_bytes(out / PAGE, render([read_result(path) for path in results]).encode())
+    return out / PAGE
+
+
+def render(results: Sequence[Result]) -> str:
+    """The page as Markdown; results of other tasks are passed over.
+
+    Raises
+    ------
+    InputError
+        Where a result across codes has no result at home beside it.
+    """
+    away = [result for result in results if result["task"] == "cross-code"]
+    names = sorted({result["dataset"]["name"] for result in away})
+    home = {
+        (result["dataset"]["digest"], result["track"]): result
+        for result in results
+        if result["task"] == "mass-map" and result.get("trained_on") == result["dataset"]["name"]
+    }
+    rows = []
+    for result in sorted(away, key=_order):
+        key = (result["dataset"]["digest"], result["track"])
+        if key not in home:
+            raise InputError(
+                f"no result at home for {result['track']} on {result['dataset']['name']}: "
+                "run python -m tools.cross_code"
+            )
+        rows.append(_row(result, home[key]))
+    sizes = {result["dataset"]["name"]: result for result in away}
+    frames = ", ".join(
+        f"{number(sizes[name]['references']['frame']['scores'][SCORE]['value'], SCORE)} on `{name}`"
+        for name in names
+    )
+    regions = sorted({str(result["dataset"]["regions"]) for result in away})
+    heads = (
+        "views",
+        "trained on",
+        "tested on",
+        SCORE,
+        "at home",
+        "degradation",
+        "95 % interval",
+        "mass bias",
+        "mass scatter",
+    )
+    lines = [
+        "# Across simulation codes",
+        "",
+        "The same clusters as two codes would have made them: U-Nets "
+        f"({max(result['parameters'] for result in away) / 1e6:.2f} M parameters) are trained on the train "
+        "split of one, or of both, and tested on the test split of each "
+        f"({' and '.join(regions)} held-out regions; a region is in the same split of both). Degradation is "
+        "the residual_rms_dex less that of the model trained at home, paired over regions; an interval that "
+        "holds 0 is a tie.",
+        "",
+        f"What sees nothing, the climatology of the test's own code, has {frames}.",
+        "",
+        *(
+            [
+                "The codes are the two flavours of the [synthetic simulation](synthetic.md): the same dark "
+                "matter with other gas and stars.",
+                "",
+            ]
+            if any(result["dataset"]["synthetic"] for result in away)
+            else []
+        ),
+        *table(heads, rows),
+        "",
+        "Written from `benchmarks/results` by",
+        "",
+        "```sh",
+        f"python -m tools.cross_code --data {names[0]} --twin {names[1]} --out DIR --workers 2 "
+        "--verified --results benchmarks/results --page docs",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _order(result: Result) -> tuple[int, str, str, int, str]:
+    trained = str(result["trained_on"])
+    return (len(result["track"]), result["track"], result["dataset"]["name"], trained.count("+"), trained)
+
+
+def _row(away: Result, home: Result) -> list[str]:
+    scores = away["scores"]
+    degradation = scores["degradation"]
+    return [
+        view_names(away["track"]),
+        " and ".join(f"`{name}`" for name in away["trained_on"].split("+")),
+        f"`{away['dataset']['name']}`",
+        number(scores[SCORE]["value"], SCORE),
+        number(home["scores"][SCORE]["value"], SCORE),
+        f"{degradation['value']:+.4f}",
+        interval(degradation, SCORE),
+        number(scores["mass_bias"]["value"], "mass_bias"),
+        number(scores["mass_scatter"]["value"], "mass_scatter"),
+    ]
