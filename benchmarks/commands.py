@@ -151,28 +151,34 @@ def score_table(result: dict[str, Any]) -> str:
     from benchmarks.registry import SCORES
 
     data = result["dataset"]
-    lines = [
-        f"{result['name']}: {result['task']}, track {result['track']}, on {data['name']} "
-        f"({data['halos']} halos x {data['lines_of_sight']} lines of sight, {data['regions']} regions)",
-        f"{'score':<26}{'value':>11}{'95 % interval':>24}{'frame':>11}{'frame+R200c':>13}{'noise':>10}",
-    ]
-
-    def text(value: float | None, digits: int) -> str:
-        return "-" if value is None else f"{value:.{digits}f}"
-
+    references = result["references"]
+    rows = [("score", "value", "95 % interval", *references, "noise floor")]
     for name, found in result["scores"].items():
         digits = SCORES[name].digits
-        if found["low"] is None:
-            interval = found.get("note", "")
-        else:
-            interval = f"{text(found['low'], digits)} to {text(found['high'], digits)}"
-        others = [
-            text(result["references"][r]["scores"].get(name, {}).get("value"), digits)
-            for r in ("frame", "frame+R200c")
-        ]
-        noise = text((result["noise_floor"] or {}).get(name), digits)
         note = found.get("note", "")
-        mark = note.split(";")[0] if note.startswith(">=") else text(found["value"], digits)
-        lines.append(f"{name:<26}{mark:>11}{interval:>24}{others[0]:>11}{others[1]:>13}{noise:>10}")
-    lines += [f"flag: {flag}" for flag in result["flags"]]
-    return "\n".join(lines)
+        interval = note
+        if found["low"] is not None:
+            interval = f"{_number(found['low'], digits)} to {_number(found['high'], digits)}"
+        value = note.split(";")[0] if note.startswith(">=") else _number(found["value"], digits)
+        others = (_number(r["scores"].get(name, {}).get("value"), digits) for r in references.values())
+        noise = _number((result["noise_floor"] or {}).get(name), digits)
+        rows.append((name, value, interval, *others, noise))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        [
+            f"{result['name']}: {result['task']}, track {result['track']}, on {data['name']} "
+            f"({data['halos']} halos x {data['lines_of_sight']} lines of sight, {data['regions']} regions)",
+            *(
+                "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+                for row in rows
+            ),
+            *(f"flag: {flag}" for flag in result["flags"]),
+        ]
+    )
+
+
+def _number(value: float | None, digits: int) -> str:
+    """A number with its decimals; one of many digits in five of them."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits}f}" if abs(value) < 1e4 else f"{value:.4e}"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks import figures
@@ -17,8 +20,9 @@ from benchmarks.predictions import Predictions
 from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import read_result
 from benchmarks.stages import Stage
+from benchmarks.truth import Truth
 from benchmarks.validation import order_of
-from three_hundred_maps.geometry import radius_grid, smooth_score_grid
+from three_hundred_maps.geometry import MapGrid, score_log
 from three_hundred_maps.io import write_bytes
 from three_hundred_maps.store.arrays import read_split, root_attrs, split_length
 from three_hundred_maps.store.schema import SPLITS
@@ -69,22 +73,26 @@ def write_report(
     -------
     ``path``.
     """
-    import jinja2
-
     attrs = root_attrs(store)
     test = read_split(store, "test", VIEWS)
     truth = test.maps["mass"]
-    predicted = {model: _read(folder, store) for model, folder in submissions.items()}
-    labels = {model: _label(views[model]) for model in submissions}
+    grid = MapGrid.from_attrs(attrs, store)
+    target = Truth(store)
+    predicted = {_label(views[model]): _read(folder, target) for model, folder in submissions.items()}
+    logs = score_log(truth, grid.pixel)
+    errors = {label: score_log(maps, grid.pixel) - logs for label, maps in predicted.items()}
     masses = {split: read_split(store, split, []).halos["M200c"] for split in SPLITS}
     drawn = {
         "masses": figures.mass_distribution(masses),
         "inputs": figures.inputs_and_truth(_inputs(test.maps, test.halos), VIEWS),
-        "predictions": _predictions(truth, predicted, test.halos, labels),
+        "predictions": _predictions(truth, predicted, errors, test.halos),
         "residuals": figures.residual_histogram(
-            {labels[m]: _residuals(truth, maps) for m, maps in predicted.items()}
+            {label: _residuals(truth, maps, grid) for label, maps in predicted.items()}
         ),
-        "residual_maps": figures.residual_maps(*_error_maps(truth, predicted, labels)),
+        "residual_maps": figures.residual_maps(
+            {label: error.mean(axis=(0, 1)) for label, error in errors.items()},
+            {label: np.sqrt((error**2).mean(axis=(0, 1))) for label, error in errors.items()},
+        ),
     }
     counts = {split: split_length(store, split) for split in SPLITS}
     environment = jinja2.Environment(
@@ -96,11 +104,11 @@ def write_report(
         title=f"Mass maps of galaxy clusters: {attrs['name']}",
         synthetic=bool(attrs["synthetic"]),
         lead="Galaxy clusters in three kinds of light, what U-Nets made of them, and how good that is.",
-        sample=_sample(counts, truth.shape[1]),
+        sample=_sample(counts, truth.shape),
         figures={name: _data_uri(figures.png(figure)) for name, figure in drawn.items()},
         board=board(results, views),
         board_text=_board_text(results, views),
-        site=str(site / "index.html"),
+        site=Path(os.path.relpath(site / "index.html", path.parent)).as_posix(),
         stages=stages,
         next_steps=_next_steps(store),
         footer=f"three_hundred_maps {attrs['package_version']}; recipe {attrs['recipe_sha256'][:12]}; "
@@ -110,12 +118,10 @@ def write_report(
     return path
 
 
-def _read(folder: Path, store: Path) -> NDArray[np.float32]:
+def _read(folder: Path, truth: Truth) -> NDArray[np.float32]:
     """A submission's maps (halo, los, y, x) in the order of the store's test split."""
-    from benchmarks.truth import Truth
-
     predictions = Predictions(folder)
-    order, _ = order_of(predictions, Truth(store))
+    order, _ = order_of(predictions, truth)
     return predictions.read("mass", order)
 
 
@@ -137,47 +143,28 @@ def _inputs(
     return [(_name(halos, row), {view: maps[view][row, 0] for view in VIEWS}) for row in rows]
 
 
-def _log(maps: NDArray[Any]) -> NDArray[np.float64]:
-    return np.log10(np.maximum(smooth_score_grid(maps), V1.floor))
-
-
 def _predictions(
     truth: NDArray[np.float32],
     predicted: Mapping[str, NDArray[np.float32]],
+    errors: Mapping[str, NDArray[np.float64]],
     halos: Mapping[str, NDArray[Any]],
-    labels: Mapping[str, str],
-) -> Any:
+) -> Figure:
     """Best, median and worst map of the last model, which sees most, beside what the others made of them."""
-    last = list(predicted)[-1]
-    error = np.stack(
-        [((_log(p) - _log(t)) ** 2).mean(axis=(1, 2)) for p, t in zip(predicted[last], truth, strict=True)]
-    )
-    order = np.argsort(error, axis=None)
+    square = (list(errors.values())[-1] ** 2).mean(axis=(2, 3))
+    order = np.argsort(square, axis=None)
     rows = []
     for title, place in (("best", 0), ("median", len(order) // 2), ("worst", len(order) - 1)):
-        halo, los = np.unravel_index(order[place], error.shape)
-        maps = {labels[m]: p[halo, los] for m, p in predicted.items()}
+        halo, los = np.unravel_index(order[place], square.shape)
+        maps = {label: p[halo, los] for label, p in predicted.items()}
         rows.append((f"{title}: {_name(halos, int(halo))}", truth[halo, los], maps))
-    return figures.predictions_and_truth(rows, list(labels.values()))
+    return figures.predictions_and_truth(rows, list(predicted))
 
 
-def _residuals(truth: NDArray[np.float32], predicted: NDArray[np.float32]) -> figures.Map:
+def _residuals(truth: NDArray[np.float32], predicted: NDArray[np.float32], grid: MapGrid) -> figures.Map:
     """The paper's equation 1: p - t inside R200c in units of each true map's standard deviation there."""
-    inside = radius_grid(truth.shape[-1]) < V1.mask_radius
+    inside = grid.radius < V1.mask_radius
     t = truth[..., inside].astype(np.float64)
     return (predicted[..., inside] - t) / t.std(axis=-1, keepdims=True)
-
-
-def _error_maps(
-    truth: NDArray[np.float32], predicted: Mapping[str, NDArray[np.float32]], labels: Mapping[str, str]
-) -> tuple[dict[str, figures.Map], dict[str, figures.Map]]:
-    means: dict[str, figures.Map] = {}
-    scatters: dict[str, figures.Map] = {}
-    for model, maps in predicted.items():
-        error = np.stack([_log(p) - _log(t) for p, t in zip(maps, truth, strict=True)])
-        means[labels[model]] = error.mean(axis=(0, 1))
-        scatters[labels[model]] = np.sqrt((error**2).mean(axis=(0, 1)))
-    return means, scatters
 
 
 def board(results: Mapping[str, Path], views: Mapping[str, str]) -> dict[str, Any]:
@@ -236,12 +223,13 @@ def _board_text(results: Mapping[str, Path], views: Mapping[str, str]) -> str:
     )
 
 
-def _sample(counts: Mapping[str, int], n_los: int) -> str:
+def _sample(counts: Mapping[str, int], shape: tuple[int, ...]) -> str:
     total = sum(counts.values())
+    _, n_los, height, width = shape
     parts = ", ".join(f"{n} for {split}" for split, n in counts.items())
     return (
         f"{total} clusters ({parts}), each seen along {n_los} lines of sight in {len(VIEWS)} views: "
-        f"{total * n_los * len(VIEWS):,} maps of 80 x 80 pixels."
+        f"{total * n_los * len(VIEWS):,} maps of {height} x {width} pixels."
     )
 
 

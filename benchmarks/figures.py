@@ -13,19 +13,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.display import (
+    COLOUR_MAPS,
+    DECADES,
+    DEFAULT_COLOUR_MAP,
+    DEFAULT_DECADES,
+    RESIDUAL_COLOUR_MAP,
+)
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Map = NDArray[np.floating[Any]]
 
-COLOUR_MAPS = {"sz": "magma", "xray": "inferno", "star": "bone", "mass": "viridis"}
 LABELS = {
     "sz": ("Sunyaev-Zeldovich", "log$_{10}$ Compton y"),
     "xray": ("X-rays", "log$_{10}$ 10$^{44}$ erg s$^{-1}$ kpc$^{-2}$"),
     "star": ("stars", "log$_{10}$ M$_\\odot$ kpc$^{-2}$"),
     "mass": ("total mass", "log$_{10}$ M$_\\odot$ kpc$^{-2}$"),
 }
-DYNAMIC_RANGE_DEX = {"sz": 3.0, "xray": 5.0, "star": 4.0}
 MODEL_COLOURS = ("#3b6fb6", "#d1495b", "#edae49", "#2e7d5b", "#7b5ea7", "#8d6e63", "#00838f")
 
 
@@ -50,7 +56,7 @@ def limits(view: str, maps: Map) -> tuple[float, float]:
         return 0.0, 1.0
     top = float(np.log10(positive.max()))
     bottom = float(np.log10(np.percentile(positive, 0.5)))
-    return max(bottom, top - DYNAMIC_RANGE_DEX.get(view, 4.0)), top
+    return max(bottom, top - DECADES.get(view, DEFAULT_DECADES)), top
 
 
 def draw(axis: Any, view: str, image: Map, span: tuple[float, float], *, ticks: bool = True) -> Any:
@@ -60,7 +66,7 @@ def draw(axis: Any, view: str, image: Map, span: tuple[float, float], *, ticks: 
         np.log10(np.maximum(image, floor)),
         origin="lower",
         extent=(-1, 1, -1, 1),
-        cmap=COLOUR_MAPS.get(view, "viridis"),
+        cmap=COLOUR_MAPS.get(view, DEFAULT_COLOUR_MAP),
         vmin=span[0],
         vmax=span[1],
         interpolation="nearest",
@@ -75,7 +81,7 @@ def _circle(axis: Any, *, ticks: bool = True) -> None:
     axis.add_patch(Circle((0, 0), 1.0, fill=False, lw=0.7, ls=(0, (3, 3)), color="white", alpha=0.6))
     axis.set_xticks([-1, 0, 1] if ticks else [])
     axis.set_yticks([-1, 0, 1] if ticks else [])
-    axis.tick_params(labelsize=7, length=2)
+    axis.tick_params(labelsize=9, length=2)
 
 
 def mass_distribution(masses_msun: Mapping[str, NDArray[np.float64]]) -> Figure:
@@ -95,7 +101,7 @@ def mass_distribution(masses_msun: Mapping[str, NDArray[np.float64]]) -> Figure:
     axis.hist(list(logs.values()), bins, stacked=True, label=list(logs), color=colours, rwidth=0.94)
     axis.set_xlabel("log$_{10}$ M$_{200c}$ / M$_\\odot$")
     axis.set_ylabel("clusters")
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=9)
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -116,13 +122,13 @@ def inputs_and_truth(rows: Sequence[tuple[str, Mapping[str, Map]]], views: Seque
             axis = axes[line][column]
             image = draw(axis, view, maps[view], limits(view, maps[view]))
             bar = figure.colorbar(image, ax=axis, shrink=0.9, pad=0.02)
-            bar.ax.tick_params(labelsize=6)
+            bar.ax.tick_params(labelsize=8)
             if line == 0:
-                axis.set_title(LABELS.get(view, (view, ""))[0], fontsize=9)
+                axis.set_title(LABELS.get(view, (view, ""))[0], fontsize=11)
             if column == 0:
-                axis.set_ylabel(label, fontsize=7)
+                axis.set_ylabel(label, fontsize=9)
             if line == len(rows) - 1:
-                axis.set_xlabel(LABELS.get(view, ("", view))[1], fontsize=7)
+                axis.set_xlabel(LABELS.get(view, ("", view))[1], fontsize=9)
     return figure
 
 
@@ -145,28 +151,28 @@ def predictions_and_truth(
         span = limits("mass", truth)
         upper, lower = axes[2 * line], axes[2 * line + 1]
         image = draw(upper[0], "mass", truth, span, ticks=False)
-        upper[0].set_ylabel(label, fontsize=7)
+        upper[0].set_ylabel(label, fontsize=9)
         lower[0].axis("off")
         # Both colour bars stand in the empty cell below the truth, so that rows and columns stay aligned.
         upper_bar, lower_bar = (lower[0].inset_axes((0.0, y, 1.0, 0.07)) for y in (0.78, 0.3))
         bar = figure.colorbar(image, cax=upper_bar, orientation="horizontal")
-        bar.set_label(LABELS["mass"][1], fontsize=7)
-        bar.ax.tick_params(labelsize=6)
+        bar.set_label(LABELS["mass"][1], fontsize=9)
+        bar.ax.tick_params(labelsize=8)
         for column, model in enumerate(models, start=1):
             draw(upper[column], "mass", predicted[model], span, ticks=False)
             floor = 10.0 ** (span[0] - 1)
             error = np.log10(np.maximum(predicted[model], floor) / np.maximum(truth, floor))
             shown = lower[column].imshow(
-                error, origin="lower", extent=(-1, 1, -1, 1), cmap="RdBu_r", vmin=-dex, vmax=dex
+                error, origin="lower", extent=(-1, 1, -1, 1), cmap=RESIDUAL_COLOUR_MAP, vmin=-dex, vmax=dex
             )
             _circle(lower[column], ticks=False)
         bar = figure.colorbar(shown, cax=lower_bar, orientation="horizontal")
-        bar.set_label("predicted - true / dex", fontsize=7)
-        bar.ax.tick_params(labelsize=6)
+        bar.set_label("predicted - true / dex", fontsize=9)
+        bar.ax.tick_params(labelsize=8)
         if line == 0:
-            upper[0].set_title("truth", fontsize=9)
+            upper[0].set_title("truth", fontsize=11)
             for column, model in enumerate(models, start=1):
-                upper[column].set_title(model, fontsize=9)
+                upper[column].set_title(model, fontsize=11)
     return figure
 
 
@@ -179,20 +185,22 @@ def residual_histogram(residuals: Mapping[str, NDArray[np.floating[Any]]], *, re
         Residuals of any shape by model, in units of the truth's standard deviation inside R200c (the
         paper's equation 1).
     reach
-        Half range of the axis; what lies beyond is counted in the last bins.
+        Half range of the axis; the legend says which share lies beyond it.
     """
     figure, axes = _subplots(1, 1, (6.4, 3.6))
     axis = axes[0][0]
     bins = np.linspace(-reach, reach, 121)
     for (model, values), colour in zip(residuals.items(), MODEL_COLOURS, strict=False):
-        counts, _ = np.histogram(np.clip(values, -reach, reach), bins)
-        density = counts / counts.sum() / np.diff(bins)
-        axis.step(bins[:-1], density, where="post", label=model, color=colour, lw=1.3)
+        counts, _ = np.histogram(values, bins)
+        density = counts / values.size / np.diff(bins)
+        beyond = 1.0 - counts.sum() / values.size
+        label = f"{model} ({100 * beyond:.1f} % beyond)" if beyond >= 0.0005 else model
+        axis.stairs(density, bins, label=label, color=colour, lw=1.3)
     axis.axvline(0.0, color="0.6", lw=0.8)
     axis.set_yscale("log")
     axis.set_xlabel("(predicted - true) / standard deviation of the true map")
     axis.set_ylabel("density")
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=9)
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -211,7 +219,10 @@ def residual_maps(means: Mapping[str, Map], scatters: Mapping[str, Map], *, dex:
     figure, axes = _subplots(2, len(models), (2.1 * len(models) + 0.8, 4.2))
     for column, model in enumerate(models):
         for line, (image, cmap, low, high) in enumerate(
-            ((means[model], "RdBu_r", -dex, dex), (scatters[model], "viridis", 0.0, 2 * dex))
+            (
+                (means[model], RESIDUAL_COLOUR_MAP, -dex, dex),
+                (scatters[model], COLOUR_MAPS["mass"], 0.0, 2 * dex),
+            )
         ):
             axis = axes[line][column]
             shown = axis.imshow(image, origin="lower", extent=(-1, 1, -1, 1), cmap=cmap, vmin=low, vmax=high)
@@ -219,5 +230,5 @@ def residual_maps(means: Mapping[str, Map], scatters: Mapping[str, Map], *, dex:
             if column == len(models) - 1:
                 label = ("mean error / dex", "rms error / dex")[line]
                 figure.colorbar(shown, ax=list(axes[line]), shrink=0.85, label=label)
-        axes[0][column].set_title(model, fontsize=9)
+        axes[0][column].set_title(model, fontsize=11)
     return figure

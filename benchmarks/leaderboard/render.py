@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from benchmarks.leaderboard.pages import compare_data, submission_page
 from benchmarks.registry import SCORES
 from benchmarks.results import read_result, result_problems
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import replaced_folder
 from three_hundred_maps.progress import progress
 
 INDEX, COMPARE, PAGES = "index.html", "compare.html", "submissions"
@@ -79,7 +78,7 @@ def render(
     results
         Results, or paths of such files or of folders of them.
     out
-        A new or empty folder, or one that holds an earlier site (which is replaced).
+        A new or empty folder, or one that holds an earlier site: its own files are replaced, others stay.
     repository
         The dataset's name on the Hub, ``org/name``: writes ``.eval_results`` too.
 
@@ -102,23 +101,14 @@ def render(
     if paths or not loaded:
         loaded += load_results(paths)
     out = Path(out)
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / INDEX).is_file())):
-        raise InputError(f"{out} holds other things; give a new folder for the site")
-    boards = make_boards(loaded)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        _write(boards, partial, repository)
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with replaced_folder(out, "leaderboard") as folder:
+        _write(make_boards(loaded), folder, repository)
     return out / INDEX
 
 
 def _write(boards: list[Board], out: Path, repository: str | None) -> None:
     environment = _environment()
-    (out / PAGES).mkdir(parents=True)
+    (out / PAGES).mkdir()
     count = sum(len(board.entries) for board in boards)
     text = environment.get_template("index.html").render(
         tasks=index_tasks(boards), boards=len(boards), count=count

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import COMMANDS
+from benchmarks.commands import score_table
 from benchmarks.results import read_result
 from tests.snippets import run_shell, snippets
 from three_hundred_maps.testing import tiny_store
@@ -52,6 +53,30 @@ def test_score_validate_and_board(submit: Callable[..., Path], store: Path, tmp_
     assert json.loads(printed.stdout)["scores"] == result["scores"]
     done = command("leaderboard", tmp_path / "r.json", "--out", tmp_path / "site")
     assert done.returncode == 0 and (tmp_path / "site" / "index.html").is_file()
+
+
+def test_long_values_stand_apart_in_the_table_of_scores() -> None:
+    score = {"value": 9793.6274, "low": 9198.4138, "high": 1641017.974}
+    result = {
+        "name": "n", "task": "mass-map", "track": "sz", "flags": ["biased"],
+        "dataset": {"name": "d", "halos": 1, "lines_of_sight": 2, "regions": 3},
+        "scores": {"residual_kurtosis": score,
+                   "k_0.5": {"value": 20, "low": None, "high": None, "note": ">=20"}},
+        "references": {"climatology": {"scores": {"residual_kurtosis": score}}}, "noise_floor": None,
+    }  # fmt: skip
+    lines = score_table(result).splitlines()
+    assert lines[1].split("  ")[0] == "score" and lines[-1] == "flag: biased"
+    assert lines[2].split() == [
+        "residual_kurtosis",
+        "9793.6274",
+        "9198.4138",
+        "to",
+        "1.6410e+06",
+        "9793.6274",
+        "-",
+    ]
+    assert lines[3].split() == ["k_0.5", ">=20", ">=20", "-", "-"]
+    assert len({len(line) for line in lines[1:4]}) == 1
 
 
 @pytest.mark.parametrize(

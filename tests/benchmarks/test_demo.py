@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from webdriver_client import Browser
 
+from benchmarks import figures
 from benchmarks.demo import MODELS, _claim
 from benchmarks.demo_report import board, write_report
 from benchmarks.results import write_result
@@ -63,8 +65,9 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_report_needs_nothing_else_and_escapes_names(demo_folder: Path) -> None:
     page = (demo_folder / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 5
-    # No request leaves the page: nothing is loaded from a link.
-    assert not re.findall(r"(?:src|href)=\"(?!data:)[^\"]+\"", page)
+    # No request leaves the page, and its one link is to the leaderboard beside it.
+    assert not re.findall(r"src=\"(?!data:)[^\"]+\"", page)
+    assert re.findall(r"href=\"([^\"]*)\"", page) == ["leaderboard/index.html"]
     assert "@import" not in page and "url(" not in page
     assert "model <all>" not in page and "model &lt;all&gt;" in page
     assert "Synthetic data" in page
@@ -84,30 +87,31 @@ def test_report_says_by_how_much_all_views_win(demo_folder: Path) -> None:
     assert "0.050 dex, 75 % below the best single view (star, 0.200 dex)" in page
 
 
-def test_page_in_a_browser_at_two_widths(demo_folder: Path, chromium: str, tmp_path: Path) -> None:
-    for width in (1200, 390):
-        picture = tmp_path / f"{width}.png"
-        result = subprocess.run(
-            [
-                chromium,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--no-first-run",
-                "--disable-background-networking",
-                f"--user-data-dir={tmp_path / 'profile'}",
-                f"--window-size={width},2400",
-                f"--screenshot={picture}",
-                "--enable-logging=stderr",
-                (demo_folder / "report.html").as_uri(),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert picture.stat().st_size > 20_000, result.stderr
-        assert "CONSOLE" not in result.stderr
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_page_in_a_browser(demo_folder: Path, browser: Browser, width: int) -> None:
+    browser.size(width, 900)
+    browser.open(demo_folder / "report.html")
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    cut = browser.run(
+        "return [...document.querySelectorAll('.board')].filter("
+        "t => t.getBoundingClientRect().right > document.querySelector('main').getBoundingClientRect().right"
+        ").length"
+    )
+    assert cut == 0 or width < 1280, "the whole table of scores is in view"
+    # A label of 8 points at 110 dots an inch is 12 pixels of the picture: at least 8 on the screen.
+    scales = browser.run("return [...document.images].map(i => i.clientWidth / i.naturalWidth)")
+    assert len(scales) == 5 and min(scales) * 8 * 110 / 72 >= 8
+    assert browser.console() == []
+
+
+def test_what_lies_beyond_the_axis_is_told_and_makes_no_spike() -> None:
+    values = np.concatenate([np.zeros(900), np.full(100, 9.0)])
+    axis = figures.residual_histogram({"unet": values}, reach=1.5).axes[0]
+    (bars,) = axis.patches
+    density, edges, _ = bars.get_data()
+    assert density[-1] == 0 and np.sum(density * np.diff(edges)) == pytest.approx(0.9)
+    assert axis.get_legend().get_texts()[0].get_text() == "unet (10.0 % beyond)"
 
 
 def test_stage_is_measured_and_not_run_twice(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from webdriver_client import Browser, find_driver
+from webdriver_client import Browser
 
 from benchmarks.cases import pack_image, unpack_image
 from benchmarks.leaderboard import render
@@ -223,6 +223,22 @@ def test_folders_and_files_of_results(scored: dict[str, Any], tmp_path: Path) ->
         render([{"name": "x"}], tmp_path / "other")
 
 
+def test_only_its_own_files_are_replaced(scored: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "index.html").write_text("mine")
+    (folder / "thesis.tex").write_text("words")
+    with pytest.raises(InputError, match="holds other things than a leaderboard"):
+        render([scored], folder)
+    assert {p.name: p.read_text() for p in folder.iterdir()} == {"index.html": "mine", "thesis.tex": "words"}
+    site = render([scored], tmp_path / "site").parent
+    (site / "thesis.tex").write_text("words")
+    render([variant(scored, name="Another")], site)
+    assert (site / "thesis.tex").read_text() == "words"
+    assert [p.name.split("-")[0] for p in (site / "submissions").iterdir()] == ["another"]
+    assert not list(tmp_path.glob(".*.partial"))
+
+
 def test_five_hundred_submissions(scored: dict[str, Any], tmp_path: Path) -> None:
     results = [
         variant(scored, 1 + 0.002 * i, name=f"Submission number {i}", authors=[f"Author {i}", "B"])
@@ -235,16 +251,6 @@ def test_five_hundred_submissions(scored: dict[str, Any], tmp_path: Path) -> Non
     assert index.read_text().count('type="checkbox"') == 500
     assert size < 1_000_000, f"{size} bytes"
     assert seconds < 30, f"{seconds:.1f} s of processor time; the goal is 10 s of an idle machine"
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    driver = find_driver()
-    if driver is None:
-        pytest.skip("no Chromium on this machine: the pages' tests need one")
-    found = Browser(chromium, driver, tmp_path_factory.mktemp("profile"))
-    yield found
-    found.close()
 
 
 NAMES = (

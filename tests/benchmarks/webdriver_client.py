@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -125,8 +124,3 @@ class Browser:
         finally:
             self.process.terminate()
             self.process.wait(timeout=20)
-
-
-def find_driver() -> str | None:
-    """chromedriver's path."""
-    return shutil.which("chromedriver")
