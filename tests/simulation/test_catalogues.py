@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue, mass_disagreement
-from three_hundred_maps.simulation.catalogues.halos import read_catalogue
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.small import small_snapshot
-from three_hundred_maps.simulation.writers.write import AHF_COLUMNS, write_ahf, write_gadget
+from three_hundred_maps.simulation.writers.ahf import AHF_COLUMNS, write_ahf
+from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
 
 COSMOLOGY = Cosmology(0.7, 0.3, 0.7)
 

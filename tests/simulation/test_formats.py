@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.catalogues.halos import read_catalogue
+from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.dialects import DIALECTS
 from three_hundred_maps.simulation.readers.snapshot import read_info
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.small import FORMATS, small_snapshot
-from three_hundred_maps.simulation.writers.write import SnapshotHeader, write_gadget, write_hdf5
+from three_hundred_maps.simulation.writers.content import SnapshotHeader
+from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
+from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
 
 CASES = [
     *({"format": name} for name in FORMATS),
@@ -172,7 +175,7 @@ def test_mass_table_and_mpc(tmp_path):
             write_gadget(path, header, particles, format=name)
             region = Region.open(path, length_unit="Mpc/h")
         else:
-            path = write_hdf5(tmp_path / f"{name}.hdf5", header, particles, dialect=name)[0]
+            path = write_hdf5(tmp_path / f"{name}.hdf5", header, particles, dialect=DIALECTS[name])[0]
             region = Region.open(path)
         assert region.info.box_kpc == pytest.approx(20_000 / 0.7 / 2)
         cutout = region.cutout(np.full(3, 5000.0), 4000.0)

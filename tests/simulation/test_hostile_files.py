@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.catalogues.halos import read_catalogue
+from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.readers.snapshot import read_info
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.small import small_snapshot

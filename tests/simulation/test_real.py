@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue
-from three_hundred_maps.simulation.catalogues.halos import read_catalogue
 from three_hundred_maps.simulation.contamination import low_resolution_fraction
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.readers.snapshot import read_info

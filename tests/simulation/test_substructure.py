@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from three_hundred_maps.simulation import substructure
-from three_hundred_maps.simulation.catalogues.halos import read_catalogue
+from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.particles import Cutout, Particles
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.substructure import substructure_from_particles

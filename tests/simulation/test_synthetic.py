@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.catalogues.halos import read_catalogue
+from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.synthetic import RegionData, draw_halos, make_region, simulate_region

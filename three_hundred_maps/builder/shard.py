@@ -27,8 +27,9 @@ from three_hundred_maps.mapping import (
     render,
 )
 from three_hundred_maps.progress import is_quiet
+from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue, mass_disagreement
-from three_hundred_maps.simulation.catalogues.halos import Halos, read_catalogue
+from three_hundred_maps.simulation.catalogues.halos import Halos
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.particles import Cutout
 from three_hundred_maps.simulation.region import Region

@@ -12,8 +12,10 @@ import numpy as np
 
 from three_hundred_maps.builder.recipe import Recipe
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.catalogues.halos import Halos, read_catalogue
-from three_hundred_maps.simulation.readers.snapshot import SnapshotInfo, read_info
+from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
+from three_hundred_maps.simulation.catalogues.halos import Halos
+from three_hundred_maps.simulation.readers.snapshot import read_info
+from three_hundred_maps.simulation.readers.source import SnapshotInfo
 
 BOX = 0
 """The source of a recipe with ``region_by: halo``: one snapshot that holds all halos."""

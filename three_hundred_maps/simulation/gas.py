@@ -137,7 +137,7 @@ def gas_fields(
     Parameters
     ----------
     raw
-        (n,) columns in proper units (Msun kpc-3, kpc, (km/s)^2, Msun/yr) by `write`'s names, where present.
+        (n,) columns in proper units (Msun kpc-3, kpc, (km/s)^2, Msun/yr) by `writers.content`'s names.
     mass_msun, position_kpc
         (n,) and (n, 3): for what must be derived.
     arepo

@@ -16,8 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation import contamination
 from three_hundred_maps.simulation.cell_grid import CellGrid
+from three_hundred_maps.simulation.contamination import (
+    LARGEST_LOW_RESOLUTION_FRACTION,
+    contamination_reason,
+)
 from three_hundred_maps.simulation.gas import (
     LIMITS,
     POSITIVE,
@@ -27,7 +30,8 @@ from three_hundred_maps.simulation.gas import (
     launched_winds,
 )
 from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout, Particles
-from three_hundred_maps.simulation.readers.snapshot import SnapshotInfo, Source, open_source
+from three_hundred_maps.simulation.readers.snapshot import open_source
+from three_hundred_maps.simulation.readers.source import SnapshotInfo, Source
 
 
 class Region:
@@ -165,16 +169,41 @@ class Region:
             particles["gas"] = joined(particles["gas"], moved)
         return Cutout(particles, float(radius_kpc), self.info.redshift, self.info.cosmology, self.info.kernel)
 
-    def refusal(self, centre_kpc: ArrayLike, radius_kpc: float, cutout: Cutout | None = None) -> str | None:
+    def refusal(
+        self,
+        centre_kpc: ArrayLike,
+        radius_kpc: float,
+        cutout: Cutout | None = None,
+        *,
+        max_low_resolution_fraction: float = LARGEST_LOW_RESOLUTION_FRACTION,
+    ) -> str | None:
         """Why a halo is to be left out, in words; None where nothing speaks against it.
 
-        A cut-out must lie within the volume that has particles, and low-resolution particles may hold at most
-        1e-3 of its mass. ``cutout`` is what `cutout` gave for the same sphere, else it is made.
+        A cut-out must lie within the volume that has particles, and low-resolution particles may hold only a
+        share of its mass. ``cutout`` is what `cutout` gave for the same sphere, else it is made.
         """
-        reason = contamination.edge_reason(self, np.asarray(centre_kpc, np.float64), radius_kpc)
+        reason = self._edge_reason(np.asarray(centre_kpc, np.float64), radius_kpc)
         if reason is None:
-            reason = contamination.contamination_reason(cutout or self.cutout(centre_kpc, radius_kpc))
+            cutout = cutout or self.cutout(centre_kpc, radius_kpc)
+            reason = contamination_reason(cutout, max_low_resolution_fraction)
         return reason
+
+    def _edge_reason(self, centre_kpc: NDArray[np.float64], radius_kpc: float) -> str | None:
+        """Why a sphere is refused for leaving the region; None where it lies within.
+
+        A periodic box has no edge, but the sphere must fit into it. Elsewhere the sphere must lie inside the
+        box around all particles and inside the smallest sphere about that box's centre that holds them, so
+        that both cubes and spheres cut out of larger volumes have the edge they look to have.
+        """
+        if self.periodic:
+            if radius_kpc >= 0.5 * self.info.box_kpc:
+                return f"a cut-out of radius {radius_kpc:.0f} kpc does not fit into the box"
+            return None
+        low, high = self.bounds_kpc()
+        beyond = float(np.max(np.maximum(low - (centre_kpc - radius_kpc), centre_kpc + radius_kpc - high)))
+        middle = 0.5 * (low + high)
+        beyond = max(beyond, float(np.linalg.norm(centre_kpc - middle)) + radius_kpc - self.extent_kpc)
+        return f"the cut-out leaves the region by {beyond:.0f} kpc" if beyond > 0.0 else None
 
     def _cut(self, species: str, at: NDArray[np.float64], radius: float) -> Particles:
         grid = self._grids[species]

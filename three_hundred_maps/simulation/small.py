@@ -11,15 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.dialects import DIALECTS
 from three_hundred_maps.simulation.measure import spherical_overdensity
-from three_hundred_maps.simulation.writers.write import (
-    DIALECTS,
-    ParticleData,
-    SnapshotHeader,
-    write_ahf,
-    write_gadget,
-    write_hdf5,
-)
+from three_hundred_maps.simulation.writers.ahf import write_ahf
+from three_hundred_maps.simulation.writers.content import ParticleData, SnapshotHeader
+from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
+from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
 
 FORMATS = (*DIALECTS, "gadget1", "gadget2")
 """What `small_snapshot` writes."""
@@ -133,7 +130,7 @@ def small_snapshot(
     header = SnapshotHeader(redshift, box_size, cosmology)
     folder = Path(folder)
     if format in DIALECTS:
-        files = write_hdf5(folder / "snap_010.hdf5", header, content, dialect=format, **options)
+        files = write_hdf5(folder / "snap_010.hdf5", header, content, dialect=DIALECTS[format], **options)
     else:
         files = write_gadget(folder / "snap_010", header, content, format=int(format[-1]), **options)
     m200, r200 = np.transpose([_measured(content, centre, box_size, critical) for centre in centres])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.simulation.catalogues.halos import read_catalogue
+from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.synthetic.calibration import F_GAS, F_STAR, LOG_M500
 from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, H
 from three_hundred_maps.simulation.synthetic.universe import draw_halos

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.simulation.catalogues.halos import read_catalogue
+from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.particles import Cutout
 from three_hundred_maps.simulation.region import Region

@@ -29,7 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.simulation.cosmology import Cosmology
-from three_hundred_maps.simulation.writers.write import SnapshotHeader, write_hdf5
+from three_hundred_maps.simulation.dialects import DIALECTS
+from three_hundred_maps.simulation.writers.content import SnapshotHeader
+from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
 
 COSMOLOGY = Cosmology(h=0.6777, omega_m=0.307115, omega_lambda=0.692885, omega_b=0.048206)
 BOX = 60_000.0  # comoving kpc/h
@@ -85,7 +87,7 @@ def generate(folder: Path, particles: int, halos: int) -> Scene:
     ):
         content[0][name] = rng.uniform(low, high, n).astype(np.float32)
     files = write_hdf5(
-        folder / "region.hdf5", SnapshotHeader(0.0, BOX, COSMOLOGY), content, dialect="gadget4"
+        folder / "region.hdf5", SnapshotHeader(0.0, BOX, COSMOLOGY), content, dialect=DIALECTS["gadget4"]
     )
     return Scene(files[0], centres / COSMOLOGY.h, radii / COSMOLOGY.h)
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos
+from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos, substructure_fraction
 from three_hundred_maps.simulation.cosmology import Cosmology
-from three_hundred_maps.simulation.readers.snapshot import LENGTH_UNITS
+from three_hundred_maps.simulation.readers.source import LENGTH_UNITS
 
 # Our name: AHF's names, newest first. Lower case: builds differ in it.
 _NAMES = {
@@ -36,7 +36,7 @@ _REDSHIFT = re.compile(r"\.z(?P<z>\d+\.\d+)\.(?:\d+\.)?AHF_halos")
 def read_ahf(
     path: str | Path, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
 ) -> Halos:
-    """Read an AHF_halos catalogue: see `halos.read_catalogue`.
+    """Read an AHF_halos catalogue: see `catalogue.read_catalogue`.
 
     A host of -1, or of 0 where no halo has the identifier 0, means that there is none. The redshift is taken
     from the file's name, where AHF writes it (``.z0.989.``).
@@ -78,17 +78,6 @@ def read_ahf(
         redshift=_redshift_of(files),
         source="ahf",
     )
-
-
-def substructure_fraction(
-    halo_id: NDArray[np.int64], host_id: NDArray[np.int64], mass: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """(n,) mass of the halos directly inside each halo, over its own mass."""
-    order = np.argsort(halo_id)
-    where = np.searchsorted(halo_id, host_id, sorter=order)
-    where = order[np.minimum(where, len(order) - 1)]
-    inside = (halo_id[where] == host_id) & (host_id != NO_HOST)
-    return np.bincount(where[inside], weights=mass[inside], minlength=len(mass)) / mass
 
 
 def ahf_files(path: str | Path) -> list[Path]:

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.catalogues.ahf import substructure_fraction
-from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos
+from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos, substructure_fraction
 from three_hundred_maps.simulation.cosmology import Cosmology
 
 # Endings of length columns: kpc, whether 1/h is in the unit, whether it is comoving.

@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.cosmology import Cosmology
 
 NO_HOST = -1
 
@@ -81,49 +77,12 @@ class Halos:
         return replace(self, **chosen)
 
 
-def read_catalogue(
-    kind: str, path: str | Path, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
-) -> Halos:
-    """Read a halo catalogue of the snapshot with ``cosmology`` at ``redshift``.
-
-    Parameters
-    ----------
-    kind
-        ``ahf`` (AHF_halos text), ``subfind`` (FOF/SUBFIND HDF5) or ``csv`` (see `read_csv`).
-    path
-        A file, the common prefix of a set of files, or a pattern with ``*``.
-    cosmology, redshift
-        Of the snapshot: to remove h and make lengths proper.
-    length_unit
-        ``kpc/h`` or ``Mpc/h`` where the catalogue's lengths are not what its format says.
-
-    Raises
-    ------
-    InputError
-        Where nothing can be read, a column is missing, or the catalogue is of another redshift.
-    """
-    if kind == "ahf":
-        from three_hundred_maps.simulation.catalogues.ahf import read_ahf
-
-        halos = read_ahf(path, cosmology=cosmology, redshift=redshift, length_unit=length_unit)
-    elif kind == "subfind":
-        from three_hundred_maps.simulation.catalogues.subfind import read_subfind
-
-        halos = read_subfind(path, cosmology=cosmology, redshift=redshift, length_unit=length_unit)
-    elif kind == "csv":
-        from three_hundred_maps.simulation.catalogues.csv_catalogue import read_csv
-
-        halos = read_csv(path, cosmology=cosmology, redshift=redshift)
-    else:
-        raise InputError(f"catalogue kind {kind!r} is unknown: write ahf, subfind or csv")
-    _check_redshift(halos, path, redshift)
-    return halos
-
-
-def _check_redshift(halos: Halos, path: str | Path, redshift: float) -> None:
-    """Refuse a catalogue of another snapshot; file names of AHF carry three decimals."""
-    if math.isfinite(halos.redshift) and abs(halos.redshift - redshift) > 0.002 * (1.0 + redshift):
-        raise InputError(
-            f"{path}: this catalogue is of redshift {halos.redshift:.4g}, the snapshot of {redshift:.4g}; "
-            "give the catalogue of the same snapshot"
-        )
+def substructure_fraction(
+    halo_id: NDArray[np.int64], host_id: NDArray[np.int64], mass: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n,) mass of the halos directly inside each halo, over its own mass."""
+    order = np.argsort(halo_id)
+    where = np.searchsorted(halo_id, host_id, sorter=order)
+    where = order[np.minimum(where, len(order) - 1)]
+    inside = (halo_id[where] == host_id) & (host_id != NO_HOST)
+    return np.bincount(where[inside], weights=mass[inside], minlength=len(mass)) / mass

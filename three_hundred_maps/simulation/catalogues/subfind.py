@@ -13,7 +13,8 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
-from three_hundred_maps.simulation.readers.snapshot import gadget_units, is_hdf5, snapshot_files
+from three_hundred_maps.simulation.readers.snapshot_files import is_hdf5, snapshot_files
+from three_hundred_maps.simulation.readers.source import gadget_units
 
 _GROUP_COLUMNS = {
     "mass": "Group_M_Crit200",
@@ -28,7 +29,7 @@ _SUBHALO_COLUMNS = {"mass": "SubhaloMass", "centre": "SubhaloPos"}
 def read_subfind(
     path: str | Path, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
 ) -> Halos:
-    """Read a FOF/SUBFIND table: see `halos.read_catalogue`.
+    """Read a FOF/SUBFIND table: see `catalogue.read_catalogue`.
 
     Every FOF group with an M200c is a distinct halo, named by its number in the table and centred on its most
     bound particle (GroupPos). ``f_sub`` counts the subhaloes within R200c other than the first of the group.

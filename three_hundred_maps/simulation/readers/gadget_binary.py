@@ -25,7 +25,7 @@ from three_hundred_maps.simulation.readers.gadget_blocks import (
     read_chain,
     read_header,
 )
-from three_hundred_maps.simulation.readers.snapshot import (
+from three_hundred_maps.simulation.readers.source import (
     SPECIES_TYPES,
     SnapshotInfo,
     check_background,

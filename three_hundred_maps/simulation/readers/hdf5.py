@@ -24,7 +24,7 @@ from three_hundred_maps.simulation.readers.hdf5_dialects import (
     file_units,
     kernel_of,
 )
-from three_hundred_maps.simulation.readers.snapshot import (
+from three_hundred_maps.simulation.readers.source import (
     SPECIES_TYPES,
     SnapshotInfo,
     check_background,

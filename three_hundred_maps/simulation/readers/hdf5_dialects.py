@@ -11,7 +11,7 @@ import h5py
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
-from three_hundred_maps.simulation.readers.snapshot import LENGTH_UNITS, FileUnits, gadget_units
+from three_hundred_maps.simulation.readers.source import LENGTH_UNITS, FileUnits, gadget_units
 from three_hundred_maps.units import KM_CM, KPC_CM, SUN_G
 
 # Data sets that may hold a column, in order of preference: (name, column of a 2-D data set or None).

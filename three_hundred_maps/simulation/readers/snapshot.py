@@ -1,103 +1,17 @@
-"""A snapshot on disk: which files it is, what its header says, and how its numbers become proper units."""
+"""A snapshot on disk, opened by the reader of its format."""
 
 from __future__ import annotations
 
-import glob
-import io
-import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.gas import assumptions, columns_of
-from three_hundred_maps.units import KM_CM, KPC_CM, SUN_G
-
-SPECIES_TYPES: Mapping[str, tuple[int, ...]] = {
-    "gas": (0,),
-    "dark_matter": (1,),
-    "low_resolution": (2, 3),
-    "stars": (4,),
-    "black_holes": (5,),
-}
-"""Gadget particle types of each species; a dialect may differ."""
-
-LENGTH_UNITS: Mapping[str, tuple[float, bool]] = {
-    "kpc/h": (1.0, True),
-    "Mpc/h": (1e3, True),
-    "kpc": (1.0, False),
-    "Mpc": (1e3, False),
-}
-"""Names of length units: kpc in one, and whether h is divided out."""
-
-
-@dataclass(frozen=True)
-class SnapshotInfo:
-    """What a snapshot is, from its header alone.
-
-    Parameters
-    ----------
-    redshift
-        Of the snapshot.
-    box_kpc
-        Proper side of the periodic box, kpc; 0 where the volume is not periodic.
-    cosmology
-        Background.
-    code
-        Of the simulation, as far as the files tell: GADGET-X, GIZMO, GADGET-4, AREPO, SWIFT, GADGET.
-    dialect
-        Of the files: gadget1, gadget2, gadgetx, gizmo, gadget3, gadget4, arepo, swift.
-    synthetic
-        Whether the header marks it as synthetic.
-    kernel
-        SPH kernel of the gas: ``cubic_spline``, ``wendland_c2``, ``wendland_c4``.
-    counts
-        Particles by species.
-    assumptions
-        What the files do not say and what is taken instead, by subject.
-    """
-
-    redshift: float
-    box_kpc: float
-    cosmology: Cosmology
-    code: str
-    dialect: str
-    synthetic: bool
-    kernel: str
-    counts: Mapping[str, int]
-    assumptions: Mapping[str, str] = field(default_factory=dict)
-
-
-class Source(Protocol):
-    """A snapshot opened for reading; one class a format.
-
-    Columns have the names of `write`'s table, in the order of the files, and ``factors`` turns a stored
-    value into proper kpc, Msun, Msun kpc-3, (km/s)^2 or Msun/yr.
-    """
-
-    path: Path
-    info: SnapshotInfo
-    species_types: Mapping[str, tuple[int, ...]]
-    factors: Mapping[str, float]
-    mass_table: NDArray[np.float64]
-
-    def count(self, kind: int) -> int:
-        """Particles of a Gadget type in all files."""
-
-    def has(self, kind: int, name: str) -> bool:
-        """Whether the files hold column ``name`` for a type."""
-
-    def read(self, kind: int, name: str, out: NDArray[np.float32], origin: NDArray[np.float64]) -> None:
-        """Fill ``out`` (n,) or (n, 3) with a column; ``origin`` (3,) is taken off positions first."""
-
-    def first_position(self, kind: int) -> NDArray[np.float64] | None:
-        """(3,) one position where they are stored in double precision; None in single precision."""
+from three_hundred_maps.simulation.readers.gadget_binary import BinarySource
+from three_hundred_maps.simulation.readers.hdf5 import Hdf5Source
+from three_hundred_maps.simulation.readers.hdf5_virtual import parts_of
+from three_hundred_maps.simulation.readers.snapshot_files import is_hdf5, snapshot_files
+from three_hundred_maps.simulation.readers.source import LENGTH_UNITS, SnapshotInfo, Source
 
 
 def read_info(path: str | Path, *, length_unit: str | None = None) -> SnapshotInfo:
@@ -125,15 +39,10 @@ def open_source(path: str | Path, *, length_unit: str | None = None) -> Source:
     files = snapshot_files(path)
     source: Source
     if is_hdf5(files[0]):
-        from three_hundred_maps.simulation.readers.hdf5 import Hdf5Source
-        from three_hundred_maps.simulation.readers.hdf5_virtual import parts_of
-
         if len(files) == 1:
             files = parts_of(files[0]) or files
         source = Hdf5Source(files, length_unit)
     else:
-        from three_hundred_maps.simulation.readers.gadget_binary import BinarySource
-
         source = BinarySource(files, length_unit)
     if source.count(0):
         info = source.info
@@ -141,179 +50,3 @@ def open_source(path: str | Path, *, length_unit: str | None = None) -> Source:
         said = assumptions(columns_of(source.has), arepo=arepo, kernel=info.kernel)
         source.info = replace(info, assumptions={**info.assumptions, **said})
     return source
-
-
-def is_hdf5(path: Path) -> bool:
-    """Whether a file begins with HDF5's signature."""
-    try:
-        with open(path, "rb") as stream:
-            return stream.read(8) == b"\x89HDF\r\n\x1a\n"
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-
-
-def snapshot_files(path: str | Path) -> list[Path]:
-    """The files of a snapshot given by one file, the prefix of a set, a folder or a pattern.
-
-    A member of a set (``NAME.3`` or ``NAME.3.hdf5``) stands for the whole set.
-    """
-    path = Path(path)
-    if not path.exists() and any(sign in str(path) for sign in "*?["):
-        found = sorted(Path(name) for name in glob.glob(str(path)))
-        if not found:
-            raise InputError(f"{path}: no file matches this pattern")
-        sets = {tuple(_siblings(name)) for name in found}
-        if len(sets) > 1:
-            raise InputError(f"{path}: this pattern matches {len(sets)} snapshots, it must match one")
-        return list(sets.pop())
-    if path.is_dir():
-        names = [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
-        sets = {tuple(_siblings(name)) for name in names}
-        # NAME.hdf5 beside NAME.0.hdf5, ... only points to them: see hdf5_virtual.
-        sets = {files for files in sets if len(files) > 1 or _first_part(files[0]) not in names}
-        if len(sets) != 1:
-            raise InputError(f"{path}: this folder holds {len(sets)} snapshots; name the one that is meant")
-        return list(sets.pop())
-    if path.is_file():
-        return _siblings(path)
-    for candidate in (f"{path}.hdf5", f"{path}.0.hdf5", f"{path}.0", f"{path}.h5"):
-        if Path(candidate).is_file():
-            return _siblings(Path(candidate))
-    raise InputError(
-        f"{path}: no snapshot here (looked for this file, and for a set {path.name}.0[.hdf5], ...)"
-    )
-
-
-_MEMBER = re.compile(r"^(?P<stem>.+)\.(?P<part>\d{1,4})(?P<suffix>\.hdf5|\.h5)?$")
-
-
-def _siblings(path: Path) -> list[Path]:
-    """All the files of the set that ``path`` is a member of, in the order of their numbers.
-
-    ``snap_000.0`` is a member of a set; ``snap.099`` without a ``.0`` beside it is a snapshot's number.
-    """
-    match = _MEMBER.match(path.name)
-    if match is None:
-        return [path]
-    stem, suffix = match["stem"], match["suffix"] or ""
-    if not path.with_name(f"{stem}.0{suffix}").is_file():
-        return [path]
-    numbered = {}
-    for other in path.parent.iterdir():
-        found = _MEMBER.match(other.name)
-        if found and found["stem"] == stem and (found["suffix"] or "") == suffix:
-            numbered[int(found["part"])] = other
-    return [numbered[part] for part in sorted(numbered)]
-
-
-def _first_part(path: Path) -> Path:
-    """What the first file of a set is called whose joined name is ``path``."""
-    return path.with_name(f"{path.stem}.0{path.suffix}")
-
-
-def check_files_of_set(files: list[Path], declared: int) -> None:
-    """Refuse a set whose headers count other files than there are."""
-    if declared == len(files):
-        return
-    present = ", ".join(p.name for p in files[:3]) + (", ..." if len(files) > 3 else "")
-    raise InputError(
-        f"{files[0]}: the header says the snapshot has {declared} file{'s' * (declared != 1)} "
-        f"(NumFilesPerSnapshot), here {'is' if len(files) == 1 else 'are'} {len(files)} ({present}): "
-        "get the missing files, or correct the header if they were joined"
-    )
-
-
-def check_background(
-    path: Path, cosmology: Cosmology, redshift: float, time: float | None, box: float
-) -> None:
-    """Refuse a header that cannot be of a cosmological simulation (or is damaged)."""
-    numbers = {
-        "HubbleParam": (cosmology.h, 0.1, 2.0),
-        "Omega0": (cosmology.omega_m, 0.01, 2.0),
-        "OmegaLambda": (cosmology.omega_lambda, -1.0, 2.0),
-        "Redshift": (redshift, -0.5, 200.0),
-        "BoxSize": (box, 0.0, 1e12),
-    }
-    for name, (value, low, high) in numbers.items():
-        if not low <= value <= high:
-            raise InputError(
-                f"{path}: {name} = {value:.6g} in the header is not of a cosmological simulation "
-                "(or the file is damaged)"
-            )
-    if time is not None and not abs(time * (1.0 + redshift) - 1.0) < 1e-3:
-        raise InputError(
-            f"{path}: the header's Time {time:.6g} is not the scale factor of its Redshift {redshift:.6g}: "
-            "not a cosmological snapshot, or damaged"
-        )
-
-
-@dataclass(frozen=True)
-class FileUnits:
-    """Units of a file: proper, with h and the scale factor in them.
-
-    Parameters
-    ----------
-    length_kpc
-        Proper kpc in the unit of (comoving) coordinates.
-    mass_msun
-        Msun in the unit of mass.
-    velocity_km_s
-        km/s in the unit of velocity.
-    """
-
-    length_kpc: float
-    mass_msun: float
-    velocity_km_s: float = 1.0
-
-    def factors(self) -> dict[str, float]:
-        """Factor of each column that has a unit."""
-        return {
-            "position": self.length_kpc,
-            "smoothing_length": self.length_kpc,
-            "mass": self.mass_msun,
-            "density": self.mass_msun / self.length_kpc**3,
-            "internal_energy": self.velocity_km_s**2,
-        }
-
-
-def gadget_units(
-    *,
-    h: float,
-    redshift: float,
-    length_unit: str | None,
-    length_cm: float | None = None,
-    mass_g: float | None = None,
-    velocity_cm_s: float | None = None,
-) -> FileUnits:
-    """Units of the Gadget family: comoving lengths and masses carry 1/h; kpc/h and 1e10 Msun/h if unsaid.
-
-    A ``length_unit`` without h says that no unit of the file has it, the mass's neither.
-
-    Units given in cgs are taken as the round number of kpc and Msun that they mean where they are within
-    0.1 % of one (codes differ in their parsecs and solar masses).
-    """
-    kpc, with_h = 1.0, True
-    if length_unit is not None:
-        kpc, with_h = LENGTH_UNITS[length_unit]
-    elif length_cm is not None:
-        kpc = _rounded(length_cm / KPC_CM)
-    mass = 1e10 if mass_g is None else _rounded(mass_g / SUN_G)
-    velocity = 1.0 if velocity_cm_s is None else _rounded(velocity_cm_s / KM_CM)
-    little_h = h if with_h else 1.0
-    return FileUnits(kpc / little_h / (1.0 + redshift), mass / little_h, velocity)
-
-
-def _rounded(value: float) -> float:
-    """``value``, or the power of ten within 0.1 % of it."""
-    power = 10.0 ** round(math.log10(value)) if value > 0 else value
-    return power if abs(value / power - 1.0) < 1e-3 else value
-
-
-def read_exactly(stream: io.RawIOBase | io.BufferedIOBase, path: Path, target: memoryview) -> None:
-    """Fill ``target`` from where ``stream`` stands; InputError where the file ends before."""
-    done = 0
-    while done < len(target):
-        got = stream.readinto(target[done:])
-        if not got:
-            raise InputError(f"{path}: the file ended while it was read: is it still being written?")
-        done += got

@@ -30,7 +30,10 @@ from three_hundred_maps.simulation.synthetic.setup import (
 )
 from three_hundred_maps.simulation.synthetic.stars import black_holes, make_stars
 from three_hundred_maps.simulation.synthetic.universe import draw_plan
-from three_hundred_maps.simulation.writers.write import SnapshotHeader, write_ahf, write_gadget, write_hdf5
+from three_hundred_maps.simulation.writers.ahf import write_ahf
+from three_hundred_maps.simulation.writers.content import SnapshotHeader
+from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
+from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
 from three_hundred_maps.units import BOLTZMANN_ERG_PER_K, KM_CM, PROTON_MASS_G
 
 Format = Literal["hdf5", "gadget2"]
@@ -53,7 +56,7 @@ class RegionFiles:
 
 @dataclass(frozen=True)
 class RegionData:
-    """A region in memory: particles by Gadget type as `simulation.write` takes them, and its catalogue."""
+    """A region in memory: particles by Gadget type as the writers take them, and its catalogue."""
 
     flavour: Flavour
     resolution: Resolution
@@ -200,7 +203,7 @@ def write_region(out: str | Path, data: RegionData, *, format: str | None = None
         },
     )
     if chosen == "hdf5":
-        write_hdf5(files.snapshot, header, data.particles, dialect="gizmo")
+        write_hdf5(files.snapshot, header, data.particles)
     else:
         write_gadget(files.snapshot, header, data.particles, format=2)
     write_ahf(files.catalogue, data.catalogue)

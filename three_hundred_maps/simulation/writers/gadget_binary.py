@@ -1,4 +1,4 @@
-"""One file of a Gadget binary snapshot, written."""
+"""Gadget binary snapshots, with GADGET-X's block names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.simulation.writers.write import SOLAR_SHARES, SnapshotHeader, count
+from three_hundred_maps.simulation.writers.content import (
+    SOLAR_SHARES,
+    ParticleData,
+    SnapshotHeader,
+    counts,
+    part_of,
+    renamed_into_place,
+)
 
 # The marks stand in the unused bytes that fill the header up to 256, where codes write zeros.
 SYNTHETIC_MARK = b"SYNTHETIC"
@@ -21,7 +28,56 @@ _ROWS = 1 << 16
 _ZS_ELEMENTS = ("He", "C", "Ca", "O", "N", "Ne", "Mg", "S", "Si", "Fe", "rest")
 
 
-def write_one(
+def write_gadget(
+    path: str | Path,
+    header: SnapshotHeader,
+    particles: ParticleData,
+    *,
+    format: int = 2,
+    byteorder: Literal["little", "big"] = "little",
+    files: int = 1,
+    position_dtype: type = np.float32,
+    id_dtype: type = np.uint32,
+) -> list[Path]:
+    """Write a Gadget binary snapshot, format 1 or 2, with GADGET-X's block names.
+
+    Parameters
+    ----------
+    path
+        The file; with ``files > 1`` it becomes a set ``NAME.0``, ``NAME.1``, ...
+    header, particles
+        See the module's text. Blocks written where a type has the field: POS VEL ID MASS U RHO NE NH HSML
+        SFR AGE Z Zs TEMP.
+    format
+        2 (every block is labelled) or 1 (blocks are known by their order).
+    byteorder
+        ``little`` or ``big``.
+    files
+        How many files the snapshot is split into.
+    position_dtype, id_dtype
+        float32 or float64, uint32 or uint64.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    if format not in (1, 2):
+        raise ValueError(f"Gadget binary format {format!r}: 1 or 2")
+    path = Path(path)
+    order: Literal["<", ">"] = "<" if byteorder == "little" else ">"
+    total = counts(particles)
+    written = []
+    for part in range(files):
+        name = path if files == 1 else path.with_name(f"{path.name}.{part}")
+        chosen = part_of(particles, part, files)
+        with renamed_into_place(name) as partial:
+            _write_one(partial, header, chosen, total, format, order, files, position_dtype, id_dtype)
+        written.append(name)
+    return written
+
+
+def _write_one(
     path: Path,
     header: SnapshotHeader,
     particles: Mapping[int, Mapping[str, NDArray[Any]]],
@@ -33,7 +89,7 @@ def write_one(
     id_dtype: type,
 ) -> None:
     """Write one file: ``total`` are the particle numbers of the whole set, ``order`` is ``<`` or ``>``."""
-    here = np.array([count(particles.get(kind, {})) for kind in range(6)], np.int64)
+    here = counts(particles)
     length = {"kpc/h": 1.0, "Mpc/h": 1e-3}[header.length_unit]
     velocity = 1.0 / np.sqrt(header.time)
     real = np.dtype(position_dtype).newbyteorder(order)

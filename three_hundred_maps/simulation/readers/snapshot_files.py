@@ -1,0 +1,77 @@
+"""Which files a snapshot (or a table of SUBFIND) consists of."""
+
+from __future__ import annotations
+
+import glob
+import re
+from pathlib import Path
+
+from three_hundred_maps.errors import InputError
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file begins with HDF5's signature."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(8) == b"\x89HDF\r\n\x1a\n"
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+
+
+def snapshot_files(path: str | Path) -> list[Path]:
+    """The files of a snapshot given by one file, the prefix of a set, a folder or a pattern.
+
+    A member of a set (``NAME.3`` or ``NAME.3.hdf5``) stands for the whole set.
+    """
+    path = Path(path)
+    if not path.exists() and any(sign in str(path) for sign in "*?["):
+        found = sorted(Path(name) for name in glob.glob(str(path)))
+        if not found:
+            raise InputError(f"{path}: no file matches this pattern")
+        sets = {tuple(_siblings(name)) for name in found}
+        if len(sets) > 1:
+            raise InputError(f"{path}: this pattern matches {len(sets)} snapshots, it must match one")
+        return list(sets.pop())
+    if path.is_dir():
+        names = [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
+        sets = {tuple(_siblings(name)) for name in names}
+        # NAME.hdf5 beside NAME.0.hdf5, ... only points to them: see hdf5_virtual.
+        sets = {files for files in sets if len(files) > 1 or _first_part(files[0]) not in names}
+        if len(sets) != 1:
+            raise InputError(f"{path}: this folder holds {len(sets)} snapshots; name the one that is meant")
+        return list(sets.pop())
+    if path.is_file():
+        return _siblings(path)
+    for candidate in (f"{path}.hdf5", f"{path}.0.hdf5", f"{path}.0", f"{path}.h5"):
+        if Path(candidate).is_file():
+            return _siblings(Path(candidate))
+    raise InputError(
+        f"{path}: no snapshot here (looked for this file, and for a set {path.name}.0[.hdf5], ...)"
+    )
+
+
+_MEMBER = re.compile(r"^(?P<stem>.+)\.(?P<part>\d{1,4})(?P<suffix>\.hdf5|\.h5)?$")
+
+
+def _siblings(path: Path) -> list[Path]:
+    """All the files of the set that ``path`` is a member of, in the order of their numbers.
+
+    ``snap_000.0`` is a member of a set; ``snap.099`` without a ``.0`` beside it is a snapshot's number.
+    """
+    match = _MEMBER.match(path.name)
+    if match is None:
+        return [path]
+    stem, suffix = match["stem"], match["suffix"] or ""
+    if not path.with_name(f"{stem}.0{suffix}").is_file():
+        return [path]
+    numbered = {}
+    for other in path.parent.iterdir():
+        found = _MEMBER.match(other.name)
+        if found and found["stem"] == stem and (found["suffix"] or "") == suffix:
+            numbered[int(found["part"])] = other
+    return [numbered[part] for part in sorted(numbered)]
+
+
+def _first_part(path: Path) -> Path:
+    """What the first file of a set is called whose joined name is ``path``."""
+    return path.with_name(f"{path.stem}.0{path.suffix}")
