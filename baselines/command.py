@@ -8,8 +8,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import NoReturn
 
-from three_hundred_maps.errors import InputError
-from three_hundred_maps.exits import clear_endings
+from three_hundred_maps.errors import InputError, error_handling
 from three_hundred_maps.store.arrays import read_split
 
 MANIFEST = "manifest.json"
@@ -17,7 +16,7 @@ MANIFEST = "manifest.json"
 
 def run_command(function: Callable[[list[str]], None], args: Sequence[str] | None) -> NoReturn:
     """Run ``function`` on the arguments (of the process): exit status 0, or 2 with one clear line."""
-    with clear_endings():
+    with error_handling():
         function(list(sys.argv[1:] if args is None else args))
     raise SystemExit(0)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from three_hundred_maps.cli.lazy import lazy_app
-from three_hundred_maps.cli.running import run_app
+from three_hundred_maps.cli.app import lazy_app, run_app
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("benchmarks.commands:validate", "Tell all that is wrong with a submission."),

@@ -1,6 +1,26 @@
-"""The one kind of error a user's input can cause."""
+"""Errors that a user can mend, and how every command ends: one clear line, never a traceback."""
 
 from __future__ import annotations
+
+import errno
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from typing import NoReturn
+
+_DISK = {
+    errno.ENOSPC: "no space is left on the device",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "not permitted",
+    errno.ENOENT: "no such file or folder",
+    errno.ENOTDIR: "a part of this path is not a folder",
+    errno.EISDIR: "this is a folder, not a file",
+    errno.EIO: "the device failed (input/output error)",
+}
 
 
 class InputError(ValueError):
@@ -12,3 +32,64 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(str(message).split()))
+
+
+def describe_os_error(error: OSError) -> str:
+    """One line for an operating-system error: what, and where."""
+    what = _DISK.get(error.errno or 0, error.strerror or str(error) or type(error).__name__)
+    where = f": {error.filename}" if error.filename else ""
+    return f"{what}{where}"
+
+
+def declared_packages() -> dict[str, list[str]]:
+    """What the project depends on, by extra ("" for the base installation), as its metadata declare it.
+
+    The extra ``all``, which is the others together, is left out.
+    """
+    found: dict[str, list[str]] = {}
+    for line in metadata.requires("three_hundred_maps") or ():
+        name = re.match(r"[\w.-]+", line)
+        extra = re.search(r"extra\s*==\s*['\"](\w+)['\"]", line)
+        key = extra[1] if extra else ""
+        if name is not None and key != "all":
+            found.setdefault(key, []).append(name[0])
+    return found
+
+
+def installed_version(package: str) -> str | None:
+    """The version of a distribution; None where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def fail(message: str) -> NoReturn:
+    """Print ``error: message`` as one line on standard error and end with exit status 2."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+@contextmanager
+def error_handling() -> Iterator[None]:
+    """Turn what ends a command early into an exit status and one line.
+
+    2 for bad input (`InputError`, a file system that refuses, a package of an extra that is not installed);
+    130 after Ctrl-C.
+    """
+    try:
+        yield
+    except InputError as error:
+        fail(str(error))
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        for extra, packages in declared_packages().items():
+            if missing in [package.replace("-", "_") for package in packages]:
+                wanted = f"three_hundred_maps[{extra}]" if extra else "three_hundred_maps"
+                fail(f"the package {missing!r} is not installed; install it with: pip install '{wanted}'")
+        raise
+    except OSError as error:
+        fail(describe_os_error(error))
+    except KeyboardInterrupt:
+        print("\nstopped; re-run the same command to resume", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
+
+from tqdm import tqdm
 
 QUIET_VARIABLE = "THREE_HUNDRED_MAPS_QUIET"
 
@@ -21,7 +24,20 @@ def is_quiet() -> bool:
     return bool(os.environ.get(QUIET_VARIABLE))
 
 
-def progress(iterable: Any = None, *, total: int | None = None, desc: str = "", unit: str = "it") -> Any:
+def note(text: str) -> None:
+    """One line on standard error, unless `is_quiet`."""
+    if not is_quiet():
+        print(f"three_hundred_maps: {text}", file=sys.stderr, flush=True)
+
+
+def progress(
+    iterable: Any = None,
+    *,
+    total: int | None = None,
+    desc: str = "",
+    unit: str = "it",
+    after_first: bool = False,
+) -> Any:
     """Wrap ``iterable`` in a tqdm bar on standard error (or make one to ``update`` by hand).
 
     Parameters
@@ -32,9 +48,9 @@ def progress(iterable: Any = None, *, total: int | None = None, desc: str = "", 
         The number of steps, where it cannot be asked of ``iterable``.
     desc, unit
         The bar's label and the name of one step; bytes (``B``) are shown as MB and GB.
+    after_first
+        Show nothing before the first step, so that bad input is told in its one line alone.
     """
-    from tqdm import tqdm
-
     return tqdm(
         iterable,
         total=total,
@@ -44,4 +60,5 @@ def progress(iterable: Any = None, *, total: int | None = None, desc: str = "", 
         disable=is_quiet(),
         dynamic_ncols=True,
         mininterval=0.3,
+        delay=1e-6 if after_first else 0,
     )

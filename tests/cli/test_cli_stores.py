@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from three_hundred_maps.cli import COMMANDS, main
+from three_hundred_maps.errors import declared_packages
+from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.testing import tiny_store
 
 
@@ -21,15 +25,13 @@ def tiny(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
+def run(capsys):
     """Run the command line; (exit status, standard output, standard error)."""
 
     def call(*args: object) -> tuple[int, str, str]:
-        from three_hundred_maps.progress import set_quiet
-
+        set_quiet(False)
         with pytest.raises(SystemExit) as ended:
             main([str(arg) for arg in args])
-        set_quiet(False)
         out, err = capsys.readouterr()
         return int(ended.value.code or 0), out, err
 
@@ -95,9 +97,28 @@ def test_a_plan_is_printed_and_nothing_is_made(run, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_doctor_runs(run):
+def test_doctor_lists_what_the_project_declares(run, monkeypatch):
     status, out, _ = run("doctor")
     assert status == 0 and "zarr 3" in out and "cache" in out
+    for extra, packages in declared_packages().items():
+        line = next(line for line in out.splitlines() if line.startswith(f"{extra or 'base':<11}"))
+        assert all(f"{package} " in line for package in packages)
+    monkeypatch.setattr("three_hundred_maps.cli.project.installed_version", lambda name: None)
+    assert "pip install 'three_hundred_maps[cluster]'" in run("doctor")[1]
+
+
+def test_a_package_of_an_extra_that_is_missing_is_named_with_the_extra(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    monkeypatch.setattr(
+        "three_hundred_maps.cli.project.cores", lambda: importlib.import_module("dask_jobqueue")
+    )
+    refused(run("doctor"), "dask_jobqueue", "pip install 'three_hundred_maps[cluster]'")
+
+
+def test_a_check_of_the_simulation_without_the_tools_says_where_they_are(run, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tools" else find(name))
+    refused(run("simulate", "--check", "--regions", 1), "tools", "checkout")
 
 
 @pytest.fixture
@@ -203,6 +224,8 @@ def test_folders_that_cannot_be_used(run, recipe, tmp_path):
         (("preview", "nowhere", "--halo", "1:1", "-o", "a.png"), ["nowhere"]),
         (("subset", "nowhere", "--out", "x"), ["nowhere"]),
         (("brew",), ["brew"]),
+        (("simulate", "--out", "x"), ["--regions"]),
+        (("simulate", "--json"), ["--check"]),
     ],
 )
 def test_bad_options(run, tmp_path, monkeypatch, args, words):

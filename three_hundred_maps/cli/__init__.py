@@ -1,4 +1,4 @@
-"""The command ``three-hundred-maps``: one module a command, imported when it is called."""
+"""The command ``three-hundred-maps``; what a command needs is imported when it is called."""
 
 from __future__ import annotations
 
@@ -6,36 +6,28 @@ from typing import Any
 
 import typer
 
-from three_hundred_maps.cli.lazy import lazy_app
-from three_hundred_maps.cli.running import run_app
+from three_hundred_maps._version import __version__
+from three_hundred_maps.cli.app import lazy_app, run_app
 
+_CLI = "three_hundred_maps.cli"
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("three_hundred_maps.cli.demo:demo", "From nothing to a report of scored U-Nets, in minutes."),
-    "build": (
-        "three_hundred_maps.cli.build:build",
-        "A store of maps from a recipe; goes on after a stop.",
-    ),
-    "finalise": ("three_hundred_maps.cli.finalise:finalise", "Finish a store whose parts are all built."),
-    "inspect": ("three_hundred_maps.cli.inspect:inspect", "One screen on a store in any state."),
-    "verify": ("three_hundred_maps.cli.verify:verify", "Whether a store is what it says."),
-    "preview": ("three_hundred_maps.cli.preview:preview", "A picture of one halo."),
-    "subset": ("three_hundred_maps.cli.subset:subset", "A smaller store."),
-    "merge": ("three_hundred_maps.cli.merge:merge", "Stores joined into one."),
-    "recipe": ("three_hundred_maps.cli.recipe:recipe", "Write out a shipped recipe to edit."),
-    "doctor": (
-        "three_hundred_maps.cli.doctor:doctor",
-        "What is installed, and how to get what is missing.",
-    ),
-    "simulate": (
-        "three_hundred_maps.cli.simulate:simulate",
-        "The embedded simulation as files; --check its calibration.",
-    ),
-    "export": ("three_hundred_maps.cli.export:export", "The layout of a Hub repository from stores."),
-    "publish": ("three_hundred_maps.cli.publish:publish", "Send an export to the Hub, only what changed."),
-    "download": ("three_hundred_maps.cli.download:download", "Fetch a store from the Hub, or a part of it."),
-    "sample": ("three_hundred_maps.cli.sample:sample", "The shipped sample: is it current? --refresh it."),
+    "demo": (f"{_CLI}.project:demo", "From nothing to a report of scored U-Nets, in minutes."),
+    "build": (f"{_CLI}.stores:build", "Build a store of maps from a recipe; resume a stopped build."),
+    "finalise": (f"{_CLI}.stores:finalise", "Finish a store whose parts are all built."),
+    "inspect": (f"{_CLI}.stores:inspect", "Show a store, in any state, on one screen."),
+    "verify": (f"{_CLI}.stores:verify", "Check that a store is what it says."),
+    "preview": (f"{_CLI}.stores:preview", "Draw one halo."),
+    "subset": (f"{_CLI}.stores:subset", "Write a smaller store."),
+    "merge": (f"{_CLI}.stores:merge", "Join stores into one."),
+    "recipe": (f"{_CLI}.stores:recipe", "Write out a shipped recipe to edit."),
+    "doctor": (f"{_CLI}.project:doctor", "Show what is installed, and how to get what is missing."),
+    "simulate": (f"{_CLI}.project:simulate", "Write the embedded simulation; --check its calibration."),
+    "export": (f"{_CLI}.hub:export", "Write the layout of a Hub repository from stores."),
+    "publish": (f"{_CLI}.hub:publish", "Send an export to the Hub, only what changed."),
+    "download": (f"{_CLI}.hub:download", "Fetch a store from the Hub, or a part of it."),
+    "sample": (f"{_CLI}.hub:sample", "Check that the shipped sample is current; --refresh it."),
 }
-"""Command name -> (``module:function``, one-line help). A command that does not work is not listed."""
+"""Command name -> (``module:function``, one-line help)."""
 
 
 app = lazy_app(COMMANDS)
@@ -47,8 +39,6 @@ def _root(
 ) -> None:
     """Maps of galaxy clusters in SZ, X-rays, stars and total mass: build, look at, load and publish them."""
     if version:
-        from three_hundred_maps._version import __version__
-
         print(__version__)
         raise typer.Exit
 

@@ -1,0 +1,217 @@
+"""Commands on recipes and stores."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+from pathlib import Path
+
+import typer
+
+from three_hundred_maps.cli.app import listed, ranges
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.progress import set_quiet
+
+QUIET = typer.Option(False, "--quiet", help="No progress bars and no report.")
+STORE = typer.Argument(help="A finished store.")
+ROOT = typer.Option(None, "--root", help="Folder that the recipe's paths are relative to.")
+OUT = typer.Option(..., "--out", help="A new folder.")
+NAME = typer.Option(None, "--name", help="Name of the new store.")
+
+
+def build(
+    recipe: str = typer.Argument(help="A recipe: a YAML file, or the name of a shipped one."),
+    out: Path | None = typer.Option(None, "--out", help="The store: a new folder, or one to resume."),
+    plan: bool = typer.Option(False, "--plan", help="Print what would be done, and stop."),
+    root: Path | None = ROOT,
+    set_: list[str] = typer.Option([], "--set", help="section.key=value, over what the recipe says."),
+    workers: int = typer.Option(0, "--workers", min=0, help="Local processes; 0: one a core."),
+    scheduler: str | None = typer.Option(None, "--scheduler", help="Dask scheduler, as tcp://host:8786."),
+    part: str | None = typer.Option(None, "--part", help="I/N: do one part; run `finalise` after the last."),
+    quiet: bool = QUIET,
+) -> None:
+    """Build a store of maps; re-run to resume a stopped build."""
+    from three_hundred_maps.builder.plan import describe_plan, make_plan, sources_for
+    from three_hundred_maps.builder.recipe import load_recipe
+    from three_hundred_maps.builder.run import build_store
+    from three_hundred_maps.store.overview import describe, overview
+
+    count = workers or cores()
+    if plan:
+        content = load_recipe(recipe, overrides=tuple(set_))
+        print(describe_plan(make_plan(sources_for(content, recipe, root)), count))
+        return
+    if out is None:
+        raise InputError("give the store's folder: --out STORE (or --plan to see what would be done)")
+    store = build_store(
+        recipe,
+        out,
+        root=root,
+        overrides=tuple(set_),
+        workers=count,
+        scheduler=scheduler,
+        part=None if part is None else parse_part(part),
+        quiet=quiet,
+    )
+    if not quiet:
+        print(describe(overview(store)))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """``3/16`` -> (3, 16)."""
+    number, slash, total = text.partition("/")
+    if not (slash and number.isdigit() and total.isdigit() and 1 <= int(number) <= int(total)):
+        raise InputError(f"--part {text}: write I/N with I from 1 to N, as 3/16")
+    return int(number), int(total)
+
+
+def finalise(
+    store: Path = typer.Argument(help="A store whose shards are all done."), quiet: bool = QUIET
+) -> None:
+    """Write halo arrays, statistics, consolidated metadata and the manifest."""
+    from three_hundred_maps.store.finishing import finalise as finish
+
+    manifest = finish(store)
+    if not quiet:
+        print(f"{store}: {sum(manifest['halos'].values())} halos, digest {manifest['digest']}")
+
+
+def inspect(
+    store: str = typer.Argument(help="A store, finished or not, or the URL of one."),
+    json: bool = typer.Option(False, "--json", help="Print JSON."),
+    quiet: bool = typer.Option(False, "--quiet", help="Print nothing but errors."),
+) -> None:
+    """Show state, sizes, splits and statistics of each view."""
+    from three_hundred_maps.store.overview import describe, overview, to_json
+
+    content = overview(store)
+    if not quiet:
+        print(to_json(content) if json else describe(content))
+
+
+def verify(
+    store: Path = STORE,
+    deep: bool = typer.Option(False, "--deep", help="Recompute totals and statistics; look for duplicates."),
+    against: Path | None = typer.Option(None, "--against", help="Another store: no region may leak."),
+    snapshots: str | None = typer.Option(
+        None, "--snapshots", help="The recipe it was built with: measure a sample of halos again."
+    ),
+    root: Path | None = ROOT,
+    set_: list[str] = typer.Option([], "--set", help="section.key=value, as `build` was given them."),
+    sample: int = typer.Option(8, "--sample", min=1, help="Halos that --snapshots measures."),
+    seed: int = typer.Option(0, "--seed", help="Which halos --snapshots measures."),
+    json: bool = typer.Option(False, "--json", help="Print JSON."),
+    quiet: bool = QUIET,
+) -> None:
+    """Check checksums, schema and splits; exit status 2 where something is wrong."""
+    from three_hundred_maps.builder.remeasure import remeasure
+    from three_hundred_maps.store.verify import verify as check
+
+    if quiet or json:
+        set_quiet(True)
+    report = check(store, deep=deep, against=against)
+    if snapshots is not None and report.good:
+        report.checks["snapshots"], problems = remeasure(
+            store, snapshots, root=root, overrides=tuple(set_), sample=sample, seed=seed
+        )
+        report.problems += problems
+    if json:
+        print(json_module.dumps(report.to_json(), indent=1, sort_keys=True))
+    elif report.good and not quiet:
+        done = ", ".join(f"{name} {count}" for name, count in report.checks.items())
+        print(f"{store} is good ({done})")
+    if report.problems:
+        for problem in [] if json else report.problems:
+            print(problem)
+        raise InputError(f"{store}: {len(report.problems)} problem{'s' * (len(report.problems) > 1)} found")
+
+
+def preview(
+    store: str = STORE,
+    halo: str = typer.Option(..., "--halo", help="REGION:ID, as 1:128000000000001."),
+    los: int = typer.Option(0, "--los", help="Number of the line of sight, from 0."),
+    out: Path = typer.Option(..., "--out", "-o", help="The picture, as halo.png."),
+    quiet: bool = QUIET,
+) -> None:
+    """Draw a halo's views with colour bars, units and a scale."""
+    from three_hundred_maps.store.preview import preview as draw
+
+    written = draw(store, halo, los, out)
+    if not quiet:
+        print(written)
+
+
+def subset(
+    store: Path = STORE,
+    out: Path = OUT,
+    views: str | None = typer.Option(None, "--views", help="Views to keep, as sz,mass."),
+    splits: str | None = typer.Option(None, "--splits", help="Splits to keep, as train,test."),
+    halos: int | None = typer.Option(None, "--halos", help="At most so many halos a split."),
+    regions: str | None = typer.Option(None, "--regions", help="Regions to keep, as 1-10,12."),
+    los: int | None = typer.Option(None, "--los", help="Keep the first so many lines of sight."),
+    name: str | None = NAME,
+    quiet: bool = QUIET,
+) -> None:
+    """Write a store of some views, splits, halos or lines of sight, with its own statistics and manifest."""
+    from three_hundred_maps.store.derive import subset as make
+
+    if quiet:
+        set_quiet(True)
+    made = make(
+        store,
+        out,
+        views=listed(views),
+        splits=listed(splits),
+        halos=halos,
+        regions=ranges("--regions", regions),
+        los=los,
+        name=name,
+    )
+    if not quiet:
+        print(made)
+
+
+def merge(
+    stores: list[Path] = typer.Argument(help="Two or more finished stores of one kind."),
+    out: Path = OUT,
+    name: str | None = NAME,
+    quiet: bool = QUIET,
+) -> None:
+    """Join stores; halos keep their splits, and no region may lie in two of them."""
+    from three_hundred_maps.store.derive import merge as join
+
+    if quiet:
+        set_quiet(True)
+    made = join(stores, out, name=name)
+    if not quiet:
+        print(made)
+
+
+def recipe(
+    name: str | None = typer.Argument(None, help="A shipped recipe; without it, their names."),
+    out: Path | None = typer.Option(None, "--out", "-o", help="File to write; it must not exist."),
+    full: bool = typer.Option(False, "--full", help="With every default written out."),
+) -> None:
+    """Print a shipped recipe, or write it to a file."""
+    from three_hundred_maps.builder.recipe import load_recipe, recipe_text, shipped_recipes
+
+    if name is None:
+        print("\n".join(shipped_recipes()))
+        return
+    if name not in shipped_recipes():
+        raise InputError(f"no shipped recipe {name!r}; there are {', '.join(shipped_recipes())}")
+    text = load_recipe(name).canonical() if full else recipe_text(name)[0]
+    if out is None:
+        print(text, end="")
+        return
+    try:
+        with open(out, "x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise InputError(f"{out} exists already; give another file name") from None
+    print(out)
