@@ -33,7 +33,7 @@ from benchmarks.decoding import decompress, strip_checksum
 from benchmarks.manifest import PREDICTIONS, SEALED_KEY, load_json
 from benchmarks.texts import shown
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.schema import KEY
+from three_hundred_maps.keys import KEY
 
 MAX_FILE_BYTES = MAX_CHUNK_BYTES + MAX_CHUNK_BYTES // 8 + 65536
 """Compressors add a little to what cannot be compressed."""
@@ -149,7 +149,7 @@ class Predictions:
             raise InputError(f"{PREDICTIONS}/zarr.json is not a Zarr format 3 group")
         names = ["mass"] + (["mass_sigma"] if (root / "mass_sigma").exists() else [])
         self.maps = {name: read_array_info(root, name, MAP_TYPES, 4) for name in names}
-        key_names = (SEALED_KEY,) if (root / SEALED_KEY).exists() else KEY
+        key_names = (SEALED_KEY,) if (root / SEALED_KEY).exists() else KEY[1:]
         self.keys: dict[str, NDArray[np.int64]] = {}
         for name in key_names:
             info = read_array_info(root, name, KEY_TYPES, 1)

@@ -24,8 +24,9 @@ from benchmarks.manifest import SEALED_KEY
 from benchmarks.truth import SEAL_FILE, SPLIT, TARGET, Truth
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_json
+from three_hundred_maps.keys import KEY
 from three_hundred_maps.progress import progress
-from three_hundred_maps.store.schema import AXIS_VARIABLES, HALF, KEY, MAP_DIMS
+from three_hundred_maps.store.schema import AXIS_VARIABLES, HALF, MAP_DIMS
 
 INPUTS, TRUTH = "inputs", "truth"
 SECRET_BYTES = 32

@@ -28,7 +28,8 @@ from benchmarks.manifest import (
 )
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import sha256_bytes, sha256_file, write_json
-from three_hundred_maps.store.schema import KEY, MAP_DIMS
+from three_hundred_maps.keys import KEY
+from three_hundred_maps.store.schema import MAP_DIMS
 
 __all__ = [
     "canonical_track",
@@ -60,12 +61,12 @@ def halo_keys(split: Any) -> dict[str, NDArray[np.int64]]:
         What has ``halos`` (as `store.arrays.SplitArrays`), or a mapping of name to (halo,) integers.
     """
     values = getattr(split, "halos", split)
-    names = (SEALED_KEY,) if SEALED_KEY in values else KEY
+    names = (SEALED_KEY,) if SEALED_KEY in values else KEY[1:]
     missing = [name for name in names if name not in values]
     if missing:
         raise InputError(
             f"the halos' keys lack {', '.join(missing)}: "
-            f"give {', '.join(KEY)}, or {SEALED_KEY} of sealed inputs"
+            f"give {', '.join(KEY[1:])}, or {SEALED_KEY} of sealed inputs"
         )
     return {name: np.asarray(values[name], np.int64) for name in names}
 

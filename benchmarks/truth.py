@@ -14,7 +14,8 @@ from benchmarks.constants import V1, Constants
 from benchmarks.grid import Grid, make_grid
 from benchmarks.manifest import SEALED_KEY, load_json
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.schema import HALF, KEY
+from three_hundred_maps.keys import KEY
+from three_hundred_maps.store.schema import HALF
 
 SEAL_FILE = "seal.json"
 MAX_SEAL_BYTES = 200_000_000
@@ -100,7 +101,7 @@ class Truth:
         if not self.data_range > 0:
             raise InputError(f"{store}: the mass maps of its train split are all alike")
         self.sealed = (self.path / SEAL_FILE).exists()
-        self.keys = self._sealed_keys() if self.sealed else {k: self.halos[k] for k in KEY}
+        self.keys = self._sealed_keys() if self.sealed else {k: self.halos[k] for k in KEY[1:]}
 
     def _sealed_keys(self) -> dict[str, NDArray[np.int64]]:
         content = load_json(self.path / SEAL_FILE, MAX_SEAL_BYTES)

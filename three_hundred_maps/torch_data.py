@@ -14,8 +14,9 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import FLOOR_MSUN_KPC2
+from three_hundred_maps.keys import KEY
 from three_hundred_maps.store.arrays import SplitArrays, read_split, root_attrs, split_length
-from three_hundred_maps.store.schema import KEY, SPLITS, TARGET
+from three_hundred_maps.store.schema import SPLITS, TARGET
 from three_hundred_maps.torch_transforms import (
     SYMMETRIES,
     LogTransform,
@@ -195,7 +196,7 @@ def _item(
     if transforms is not None:
         inputs = transforms.standardise(inputs[None])[0]
         target = target.clamp_min(FLOOR_MSUN_KPC2).log10() - transforms.climatology_map()
-    key = [int(arrays.halos[name][halo]) for name in KEY]
+    key = [int(arrays.halos[name][halo]) for name in KEY[1:]]
     return inputs, target, torch.tensor([*key, los])
 
 

@@ -26,9 +26,10 @@ from three_hundred_maps.hub.pictures import LEVELS, levels, palette_of, png
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import sha256_file
 from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
-from three_hundred_maps.store.writer import create_store, finalise, write_shard
+from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing import tiny_attrs, tiny_store
 
 VIEWS = ("sz", "xray", "star", "mass")
@@ -67,7 +68,7 @@ def test_a_store_comes_back_from_the_hub_layout(
     for split in SPLITS:
         rows = load_dataset(data_dir=exported, split=split).with_format("numpy")
         truth = read_split(store, split)
-        shape = (-1, layout.n_los, layout.pixels, layout.pixels)
+        shape = (-1, layout.n_los, layout.grid.pixels, layout.grid.pixels)
         maps = {view: np.ascontiguousarray(rows[view][:]).reshape(shape) for view in layout.views}
         assert np.array_equal(rows["halo_id"][:].reshape(-1, layout.n_los)[:, 0], truth.halos["halo_id"])
         if split == "test":

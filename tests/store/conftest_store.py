@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.writer import Layout, create_store, write_shard
+from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing import tiny_attrs, tiny_lines_of_sight
 
 
@@ -28,7 +30,7 @@ def small_layout(splits=(5, 2, 3), n_los=2, pixels=8, shard_halos=2, half=True) 
         splits=dict(zip(schema.SPLITS, splits, strict=True)),
         vectors=vectors,
         ups=ups,
-        pixels=pixels,
+        grid=MapGrid(pixels),
         shard_halos=shard_halos,
         attrs=tiny_attrs("small"),
         half=half,
@@ -43,7 +45,7 @@ def shard_content(layout: Layout, split: str, shard: int, skip: tuple[int, ...] 
     first = schema.SPLITS.index(split) * 1000 + shard * layout.shard_halos
     planned = list(range(first, first + layout.shard_rows(split, shard)))
     kept = [row for row in planned if row not in skip]
-    shape = (layout.n_los, layout.pixels, layout.pixels)
+    shape = layout.map_shape
     maps = {
         variable.name: np.stack(
             [
@@ -58,18 +60,19 @@ def shard_content(layout: Layout, split: str, shard: int, skip: tuple[int, ...] 
         for variable in layout.map_variables(split)
     }
     columns = {
-        name: np.array([row + 0.5 for row in kept]).astype(variable.dtype)
+        name: variable.column(np.array([row + 0.5 for row in kept]))
         for name, variable in schema.HALO_VARIABLES.items()
     }
+    columns["simulation"] = np.array(["small"] * len(kept), np.str_)
     columns["region"] = np.array(kept, np.int64)
     columns["snapshot"] = np.zeros(len(kept), np.int64)
     columns["halo_id"] = np.array([row * 10 for row in kept], np.int64)
-    area = (layout.width / layout.pixels * columns["R200c"]) ** 2
+    area = (layout.grid.pixel * columns["R200c"]) ** 2
     totals = {view: maps[view].sum(axis=(2, 3), dtype=np.float64) * area[:, None] for view in layout.views}
     if "mass_half" in maps:
         maps["mass_half"] = maps["mass"] * np.float32(0.9)
     refused = [
-        {"region": row, "snapshot": 0, "halo_id": row * 10, "reason": "for a test"}
+        {"simulation": "small", "region": row, "snapshot": 0, "halo_id": row * 10, "reason": "for a test"}
         for row in planned
         if row in skip
     ]

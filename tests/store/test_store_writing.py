@@ -210,7 +210,7 @@ def test_a_halo_in_two_shards_is_found_when_finishing(tmp_path):
     for shard in (0, 1):
         maps, totals, columns, _ = shard_content(layout, "train", 0)
         write_shard(store, "train", shard, maps, totals, columns)
-    with pytest.raises(InputError, match=r"the halo \(0, 0, 0\) is in train and again in train"):
+    with pytest.raises(InputError, match=r"the halo small:0:0:0 is in train and again in train"):
         finalise(store)
 
 
@@ -506,9 +506,9 @@ def test_manifest_lists_everything_and_names_damage(tmp_path):
     present = {p.relative_to(store).as_posix() for p in store.rglob("*") if p.is_file()}
     assert set(manifest["files"]) == present - {"manifest.json", "provenance.json"}
     content = json.loads((store / "manifest.json").read_bytes())
-    content["schema_version"] = 2
+    content["schema_version"] = 3
     from three_hundred_maps.store.manifest import write_manifest
 
     write_manifest(store, content)
-    with pytest.raises(InputError, match="schema version 2, this package reads 1: update three_hundred_maps"):
+    with pytest.raises(InputError, match="schema version 3, this package reads 2: update three_hundred_maps"):
         read_manifest(store)

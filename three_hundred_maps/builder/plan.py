@@ -14,6 +14,7 @@ from three_hundred_maps.builder.recipe import Recipe, recipe_text
 from three_hundred_maps.builder.selection import Candidate, LeftOut, cut, overlapping, thin
 from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import canonical_json, sha256_bytes
 from three_hundred_maps.mapping import Frame, View, cutout_radius, get_view, lines_of_sight
 from three_hundred_maps.store import schema
@@ -76,7 +77,7 @@ class Plan:
 
     def map_bytes(self) -> int:
         """Size of all maps in memory."""
-        per_map = 4 * self.layout.n_los * self.layout.pixels**2
+        per_map = 4 * self.layout.n_los * self.layout.grid.pixels**2
         return sum(len(self.layout.map_variables(s)) * len(self.rows[s]) * per_map for s in schema.SPLITS)
 
     def files(self) -> int:
@@ -88,7 +89,7 @@ class Plan:
     def shard_bytes(self) -> float:
         """Memory for the maps of one shard, and their encoding."""
         largest = min(self.layout.shard_halos, max(self.layout.splits.values()))
-        per_view = 4 * largest * self.layout.n_los * self.layout.pixels**2
+        per_view = 4 * largest * self.layout.n_los * self.layout.grid.pixels**2
         return float(per_view * (len(self.layout.maps) + 3))
 
     def region_bytes(self) -> float:
@@ -221,10 +222,9 @@ def make_layout(sources: Sources, views: tuple[View, ...], splits: Mapping[str, 
         splits=splits,
         vectors=vectors,
         ups=ups,
-        pixels=recipe.maps.pixels,
-        width=recipe.maps.width,
-        half_depth=recipe.maps.half_depth,
-        smoothing_fwhm=recipe.maps.smoothing_fwhm,
+        grid=MapGrid(
+            recipe.maps.pixels, recipe.maps.width, recipe.maps.half_depth, recipe.maps.smoothing_fwhm
+        ),
         shard_halos=recipe.store.shard_halos,
         attrs=attrs,
     )
@@ -232,11 +232,11 @@ def make_layout(sources: Sources, views: tuple[View, ...], splits: Mapping[str, 
 
 def describe_plan(plan: Plan, workers: int = 1) -> str:
     """The plan as a person reads it."""
-    layout = plan.layout
+    layout, grid = plan.layout, plan.layout.grid
     size = plan.map_bytes()
     lines = [
         f"{plan.recipe.name}: {plan.halos} halos x {layout.n_los} lines of sight x {len(layout.maps)} views"
-        f" ({', '.join(layout.views)}), {layout.pixels} x {layout.pixels} pixels over {layout.width:g} R200c",
+        f" ({', '.join(layout.views)}), {grid.pixels} x {grid.pixels} pixels over {grid.width:g} R200c",
         f"{'split':<12}{'regions':>9}{'halos':>8}{'shards':>8}   log10 M200c (Msun)",
     ]
     for split in schema.SPLITS:

@@ -150,6 +150,12 @@ class Recipe(_Model):
         """The recipe as YAML with every default written out: what a store carries."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=True, allow_unicode=True)
 
+    @property
+    def simulation_id(self) -> str:
+        """The short name that enters every halo's key."""
+        simulation = self.simulation
+        return f"synthetic-{simulation.flavour}" if simulation.kind == "synthetic" else self.name
+
     def sha256(self) -> str:
         """Digest of `canonical`: equal for recipes that mean the same."""
         return sha256_bytes(self.canonical().encode())

@@ -11,9 +11,10 @@ from three_hundred_maps.builder.plan import make_plan, sources_for
 from three_hundred_maps.builder.recipe import Recipe, load_recipe
 from three_hundred_maps.builder.shard import LoadedRegion, forget_region, load_region, map_halo
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.keys import HaloKey, halo_keys
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.arrays import keys_of, read_split
+from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.splits import hash_order
 from three_hundred_maps.store.writer import recipe_difference
@@ -59,14 +60,20 @@ def remeasure(
     places = [
         (split, row, key)
         for split in schema.SPLITS
-        for row, key in enumerate(keys_of(read_split(store, split, []).halos))
+        for row, key in enumerate(halo_keys(read_split(store, split, []).halos))
     ]
     chosen = sorted(places, key=lambda place: hash_order("remeasure", seed, *place[2]))[:sample]
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="three_hundred_maps-") as scratch:
         for split, row, key in progress(sorted(chosen, key=lambda p: p[2]), desc="snapshots", unit="halo"):
             problems += _compare(
-                store, layout, split, row, key, content, load_region(sources, source_of[key], Path(scratch))
+                store,
+                layout,
+                split,
+                row,
+                key,
+                content,
+                load_region(sources, source_of[key[1:]], Path(scratch)),
             )
         forget_region()
     return len(chosen), problems
@@ -77,13 +84,13 @@ def _compare(
     layout: Layout,
     split: str,
     row: int,
-    key: tuple[int, int, int],
+    key: HaloKey,
     recipe: Recipe,
     loaded: LoadedRegion,
 ) -> list[str]:
     where = f"halo {key} of {split}"
     there = read_split(store, split, [v.name for v in layout.map_variables(split)], slice(row, row + 1))
-    made = map_halo(recipe, loaded, key[2], layout.vectors, layout.ups, half=schema.HALF in there.maps)
+    made = map_halo(recipe, loaded, key.halo_id, layout.vectors, layout.ups, half=schema.HALF in there.maps)
     if isinstance(made, str):
         return [f"{where} would be refused: {made}"]
     values, rendered = made

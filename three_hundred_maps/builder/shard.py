@@ -103,14 +103,14 @@ def _run_shard(task: ShardTask) -> int:
         return len(task.rows)
     recipe = Recipe.model_validate(task.recipe)
     sources = Sources(recipe, Path(task.base))
-    shape = (len(task.rows), layout.n_los, layout.pixels, layout.pixels)
+    shape = (len(task.rows), *layout.map_shape)
     maps = {v.name: np.empty(shape, np.float32) for v in layout.map_variables(task.split)}
     totals = {view: np.empty(shape[:2]) for view in layout.views}
     columns: dict[str, list[Any]] = {name: [] for name in schema.HALO_VARIABLES}
     refused: list[dict[str, Any]] = []
     for source, region, snapshot, halo_id in task.rows:
         loaded = load_region(sources, source, Path(task.scratch))
-        key = {"region": region, "snapshot": snapshot, "halo_id": halo_id}
+        key = {"simulation": recipe.simulation_id, "region": region, "snapshot": snapshot, "halo_id": halo_id}
         made = map_halo(recipe, loaded, halo_id, layout.vectors, layout.ups, half=task.split == "test")
         if isinstance(made, str):
             refused.append({**key, "reason": made})
@@ -130,7 +130,7 @@ def _run_shard(task: ShardTask) -> int:
         task.shard,
         {name: array[:n] for name, array in maps.items()},
         {view: total[:n] for view, total in totals.items()},
-        {name: np.array(parts, schema.HALO_VARIABLES[name].dtype) for name, parts in columns.items()},
+        {name: schema.HALO_VARIABLES[name].column(parts) for name, parts in columns.items()},
         refused=refused,
         layout=layout,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from three_hundred_maps.store.schema import HALO_VARIABLES, KEY
+from three_hundred_maps.keys import KEY
+from three_hundred_maps.store.schema import HALO_VARIABLES
 
-ROW_FORMAT = 1
+ROW_FORMAT = 2
 """Raised when the columns change, so that rows cached before are not served as the new ones."""
 
 HALO_COLUMNS = tuple(name for name in HALO_VARIABLES if not name.endswith("_catalogue"))

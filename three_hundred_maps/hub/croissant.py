@@ -15,7 +15,13 @@ from three_hundred_maps.hub.card import limits, opening
 from three_hundred_maps.hub.columns import COLUMNS
 from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
 
-_TYPES = {"float64": "sc:Float", "float32": "sc:Float", "int64": "sc:Integer", "uint8": "sc:Integer"}
+_TYPES = {
+    "float64": "sc:Float",
+    "float32": "sc:Float",
+    "int64": "sc:Integer",
+    "uint8": "sc:Integer",
+    "string": "sc:Text",
+}
 _CR_TERMS = [
     "citeAs",
     "column",

@@ -202,7 +202,7 @@ def _assemble(
     shards: Sequence[int] | None,
 ) -> None:
     """Make a store of its own of the shards that were fetched: they are moved, not written anew."""
-    from three_hundred_maps.store.arrays import open_group
+    from three_hundred_maps.store.arrays import halo_columns, open_group
     from three_hundred_maps.store.finishing import write_small_files
 
     root: Any = open_group(fetched)
@@ -225,17 +225,17 @@ def _assemble(
         splits={split: len(rows[split]) for split in schema.SPLITS},
         vectors=layout.vectors,
         ups=layout.ups,
-        pixels=layout.pixels,
-        width=layout.width,
-        half_depth=layout.half_depth,
-        smoothing_fwhm=layout.smoothing_fwhm,
+        grid=layout.grid,
         shard_halos=layout.shard_halos,
         attrs={**layout.attrs, "part_of": _part(digest, chosen, shards)},
         half=layout.half,
     )
     names = (*schema.HALO_VARIABLES, *(f"total_{view}" for view in part.views))
     columns = {
-        split: {name: np.asarray(root[split][name][...])[rows[split].astype(np.int64)] for name in names}
+        split: {
+            name: values[rows[split].astype(np.int64)]
+            for name, values in halo_columns(root[split], names).items()
+        }
         for split in schema.SPLITS
     }
     published = read_statistics(fetched)

@@ -16,8 +16,9 @@ from datasets import Features, Image, Value
 from three_hundred_maps.hub.pictures import panel, png
 from three_hundred_maps.hub.rows import row_features, to_table
 from three_hundred_maps.hub.sources import StoreSource
+from three_hundred_maps.keys import KEY
 from three_hundred_maps.store.arrays import SplitArrays, read_split
-from three_hundred_maps.store.schema import HALO_VARIABLES, KEY
+from three_hundred_maps.store.schema import HALO_VARIABLES
 
 FILE_BYTES = 500e6
 """Raw size of a Parquet file of maps, about: far below the Hub's limits, large enough to stream well."""

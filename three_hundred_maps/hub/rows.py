@@ -51,8 +51,7 @@ def to_table(split: SplitArrays, views: Sequence[str], columns: Sequence[str] = 
             vectors = np.ascontiguousarray(np.tile(split.los_vector, (n_halos, 1)), dtype=np.float64)
             values[name] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), 3)
         else:
-            dtype = np.dtype(HALO_VARIABLES[name].dtype)
-            values[name] = np.repeat(split.halos[name].astype(dtype, copy=False), n_los)
+            values[name] = np.repeat(HALO_VARIABLES[name].column(split.halos[name]), n_los)
     schema = row_features(views, pixels, columns).arrow_schema
     arrays = [
         column if isinstance(column, pa.Array) else pa.array(column, type=field.type)

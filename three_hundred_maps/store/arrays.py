@@ -5,10 +5,10 @@ Zarr is never read at random: whole shards are decoded, once each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.manifest import check_schema_version, read_manifest, unfinished_message
 from three_hundred_maps.store.shards import decode_shard
-
-if TYPE_CHECKING:
-    from three_hundred_maps.store.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class SplitArrays:
     maps
         (halo, los, y, x) float32 by view.
     halos
-        (halo,) arrays of `schema.HALO_VARIABLES`.
+        (halo,) arrays of `schema.HALO_VARIABLES`; ``simulation`` as text.
     los_vector, los_up
         (los, 3) float64.
     """
@@ -137,7 +134,7 @@ def read_split(
     if step != 1:
         raise InputError(f"halos must be a slice of step 1, not of {step}")
     stop = max(stop, start)
-    columns = _halo_columns(group)
+    columns = halo_columns(group)
     maps = {name: _read_rows(path, group, f"{split}/{name}", start, stop) for name in names}
     return SplitArrays(
         maps,
@@ -165,7 +162,7 @@ def iter_shards(
     """
     group, default = _split_group(path, split)
     names = _chosen(path, group, views, default)
-    columns = _halo_columns(group)
+    columns = halo_columns(group)
     vectors, ups = np.asarray(group["los_vector"][...]), np.asarray(group["los_up"][...])
     length, size = len(columns["region"]), shard_size(group[default[0]])
     starts = np.arange(0, length, size)
@@ -189,8 +186,13 @@ def shard_size(array: Any) -> int:
     return int(shards[0])
 
 
-def _halo_columns(group: Any) -> dict[str, NDArray[Any]]:
-    return {name: np.asarray(group[name][...]) for name in schema.HALO_VARIABLES}
+def halo_columns(group: Any, names: Iterable[str] = schema.HALO_VARIABLES) -> dict[str, NDArray[Any]]:
+    """(halo,) arrays of a split's variables by name; the codes of ``simulation`` become its ids."""
+    columns = {name: np.asarray(group[name][...]) for name in names}
+    if "simulation" in columns:
+        ids = schema.simulation_ids(group["simulation"].attrs, "simulation")
+        columns["simulation"] = schema.decode_ids(columns["simulation"], ids)
+    return columns
 
 
 def _read_rows(path: str | Path, group: Any, name: str, start: int, stop: int) -> NDArray[np.float32]:
@@ -209,13 +211,8 @@ def _read_rows(path: str | Path, group: Any, name: str, start: int, stop: int) -
     return out
 
 
-def read_shard_file(path: Path, layout: Layout, rows: int) -> NDArray[np.float32]:
-    """A shard file as (rows, los, y, x); rows that were never written are NaN."""
-    out = np.empty((rows, layout.n_los, layout.pixels, layout.pixels), np.float32)
-    decode_shard(path, out, 0, layout.shard_halos)
+def read_shard_file(path: Path, shape: tuple[int, int, int, int], shard_halos: int) -> NDArray[np.float32]:
+    """A shard file as (rows, los, y, x) of ``shape``; rows that were never written are NaN."""
+    out = np.empty(shape, np.float32)
+    decode_shard(path, out, 0, shard_halos)
     return out
-
-
-def keys_of(halos: Mapping[str, NDArray[Any]]) -> list[tuple[int, int, int]]:
-    """The keys (region, snapshot, halo_id) of halos."""
-    return list(zip(*(halos[name].tolist() for name in schema.KEY), strict=True))

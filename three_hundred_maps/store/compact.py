@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from three_hundred_maps.io import fsync_folder, write_json
 from three_hundred_maps.store import schema
+from three_hundred_maps.store.arrays import read_shard_file
 from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
 from three_hundred_maps.store.records import (
     PROGRESS,
@@ -27,6 +27,7 @@ from three_hundred_maps.store.records import (
     write_record,
 )
 from three_hundred_maps.store.statistics import Statistics
+from three_hundred_maps.store.writer import write_maps
 
 STAGING = f"{PROGRESS}/compact"
 MARKER = f"{PROGRESS}/compact.json"
@@ -75,9 +76,6 @@ def close_gaps(store: Path, layout: Layout) -> tuple[Layout, dict[str, int], lis
 
 def _stage(store: Path, layout: Layout, packed: Layout, split: str, records: list[ShardRecord]) -> None:
     """Write the new shards of a split under the staging folder."""
-    from three_hundred_maps.store.arrays import read_shard_file
-    from three_hundred_maps.store.writer import write_maps
-
     source = [(record, row) for record in records for row in range(record.rows)]
     for shard in range(packed.shards(split)):
         staged = read_record(store, split, shard, STAGING)
@@ -86,17 +84,17 @@ def _stage(store: Path, layout: Layout, packed: Layout, split: str, records: lis
         rows = source[shard * packed.shard_halos : (shard + 1) * packed.shard_halos]
         maps: dict[str, np.ndarray] = {}
         for variable in layout.map_variables(split):
-            out = np.empty((len(rows), layout.n_los, layout.pixels, layout.pixels), np.float32)
+            out = np.empty((len(rows), *layout.map_shape), np.float32)
             old: tuple[int, np.ndarray] | None = None
             for place, (record, row) in enumerate(rows):
                 if old is None or old[0] != record.shard:
                     name = f"{split}/{variable.name}/c/{record.shard}/0/0/0"
-                    planned = layout.shard_rows(split, record.shard)
-                    old = (record.shard, read_shard_file(store / name, layout, planned))
+                    shape = (layout.shard_rows(split, record.shard), *layout.map_shape)
+                    old = (record.shard, read_shard_file(store / name, shape, layout.shard_halos))
                 out[place] = old[1][row]
             maps[variable.name] = out
         halos = {
-            name: np.array([record.halos[name][row] for record, row in rows], variable.dtype)
+            name: variable.column([record.halos[name][row] for record, row in rows])
             for name, variable in schema.HALO_VARIABLES.items()
         }
         totals = {view: np.stack([record.totals[view][row] for record, row in rows]) for view in layout.views}
@@ -104,7 +102,7 @@ def _stage(store: Path, layout: Layout, packed: Layout, split: str, records: lis
         statistics = None
         if split == "train":
             views = {view: maps[view] for view in layout.views}
-            statistics = Statistics.of(views, halos, layout.width / layout.pixels)
+            statistics = Statistics.of(views, halos, layout.grid.pixel)
         write_record(
             store,
             ShardRecord(split, shard, packed.digest(), files, halos, totals, [], statistics),
@@ -133,8 +131,3 @@ def _swap(store: Path, packed: Layout, split: str, old_shards: int) -> None:
         for variable in packed.map_variables(split):
             shutil.rmtree(store / split / variable.name / "c" / str(shard), ignore_errors=True)
         record_path(store, split, shard).unlink(missing_ok=True)
-
-
-def refused_so_far(records: Mapping[str, list[ShardRecord]]) -> list[dict[str, Any]]:
-    """The refused halos of some records, in order."""
-    return [item for parts in records.values() for record in parts for item in record.refused]

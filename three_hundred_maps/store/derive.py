@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.keys import KEY, HaloKey, halo_keys
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.arrays import keys_of, open_group, read_split, store_digest
+from three_hundred_maps.store.arrays import halo_columns, open_group, read_split, store_digest
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.lock import store_lock
@@ -29,7 +30,7 @@ class Row:
     store: Path
     split: str
     row: int
-    key: tuple[int, int, int]
+    key: HaloKey
 
 
 def subset(
@@ -80,7 +81,7 @@ def subset(
     for split in schema.SPLITS:
         kept = rows[split] if splits is None or split in splits else []
         if regions is not None:
-            kept = [row for row in kept if row.key[0] in set(regions)]
+            kept = [row for row in kept if row.key.region in set(regions)]
         rows[split] = kept[:halos]
     if not any(rows.values()):
         raise InputError("the subset would hold no halo")
@@ -126,17 +127,17 @@ def merge(paths: Sequence[str | Path], out: str | Path, *, name: str | None = No
                 f"{sources[0]} and {source} cannot be joined: they differ in {', '.join(different)}"
             )
     rows: dict[str, list[Row]] = {split: [] for split in schema.SPLITS}
-    seen: dict[tuple[int, int, int], Path] = {}
+    seen: dict[HaloKey, Path] = {}
     region_in: dict[int, tuple[str, Path]] = {}
     for source in sources:
         for split, items in _rows_of(source).items():
             for item in items:
                 if item.key in seen:
                     raise InputError(f"the halo {item.key} is in {seen[item.key]} and in {source}")
-                other, where = region_in.setdefault(item.key[0], (split, source))
+                other, where = region_in.setdefault(item.key.region, (split, source))
                 if other != split:
                     raise InputError(
-                        f"region {item.key[0]} is in {other} of {where} and in {split} of {source}:"
+                        f"region {item.key.region} is in {other} of {where} and in {split} of {source}:"
                         " joined, they would leak"
                     )
                 seen[item.key] = source
@@ -156,10 +157,7 @@ def _differences(a: Layout, b: Layout) -> list[str]:
     same = {
         "views": a.maps == b.maps,
         "lines of sight": np.array_equal(a.vectors, b.vectors) and np.array_equal(a.ups, b.ups),
-        "pixels": a.pixels == b.pixels,
-        "width": a.width == b.width,
-        "half depth": a.half_depth == b.half_depth,
-        "smoothing": a.smoothing_fwhm == b.smoothing_fwhm,
+        **{name: value == b.grid.attrs()[name] for name, value in a.grid.attrs().items()},
         "synthetic": a.attrs["synthetic"] == b.attrs["synthetic"],
     }
     return [name for name, equal in same.items() if not equal]
@@ -170,7 +168,7 @@ def _rows_of(source: Path) -> dict[str, list[Row]]:
     root = open_group(source)
     rows = {}
     for split in schema.SPLITS:
-        keys = keys_of({name: np.asarray(root[split][name][...]) for name in schema.KEY})
+        keys = halo_keys(halo_columns(root[split], KEY))
         rows[split] = [Row(source, split, row, key) for row, key in enumerate(keys)]
     return rows
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.geometry import FLOOR_MSUN_KPC2, radius_grid
+from three_hundred_maps.keys import HaloKey, halo_keys
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.arrays import SplitArrays, iter_shards, keys_of, read_split
+from three_hundred_maps.store.arrays import SplitArrays, iter_shards, read_split
 
 CORRELATION = 0.98
 COARSE_CORRELATION = 0.90
@@ -30,9 +31,9 @@ class Duplicate:
     """Two halos of different splits that look the same."""
 
     split_a: str
-    key_a: tuple[int, int, int]
+    key_a: HaloKey
     split_b: str
-    key_b: tuple[int, int, int]
+    key_b: HaloKey
     correlation: float
 
 
@@ -67,13 +68,13 @@ def coarse(maps: NDArray[np.generic]) -> NDArray[np.float32]:
     )
 
 
-def _coarse_split(path: Path, split: str) -> tuple[NDArray[np.float32], list[tuple[int, int, int]], int]:
+def _coarse_split(path: Path, split: str) -> tuple[NDArray[np.float32], list[HaloKey], int]:
     parts, keys, n_los = [], [], 1
     for shard in iter_shards(path, split, [schema.TARGET]):
         maps = shard.maps[schema.TARGET]
         n_los = maps.shape[1]
         parts.append(coarse(maps.reshape(-1, *maps.shape[2:])))
-        keys += keys_of(shard.halos)
+        keys += halo_keys(shard.halos)
     empty = np.zeros((0, 1, 1), np.float32)
     return (np.concatenate(parts) if parts else empty), keys, n_los
 
@@ -96,8 +97,8 @@ def _between(
     store: Path,
     split_a: str,
     split_b: str,
-    a: tuple[NDArray[np.float32], list[tuple[int, int, int]], int],
-    b: tuple[NDArray[np.float32], list[tuple[int, int, int]], int],
+    a: tuple[NDArray[np.float32], list[HaloKey], int],
+    b: tuple[NDArray[np.float32], list[HaloKey], int],
 ) -> list[Duplicate]:
     (maps_a, keys_a, n_los), (maps_b, keys_b, _) = a, b
     if not len(maps_a) or not len(maps_b):

@@ -13,7 +13,9 @@ from three_hundred_maps.climatology import RING_EDGES
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.histograms import LOG_BINS, bin_edges
 from three_hundred_maps.io import sha256_bytes, sweep_partial, write_bytes
+from three_hundred_maps.keys import HaloKey, halo_keys
 from three_hundred_maps.store import schema
+from three_hundred_maps.store.compact import close_gaps, read_compaction
 from three_hundred_maps.store.layout import Layout, add_array, consolidate, memory_files
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest, write_manifest
@@ -58,9 +60,6 @@ def finalise(
         manifest = read_manifest(store)
         _remove_progress(store)
         return manifest
-
-    from three_hundred_maps.store.compact import close_gaps, read_compaction
-
     layout = read_layout(store)
     if read_compaction(store) is None:
         missing = [place for place in layout.all_shards() if not is_done(store, layout, *place)]
@@ -108,10 +107,10 @@ def _records(store: Path, layout: Layout, split: str) -> list[ShardRecord]:
 
 
 def _require_unique(store: Path, records: Mapping[str, list[ShardRecord]]) -> None:
-    seen: dict[tuple[int, ...], str] = {}
+    seen: dict[HaloKey, str] = {}
     for split, parts in records.items():
         for record in parts:
-            for key in zip(*(record.halos[name].tolist() for name in schema.KEY), strict=True):
+            for key in halo_keys(record.halos):
                 if key in seen:
                     raise InputError(f"{store}: the halo {key} is in {seen[key]} and again in {split}")
                 seen[key] = split
@@ -133,9 +132,7 @@ def _columns(layout: Layout, records: Mapping[str, list[ShardRecord]]) -> dict[s
     columns: dict[str, dict[str, np.ndarray]] = {}
     for split, parts in records.items():
         columns[split] = {
-            name: np.concatenate(
-                [np.zeros(0, variable.dtype), *(part.halos[name] for part in parts)], dtype=variable.dtype
-            )
+            name: np.concatenate([variable.column([]), *(part.halos[name] for part in parts)])
             for name, variable in schema.HALO_VARIABLES.items()
         }
         for view in layout.views:
@@ -150,10 +147,14 @@ def write_small_files(
     """Write everything but the maps: metadata, halo arrays, statistics; return checksums and sizes."""
     memory, root = layout.hierarchy()
     units = {variable.name: variable for variable in layout.maps}
+    ids = sorted({str(name) for split in schema.SPLITS for name in columns[split]["simulation"]})
     for split in schema.SPLITS:
         group: Any = root[split]
         for name, variable in schema.HALO_VARIABLES.items():
-            add_array(group, name, columns[split][name], variable.dims, variable.attrs())
+            values, attrs = columns[split][name], variable.attrs()
+            if name == "simulation":
+                values, attrs = schema.encode_ids(values, ids), {**attrs, **schema.flag_attrs(ids)}
+            add_array(group, name, values, variable.dims, attrs)
         for view, variable in units.items():
             total = schema.total_variable(view, times_kpc2(variable.units), variable.long_name)
             add_array(group, total.name, columns[split][total.name], total.dims, total.attrs())

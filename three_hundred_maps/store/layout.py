@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.geometry import pixel_centres
+from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import canonical_json, sha256_bytes
+from three_hundred_maps.keys import KEY
 from three_hundred_maps.store import schema
+from three_hundred_maps.store.arrays import open_group
+from three_hundred_maps.store.manifest import unfinished_message
 from three_hundred_maps.store.schema import Variable
 
 if TYPE_CHECKING:
@@ -38,8 +41,8 @@ class Layout:
         Number of halos of each split.
     vectors, ups
         (los, 3) lines of sight: unit vectors to the observer, and of the maps' +y.
-    pixels, width, half_depth, smoothing_fwhm
-        The frame; lengths in R200c.
+    grid
+        Pixels, width, depth and smoothing of the maps.
     shard_halos
         Halos a shard.
     attrs
@@ -52,10 +55,7 @@ class Layout:
     splits: Mapping[str, int]
     vectors: NDArray[np.float64]
     ups: NDArray[np.float64]
-    pixels: int = 80
-    width: float = 2.0
-    half_depth: float = 2.0
-    smoothing_fwhm: float = 0.01
+    grid: MapGrid = MapGrid()
     shard_halos: int = 32
     attrs: Mapping[str, Any] = field(default_factory=dict)
     half: bool = True
@@ -93,6 +93,11 @@ class Layout:
         """Lines of sight a halo."""
         return len(self.vectors)
 
+    @property
+    def map_shape(self) -> tuple[int, int, int]:
+        """(los, y, x) of a halo's maps."""
+        return (self.n_los, self.grid.pixels, self.grid.pixels)
+
     def map_variables(self, split: str) -> tuple[Variable, ...]:
         """The map variables of a split: those of the views, and in the test split the half-sample's."""
         if split != "test" or not self.half or schema.TARGET not in self.views:
@@ -124,10 +129,7 @@ class Layout:
             **self.attrs,
             "schema_version": schema.SCHEMA_VERSION,
             "views": list(self.views),
-            "pixels": self.pixels,
-            "width_R200c": self.width,
-            "half_depth_R200c": self.half_depth,
-            "smoothing_fwhm_R200c": self.smoothing_fwhm,
+            **self.grid.attrs(),
             "shard_halos": self.shard_halos,
         }
 
@@ -139,10 +141,7 @@ class Layout:
             "splits": dict(self.splits),
             "vectors": self.vectors.tolist(),
             "ups": self.ups.tolist(),
-            "pixels": self.pixels,
-            "width": self.width,
-            "half_depth": self.half_depth,
-            "smoothing_fwhm": self.smoothing_fwhm,
+            **self.grid.attrs(),
             "shard_halos": self.shard_halos,
             "attrs": dict(self.attrs),
             "half": self.half,
@@ -156,11 +155,10 @@ class Layout:
             splits=value["splits"],
             vectors=np.array(value["vectors"], np.float64).reshape(-1, 3),
             ups=np.array(value["ups"], np.float64).reshape(-1, 3),
+            grid=MapGrid.from_attrs(value, LAYOUT_FILE),
+            shard_halos=value["shard_halos"],
             attrs=value["attrs"],
-            **{
-                name: value[name]
-                for name in ("pixels", "width", "half_depth", "smoothing_fwhm", "shard_halos", "half")
-            },
+            half=value["half"],
         )
 
     @staticmethod
@@ -172,26 +170,15 @@ class Layout:
         InputError
             Where there is no store, or one that is not finished.
         """
-        from three_hundred_maps.store.arrays import open_group
-        from three_hundred_maps.store.manifest import unfinished_message
-
         root = open_group(path)
         attrs = dict(root.attrs)
         if any(split not in root or "region" not in root[split] for split in schema.SPLITS):
             raise InputError(unfinished_message(path))
         train = root["train"]
-        frame = {
-            name: attrs.pop(key)
-            for name, key in (
-                ("pixels", "pixels"),
-                ("width", "width_R200c"),
-                ("half_depth", "half_depth_R200c"),
-                ("smoothing_fwhm", "smoothing_fwhm_R200c"),
-                ("shard_halos", "shard_halos"),
-            )
-        }
-        views = attrs.pop("views")
-        attrs.pop("schema_version")
+        grid, shard_halos = MapGrid.from_attrs(attrs, path), int(attrs["shard_halos"])
+        views = attrs["views"]
+        for name in ("schema_version", "views", "shard_halos", *grid.attrs()):
+            del attrs[name]
         return Layout(
             maps=tuple(
                 schema.map_variable(v, train[v].attrs["units"], train[v].attrs["long_name"]) for v in views
@@ -199,9 +186,10 @@ class Layout:
             splits={split: int(root[split]["region"].shape[0]) for split in schema.SPLITS},
             vectors=np.asarray(train["los_vector"][...]),
             ups=np.asarray(train["los_up"][...]),
+            grid=grid,
+            shard_halos=shard_halos,
             attrs=attrs,
             half=schema.HALF in root["test"],
-            **frame,
         )
 
     def digest(self) -> str:
@@ -212,9 +200,9 @@ class Layout:
 
     def map_array(self, group: zarr.Group, variable: Variable, halos: int) -> zarr.Array:
         """Create the sharded array of a map variable in ``group``."""
-        from zarr.codecs import BloscCodec
+        from zarr.codecs import BloscCodec, Crc32cCodec
 
-        chunk = (1, self.n_los, self.pixels, self.pixels)
+        chunk = (1, *self.map_shape)
         return group.create_array(
             variable.name,
             shape=(halos, *chunk[1:]),
@@ -223,14 +211,15 @@ class Layout:
             dtype="float32",
             fill_value=math.nan,
             dimension_names=variable.dims,
-            compressors=BloscCodec(typesize=4, cname="zstd", clevel=3, shuffle="bitshuffle", blocksize=0),
+            compressors=(
+                BloscCodec(typesize=4, cname="zstd", clevel=3, shuffle="bitshuffle", blocksize=0),
+                Crc32cCodec(),
+            ),
             attributes={
                 **variable.attrs(),
                 "projection": PROJECTION,
-                "width_R200c": self.width,
-                "half_depth_R200c": self.half_depth,
-                "smoothing_fwhm_R200c": self.smoothing_fwhm,
-                "coordinates": "region snapshot halo_id redshift",
+                **{name: value for name, value in self.grid.attrs().items() if name != "pixels"},
+                "coordinates": " ".join((*KEY, "redshift")),
             },
         )
 
@@ -249,7 +238,7 @@ class Layout:
 
     def axes(self) -> dict[str, tuple[Variable, NDArray[Any]]]:
         """Lines of sight and pixel centres, as variables with values."""
-        centres = pixel_centres(self.pixels, self.width).astype(np.float32)
+        centres = self.grid.centres.astype(np.float32)
         return {
             "los_vector": (schema.LOS_VARIABLES["los_vector"], self.vectors),
             "los_up": (schema.LOS_VARIABLES["los_up"], self.ups),
@@ -262,6 +251,8 @@ def add_array(
     group: zarr.Group, name: str, values: NDArray[Any], dims: tuple[str, ...], attrs: Mapping[str, Any]
 ) -> None:
     """Write a small array into ``group``: one chunk, its fill value stated."""
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
     fill: float | int = math.nan if values.dtype.kind == "f" else 0
     array = group.create_array(
         name,
@@ -270,6 +261,7 @@ def add_array(
         dtype=values.dtype,
         fill_value=fill,
         dimension_names=dims,
+        compressors=(ZstdCodec(level=0), Crc32cCodec()),
         attributes=dict(attrs),
         config={"write_empty_chunks": True},
     )

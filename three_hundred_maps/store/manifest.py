@@ -71,7 +71,10 @@ def check_schema_version(path: str | Path, version: Any) -> None:
             f"{path} has schema version {version}, this package reads {schema.SCHEMA_VERSION}: "
             "update three_hundred_maps"
         )
-    raise InputError(f"{path} has schema version {version!r}, this package reads {schema.SCHEMA_VERSION}")
+    raise InputError(
+        f"{path} has schema version {version!r}, this package reads {schema.SCHEMA_VERSION}:"
+        " build or download it again"
+    )
 
 
 def unfinished_message(path: str | Path) -> str:

@@ -34,7 +34,7 @@ def overview(path: str | Path) -> dict[str, Any]:
 
 
 def _common(layout: Layout, attrs: Mapping[str, Any]) -> dict[str, Any]:
-    per_map = 4 * layout.n_los * layout.pixels**2
+    per_map = 4 * layout.n_los * layout.grid.pixels**2
     size = sum(len(layout.map_variables(s)) * layout.splits[s] * per_map for s in schema.SPLITS)
     return {
         "name": attrs["name"],
@@ -46,9 +46,9 @@ def _common(layout: Layout, attrs: Mapping[str, Any]) -> dict[str, Any]:
         "recipe_sha256": attrs["recipe_sha256"],
         "views": {v.name: v.units for v in layout.maps},
         "lines_of_sight": layout.n_los,
-        "pixels": layout.pixels,
-        "width_R200c": layout.width,
-        "half_depth_R200c": layout.half_depth,
+        "pixels": layout.grid.pixels,
+        "width_R200c": layout.grid.width,
+        "half_depth_R200c": layout.grid.half_depth,
         "shard_halos": layout.shard_halos,
         "map_bytes": size,
     }

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.keys import KEY, HaloKey
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.arrays import SplitArrays, open_group, read_split
+from three_hundred_maps.store.arrays import SplitArrays, halo_columns, open_group, read_split
 
 COLOURS = {"sz": "magma", "xray": "inferno", "star": "bone", "mass": "viridis"}
 DECADES = {"sz": 3.0, "xray": 5.0, "star": 4.0, "mass": 3.0}
@@ -18,37 +19,29 @@ DECADES = {"sz": 3.0, "xray": 5.0, "star": 4.0, "mass": 3.0}
 
 
 def find_halo(path: str | Path, halo: str) -> tuple[str, int]:
-    """The split and row of a halo named ``REGION:ID`` (or ``REGION:SNAPSHOT:ID``).
+    """The split and row of a halo named ``REGION:ID``, or by its whole key.
 
     Raises
     ------
     InputError
         Where the text names no halo of the store, or more than one.
     """
-    parts = halo.split(":")
-    try:
-        numbers = [int(part) for part in parts]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (2, 3):
-        raise InputError(f"--halo {halo}: write REGION:ID, as 1:128000000000001")
+    wanted = HaloKey.parse(halo)
     root = open_group(path)
     found, example = [], ""
     for split in schema.SPLITS:
         group = root[split]
         if "region" not in group:
             raise InputError(f"{path} is not finished: finish it first")
-        columns = {name: np.asarray(group[name][...]) for name in schema.KEY}
-        match = (columns["region"] == numbers[0]) & (columns["halo_id"] == numbers[-1])
-        if len(numbers) == 3:
-            match &= columns["snapshot"] == numbers[1]
+        columns = halo_columns(group, KEY)
+        match = np.logical_and.reduce([columns[name] == value for name, value in wanted.items()])
         found += [(split, int(row)) for row in np.flatnonzero(match)]
         if len(match) and not example:
             example = f"{columns['region'][0]}:{columns['halo_id'][0]}"
     if not found:
         raise InputError(f"{path} holds no halo {halo}; it holds for instance {example}")
     if len(found) > 1:
-        raise InputError(f"--halo {halo}: there are {len(found)}; write REGION:SNAPSHOT:ID")
+        raise InputError(f"--halo {halo}: there are {len(found)}; write SIMULATION:REGION:SNAPSHOT:ID")
     return found[0]
 
 

@@ -76,7 +76,11 @@ class ShardRecord:
     def from_json(value: Mapping[str, Any]) -> ShardRecord:
         """The inverse of `to_json`."""
         halos = {
-            name: np.array([_special(v) for v in value["halos"][name]], variable.dtype)
+            name: variable.column(
+                value["halos"][name]
+                if variable.dtype == "string"
+                else [_special(v) for v in value["halos"][name]]
+            )
             for name, variable in schema.HALO_VARIABLES.items()
         }
         n, n_los = len(halos["region"]), value["lines_of_sight"]

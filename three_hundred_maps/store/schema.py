@@ -1,14 +1,19 @@
-"""Schema version 1 of a store: every name, dimension, type, unit and meaning, in one place."""
+"""Schema version 2 of a store: every name, dimension, type, unit and meaning, in one place."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-SCHEMA_VERSION = 1
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+
+SCHEMA_VERSION = 2
 SPLITS = ("train", "validation", "test")
-KEY = ("region", "snapshot", "halo_id")
-"""The key of a halo: ids repeat between regions."""
 
 MAP_DIMS = ("halo", "los", "y", "x")
 TARGET = "mass"
@@ -26,8 +31,10 @@ class Variable:
 
     Parameters
     ----------
-    name, dims, dtype
+    name, dims
         As in the Zarr array.
+    dtype
+        Of the values in memory: that of the Zarr array, or ``string``, which a store keeps as codes.
     units
         In the notation of the `units` attribute (``1`` for none).
     long_name
@@ -43,9 +50,19 @@ class Variable:
     long_name: str
     frame: str = FRAME_PROPER
 
-    def attrs(self) -> dict[str, str]:
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """Type of the Zarr array."""
+        return np.dtype("int32" if self.dtype == "string" else self.dtype)
+
+    def attrs(self) -> dict[str, Any]:
         """The attributes that every variable must carry."""
         return {"units": self.units, "long_name": self.long_name, "frame": self.frame}
+
+    def column(self, values: Any) -> NDArray[Any]:
+        """``values`` as an array of this variable's type in memory."""
+        kind = np.str_ if self.dtype == "string" else np.dtype(self.dtype)
+        return np.ascontiguousarray(np.asarray(values, kind))
 
 
 def map_variable(view: str, units: str, long_name: str) -> Variable:
@@ -76,6 +93,7 @@ _CATALOGUE = "as the halo catalogue gives it, converted from its h units; for se
 HALO_VARIABLES: Mapping[str, Variable] = {
     v.name: v
     for v in (
+        _halo("simulation", "1", "short name of the simulation", "string", "identifier"),
         _halo("region", "1", "number of the simulated region", "int64", "identifier"),
         _halo("snapshot", "1", "number of the snapshot", "int64", "identifier"),
         _halo("halo_id", "1", "number of the halo in its catalogue", "int64", "identifier"),
@@ -95,6 +113,44 @@ HALO_VARIABLES: Mapping[str, Variable] = {
         _halo("R200c_catalogue", "kpc", "R200c of the catalogue", frame=_CATALOGUE),
     )
 }
+
+_ID = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def flag_attrs(ids: Sequence[str]) -> dict[str, Any]:
+    """The CF attributes that say what the codes 0, 1, ... of ``simulation`` stand for.
+
+    Raises
+    ------
+    InputError
+        For an id that is not made of letters, digits, dots, hyphens and underscores.
+    """
+    for name in ids:
+        if not _ID.fullmatch(name):
+            raise InputError(f"simulation id {name!r}: use letters, digits, dots, hyphens and underscores")
+    return {"flag_values": list(range(len(ids))), "flag_meanings": " ".join(ids)}
+
+
+def simulation_ids(attrs: Mapping[str, Any], where: object = "simulation") -> tuple[str, ...]:
+    """The ids by code, from the attributes of ``simulation``; InputError where they do not say."""
+    ids = tuple(str(attrs.get("flag_meanings", "")).split())
+    if list(attrs.get("flag_values", ())) != list(range(len(ids))) or len(set(ids)) != len(ids):
+        raise InputError(f"{where}: flag_values and flag_meanings do not say what its codes stand for")
+    return ids
+
+
+def encode_ids(names: Iterable[str], ids: Sequence[str]) -> NDArray[np.int32]:
+    """The codes of simulation names."""
+    code = {name: number for number, name in enumerate(ids)}
+    return np.array([code[str(name)] for name in names], np.int32)
+
+
+def decode_ids(codes: NDArray[Any], ids: Sequence[str], where: object = "simulation") -> NDArray[np.str_]:
+    """The names of simulation codes; InputError for a code that stands for none."""
+    if len(codes) and not (codes.min() >= 0 and codes.max() < len(ids)):
+        raise InputError(f"{where} holds a code that flag_values does not name")
+    return np.asarray(np.array(ids or ("",), np.str_)[codes])
+
 
 LOS_VARIABLES: Mapping[str, Variable] = {
     v.name: v

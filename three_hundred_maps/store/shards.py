@@ -1,7 +1,8 @@
 """Decoding a local shard file straight into an array: Zarr v3's sharding codec with blosc inside.
 
-zarr's own pipeline does the same in general; this one knows the store's layout (one chunk a halo, an
-index of offsets and lengths at the end, crc32c behind it) and decodes into the caller's memory.
+zarr's own pipeline does the same in general; this one knows the store's layout (one chunk a halo with its
+crc32c behind it, an index of offsets and lengths at the end, crc32c behind that) and decodes into the
+caller's memory.
 Specification: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/
 """
 
@@ -129,6 +130,7 @@ def encode_shard(maps: NDArray[np.float32], shard_halos: int) -> bytes:
         for row, values in enumerate(maps):
             chunk = np.ascontiguousarray(values, "<f4")
             part = blosc.compress(chunk, b"zstd", 3, blosc.BITSHUFFLE, 0, chunk.itemsize)
+            part += crc32c(part).to_bytes(_CHECKSUM_BYTES, "little")
             index[row] = offset, len(part)
             parts.append(part)
             offset += len(part)

@@ -13,9 +13,10 @@ import yaml
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import sha256_file
+from three_hundred_maps.keys import KEY, HaloKey, halo_keys
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.arrays import iter_shards, keys_of, open_group
+from three_hundred_maps.store.arrays import halo_columns, iter_shards, open_group
 from three_hundred_maps.store.duplicates import find_duplicates
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.manifest import (
@@ -164,7 +165,7 @@ def check_schema(store: Path) -> tuple[int, list[str]]:
             *schema.AXIS_VARIABLES.values(),
             *(schema.total_variable(v.name, "", v.long_name) for v in layout.maps),
         ]
-        sizes = {"halo": n, "los": layout.n_los, "y": layout.pixels, "x": layout.pixels, "xyz": 3}
+        sizes = {"halo": n, "los": layout.n_los, "y": layout.grid.pixels, "x": layout.grid.pixels, "xyz": 3}
         for variable in wanted:
             looked += 1
             where = f"{split}/{variable.name}"
@@ -173,8 +174,8 @@ def check_schema(store: Path) -> tuple[int, list[str]]:
                 continue
             array = group[variable.name]
             shape = tuple(sizes[dim] for dim in variable.dims)
-            if array.shape != shape or array.dtype != np.dtype(variable.dtype):
-                problems.append(f"{where} is {array.dtype} {array.shape}, not {variable.dtype} {shape}")
+            if array.shape != shape or array.dtype != variable.stored:
+                problems.append(f"{where} is {array.dtype} {array.shape}, not {variable.stored} {shape}")
             if tuple(array.metadata.dimension_names or ()) != variable.dims:
                 problems.append(f"{where} has the dimensions {array.metadata.dimension_names}")
             lacking = [name for name in ("units", "long_name", "frame") if not array.attrs.get(name)]
@@ -191,11 +192,11 @@ def check_splits(store: Path) -> tuple[int, list[str]]:
     """Each halo once, and each region in one split."""
     root = open_group(store)
     problems: list[str] = []
-    seen: dict[tuple[int, int, int], str] = {}
+    seen: dict[HaloKey, str] = {}
     region_in: dict[int, str] = {}
     for split in schema.SPLITS:
-        columns = {name: np.asarray(root[split][name][...]) for name in schema.KEY}
-        for key in keys_of(columns):
+        columns = halo_columns(root[split], KEY)
+        for key in halo_keys(columns):
             if key in seen:
                 problems.append(f"the halo {key} is in {seen[key]} and again in {split}")
             seen[key] = split
@@ -217,7 +218,7 @@ def check_totals(store: Path) -> tuple[int, list[str]]:
         totals = {view: np.asarray(root[split][f"total_{view}"][...]) for view in layout.views}
         names = [v.name for v in layout.map_variables(split)]
         for shard in iter_shards(store, split, names):
-            area = (layout.width / layout.pixels * shard.halos["R200c"]) ** 2
+            area = (layout.grid.pixel * shard.halos["R200c"]) ** 2
             for name, maps in shard.maps.items():
                 where = f"{split}/{name}"
                 if not np.isfinite(maps).all() or (maps < 0).any():
@@ -247,7 +248,7 @@ def check_statistics(store: Path) -> tuple[int, list[str]]:
     kept = read_statistics(store)
     total = Statistics.empty(layout.views)
     for shard in iter_shards(store, "train"):
-        total = total.merge(Statistics.of(shard.maps, shard.halos, layout.width / layout.pixels))
+        total = total.merge(Statistics.of(shard.maps, shard.halos, layout.grid.pixel))
     problems = []
     if list(kept) != list(total):
         problems.append(f"statistics are of {', '.join(kept)}, the store holds {', '.join(total)}")

@@ -13,16 +13,13 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import sha256_bytes, write_bytes, write_json
+from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import LAYOUT_FILE, Layout, memory_files
 from three_hundred_maps.store.manifest import MANIFEST
 from three_hundred_maps.store.records import PROGRESS, ShardRecord, read_layout, write_record
-from three_hundred_maps.store.schema import Variable
 from three_hundred_maps.store.shards import encode_shard
 from three_hundred_maps.store.statistics import Statistics
-
-__all__ = ["Layout", "Variable", "create_store", "encode_shard", "finalise", "write_shard"]
 
 SHOWN_LINES = 8
 """Of a recipe's difference."""
@@ -152,7 +149,7 @@ def write_shard(
     halos
         Every variable of `schema.HALO_VARIABLES`, (n,).
     refused
-        Planned halos that are left out: region, snapshot, halo_id, reason. With ``n`` they make up the
+        Planned halos that are left out: the key and the ``reason``. With ``n`` they make up the
         number of rows planned; `finalise` closes the gaps.
     layout
         The store's, where the caller has it at hand.
@@ -172,7 +169,7 @@ def write_shard(
     variables = layout.map_variables(split)
     _check_names("maps", maps, [v.name for v in variables])
     _check_names("totals", totals, list(layout.views))
-    shape = (n, layout.n_los, layout.pixels, layout.pixels)
+    shape = (n, *layout.map_shape)
     for name, values in maps.items():
         if values.shape != shape or values.dtype != np.float32:
             raise InputError(
@@ -189,7 +186,7 @@ def write_shard(
     files = write_maps(store, layout, split, shard, maps)
     statistics = None
     if split == "train":
-        statistics = Statistics.of({v: maps[v] for v in layout.views}, columns, layout.width / layout.pixels)
+        statistics = Statistics.of({v: maps[v] for v in layout.views}, columns, layout.grid.pixel)
     record = ShardRecord(
         split, shard, layout.digest(), files, columns, sums, [dict(r) for r in refused], statistics
     )
@@ -226,15 +223,13 @@ def _check_names(what: str, given: Mapping[str, Any], wanted: list[str]) -> None
 
 def _check_halos(halos: Mapping[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:
     _check_names(f"{where}: halo variables", halos, list(schema.HALO_VARIABLES))
-    columns = {
-        name: np.ascontiguousarray(halos[name], dtype=variable.dtype)
-        for name, variable in schema.HALO_VARIABLES.items()
-    }
+    columns = {name: variable.column(halos[name]) for name, variable in schema.HALO_VARIABLES.items()}
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1:
         raise InputError(f"{where}: halo variables of different lengths {sorted(lengths)}")
-    keys = list(zip(*(columns[k].tolist() for k in schema.KEY), strict=True))
+    schema.flag_attrs(sorted(set(columns["simulation"].tolist())))
+    keys = halo_keys(columns)
     if len(set(keys)) != len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise InputError(f"{where}: the halo {dict(zip(schema.KEY, twice, strict=True))} is there twice")
+        raise InputError(f"{where}: the halo {twice} is there twice")
     return columns

@@ -64,16 +64,18 @@ def shard_maps(
     n_los = layout.n_los
     if n_los not in _drawn:
         clusters = [BlobCluster.draw(0, region, 0) for region in range(1, PATTERNS + 1)]
-        _drawn[n_los] = [c.maps(layout.vectors, layout.ups, layout.pixels, layout.width) for c in clusters]
+        _drawn[n_los] = [
+            c.maps(layout.vectors, layout.ups, layout.grid.pixels, layout.grid.width) for c in clusters
+        ]
     first = schema.SPLITS.index(split) * 10**6 + shard * layout.shard_halos
     rows = range(first, first + layout.shard_rows(split, shard))
     maps = {
-        v.name: np.empty((len(rows), n_los, layout.pixels, layout.pixels), np.float32)
+        v.name: np.empty((len(rows), n_los, layout.grid.pixels, layout.grid.pixels), np.float32)
         for v in layout.map_variables(split)
     }
     for place, row in enumerate(rows):
         generator = np.random.default_rng(row)
-        noise = generator.random((layout.pixels, layout.pixels), np.float32)
+        noise = generator.random((layout.grid.pixels, layout.grid.pixels), np.float32)
         noise += np.float32(0.5)
         pattern = _drawn[n_los][row % PATTERNS]
         for name, out in maps.items():
@@ -82,17 +84,18 @@ def shard_maps(
                 np.minimum(out[place], 2 * maps[schema.TARGET][place], out=out[place])
     n = len(rows)
     columns = {
-        name: np.full(n, 1.0 if name in ("M200c", "M500c") else 0.5).astype(variable.dtype)
+        name: variable.column(np.full(n, 1.0 if name in ("M200c", "M500c") else 0.5))
         for name, variable in schema.HALO_VARIABLES.items()
     }
     columns.update(
+        simulation=np.full(n, "speed"),
         region=np.array(rows, np.int64),
         halo_id=np.array(rows, np.int64),
         snapshot=np.full(n, 128, np.int64),
         R200c=np.full(n, 1500.0),
         M200c=np.full(n, 4e14),
     )
-    area = (layout.width / layout.pixels * columns["R200c"]) ** 2
+    area = (layout.grid.pixel * columns["R200c"]) ** 2
     totals = {view: maps[view].sum(axis=(2, 3), dtype=np.float64) * area[:, None] for view in VIEWS}
     return maps, totals, columns
 
@@ -177,7 +180,7 @@ def peers(folder: Path, n_los: int) -> dict[str, tuple[float, float, float]]:
     shards = [maps for maps, _, _ in made]
     rows = layout.splits["train"]
     size = sum(m.nbytes for maps in shards for m in maps.values())
-    shape = (rows, n_los, layout.pixels, layout.pixels)
+    shape = (rows, n_los, layout.grid.pixels, layout.grid.pixels)
 
     def ours(out: Path) -> None:
         create_store(out, layout)
