@@ -74,7 +74,7 @@ class MapGrid:
     @property
     def sigma_px(self) -> float:
         """Standard deviation of the Gaussian smoothing in pixels."""
-        return self.smoothing_fwhm * SIGMA_PER_FWHM / self.pixel
+        return self.smoothing_fwhm / FWHM_PER_SIGMA * self.pixels / self.width
 
     @functools.cached_property
     def centres(self) -> NDArray[np.float64]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.mapping import Frame, get_view, lines_of_sight, render
+from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.mapping import HaloGrid, get_view, lines_of_sight, render
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.particles import SPECIES, Cutout, Particles
 
@@ -62,7 +63,7 @@ def draw() -> str:
         (1000.0 * points).astype(np.float32), np.ones(count, np.float32), np.arange(count, dtype=np.int64)
     )
     cutout = Cutout({**empty, "dark_matter": dark}, 1e5, 0.0, Cosmology(0.68, 0.31, 0.69))
-    frame = Frame(1000.0, pixels=PIXELS, smoothing_fwhm=0.1)
+    frame = HaloGrid(1000.0, MapGrid(PIXELS, smoothing_fwhm=0.1))
     image = render(cutout, [get_view("dark_matter")], frame, vectors, ups)["dark_matter"][0][0]
     level = np.minimum((len(SHADES) * image / image.max()).astype(int), len(SHADES) - 1)
 

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from three_hundred_maps.mapping import Frame, View
+from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.mapping import HaloGrid, View
 from three_hundred_maps.mapping.views import particle_mass
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.particles import GAS_FIELDS, Cutout, Particles
@@ -45,7 +46,7 @@ def cutout(*, kernel="cubic_spline", radius=1e9, redshift=0.0, **species):
 
 def frame(pixels=40, **more):
     """A map whose pixels are 1 kpc."""
-    return Frame(R200c_kpc=pixels / 2, pixels=pixels, **more)
+    return HaloGrid(pixels / 2, MapGrid(pixels, **more))
 
 
 def point_response(centre_px, pixels, sigma_px):

@@ -7,7 +7,8 @@ import pytest
 from mapping_helpers import DARK, GAS, cutout, frame, gas, particles
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.mapping import Frame, MapContext, View, cutout_radius, lines_of_sight, render
+from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.mapping import HaloGrid, MapContext, View, cutout_radius, lines_of_sight, render
 from three_hundred_maps.mapping.kernels import check_kernel
 
 SIGHT = lines_of_sight(1)
@@ -30,18 +31,17 @@ def test_positions_and_contributions():
         render(cutout(gas=gas([[0, 0, 0]], 1.0)), [wrong], frame(), *SIGHT)
 
 
-def test_frames():
+def test_map_grids():
     for bad in (
         {"R200c_kpc": 0.0},
         {"R200c_kpc": np.nan},
-        {"R200c_kpc": 1.0, "width": -1.0},
-        {"R200c_kpc": 1.0, "half_depth": np.inf},
-        {"R200c_kpc": 1.0, "pixels": 0},
-        {"R200c_kpc": 1.0, "smoothing_fwhm": -0.1},
-        {"R200c_kpc": 1.0, "dm_smoothing": "median"},
+        {"width": -1.0},
+        {"half_depth": np.inf},
+        {"pixels": 0},
+        {"smoothing_fwhm": -0.1},
     ):
-        with pytest.raises(InputError, match="frame: "):
-            Frame(**bad)
+        with pytest.raises(InputError, match="map grid: "):
+            HaloGrid(**bad) if "R200c_kpc" in bad else MapGrid(**bad)
 
 
 def test_a_cutout_that_is_too_small():
@@ -59,6 +59,8 @@ def test_other_arguments():
         render(box, [GAS, GAS], frame(), *SIGHT)
     with pytest.raises(InputError, match="use reference, fast, torch"):
         render(box, [GAS], frame(), *SIGHT, backend="magic")
+    with pytest.raises(InputError, match="dm_smoothing must be one of gaussian, adaptive"):
+        render(box, [GAS], frame(), *SIGHT, dm_smoothing="median")
     with pytest.raises(InputError, match="threads"):
         render(box, [GAS], frame(), *SIGHT, threads=0)
     with pytest.raises(InputError, match="kernel 'top_hat'"):

@@ -7,8 +7,13 @@ import pytest
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping import emissivity_source
-from three_hundred_maps.mapping.atomdb import ENERGIES_KEV, METALS, atomdb_source
-from three_hundred_maps.mapping.emissivity import TABLE_SOLAR_METALLICITY, TableSource
+from three_hundred_maps.mapping.emissivity import (
+    ENERGIES_KEV,
+    METALS,
+    TABLE_SOLAR_METALLICITY,
+    TableSource,
+    atomdb_source,
+)
 from three_hundred_maps.units import KEV_ERG, KEV_K
 
 # kT in keV -> 1e-23 erg cm^3/s per n_e n_H at 0.3 solar: Wiersma et al. 2009, Cloudy as Grackle has it,

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from mapping_helpers import DARK, GAS, cutout, frame, gas, particles, point_response
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.mapping import Frame, cutout_radius, get_view, lines_of_sight, render
+from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.mapping import HaloGrid, cutout_radius, get_view, lines_of_sight, render
 from three_hundred_maps.mapping.kernels import KERNELS, column
 
 ALONG_Z = (np.array([[0.0, 0.0, 1.0]]), np.array([[0.0, 1.0, 0.0]]))  # +x, +y of the box are the map's
@@ -98,7 +99,7 @@ def test_many_particles_reach_the_promised_accuracy(backend, crowded):
 @pytest.mark.parametrize("species", ("gas", "dark"))
 def test_a_single_particle_is_registered_to_a_hundredth_of_a_pixel(backend, species):
     pixels, sigma = 20, 1.6
-    shape = Frame(R200c_kpc=10.0, pixels=pixels, smoothing_fwhm=sigma * 2.354820045 / 10.0)
+    shape = HaloGrid(10.0, MapGrid(pixels, smoothing_fwhm=sigma * 2.354820045 / 10.0))
     rng = np.random.default_rng(3)
     for x, y in rng.uniform(-3.0, 3.0, (4 if backend == "reference" else 25, 2)):
         if species == "gas":
@@ -114,13 +115,13 @@ def test_a_single_particle_is_registered_to_a_hundredth_of_a_pixel(backend, spec
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_point_at_default_smoothing_is_the_error_function(backend):
-    shape = Frame(R200c_kpc=40.0)
+    shape = HaloGrid(40.0)
     rng = np.random.default_rng(4)
     axis = np.arange(80) + 0.5
     for x, y in rng.uniform(-20.0, 20.0, (40, 2)):
         box = cutout(dark_matter=particles([[x, y, 0.0]]))
         (maps,), total = render(box, [DARK], shape, *ALONG_Z, backend=backend)["dark_only"]
-        row, column = (point_response(c + 40.0, 80, shape.sigma_px) for c in (x, y))
+        row, column = (point_response(c + 40.0, 80, shape.grid.sigma_px) for c in (x, y))
         assert np.abs(maps - np.outer(column, row)).max() < 5e-3
         assert np.sum(maps.sum(axis=0) * axis) == pytest.approx(np.sum(row * axis), abs=0.01)
         assert np.sum(maps.sum(axis=1) * axis) == pytest.approx(np.sum(column * axis), abs=0.01)
@@ -229,7 +230,7 @@ def test_adaptive_smoothing_spreads_sparse_dark_matter():
     position = rng.normal(0, 5.0, (400, 3))
     box = cutout(dark_matter=particles(position))
     plain, total = render(box, [DARK], frame(), *ALONG_Z)["dark_only"]
-    smooth, same = render(box, [DARK], frame(dm_smoothing="adaptive"), *ALONG_Z)["dark_only"]
+    smooth, same = render(box, [DARK], frame(), *ALONG_Z, dm_smoothing="adaptive")["dark_only"]
     assert same == pytest.approx(total, rel=0.02)
     assert np.mean(plain == 0.0) > 0.7 and np.mean(smooth == 0.0) < 0.2
     # each kernel ends at the 32nd neighbour
@@ -250,7 +251,7 @@ def test_adaptive_smoothing_spreads_sparse_dark_matter():
     seed=st.integers(0, 1000),
 )
 def test_maps_are_finite_and_never_hold_more_than_there_is(pixels, width, half_depth, radius, seed):
-    shape = Frame(100.0, pixels, width, half_depth)
+    shape = HaloGrid(100.0, MapGrid(pixels, width, half_depth))
     position = np.random.default_rng(seed).normal(0, 60.0, (50, 3))
     box = cutout(gas=gas(position, radius), stars=particles(position))
     vectors, ups = lines_of_sight(2)
@@ -262,7 +263,7 @@ def test_maps_are_finite_and_never_hold_more_than_there_is(pixels, width, half_d
 
 
 def test_the_sphere_holds_the_box():
-    shape = Frame(1000.0)
+    shape = HaloGrid(1000.0)
     assert cutout_radius(shape) == pytest.approx(1000.0 * np.sqrt(2.0 + 4.0), rel=0.01)
     assert cutout_radius(shape) >= 1000.0 * np.sqrt(2.0 + 4.0)
 

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy import constants
 
-from three_hundred_maps.mapping import Frame, GasCuts, MapContext, emissivity_source, get_view, lines_of_sight
+from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.mapping import (
+    GasCuts,
+    HaloGrid,
+    MapContext,
+    emissivity_source,
+    get_view,
+    lines_of_sight,
+)
 from three_hundred_maps.mapping import render as draw
 from three_hundred_maps.mapping.views import COMPTON_KPC2_PER_MSUN_K
 from three_hundred_maps.testing import analytic_cluster
@@ -32,7 +40,7 @@ def test_isothermal_beta_model(redshift):
     cluster = analytic_cluster(
         n_gas=150_000, n_dark=10, n_stars=10, core=0.35, neighbours=32, redshift=redshift
     )
-    frame = Frame(cluster.R200c_kpc)
+    frame = HaloGrid(cluster.R200c_kpc)
     depth = frame.half_depth_kpc
     vectors, ups = lines_of_sight(4)
     maps = draw(cluster.cutout, [get_view(v) for v in ("gas", "sz", "xray")], frame, vectors, ups)
@@ -63,7 +71,7 @@ def test_isothermal_beta_model(redshift):
 def test_nfw_surface_density(redshift):
     """Wright & Brainerd 2000: the whole halo, so a cut-out and a depth of many R200c."""
     cluster = analytic_cluster(n_gas=10, n_dark=300_000, n_stars=10, extent=40.0, redshift=redshift)
-    frame = Frame(cluster.R200c_kpc, half_depth=39.0)
+    frame = HaloGrid(cluster.R200c_kpc, MapGrid(half_depth=39.0))
     vectors, ups = lines_of_sight(4)
     maps, _ = draw(cluster.cutout, [get_view("dark_matter")], frame, vectors, ups)["dark_matter"]
     for got, expected in ring_means(maps.mean(axis=0), frame, cluster.nfw_column):
@@ -75,7 +83,7 @@ def test_the_map_holds_the_compton_y_of_the_particles():
     cluster = analytic_cluster(n_gas=20_000, n_dark=10, n_stars=10)
     whole = replace(cluster.cutout, radius_kpc=1e9)
     gas = whole["gas"]
-    frame = Frame(cluster.R200c_kpc, width=7.0, half_depth=3.5)
+    frame = HaloGrid(cluster.R200c_kpc, MapGrid(width=7.0, half_depth=3.5))
     reach = np.linalg.norm(gas.position, axis=1) + gas.fields["smoothing_length"]
     assert reach.max() < 3.5 * cluster.R200c_kpc
     maps, totals = draw(whole, [get_view("sz")], frame, *lines_of_sight(3))["sz"]
@@ -102,7 +110,7 @@ def test_the_temperature_of_an_isothermal_cluster_is_its_temperature():
     maps, totals = draw(
         cluster.cutout,
         [get_view("temperature")],
-        Frame(cluster.R200c_kpc),
+        HaloGrid(cluster.R200c_kpc),
         *lines_of_sight(1),
         context=context,
     )["temperature"]
@@ -123,7 +131,7 @@ def test_orientation_on_an_asymmetric_cluster():
         box = type(cutout)(
             {**cutout.particles, "dark_matter": moved}, cutout.radius_kpc, 0.0, cutout.cosmology
         )
-        maps, _ = draw(box, [get_view("dark_matter")], Frame(cluster.R200c_kpc), n[None], u[None])[
+        maps, _ = draw(box, [get_view("dark_matter")], HaloGrid(cluster.R200c_kpc), n[None], u[None])[
             "dark_matter"
         ]
         y, x = np.unravel_index(np.argmax(maps[0]), maps[0].shape)

@@ -22,12 +22,14 @@ from three_hundred_maps.mapping import (
     register_view,
     render,
 )
-from three_hundred_maps.mapping.half_sample import in_half, splitmix64
+from three_hundred_maps.mapping.half_sample import in_random_half, splitmix64
 from three_hundred_maps.mapping.views import (
     COMPTON_KPC2_PER_MSUN_K,
+    brightest_share,
     compton_area,
     particle_mass,
     spectroscopic_weight,
+    with_xray_limit,
     xray_luminosity,
 )
 
@@ -71,12 +73,42 @@ def test_gas_rules():
     assert (compton_area(two, other) > 0).tolist() == [True, True, False, True, True, True]
 
 
-def test_gas_rules_have_the_recipe_s_fields_and_defaults():
-    from dataclasses import asdict
+def test_a_particle_above_the_largest_share_of_the_light_emits_none():
+    """One particle gives nearly all; another as bright lies beyond R200c and does not count in the total."""
+    some = gas([[1, 0, 0]] * 99 + [[30, 0, 0]], 1.0, mass=1e8)
+    some.fields["density"][[0, 99]] = 1e6
+    bright = xray_luminosity(some, CONTEXT)
+    view = get_view("xray")
+    expected = bright[:10].sum() / bright[:99].sum()
+    assert brightest_share(view, {"gas": some}, 20.0, CONTEXT) == pytest.approx(expected)
+    assert brightest_share(view, {"gas": some.select(np.arange(0))}, 20.0, CONTEXT) == 0.0
+    limited = with_xray_limit(MapContext(GasCuts(xray_max_share=0.05)), some, 20.0)
+    assert limited.xray_limit == pytest.approx(0.05 * bright[:99].sum())
+    assert (xray_luminosity(some, limited) == np.where(bright > 10 * bright[1], 0.0, bright)).all()
+    assert ((spectroscopic_weight(some, limited) > 0) == (xray_luminosity(some, limited) > 0)).all()
+    box, shape = cutout(gas=some), frame(40)
+    maps = render(box, [view], shape, *lines_of_sight(1), context=MapContext(GasCuts(xray_max_share=0.05)))
+    assert maps["xray"][1] == pytest.approx(bright[1:99].sum(), rel=1e-4)
+    for bad in ({"xray_max_share": 0.0}, {"xray_max_hydrogen_density_cm3": -1.0}):
+        with pytest.raises(InputError, match=next(iter(bad))):
+            GasCuts(**bad)
 
-    from three_hundred_maps.builder.recipe import GasRules
 
-    assert asdict(GasCuts()) == GasRules().model_dump()
+def test_an_error_in_a_users_view_is_one_line_with_its_place(tmp_path, monkeypatch):
+    """An installed command finds the module in the working directory; spawned workers inherit the path."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(tmp_path))])
+    monkeypatch.setattr("three_hundred_maps.mapping.views.VIEWS", dict(VIEWS))
+    declaration = "from three_hundred_maps.mapping import View\ndef f(p, c):\n    return np.sqrt(p.mass)\n"
+    (tmp_path / "broken_view.py").write_text(declaration + "v = View('v', '1', 'v', ('gas',), f)\n")
+    (tmp_path / "broken_module.py").write_text("import math\nmath.nothing\n")
+    (tmp_path / "no_python.py").write_text("def (\n")
+    with pytest.raises(InputError, match=r"view v: NameError: .*np.*broken_view\.py, line 3\)$"):
+        render(cutout(gas=gas([[0, 0, 0]], 1.0)), [get_view("broken_view:v")], frame(), *lines_of_sight(1))
+    with pytest.raises(InputError, match=r"AttributeError: .*broken_module\.py, line 2\)$"):
+        get_view("broken_module:v")
+    with pytest.raises(InputError, match=r"SyntaxError: .*no_python\.py, line 1\)"):
+        get_view("no_python:v")
 
 
 def test_mass_is_the_sum_over_species():
@@ -123,12 +155,12 @@ def test_a_weighted_mean_is_what_it_says():
 @given(seed=st.integers(-(2**63), 2**63), first=st.integers(0, 2**40))
 def test_halves_are_halves(seed, first):
     index = np.arange(first, first + 4000)
-    half = in_half("gas", index, seed)
+    half = in_random_half("gas", index, seed)
     assert abs(half.mean() - 0.5) < 0.05
-    assert (in_half("gas", index[::-1], seed) == half[::-1]).all()
-    other = in_half("stars", index, seed)
+    assert (in_random_half("gas", index[::-1], seed) == half[::-1]).all()
+    other = in_random_half("stars", index, seed)
     assert 0.4 < np.mean(half == other) < 0.6  # species are drawn apart
-    assert 0.4 < np.mean(half == in_half("gas", index, seed + 1)) < 0.6
+    assert 0.4 < np.mean(half == in_random_half("gas", index, seed + 1)) < 0.6
 
 
 def test_splitmix64_is_the_published_generator():
@@ -144,7 +176,7 @@ def test_a_half_and_its_complement_are_the_whole():
     vectors, ups = lines_of_sight(2)
     whole, all_of_it = render(box, [view], frame(), vectors, ups)["mass"]
     half, twice = render(box, [view], frame(), vectors, ups, half_seed=11)["mass"]
-    kept = {name: box[name].select(~in_half(name, box[name].index, 11)) for name in ("gas", "stars")}
+    kept = {name: box[name].select(~in_random_half(name, box[name].index, 11)) for name in ("gas", "stars")}
     rest, _ = render(cutout(**kept), [view], frame(), vectors, ups)["mass"]
     assert np.allclose(half / 2 + rest, whole, atol=1e-5 * whole.max())
     assert twice == pytest.approx(all_of_it, rel=0.05)

@@ -16,7 +16,7 @@ from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import canonical_json, sha256_bytes
-from three_hundred_maps.mapping import Frame, View, cutout_radius, get_view, lines_of_sight
+from three_hundred_maps.mapping import HaloGrid, View, cutout_radius, get_view, lines_of_sight
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.splits import assign_splits, merge_groups
@@ -116,10 +116,10 @@ def views_of(recipe: Recipe) -> tuple[View, ...]:
     return tuple(get_view(name) for name in recipe.maps.views)
 
 
-def frame_of(recipe: Recipe, R200c_kpc: float) -> Frame:
-    """The recipe's frame for a halo of that radius (proper kpc)."""
+def halo_grid_of(recipe: Recipe, R200c_kpc: float) -> HaloGrid:
+    """The recipe's grid for a halo of that radius (proper kpc)."""
     maps = recipe.maps
-    return Frame(R200c_kpc, maps.pixels, maps.width, maps.half_depth, maps.smoothing_fwhm, maps.dm_smoothing)
+    return HaloGrid(R200c_kpc, MapGrid(maps.pixels, maps.width, maps.half_depth, maps.smoothing_fwhm))
 
 
 def make_plan(sources: Sources) -> Plan:
@@ -191,7 +191,7 @@ def merge_box(candidates: list[Candidate], recipe: Recipe, box_kpc: float) -> li
     from dataclasses import replace
 
     centres = np.array([c.centre_kpc for c in candidates])
-    radii = np.array([cutout_radius(frame_of(recipe, c.R200c_kpc)) for c in candidates])
+    radii = np.array([cutout_radius(halo_grid_of(recipe, c.R200c_kpc)) for c in candidates])
     ids = [c.halo_id for c in candidates]
     group = merge_groups(ids, [(ids[i], ids[j]) for i, j in overlapping(centres, radii, box_kpc)])
     return [replace(c, region=group[c.halo_id]) for c in candidates]

@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import sha256_bytes
+from three_hundred_maps.mapping.views import GasCuts
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
 
@@ -30,20 +32,11 @@ class CatalogueRecipe(_Model):
     path: str
 
 
-class GasRules(_Model):
-    """Which gas counts where; the defaults are the paper's tools'."""
-
-    drop_winds: bool = True
-    xray_min_temperature_K: Annotated[float, Field(ge=0.0)] = 1e6
-    xray_star_forming: bool = False
-    xray_max_hydrogen_density_cm3: Positive | None = None
-    sz_star_forming: bool = True
-
-
 class SimulationRecipe(_Model):
     """The simulation: files on disk, or the embedded synthetic one."""
 
     kind: Literal["gadget", "synthetic"]
+    id: Name | None = None  # enters every halo's key
     # files
     snapshot: str | None = None
     catalogue: CatalogueRecipe | None = None
@@ -52,7 +45,7 @@ class SimulationRecipe(_Model):
     region_centres: str | None = None
     number: int | None = None
     length_unit: Literal["kpc/h", "Mpc/h", "kpc", "Mpc"] | None = None
-    gas: GasRules = GasRules()
+    gas: GasCuts = GasCuts()
     emissivity: Literal["cie", "atomdb", "bremsstrahlung"] = "cie"
     # synthetic
     flavour: Literal["gadgetx", "gizmo"] = "gadgetx"
@@ -93,7 +86,9 @@ class SelectionRecipe(_Model):
 
     min_mass: Positive = 3.1623e13  # Msun/h
     hosts_only: bool = True
-    min_high_resolution_fraction: Fraction = 0.99
+    min_high_resolution_fraction: Fraction = 0.99  # the catalogue's
+    max_low_resolution_fraction: Fraction = 1e-3  # of the cut-out's mass
+    min_particles: Annotated[int, Field(ge=0)] = 1000  # of dark matter inside R200c
     log_mass_bins: Annotated[int, Field(ge=1)] = 17
     max_per_bin: Annotated[int, Field(ge=1)] | None = None
     max_halos: Annotated[int, Field(ge=1)] | None = None
@@ -135,7 +130,7 @@ class StoreRecipe(_Model):
 class Recipe(_Model):
     """A whole recipe."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    name: Name
     description: str = ""
     license: str = "unspecified"
     attribution: str = ""
@@ -152,9 +147,10 @@ class Recipe(_Model):
 
     @property
     def simulation_id(self) -> str:
-        """The short name that enters every halo's key."""
+        """The short name that enters every halo's key: ``simulation.id``, or one made from the recipe."""
         simulation = self.simulation
-        return f"synthetic-{simulation.flavour}" if simulation.kind == "synthetic" else self.name
+        made = f"synthetic-{simulation.flavour}" if simulation.kind == "synthetic" else self.name
+        return simulation.id or made
 
     def sha256(self) -> str:
         """Digest of `canonical`: equal for recipes that mean the same."""
@@ -246,17 +242,10 @@ def describe_validation(error: ValidationError) -> str:
     lines = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
+        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             lines.append(f"unknown key {where}")
         else:
             message = item["msg"].removeprefix("Value error, ")
             given = "" if item["type"] in ("missing", "value_error") else f" (given {item['input']!r})"
             lines.append(f"{where + ': ' if where else ''}{message}{given}")
     return "; ".join(lines)
-
-
-def resolve_path(path: str, recipe: str | Path, root: Path | None) -> Path:
-    """A recipe's path as a real one: relative to ``root`` where given, else to the recipe's folder."""
-    _, folder = recipe_text(recipe)
-    base = root or folder or Path.cwd()
-    return (base / Path(path).expanduser()) if not Path(path).expanduser().is_absolute() else Path(path)

@@ -178,7 +178,8 @@ def warm_up() -> None:
     """Compile the kernels (into numba's cache on disk) before several workers would each do so."""
     import numpy as np
 
-    from three_hundred_maps.mapping import Frame, get_view, lines_of_sight, render
+    from three_hundred_maps.geometry import MapGrid
+    from three_hundred_maps.mapping import HaloGrid, get_view, lines_of_sight, render
     from three_hundred_maps.simulation.cell_grid import CellGrid
     from three_hundred_maps.simulation.cosmology import Cosmology
     from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout, Particles
@@ -193,7 +194,7 @@ def warm_up() -> None:
         name: Particles(position, ones, np.arange(64), gas if name == "gas" else {}) for name in SPECIES
     }
     cutout = Cutout(particles, 1e3, 0.0, Cosmology(0.7, 0.3, 0.7))
-    render(cutout, [get_view("sz"), get_view("mass")], Frame(50.0, 16), *lines_of_sight(2))
+    render(cutout, [get_view("sz"), get_view("mass")], HaloGrid(50.0, MapGrid(16)), *lines_of_sight(2))
 
 
 def _require_some_halo(store: Path, plan: Plan) -> None:

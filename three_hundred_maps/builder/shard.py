@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.builder.plan import frame_of, views_of
-from three_hundred_maps.builder.recipe import Recipe
+from three_hundred_maps.builder.plan import halo_grid_of, views_of
+from three_hundred_maps.builder.recipe import Recipe, SelectionRecipe
 from three_hundred_maps.builder.scratch import synthetic_files
 from three_hundred_maps.builder.selection import neighbour_distance
 from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping import (
-    GasCuts,
     MapContext,
     cutout_radius,
     emissivity_source,
@@ -30,6 +29,7 @@ from three_hundred_maps.progress import is_quiet
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue, mass_disagreement
 from three_hundred_maps.simulation.catalogues.halos import Halos
+from three_hundred_maps.simulation.contamination import contamination_reason, edge_reason
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.particles import Cutout
 from three_hundred_maps.simulation.region import Region
@@ -171,8 +171,8 @@ def forget_region() -> None:
     _LAST.clear()
 
 
-def measured_frame(recipe: Recipe, region: Region, centre: NDArray[np.float64], R200c_kpc: float) -> Any:
-    """Measure a halo from its particles; (values, frame), or why it cannot be."""
+def measured_grid(recipe: Recipe, region: Region, centre: NDArray[np.float64], R200c_kpc: float) -> Any:
+    """Measure a halo from its particles; (values, grid), or why it cannot be."""
     radius = MEASURING_RADIUS * R200c_kpc
     for attempt in range(MEASURING_TRIES):
         if region.periodic and radius >= 0.5 * region.info.box_kpc:
@@ -183,7 +183,7 @@ def measured_frame(recipe: Recipe, region: Region, centre: NDArray[np.float64], 
             if attempt == MEASURING_TRIES - 1:
                 return str(error)
         else:
-            return values, frame_of(recipe, values["R200c"])
+            return values, halo_grid_of(recipe, values["R200c"])
         radius *= 1.5
     raise AssertionError("the loop above always returns")
 
@@ -221,37 +221,53 @@ def map_halo(
         return "it is not in the catalogue"
     row = loaded.row_of[halo_id]
     centre = halos.centre_kpc[row]
-    measured = measured_frame(recipe, region, centre, float(halos.R200c_kpc[row]))
+    measured = measured_grid(recipe, region, centre, float(halos.R200c_kpc[row]))
     if isinstance(measured, str):
         return measured
-    values, frame = measured
+    values, grid = measured
     disagreement = mass_disagreement(values["M200c"], float(halos.M200c_msun[row]))
     if disagreement is not None and not is_quiet():
         print(f"note: halo {halo_id}: {disagreement}", file=sys.stderr)
-    radius = cutout_radius(frame)
+    radius = cutout_radius(grid)
     if region.periodic and radius >= 0.5 * region.info.box_kpc:
         return f"a cut-out of radius {radius:.0f} kpc does not fit into the box"
     cutout = region.cutout(centre, radius)
-    reason = region.refusal(centre, radius, cutout)
+    reason = edge_reason(region, centre, radius)
+    reason = reason or _too_few_or_impure(cutout, values["R200c"], recipe.selection)
     if reason is not None:
         return reason
-    context = MapContext(
-        gas=GasCuts(**recipe.simulation.gas.model_dump()),
-        emissivity=emissivity_source(recipe.simulation.emissivity),
+    context = MapContext(recipe.simulation.gas, emissivity_source(recipe.simulation.emissivity))
+    rendered = render(
+        cutout, views_of(recipe), grid, vectors, ups, dm_smoothing=recipe.maps.dm_smoothing, context=context
     )
-    rendered = render(cutout, views_of(recipe), frame, vectors, ups, context=context)
     if half and schema.TARGET in recipe.maps.views:
         halved = render(
             cutout,
             [get_view(schema.TARGET)],
-            frame,
+            grid,
             vectors,
             ups,
+            dm_smoothing=recipe.maps.dm_smoothing,
             context=context,
             half_seed=recipe.splits.seed,
         )
         rendered[schema.HALF] = halved[schema.TARGET]
     return _halo_values(values, halos, row, region, cutout), rendered
+
+
+def _too_few_or_impure(cutout: Cutout, R200c_kpc: float, selection: SelectionRecipe) -> str | None:
+    """Why the particles of a cut-out cannot be mapped; None where they can."""
+    reason = contamination_reason(cutout, selection.max_low_resolution_fraction)
+    if reason is not None:
+        low = cutout["low_resolution"].position
+        nearest = float(np.linalg.norm(low, axis=1).min(initial=math.inf)) / R200c_kpc
+        return f"{reason} (selection.max_low_resolution_fraction; the nearest at {nearest:.2f} R200c)"
+    dark = cutout["dark_matter"].position
+    inside = int(np.count_nonzero(np.linalg.norm(dark, axis=1) < R200c_kpc))
+    if inside < selection.min_particles:
+        least = selection.min_particles
+        return f"{inside} dark-matter particles inside R200c, below {least} (selection.min_particles)"
+    return None
 
 
 def _halo_values(

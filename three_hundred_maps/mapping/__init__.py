@@ -1,7 +1,7 @@
 """From particles to maps: views, lines of sight, projection."""
 
 from three_hundred_maps.mapping.emissivity import EmissivitySource, emissivity_source
-from three_hundred_maps.mapping.frame import Frame, cutout_radius
+from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
 from three_hundred_maps.mapping.lines_of_sight import lines_of_sight
 from three_hundred_maps.mapping.render import BACKENDS, render
 from three_hundred_maps.mapping.views import (
@@ -17,8 +17,8 @@ __all__ = [
     "BACKENDS",
     "VIEWS",
     "EmissivitySource",
-    "Frame",
     "GasCuts",
+    "HaloGrid",
     "MapContext",
     "View",
     "cutout_radius",

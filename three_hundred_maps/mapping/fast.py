@@ -1,4 +1,4 @@
-"""The fast back end: stamps added by vector instructions, one line of sight a thread.
+"""The ``fast`` back end: stamps added by vector instructions, one line of sight a thread.
 
 Particles are sorted by the bin of their stamp once; for every line of sight blocks of 256 are rotated, cut
 in depth and to the map, and their stamps added to padded float32 images (one for each class of stamp size,
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from three_hundred_maps.compiled import njit
 from three_hundred_maps.mapping import stamps
 from three_hundred_maps.mapping.projection import Batch, Grid
 from three_hundred_maps.mapping.vector import add_stamp as _add_stamp
@@ -220,7 +220,7 @@ def _add_particles(
     segments: Any,
     geometry: Any,
     table: Any,
-    turn: Any,
+    rotation: Any,
     half_depth: Any,
     centre: Any,
     planes: Any,
@@ -261,9 +261,9 @@ def _add_particles(
         first_cell = np.int32(geometry[number, _START] - (width // 2) * (stride + 1))
         stamp_size = np.int32(row * width)
         line = np.int32((segments[s, _NODES] + 1) * stamp_size)
-        a00, a01, a02 = turn[0, 0] * cell, turn[0, 1] * cell, turn[0, 2] * cell
-        a10, a11, a12 = turn[1, 0] * cell, turn[1, 1] * cell, turn[1, 2] * cell
-        a20, a21, a22 = turn[2, 0], turn[2, 1], turn[2, 2]
+        a00, a01, a02 = rotation[0, 0] * cell, rotation[0, 1] * cell, rotation[0, 2] * cell
+        a10, a11, a12 = rotation[1, 0] * cell, rotation[1, 1] * cell, rotation[1, 2] * cell
+        a20, a21, a22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
         for first in range(segments[s, _FIRST], segments[s, _LAST], BLOCK):
             n = min(BLOCK, segments[s, _LAST] - first)
             x, y, z = position[0, first : first + n], position[1, first : first + n], position[2, first:]

@@ -66,7 +66,7 @@ def project(batch: Batch, grid: Grid, rotations: Array, threads: int = 1) -> tup
     maps = np.zeros((n_fields, n_los, grid.pixels, grid.pixels))
     position = torch.as_tensor(batch.position, device=where) * (1.0 / grid.pixel_kpc)
     weights = torch.as_tensor(batch.weights, device=where)
-    turn = torch.as_tensor(rotations.astype(np.float32), device=where)
+    matrices = torch.as_tensor(rotations.astype(np.float32), device=where)
     stamp_set, groups = _groups(batch, grid, where)
     table = torch.as_tensor(stamp_set.table, device=where)
     for level in sorted({group.level for group in groups}):
@@ -74,7 +74,7 @@ def project(batch: Batch, grid: Grid, rotations: Array, threads: int = 1) -> tup
         image = torch.zeros(n_los * n_fields * lattice.cells, dtype=torch.float64, device=where)
         for group in groups:
             if group.level == level:
-                _add_group(image, group, lattice, grid, position, weights, turn, table)
+                _add_group(image, group, lattice, grid, position, weights, matrices, table)
         cells = image.reshape(n_los, n_fields, lattice.cells)[:, :, :-1].cpu().numpy()
         drawn = cells.reshape(n_los, n_fields, lattice.inner, lattice.inner).transpose(1, 0, 2, 3)
         if level == 0:
@@ -121,7 +121,7 @@ def _add_group(
     grid: Grid,
     position: torch.Tensor,
     weights: torch.Tensor,
-    turn: torch.Tensor,
+    matrices: torch.Tensor,
     table: torch.Tensor,
 ) -> None:
     """Add a group of particles to the images of every line of sight."""
@@ -131,9 +131,9 @@ def _add_group(
     cell = 0.5**group.level
     shift = 0.5 * grid.pixels * cell + lattice.extra + 0.5 * (1 - width % 2)
     low, high = 1 - width + width // 2, lattice.inner + width // 2
-    for los in range(len(turn)):
+    for los in range(len(matrices)):
         for members, offset in zip(group.members.split(step), group.offset.split(step), strict=True):
-            seen = position[members] @ turn[los].T
+            seen = position[members] @ matrices[los].T
             place = seen[:, :2] * cell + shift
             inside = (seen[:, 2].abs() <= half_depth) & ((place >= low) & (place < high)).all(dim=1)
             kept = torch.nonzero(inside)[:, 0]

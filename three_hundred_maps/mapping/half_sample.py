@@ -1,4 +1,4 @@
-"""The seeded half of the particles: chosen by what a particle is, whatever the cut-out or line of sight."""
+"""The half-sample: a random, seeded half of the particles, the same in every cut-out and line of sight."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def splitmix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-def in_half(species: str, index: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
-    """Which particles are in the seeded half.
+def in_random_half(species: str, index: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """Which particles are in the random half.
 
     Parameters
     ----------

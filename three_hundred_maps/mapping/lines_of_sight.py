@@ -26,8 +26,8 @@ def lines_of_sight(
 
     Returns
     -------
-    vectors, ups
-        (n, 3) float64 each. ``ups`` is the direction of the map's +y: the box's z axis as seen by the
+    vectors, up_vectors
+        (n, 3) float64 each. The up vector is the direction of the map's +y: the box's z axis as seen by the
         observer, or the box's y axis for lines of sight within 8 degrees of z. The map's +x is
         ``cross(up, vector)``, so that x, y and the direction to the observer are right-handed.
 
@@ -40,13 +40,13 @@ def lines_of_sight(
         vectors = _spread(int(n_or_vectors))
     else:
         vectors = _unit(n_or_vectors)
-    ups = np.zeros_like(vectors)
+    up_vectors = np.zeros_like(vectors)
     near_pole = np.abs(vectors[:, 2]) > math.cos(math.radians(8.0))
-    ups[~near_pole, 2] = 1.0
-    ups[near_pole, 1] = 1.0
-    ups -= np.sum(ups * vectors, axis=1, keepdims=True) * vectors
-    ups /= np.linalg.norm(ups, axis=1, keepdims=True)
-    return vectors, ups
+    up_vectors[~near_pole, 2] = 1.0
+    up_vectors[near_pole, 1] = 1.0
+    up_vectors -= np.sum(up_vectors * vectors, axis=1, keepdims=True) * vectors
+    up_vectors /= np.linalg.norm(up_vectors, axis=1, keepdims=True)
+    return vectors, up_vectors
 
 
 _RELAXED_UP_TO = 200
@@ -93,18 +93,20 @@ def _unit(given: ArrayLike) -> NDArray[np.float64]:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def rotations(vectors: NDArray[np.float64], ups: NDArray[np.float64]) -> NDArray[np.float64]:
+def rotations(vectors: NDArray[np.float64], up_vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, 3, 3) matrices whose rows are the map's +x, its +y and the direction to the observer.
 
     Raises
     ------
     InputError
-        When ``vectors`` or ``ups`` are not unit vectors at right angles.
+        When ``vectors`` or ``up_vectors`` are not unit vectors at right angles.
     """
     n = np.asarray(vectors, dtype=np.float64)
-    u = np.asarray(ups, dtype=np.float64)
+    u = np.asarray(up_vectors, dtype=np.float64)
     if n.ndim != 2 or n.shape[1:] != (3,) or u.shape != n.shape or len(n) == 0:
-        raise InputError(f"lines of sight: vectors {n.shape} and ups {u.shape} must both be (n, 3), n >= 1")
+        raise InputError(
+            f"lines of sight: vectors {n.shape} and up_vectors {u.shape} must both be (n, 3), n >= 1"
+        )
     off = np.abs(np.stack([np.sum(n * n, 1) - 1.0, np.sum(u * u, 1) - 1.0, np.sum(n * u, 1)], axis=1))
     bad = ~(off.max(axis=1) < 1e-6)  # written so that NaN is bad
     if bad.any():

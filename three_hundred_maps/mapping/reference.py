@@ -1,4 +1,4 @@
-"""The judge: every kernel evaluated on a grid far finer than a pixel. Exact, slow, and numpy alone."""
+"""The reference back end: kernels on a grid far finer than a pixel. Exact, slow, and numpy alone."""
 
 from __future__ import annotations
 

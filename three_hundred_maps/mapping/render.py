@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.mapping.frame import Frame, cutout_radius
-from three_hundred_maps.mapping.half_sample import in_half
+from three_hundred_maps.mapping.half_sample import in_random_half
+from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
 from three_hundred_maps.mapping.kernels import check_kernel
 from three_hundred_maps.mapping.lines_of_sight import rotations
+from three_hundred_maps.mapping.neighbours import neighbour_distance
 from three_hundred_maps.mapping.projection import Backend, Batch, Grid, gaussian_matrix, split_gaussian
-from three_hundred_maps.mapping.views import Contribution, MapContext, View
+from three_hundred_maps.mapping.views import Contribution, MapContext, View, evaluate, with_xray_limit
 from three_hundred_maps.simulation.particles import SPECIES, Cutout, Particles
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ BACKENDS: dict[str, str] = {
 CHUNK = 1 << 20
 """Particles that are prepared at a time: bounds the memory beside the particles themselves."""
 
+DM_SMOOTHING = ("gaussian", "adaptive")
 ADAPTIVE_SPECIES = ("dark_matter", "low_resolution", "stars", "black_holes")
 
 
@@ -56,11 +58,14 @@ class _Field:
     value: Contribution
     weight: Contribution | None
 
-    def of(self, particles: Particles, context: MapContext) -> NDArray[np.float64]:
-        result = np.asarray(self.value(particles, context), dtype=np.float64)
+    def of(self, particles: Particles, context: MapContext, views: Sequence[View]) -> NDArray[np.float64]:
+        result = evaluate(self.value, particles, context, self.name(views))
         if self.weight is not None:
-            result = result * np.asarray(self.weight(particles, context), dtype=np.float64)
+            result = result * evaluate(self.weight, particles, context, self.name(views))
         return result
+
+    def name(self, views: Sequence[View]) -> str:
+        return "view " + " and ".join(view.name for view in views if self in _fields_of(view))
 
 
 def _fields_of(view: View) -> tuple[_Field, ...]:
@@ -72,10 +77,11 @@ def _fields_of(view: View) -> tuple[_Field, ...]:
 def render(
     cutout: Cutout,
     views: Sequence[View],
-    frame: Frame,
+    halo_grid: HaloGrid,
     vectors: NDArray[np.float64],
-    ups: NDArray[np.float64],
+    up_vectors: NDArray[np.float64],
     *,
+    dm_smoothing: str = "gaussian",
     backend: str = "fast",
     threads: int = 1,
     half_seed: int | None = None,
@@ -89,10 +95,13 @@ def render(
         The particles around the halo, complete to `cutout_radius`.
     views
         What to map; names must differ.
-    frame
+    halo_grid
         Size, depth, pixels and smoothing of the maps.
-    vectors, ups
+    vectors, up_vectors
         (n_los, 3) from `lines_of_sight`.
+    dm_smoothing
+        ``gaussian``: the grid's Gaussian alone; ``adaptive``: kernels that end at the 32nd neighbour as well,
+        for dark matter, stars and black holes.
     backend
         ``fast`` (numba), ``reference`` (exact, slow) or ``torch``.
     threads
@@ -112,17 +121,19 @@ def render(
     Raises
     ------
     InputError
-        A cut-out too small for the frame, positions, smoothing lengths or contributions that are not
+        A cut-out too small for the grid, positions, smoothing lengths or contributions that are not
         finite, a negative smoothing length, an unknown back end or kernel.
     """
-    context = context or MapContext()
-    turn = rotations(vectors, ups)
-    _check(cutout, views, frame, threads)
+    matrices = rotations(vectors, up_vectors)
+    _check(cutout, views, halo_grid, dm_smoothing, threads)
+    context = with_xray_limit(context or MapContext(), cutout["gas"], halo_grid.R200c_kpc)
     project = get_backend(backend)
-    stamp_sigma, rest_sigma, margin = split_gaussian(frame.sigma_px)
+    sigma_px = halo_grid.grid.sigma_px
+    stamp_sigma, rest_sigma, margin = split_gaussian(sigma_px)
     if backend == "reference":
-        stamp_sigma, rest_sigma, margin = frame.sigma_px, 0.0, 0
-    grid = Grid(frame.pixels + 2 * margin, frame.pixel_kpc, frame.half_depth_kpc, stamp_sigma)
+        stamp_sigma, rest_sigma, margin = sigma_px, 0.0, 0
+    pixels = halo_grid.pixels + 2 * margin
+    grid = Grid(pixels, halo_grid.pixel_kpc, halo_grid.half_depth_kpc, stamp_sigma)
 
     wanted: dict[_Field, set[str]] = {}  # which species each distinct field sums over, once for all views
     for view in views:
@@ -135,10 +146,12 @@ def render(
     made = (
         (species, batch, scales)
         for species in SPECIES
-        for batch, scales in _batches(cutout, species, fields[species], frame, half_seed, context, views)
+        for batch, scales in _batches(
+            cutout, species, fields[species], dm_smoothing, half_seed, context, views
+        )
     )
     for species, batch, scales in made if threads == 1 else _ahead(made):
-        maps, totals = project(batch, grid, turn, threads)
+        maps, totals = project(batch, grid, matrices, threads)
         for k, item in enumerate(fields[species]):
             old = sums.get((item, species))
             new = (maps[k] * scales[k], totals[k] * scales[k])
@@ -146,22 +159,22 @@ def render(
             if batch.weights[:, k].min() < 0:
                 signed.add(item)
 
-    smooth = gaussian_matrix(frame.pixels, rest_sigma, margin) if margin else None
-    return {view.name: _finish(view, sums, signed, frame, len(turn), smooth) for view in views}
+    smooth = gaussian_matrix(halo_grid.pixels, rest_sigma, margin) if margin else None
+    return {view.name: _finish(view, sums, signed, halo_grid, len(matrices), smooth) for view in views}
 
 
 def _finish(
     view: View,
     sums: dict[tuple[_Field, str], tuple[NDArray[np.float64], NDArray[np.float64]]],
     signed: set[_Field],
-    frame: Frame,
+    halo_grid: HaloGrid,
     n_los: int,
     smooth: NDArray[np.float64] | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    area = frame.pixel_area_kpc2
+    area = halo_grid.pixel_area_kpc2
     summed = []
     for item in _fields_of(view):
-        maps = np.zeros((n_los, frame.pixels, frame.pixels))
+        maps = np.zeros((n_los, halo_grid.pixels, halo_grid.pixels))
         totals = np.zeros(n_los)
         for species in view.species:
             if (item, species) in sums:
@@ -195,7 +208,9 @@ def _lift(maps: NDArray[np.float64], totals: NDArray[np.float64]) -> None:
         maps[los] = lifted * (max(totals[los], 0.0) / total) if total > 0.0 else 0.0
 
 
-def _check(cutout: Cutout, views: Sequence[View], frame: Frame, threads: int) -> None:
+def _check(
+    cutout: Cutout, views: Sequence[View], halo_grid: HaloGrid, dm_smoothing: str, threads: int
+) -> None:
     if not views:
         raise InputError("no view to map: give at least one")
     names = [view.name for view in views]
@@ -203,8 +218,10 @@ def _check(cutout: Cutout, views: Sequence[View], frame: Frame, threads: int) ->
         raise InputError(f"views must have different names, not {', '.join(names)}")
     if threads < 1:
         raise InputError(f"threads must be at least 1, not {threads}")
+    if dm_smoothing not in DM_SMOOTHING:
+        raise InputError(f"dm_smoothing must be one of {', '.join(DM_SMOOTHING)}, not {dm_smoothing!r}")
     check_kernel(cutout.kernel)
-    needed = cutout_radius(frame)
+    needed = cutout_radius(halo_grid)
     if cutout.radius_kpc < needed * (1.0 - 1e-6):
         raise InputError(
             f"the cut-out's radius of {cutout.radius_kpc:.6g} kpc is too small for these maps: "
@@ -216,7 +233,7 @@ def _batches(
     cutout: Cutout,
     species: str,
     fields: list[_Field],
-    frame: Frame,
+    dm_smoothing: str,
     half_seed: int | None,
     context: MapContext,
     views: Sequence[View],
@@ -228,14 +245,14 @@ def _batches(
     particles = cutout[species]
     if not fields or len(particles) == 0:
         return
-    lengths = _smoothing_lengths(cutout, species, frame)
+    lengths = _smoothing_lengths(cutout, species, dm_smoothing)
     for start in range(0, len(particles), CHUNK):
         rows: slice | NDArray[np.int64] = slice(start, start + CHUNK)
         chunk = particles.select(rows)  # type: ignore[arg-type]  # a slice: a view, not a copy
         radius = None if lengths is None else lengths[rows]
         factor = 1.0
         if half_seed is not None:
-            half = np.flatnonzero(in_half(species, chunk.index, half_seed))
+            half = np.flatnonzero(in_random_half(species, chunk.index, half_seed))
             chunk, factor = chunk.select(half), 2.0
             radius = None if radius is None else radius[half]
         _check_particles(chunk, radius, species)
@@ -244,18 +261,12 @@ def _batches(
         weights = np.empty((len(chunk), len(fields)), np.float32)
         scales = np.ones(len(fields))
         for k, item in enumerate(fields):
-            values = item.of(chunk, context)
-            if values.shape != (len(chunk),):
-                raise InputError(
-                    f"{_used_by(item, views)}: the contribution of {len(chunk)} particles of {species} has "
-                    f"the shape {values.shape}"
-                )
+            values = item.of(chunk, context, views)
             largest = float(np.max(np.abs(values)))
             if not np.isfinite(largest):
                 bad = int(np.count_nonzero(~np.isfinite(values)))
                 raise InputError(
-                    f"{_used_by(item, views)}: {bad} particles of {species} contribute a number "
-                    "that is not finite"
+                    f"{item.name(views)}: {bad} particles of {species} contribute a number that is not finite"
                 )
             if largest > 0.0:
                 scales[k] = 2.0 ** np.floor(np.log2(largest))
@@ -273,10 +284,6 @@ def _ahead(items: Iterator[T]) -> Iterator[T]:
             yield item  # type: ignore[misc]  # what is not the end is one of them
 
 
-def _used_by(item: _Field, views: Sequence[View]) -> str:
-    return "view " + " and ".join(view.name for view in views if item in _fields_of(view))
-
-
 def _check_particles(particles: Particles, radius: NDArray[np.float32] | None, species: str) -> None:
     if not np.isfinite(particles.position).all():
         raise InputError(f"{species}: some positions are not finite; check the snapshot")
@@ -285,14 +292,12 @@ def _check_particles(particles: Particles, radius: NDArray[np.float32] | None, s
         raise InputError(f"{species}: {bad} smoothing lengths are negative or not finite; check the snapshot")
 
 
-def _smoothing_lengths(cutout: Cutout, species: str, frame: Frame) -> NDArray[np.float32] | None:
+def _smoothing_lengths(cutout: Cutout, species: str, dm_smoothing: str) -> NDArray[np.float32] | None:
     particles = cutout[species]
     if species == "gas":
         if "smoothing_length" not in particles.fields:
             raise InputError("gas: the cut-out has no smoothing_length")
         return np.asarray(particles.fields["smoothing_length"], dtype=np.float32)
-    if frame.dm_smoothing == "adaptive" and species in ADAPTIVE_SPECIES:
-        from three_hundred_maps.mapping.neighbours import neighbour_distance
-
+    if dm_smoothing == "adaptive" and species in ADAPTIVE_SPECIES:
         return neighbour_distance(particles.position)
     return None

@@ -1,6 +1,6 @@
 """Stamps: what a kernel adds to each pixel it touches, tabulated for where in a pixel its centre lies.
 
-A stamp is the projected SPH kernel convolved with the frame's Gaussian, integrated over pixels exactly and
+A stamp is the projected SPH kernel convolved with the map grid's Gaussian, integrated over pixels exactly and
 normalised to sum 1. Kernels are sorted into narrow bins of their width; each bin has a lattice of stamps
 over the sub-pixel position of the centre, between which back ends interpolate bilinearly. Kernels over
 `LARGE_PX` pixels go to lattices coarser by powers of two, from which the pixels are interpolated.

@@ -6,8 +6,11 @@ A summed view maps ``sum(contribution) / area``; a weighted one ``sum(weight * c
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,21 +47,56 @@ _HYDROGEN_PER_CM3 = SUN_G / KPC_CM**3 / PROTON_MASS_G
 
 @dataclass(frozen=True)
 class GasCuts:
-    """Which gas counts where; field by field what a recipe's ``simulation.gas`` says."""
+    """Which gas counts where: a recipe's ``simulation.gas``; the defaults are the paper's tools'.
+
+    Parameters
+    ----------
+    drop_winds
+        Leave decoupled winds out of every gas view.
+    xray_min_temperature_K
+        Gas at or below it emits no X-rays.
+    xray_star_forming, sz_star_forming
+        Whether star-forming gas counts.
+    xray_max_hydrogen_density_cm3
+        Hydrogen nuclei a cm^3 from which gas emits no X-rays; None for no limit.
+    xray_max_share
+        A particle that gives more than this share of the X-ray luminosity inside R200c emits none; None for
+        no limit.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # of the recipe's reader
 
     drop_winds: bool = True
     xray_min_temperature_K: float = 1e6
     xray_star_forming: bool = False
     xray_max_hydrogen_density_cm3: float | None = None
+    xray_max_share: float | None = None
     sz_star_forming: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.xray_min_temperature_K >= 0:
+            raise InputError("xray_min_temperature_K must be 0 or more")
+        if self.xray_max_hydrogen_density_cm3 is not None and not self.xray_max_hydrogen_density_cm3 > 0:
+            raise InputError("xray_max_hydrogen_density_cm3 must be positive")
+        if self.xray_max_share is not None and not 0 < self.xray_max_share <= 1:
+            raise InputError("xray_max_share must be above 0 and at most 1")
 
 
 @dataclass(frozen=True)
 class MapContext:
-    """What contributions may need beyond the particles: the gas rules and the emissivity."""
+    """What contributions may need beyond the particles.
+
+    Parameters
+    ----------
+    gas, emissivity
+        The gas rules and the X-ray emissivity.
+    xray_limit
+        1e44 erg/s: what ``gas.xray_max_share`` is for this halo; a particle above it emits no X-rays.
+    """
 
     gas: GasCuts = GasCuts()
     emissivity: EmissivitySource = field(default_factory=cie_table)
+    xray_limit: float | None = None
 
 
 Contribution = Callable[[Particles, MapContext], NDArray[np.generic]]
@@ -137,8 +175,7 @@ def compton_area(particles: Particles, context: MapContext) -> NDArray[np.float6
     return np.where(keep, y, 0.0)
 
 
-def emits_xrays(particles: Particles, context: MapContext) -> NDArray[np.bool_]:
-    """The gas that counts in X-rays under the context's rules."""
+def _emits_xrays(particles: Particles, context: MapContext) -> NDArray[np.bool_]:
     cuts = context.gas
     keep = _not_wind(particles, cuts) & (_gas(particles, "temperature") > cuts.xray_min_temperature_K)
     if not cuts.xray_star_forming:
@@ -151,13 +188,25 @@ def emits_xrays(particles: Particles, context: MapContext) -> NDArray[np.bool_]:
 
 def xray_luminosity(particles: Particles, context: MapContext) -> NDArray[np.float64]:
     """Bolometric luminosity in 1e44 erg/s: Lambda(T, Z) n_H^2 V = Lambda (X / m_p)^2 m rho."""
-    keep = emits_xrays(particles, context)
+    keep = _emits_xrays(particles, context)
     hydrogen = _gas(particles, "hydrogen_fraction")
     # (X rho / m_p)^2 V with V = m / rho; one density in cm^-3, the other as nuclei in the particle
     hydrogen_cm3 = _HYDROGEN_PER_CM3 * hydrogen * _gas(particles, "density")
     nuclei_per_unit = hydrogen * particles.mass.astype(np.float64) * (SUN_G / PROTON_MASS_G / XRAY_UNIT_ERG_S)
     rate = context.emissivity.cooling_rate(particles.fields["temperature"], particles.fields["metallicity"])
-    return np.where(keep, rate * hydrogen_cm3 * nuclei_per_unit, 0.0)
+    luminosity = np.where(keep, rate * hydrogen_cm3 * nuclei_per_unit, 0.0)
+    if context.xray_limit is not None:
+        luminosity[luminosity > context.xray_limit] = 0.0
+    return luminosity
+
+
+def with_xray_limit(context: MapContext, gas: Particles, R200c_kpc: float) -> MapContext:
+    """The context with ``xray_limit`` set for this halo, where its gas rules have a ``xray_max_share``."""
+    share = context.gas.xray_max_share
+    if share is None or not len(gas):
+        return context
+    inner = gas.select(np.linalg.norm(gas.position, axis=1) < R200c_kpc)
+    return replace(context, xray_limit=share * float(xray_luminosity(inner, context).sum()))
 
 
 def temperature_keV(particles: Particles, context: MapContext) -> NDArray[np.float64]:
@@ -167,7 +216,9 @@ def temperature_keV(particles: Particles, context: MapContext) -> NDArray[np.flo
 
 def spectroscopic_weight(particles: Particles, context: MapContext) -> NDArray[np.float64]:
     """n^2 T^(-3/4) V, the spectroscopic-like weight of Mazzotta et al. 2004, of the gas that emits X-rays."""
-    keep = emits_xrays(particles, context)
+    keep = _emits_xrays(particles, context)
+    if context.xray_limit is not None:
+        keep &= xray_luminosity(particles, context) > 0
     temperature = np.where(keep, _gas(particles, "temperature"), 1.0)
     weight = particles.mass.astype(np.float64) * _gas(particles, "density") * temperature**-0.75
     return np.where(keep, weight, 0.0)
@@ -175,6 +226,68 @@ def spectroscopic_weight(particles: Particles, context: MapContext) -> NDArray[n
 
 VIEWS: dict[str, View] = {}
 """The registry: every known view by name."""
+
+
+def evaluate(
+    function: Contribution, particles: Particles, context: MapContext, of: str
+) -> NDArray[np.float64]:
+    """(n,) what each particle contributes; ``of`` names the view in errors.
+
+    Raises
+    ------
+    InputError
+        One line with file and line number for an error in a user's code, or for another shape.
+    """
+    try:
+        values = np.asarray(function(particles, context), dtype=np.float64)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{of}: {user_error(error, function)}") from error
+    if values.shape != (len(particles),):
+        raise InputError(f"{of}: the contribution of {len(particles)} particles has the shape {values.shape}")
+    return values
+
+
+BRIGHTEST = 10
+"""Particles whose share of a view's light `brightest_share` gives."""
+
+
+def brightest_share(
+    view: View, particles: Mapping[str, Particles], R200c_kpc: float, context: MapContext
+) -> float:
+    """Share of a summed view's light inside R200c that its ten brightest particles give; 0 without light.
+
+    Parameters
+    ----------
+    particles
+        By species, around the halo.
+    """
+    brightest, total = np.zeros(0), 0.0
+    for species in view.species:
+        near = particles[species]
+        near = near.select(np.einsum("ij,ij->i", near.position, near.position) < np.float32(R200c_kpc) ** 2)
+        if len(near):
+            light = evaluate(view.contribution, near, context, f"view {view.name}")
+            total += float(light.sum())
+            few = np.partition(light, -BRIGHTEST)[-BRIGHTEST:] if len(light) > BRIGHTEST else light
+            brightest = np.sort(np.concatenate([brightest, few]))[-BRIGHTEST:]
+    return float(brightest.sum()) / total if total > 0 else 0.0
+
+
+def user_error(error: Exception, function: Callable[..., object] | None = None) -> str:
+    """One line on an error in a user's code: what, and in which file and line.
+
+    Where ``function`` is given, the last line of its file that was running; else the last line of all.
+    """
+    what = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):
+        return what  # it names its file and line itself
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+    code = getattr(function, "__code__", None)
+    own = [f for f in frames if code is not None and f.filename == code.co_filename] or frames
+    inside = [f for f in own if f.filename != __file__]
+    return f"{what} ({inside[-1].filename}, line {inside[-1].lineno})" if inside else what
 
 
 def register_view(view: View) -> View:
@@ -206,10 +319,14 @@ def get_view(name: str) -> View:
                 f"no view {name!r}; there are {', '.join(sorted(VIEWS))}, and your own as module:attribute"
             )
         return VIEWS[name]
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # where an installed command would not look
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"view {name!r} cannot be loaded: {error}") from None
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"view {name!r} cannot be loaded: {user_error(error)}") from error
     if not isinstance(found, View):
         raise InputError(f"view {name!r} is {type(found).__name__}, not a View")
     return register_view(found)

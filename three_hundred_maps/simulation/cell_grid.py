@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from three_hundred_maps.compiled import njit
 
 _PER_CELL = 16
 _MOST_CELLS = 128
 """Along one axis; a grid of that size takes 8 MB."""
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _bounds(position: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     low = np.full(3, np.inf)
     high = np.full(3, -np.inf)
@@ -32,13 +33,13 @@ def _bounds(position: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray
     return low, high, bad
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _cell(x: float, low: float, inverse: float, cells: int) -> int:
     c = int((x - low) * inverse)
     return min(max(c, 0), cells - 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _sort(
     position: NDArray[np.float32], low: NDArray[np.float64], inverse: NDArray[np.float64], cells: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -66,7 +67,7 @@ def _sort(
     return order, starts
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _within(
     position: NDArray[np.float32],
     order: NDArray[np.int32],
@@ -105,7 +106,7 @@ def _within(
     return found, n
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _gather(
     position: NDArray[np.float32],
     rows: NDArray[np.int32],
@@ -123,7 +124,7 @@ def _gather(
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _farthest(position: NDArray[np.float32], centre: NDArray[np.float64]) -> float:
     largest = 0.0
     for i in range(position.shape[0]):

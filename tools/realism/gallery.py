@@ -35,7 +35,7 @@ def tile(image: NDArray[np.float32], colours: str, floor_percentile: float) -> N
 
 def _pictures(flavour: Flavour, region: int) -> list[tuple[bool, float, list[NDArray[np.float64]]]]:
     """Whether a cluster is its region's centre, its M200c (Msun) and its tiles, for those in the gallery."""
-    from three_hundred_maps.mapping.frame import Frame, cutout_radius
+    from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
     from three_hundred_maps.mapping.lines_of_sight import lines_of_sight
     from three_hundred_maps.mapping.render import render
     from three_hundred_maps.mapping.views import get_view
@@ -51,7 +51,7 @@ def _pictures(flavour: Flavour, region: int) -> list[tuple[bool, float, list[NDA
         for i in range(len(masses)):
             if i and not low <= masses[i] < high:
                 continue
-            frame = Frame(halos.R200c_kpc[i])
+            frame = HaloGrid(halos.R200c_kpc[i])
             cutout = opened.region.cutout(halos.centre_kpc[i], cutout_radius(frame))
             maps = render(cutout, views, frame, vectors[:1], ups[:1])
             tiles = [

@@ -71,7 +71,7 @@ def standing_out(
     dict
         View -> (share, number of projected subhaloes).
     """
-    from three_hundred_maps.mapping.frame import Frame, cutout_radius
+    from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
     from three_hundred_maps.mapping.lines_of_sight import lines_of_sight
     from three_hundred_maps.mapping.render import render
     from three_hundred_maps.mapping.views import get_view
@@ -88,7 +88,7 @@ def standing_out(
                 halos = read_catalogue("ahf", opened.catalogue_path, cosmology=COSMOLOGY, redshift=0.0)
                 for i in np.flatnonzero(halos.distinct & (halos.M200c_msun > 10**13.5 / H)):
                     size = halos.R200c_kpc[i]
-                    frame = Frame(size)
+                    frame = HaloGrid(size)
                     cutout = opened.region.cutout(halos.centre_kpc[i], cutout_radius(frame))
                     maps = render(cutout, views, frame, vectors, ups)
                     members = (halos.host_id == halos.halo_id[i]) & (

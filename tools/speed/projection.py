@@ -55,8 +55,8 @@ def three_fields(n: int, turns: int, judged: bool) -> tuple[dict[str, Any], list
     radius = neighbour_distance(position, 48)
     weights = gas_fields(position, radius)
     turn = rotations(*lines_of_sight(29))
-    pixel = FRAME.width / FRAME.pixels
-    grid = Grid(FRAME.pixels, pixel, FRAME.half_depth, FRAME.sigma_px)
+    pixel = FRAME.grid.width / FRAME.pixels
+    grid = Grid(FRAME.pixels, pixel, FRAME.grid.half_depth, FRAME.grid.sigma_px)
     batch = Batch(position, radius, weights, "cubic_spline")
     radius_px = radius / pixel
     bright = weights[:, 2]
@@ -71,7 +71,7 @@ def three_fields(n: int, turns: int, judged: bool) -> tuple[dict[str, Any], list
     ours = best_cpu_s(lambda: fast.project(batch, grid, turn), turns) / len(turn)
     peers, missing = projection_peers.installed()
     columns = np.ascontiguousarray(weights.T)
-    unit_radius = radius / np.float32(FRAME.width)
+    unit_radius = radius / np.float32(FRAME.grid.width)
     place_of = projection_peers.unit_places
     result: dict[str, Any] = {
         "particles": n,
@@ -82,7 +82,9 @@ def three_fields(n: int, turns: int, judged: bool) -> tuple[dict[str, Any], list
     for peer in peers:
 
         def draw(peer: projection_peers.Peer = peer) -> NDArray[np.generic]:
-            return peer.render(place_of(position, turn[los], FRAME.width), unit_radius, columns, FRAME.pixels)
+            return peer.render(
+                place_of(position, turn[los], FRAME.grid.width), unit_radius, columns, FRAME.pixels
+            )
 
         result[peer.name] = {"cpu_ms": best_cpu_s(draw, turns) * 1e3}
         if judged:
@@ -125,7 +127,7 @@ def _judge(
     rotation: NDArray[np.float64],
     sigma_px: float,
 ) -> NDArray[np.float64]:
-    pixel = FRAME.width / FRAME.pixels
+    pixel = FRAME.grid.width / FRAME.pixels
     seen = position.astype(np.float64) @ rotation.T
     place = seen[:, :2] / pixel + 0.5 * FRAME.pixels
     image = projection_judge.fine_image(
@@ -155,7 +157,7 @@ def inside_total(n: int) -> Goal:
     position = 0.5 * clumpy_cluster(n) / 1.5
     radius = np.minimum(neighbour_distance(position, 48), np.float32(0.3))
     weights = gas_fields(position, radius)
-    grid = Grid(FRAME.pixels, FRAME.width / FRAME.pixels, FRAME.half_depth, FRAME.sigma_px)
+    grid = Grid(FRAME.pixels, FRAME.grid.width / FRAME.pixels, FRAME.grid.half_depth, FRAME.grid.sigma_px)
     maps, _ = fast.project(
         Batch(position, radius, weights, "cubic_spline"), grid, rotations(*lines_of_sight(3))
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.mapping import Frame
+from three_hundred_maps.mapping import HaloGrid
 from three_hundred_maps.mapping.neighbours import neighbour_distance
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.particles import Cutout, Particles
 
-FRAME = Frame(R200c_kpc=1000.0)
+FRAME = HaloGrid(1000.0)
 
 
 def clumpy_cluster(n: int, seed: int = 1) -> NDArray[np.float32]:

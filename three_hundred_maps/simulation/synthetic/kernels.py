@@ -10,8 +10,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from three_hundred_maps.compiled import njit
 
 Array = NDArray[Any]
 
