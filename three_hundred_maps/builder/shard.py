@@ -29,7 +29,6 @@ from three_hundred_maps.progress import is_quiet
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue, mass_disagreement
 from three_hundred_maps.simulation.catalogues.halos import Halos
-from three_hundred_maps.simulation.contamination import contamination_reason, edge_reason
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.particles import Cutout
 from three_hundred_maps.simulation.region import Region
@@ -232,8 +231,7 @@ def map_halo(
     if region.periodic and radius >= 0.5 * region.info.box_kpc:
         return f"a cut-out of radius {radius:.0f} kpc does not fit into the box"
     cutout = region.cutout(centre, radius)
-    reason = edge_reason(region, centre, radius)
-    reason = reason or _too_few_or_impure(cutout, values["R200c"], recipe.selection)
+    reason = _exclusion(region, centre, cutout, values["R200c"], recipe.selection)
     if reason is not None:
         return reason
     context = MapContext(recipe.simulation.gas, emissivity_source(recipe.simulation.emissivity))
@@ -255,15 +253,22 @@ def map_halo(
     return _halo_values(values, halos, row, region, cutout), rendered
 
 
-def _too_few_or_impure(cutout: Cutout, R200c_kpc: float, selection: SelectionRecipe) -> str | None:
-    """Why the particles of a cut-out cannot be mapped; None where they can."""
-    reason = contamination_reason(cutout, selection.max_low_resolution_fraction)
+def _exclusion(
+    region: Region,
+    centre_kpc: NDArray[np.float64],
+    cutout: Cutout,
+    R200c_kpc: float,
+    selection: SelectionRecipe,
+) -> str | None:
+    """Why a halo is excluded for its particles; None where it is not."""
+    limit = selection.max_low_resolution_fraction
+    reason = region.refusal(centre_kpc, cutout.radius_kpc, cutout, max_low_resolution_fraction=limit)
     if reason is not None:
-        low = cutout["low_resolution"].position
-        nearest = float(np.linalg.norm(low, axis=1).min(initial=math.inf)) / R200c_kpc
-        return f"{reason} (selection.max_low_resolution_fraction; the nearest at {nearest:.2f} R200c)"
-    dark = cutout["dark_matter"].position
-    inside = int(np.count_nonzero(np.linalg.norm(dark, axis=1) < R200c_kpc))
+        nearest = np.linalg.norm(cutout["low_resolution"].position, axis=1).min(initial=math.inf) / R200c_kpc
+        if "low-resolution" in reason:
+            reason += f", the nearest at {nearest:.2f} R200c (selection.max_low_resolution_fraction)"
+        return reason
+    inside = int(np.count_nonzero(np.linalg.norm(cutout["dark_matter"].position, axis=1) < R200c_kpc))
     if inside < selection.min_particles:
         least = selection.min_particles
         return f"{inside} dark-matter particles inside R200c, below {least} (selection.min_particles)"
