@@ -71,7 +71,7 @@ def calibrate(model: MassModel, stores: Sequence[Path], *, symmetries: int) -> C
     model.regression = regression
     model.architecture = replace(model.architecture, mass_regression=True)
     before = float(expected.square().mean().sqrt())
-    return Calibration(len(features), PENALTIES[best], before, errors[best])
+    return Calibration(len(features), PENALTIES[best], round(before, 5), round(errors[best], 5))
 
 
 @torch.no_grad()

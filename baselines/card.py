@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from baselines.model import CONFIG_FILE, read_model_config
+from baselines.model import read_model_config
 from benchmarks.results import read_result
 from three_hundred_maps.io import write_bytes
 
@@ -105,6 +105,3 @@ def _number(score: dict[str, Any]) -> str:
 def _interval(score: dict[str, Any]) -> str:
     low, high = score.get("low"), score.get("high")
     return "-" if low is None or high is None else f"{low:.4g} to {high:.4g}"
-
-
-__all__ = ["CARD", "CONFIG_FILE", "write_card"]

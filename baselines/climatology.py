@@ -1,7 +1,6 @@
-"""``python -m baselines.climatology``: the train split's mean profile for every map, seeing none.
+"""``python -m baselines.climatology``: the no-input baseline, the train split's mean profile for every map.
 
-The zero of the skill score, and the row ``frame`` of every board: a map framed by R200c tells something
-even before it is looked at.
+The zero of the skill score: a map framed by R200c tells something even before it is looked at.
 """
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.reference import Frame, run_baseline, sharpen, submit, test_blocks
+from baselines.predict import submit
+from baselines.reference import run_baseline, sharpen
+from three_hundred_maps.store.arrays import iter_shards
 from three_hundred_maps.torch_transforms import Transforms
 
 NAME = "climatology"
@@ -28,11 +29,10 @@ def main(args: Sequence[str] | None = None) -> None:
 def write(store: Path, out: Path) -> Path:
     """Write the submission ``out/submission``."""
     transforms = Transforms.from_store(store, ())
-    frame = Frame.of(transforms)
-    mass = sharpen(transforms.climatology_map().double().numpy(), frame.pixel).astype(np.float32)
+    mass = sharpen(transforms.climatology_map().double().numpy(), transforms.grid.pixel).astype(np.float32)
 
     def blocks() -> Iterator[np.ndarray]:
-        for arrays in test_blocks(store, []):
+        for arrays in iter_shards(store, "test", []):
             yield np.broadcast_to(mass, (len(arrays), len(arrays.los_vector), *mass.shape))
 
     return submit(

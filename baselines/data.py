@@ -8,39 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.geometry import FLOOR_MSUN_KPC2, radius_grid, smooth_score_grid
 from three_hundred_maps.store.arrays import read_split, split_length
 from three_hundred_maps.store.schema import TARGET
-from three_hundred_maps.torch_data import SYMMETRIES, StreamDataset, Transforms, symmetry
+from three_hundred_maps.torch_data import SYMMETRIES, ScoreGrid, StreamDataset, Transforms, apply_symmetry
 
 BLOCK_HALOS = 32
-
-
-class ScoreGrid:
-    """l(m) = log10(max(m, S0)) of mass maps, on the benchmark's score grid or on raw pixels.
-
-    The smoothing is the benchmark's own function, taken as a matrix: it acts on rows and columns alike,
-    so that ``matrix @ map @ matrix.T`` is the smoothed map, on any device and with a gradient.
-    """
-
-    def __init__(self, transforms: Transforms, grid: str, device: torch.device) -> None:
-        pixels = transforms.pixels
-        impulses = np.broadcast_to(np.eye(pixels)[:, :, None], (pixels, pixels, pixels))
-        matrix = smooth_score_grid(impulses, transforms.pixel)[:, :, 0].T if grid == "score" else None
-        self.matrix = None if matrix is None else torch.from_numpy(matrix.copy()).float().to(device)
-        self.inside = torch.from_numpy(radius_grid(pixels, transforms.pixel) < 1.0).to(device)
-
-    def logarithm(self, mass: torch.Tensor) -> torch.Tensor:
-        """(..., H, W) Msun kpc-2 to dex."""
-        return self.of_scaled(mass / FLOOR_MSUN_KPC2)
-
-    def of_scaled(self, scaled: torch.Tensor) -> torch.Tensor:
-        """The same of maps in units of S0."""
-        if self.matrix is not None:
-            scaled = self.matrix @ scaled @ self.matrix.T
-        return scaled.clamp_min(1.0).log10() + float(np.log10(FLOOR_MSUN_KPC2))
 
 
 @dataclass
@@ -88,9 +63,8 @@ def load_rows(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     lines: int | None = None,
-    part: tuple[int, int] = (0, 1),
 ) -> Rows:
-    """Read a split into memory or onto a device, block by block.
+    """Read a split into memory or onto a device, block by block: the items of `MapDataset`, all at once.
 
     Parameters
     ----------
@@ -98,55 +72,41 @@ def load_rows(
         Where and as what the inputs are kept; targets are float32.
     lines
         Use only so many lines of sight of each halo, spread over all.
-    part
-        (rank, ranks): only every ranks-th halo, from the rank-th on.
     """
-    halos = split_length(store, split)
-    climatology = transforms.climatology_map().to(device)
-    mine = np.arange(part[0], halos, part[1])
+    halos, views, done = split_length(store, split), transforms.views, 0
     rows = Rows(torch.empty(0), torch.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
-    done = 0
     for first in range(0, halos, BLOCK_HALOS):
-        last = min(first + BLOCK_HALOS, halos)
-        arrays = read_split(store, split, [*transforms.views, TARGET], slice(first, last))
+        arrays = read_split(store, split, [*views, TARGET], slice(first, min(first + BLOCK_HALOS, halos)))
         chosen = spread_lines(len(arrays.los_vector), lines)
         if first == 0:
             # Room for all at once: pieces that are joined at the end would take it three times over.
-            rows = _empty_rows(len(mine) * len(chosen), transforms, device, dtype)
-        for halo in mine[(mine >= first) & (mine < last)] - first:
+            count, size = halos * len(chosen), (transforms.pixels, transforms.pixels)
+            rows = Rows(
+                torch.empty((count, len(views), *size), device=device, dtype=dtype),
+                torch.empty((count, *size), device=device),
+                np.repeat(np.arange(halos), len(chosen)),
+                np.empty(count, np.int64),
+            )
+        for halo, region in enumerate(arrays.halos["region"]):
             here = slice(done, done + len(chosen))
-            raw = np.stack([arrays.maps[view][halo][chosen] for view in transforms.views], axis=1)
-            mass = torch.from_numpy(np.ascontiguousarray(arrays.maps[TARGET][halo][chosen])).to(device)
+            raw = np.stack([arrays.maps[view][halo][chosen] for view in views], axis=1)
+            mass = torch.from_numpy(arrays.maps[TARGET][halo][chosen]).to(device)
             rows.inputs[here] = transforms.standardise(torch.from_numpy(raw).to(device)).to(dtype)
-            rows.target[here] = score_grid.logarithm(mass) - climatology
-            rows.halo[here] = first + halo
-            rows.region[here] = arrays.halos["region"][halo]
+            rows.target[here] = score_grid.target(mass)
+            rows.region[here] = region
             done = here.stop
-    if not (_finite(rows.inputs) and _finite(rows.target)):
-        raise InputError(
-            f"{store}: the split {split} holds values that are not finite: run three-hundred-maps verify"
-        )
+    for values in (rows.inputs, rows.target):
+        # In parts: a mask of the whole would need as much memory again.
+        if not all(bool(torch.isfinite(part).all()) for part in values.split(4096)):
+            raise InputError(
+                f"{store}: the split {split} holds values that are not finite: run three-hundred-maps verify"
+            )
     return rows
 
 
 def spread_lines(total: int, lines: int | None) -> np.ndarray:
     """So many of the lines of sight, spread over all."""
     return np.unique(np.linspace(0, total - 1, total if lines is None else lines).round()).astype(int)
-
-
-def _empty_rows(count: int, transforms: Transforms, device: torch.device, dtype: torch.dtype) -> Rows:
-    size = (transforms.pixels, transforms.pixels)
-    return Rows(
-        torch.empty((count, len(transforms.views), *size), device=device, dtype=dtype),
-        torch.empty((count, *size), device=device),
-        np.empty(count, np.int64),
-        np.empty(count, np.int64),
-    )
-
-
-def _finite(values: torch.Tensor) -> bool:
-    """Whether all are finite, looked at in parts."""
-    return all(bool(torch.isfinite(part).all()) for part in values.split(4096))
 
 
 class ResidentBatches:
@@ -205,7 +165,9 @@ class ResidentBatches:
                     (v.pin_memory() if pin else v).to(self.device, non_blocking=True)
                     for v in (inputs, target)
                 )
-            yield turn(inputs, target, self.rank, self.ranks) if self.symmetries else (inputs, target)
+            if self.symmetries:
+                inputs, target = apply_symmetries(inputs, target, self.rank, self.ranks)
+            yield inputs, target
             step += 1
 
 
@@ -231,10 +193,6 @@ class StreamBatches:
 
     def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """(inputs, target) of the batches from ``step`` on; earlier ones are read and passed over."""
-        from torch.utils.data import DataLoader
-
-        transforms = self.transforms
-        climatology = transforms.climatology_map().to(self.device)
         done, epoch = 0, 0
         while True:
             self.dataset.epoch = epoch
@@ -254,17 +212,16 @@ class StreamBatches:
                 if done <= step:
                     continue
                 inputs, mass = (v.to(self.device, non_blocking=True) for v in (inputs, mass))
-                inputs = transforms.standardise(inputs)
-                target = self.score_grid.logarithm(mass[:, 0]) - climatology
+                inputs, target = self.transforms.standardise(inputs), self.score_grid.target(mass[:, 0])
                 if self.symmetries:
-                    inputs, target = turn(inputs, target, self.dataset.rank, self.dataset.ranks)
+                    inputs, target = apply_symmetries(inputs, target, self.dataset.rank, self.dataset.ranks)
                 yield inputs, target
             if done == before:
                 raise InputError(f"{self.dataset.store}: an epoch holds less than one batch of {self.batch}")
             epoch += 1
 
 
-def turn(
+def apply_symmetries(
     inputs: torch.Tensor, target: torch.Tensor, rank: int = 0, ranks: int = 1
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The eight symmetries on equal parts of a batch, of which this is the ``rank``-th share of ``ranks``."""
@@ -275,6 +232,6 @@ def turn(
         here = torch.nonzero(place == number)[:, 0]
         if len(here):
             part = slice(int(here[0]), int(here[-1]) + 1)
-            inputs[part] = symmetry(inputs[part].clone(), number)
-            target[part] = symmetry(target[part].clone(), number)
+            inputs[part] = apply_symmetry(inputs[part].clone(), number)
+            target[part] = apply_symmetry(target[part].clone(), number)
     return inputs, target

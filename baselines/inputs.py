@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.store.arrays import read_split, root_attrs, split_length, store_digest
-from three_hundred_maps.torch_data import check_views, grid_of
+from three_hundred_maps.torch_data import check_views
 
 BLOCK_HALOS = 4
 SEALED_KEY = "key"
@@ -30,7 +31,7 @@ class Inputs:
     views
         The names of the maps that are there.
     grid
-        Pixels along a side, and the width in R200c.
+        Of the maps.
     keys
         The halos' keys: region, snapshot and halo_id, or the opaque ``key`` of sealed inputs.
     """
@@ -40,7 +41,7 @@ class Inputs:
     name: str
     digest: str
     views: tuple[str, ...]
-    grid: tuple[int, float]
+    grid: MapGrid
     keys: Mapping[str, np.ndarray]
     sealed: bool
 
@@ -60,7 +61,16 @@ class Inputs:
             halos = read_split(path, split, []).halos
             keys = {name: halos[name] for name in ("region", "snapshot", "halo_id")}
             name = str(root_attrs(path)["name"])
-            return Inputs(path, split, name, store_digest(path), tuple(views), grid_of(path), keys, False)
+            return Inputs(
+                path,
+                split,
+                name,
+                store_digest(path),
+                tuple(views),
+                MapGrid.from_attrs(root_attrs(path), path),
+                keys,
+                False,
+            )
         attrs: dict[str, Any] = dict(root.attrs)
         missing = [view for view in views if view not in attrs["views"]]
         if missing:
@@ -68,7 +78,7 @@ class Inputs:
         if split not in root:
             raise InputError(f"{path} are the sealed inputs of the split test; they have no split {split}")
         keys = {SEALED_KEY: np.asarray(zarr.open_array(path / split / SEALED_KEY, mode="r")[...])}
-        grid = (int(attrs["pixels"]), float(attrs["width_R200c"]))
+        grid = MapGrid.from_attrs(attrs, path)
         name, digest = str(attrs["dataset"]), str(attrs["dataset_digest"])
         return Inputs(path, split, name, digest, tuple(views), grid, keys, True)
 

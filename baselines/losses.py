@@ -1,14 +1,19 @@
-"""Losses of the residual of log10 mass, in dex, on the grid where the benchmark compares maps."""
+"""Losses of the residual of log10 mass, in dex, and the score, on the grid where the benchmark compares."""
 
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
+from typing import Any
 
+import numpy as np
 import torch
 
-from baselines.data import ScoreGrid
+from baselines.data import Rows
 from baselines.model import MassModel, sigma_dex
+from baselines.settings import Settings
 from three_hundred_maps.geometry import FLOOR_MSUN_KPC2
+from three_hundred_maps.torch_transforms import ScoreGrid
 
 HUBER_DEX = 0.1
 BETA = 0.5
@@ -31,25 +36,18 @@ class MassLoss:
     """
 
     def __init__(
-        self,
-        model: MassModel,
-        score_grid: ScoreGrid,
-        kind: str,
-        outside_weight: float,
-        mass_weight: float = 0.0,
+        self, score_grid: ScoreGrid, kind: str, outside_weight: float, mass_weight: float = 0.0
     ) -> None:
         self.kind, self.score_grid, self.mass_weight = kind, score_grid, mass_weight
-        inside = score_grid.inside
-        weight = torch.where(inside, 1.0, outside_weight)
+        weight = torch.where(score_grid.inside, 1.0, outside_weight)
         self.weight = weight / weight.sum()
         # The climatology in units of S0, so that single precision is at ease.
-        self.climatology = model.climatology
-        self.floor = math.log10(FLOOR_MSUN_KPC2)
+        self.scaled_climatology = score_grid.climatology - math.log10(FLOOR_MSUN_KPC2)
 
     def residual(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """(N, H, W) dex: r, from the network's output (N, 1 or 2, H, W) and the target (N, H, W)."""
-        scaled = 10.0 ** (output[:, 0].float() + (self.climatology - self.floor))
-        return self.score_grid.of_scaled(scaled) - self.climatology - target
+        scaled = 10.0 ** (output[:, 0].float() + self.scaled_climatology)
+        return self.score_grid.of_scaled(scaled) - self.score_grid.climatology - target
 
     def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss of a batch, a scalar."""
@@ -71,5 +69,38 @@ class MassLoss:
     def cylinder_residual(self, r: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """(N,) dex: log10 of the mass within R200c on the map, predicted over true."""
         inside = self.score_grid.inside
-        true = (target + self.climatology - self.floor)[:, inside]
+        true = (target + self.scaled_climatology)[:, inside]
         return (10.0 ** (r[:, inside] + true)).sum(1).log10() - (10.0**true).sum(1).log10()
+
+
+@torch.no_grad()
+def residual_rms_dex(model: MassModel, rows: Rows, loss: MassLoss, settings: Settings) -> float:
+    """The benchmark's ranking score on ``rows``: maps of a halo, halos of a region, regions averaged in turn.
+
+    NaN where there are no rows.
+    """
+    if len(rows) == 0:
+        return math.nan
+    device = model.climatology.device
+    squares = []
+    model.eval()
+    for first in range(0, len(rows), settings.batch):
+        inputs = rows.inputs[first : first + settings.batch].to(device)
+        if settings.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with autocast(device, settings.precision):
+            output = model(inputs)
+        r = loss.residual(output, rows.target[first : first + settings.batch].to(device))
+        squares.append(r[:, loss.score_grid.inside].square().mean(-1).cpu())
+    by_map = torch.cat(squares).double().numpy()
+    regions = []
+    for region in np.unique(rows.region):
+        here = rows.region == region
+        halos = [by_map[here & (rows.halo == halo)].mean() for halo in np.unique(rows.halo[here])]
+        regions.append(np.mean(halos))
+    return float(np.sqrt(np.mean(regions)))
+
+
+def autocast(device: torch.device, precision: str) -> Any:
+    """bfloat16 where asked for."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

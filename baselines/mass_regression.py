@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from three_hundred_maps.geometry import aperture_fractions, ring_fractions
+from three_hundred_maps.geometry import ring_fractions
 from three_hundred_maps.torch_transforms import Transforms
 
 RING_EDGES_R200C = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -34,12 +34,11 @@ class MassRegression(nn.Module):
 
     def __init__(self, transforms: Transforms) -> None:
         super().__init__()
-        pixels, pixel = transforms.pixels, transforms.pixel
-        aperture = aperture_fractions(pixels, 1.0, pixel)
-        shares = np.concatenate([ring_fractions(pixels, np.array(RING_EDGES_R200C), pixel), aperture[None]])
+        grid, edges = transforms.grid, np.array(RING_EDGES_R200C)
+        shares = np.concatenate([ring_fractions(grid.pixels, edges, grid.pixel), grid.aperture[None]])
         shares /= shares.sum(axis=(1, 2), keepdims=True)
         self.register_buffer("rings", torch.from_numpy(shares), persistent=False)
-        self.register_buffer("aperture", torch.from_numpy(aperture), persistent=False)
+        self.register_buffer("aperture", torch.from_numpy(grid.aperture), persistent=False)
         offset = torch.tensor([item.offset for item in transforms.inputs], dtype=torch.float64)
         self.register_buffer("offset", offset, persistent=False)
         count = len(transforms.inputs) * len(shares) + 1

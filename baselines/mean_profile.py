@@ -12,18 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.reference import (
-    Floats,
-    Frame,
-    log_total,
-    run_baseline,
-    score_log,
-    sharpen,
-    submit,
-    test_blocks,
-    train_blocks,
-)
-from three_hundred_maps.store.arrays import SplitArrays
+from baselines.predict import submit
+from baselines.reference import Floats, log_total, run_baseline, sharpen
+from three_hundred_maps.geometry import score_log
+from three_hundred_maps.store.arrays import SplitArrays, iter_shards
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import Transforms
@@ -34,10 +26,11 @@ def main(args: Sequence[str] | None = None) -> None:
     run_baseline("mean_profile", __doc__ or "", write, args, default_views="sz")
 
 
-def observables(arrays: SplitArrays, transforms: Transforms, frame: Frame) -> Floats:
+def observables(arrays: SplitArrays, transforms: Transforms) -> Floats:
     """(halo, los, view): log10 of each view's total inside R200c, in its units times pixels."""
     return np.stack(
-        [log_total(arrays.maps[item.view], frame, item.offset) for item in transforms.inputs], axis=-1
+        [log_total(arrays.maps[item.view], transforms.grid, item.offset) for item in transforms.inputs],
+        axis=-1,
     )
 
 
@@ -52,21 +45,21 @@ def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
     """Write the submission ``out/submission``."""
     check_views(store, "train", views)
     transforms = Transforms.from_store(store, views)
-    frame = Frame.of(transforms)
+    grid = transforms.grid
     profile = transforms.climatology_map().double().numpy()
     xs, ys = [], []
-    for arrays in train_blocks(store, views):
-        xs.append(observables(arrays, transforms, frame).reshape(-1, len(views)))
+    for arrays in iter_shards(store, "train", [*views, TARGET]):
+        xs.append(observables(arrays, transforms).reshape(-1, len(views)))
         for halo in range(len(arrays)):
-            residual = score_log(arrays.maps[TARGET][halo], frame.pixel) - profile
-            ys.append(residual[:, frame.inside].mean(-1))
+            residual = score_log(arrays.maps[TARGET][halo], grid.pixel) - profile
+            ys.append(residual[:, grid.inside].mean(-1))
     slopes, constant = fit_line(np.concatenate(xs), np.concatenate(ys))
 
     def blocks() -> Iterator[np.ndarray]:
         # Raising a map as a whole commutes with the smoothing: one sharpened profile serves all.
-        sharp = sharpen(profile, frame.pixel)
-        for arrays in test_blocks(store, views):
-            shift = observables(arrays, transforms, frame) @ slopes + constant
+        sharp = sharpen(profile, grid.pixel)
+        for arrays in iter_shards(store, "test", views):
+            shift = observables(arrays, transforms) @ slopes + constant
             yield (10.0**shift)[..., None, None] * sharp
 
     return submit(

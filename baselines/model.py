@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,18 @@ import torch
 from torch import nn
 
 from baselines.mass_regression import MassRegression
-from baselines.networks import EncoderUNet, ResidualUNet, UNet
+from baselines.networks import NETWORKS, NORMS, EncoderUNet, ResidualUNet, UNet
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.geometry import radius_grid
 from three_hundred_maps.io import write_bytes, write_json
-from three_hundred_maps.torch_transforms import SYMMETRIES, Transforms, symmetry, undo_symmetry
+from three_hundred_maps.torch_transforms import SYMMETRIES, Transforms, apply_symmetry, undo_symmetry
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 FORMAT_VERSION = 1
 LOG_SIGMA_RANGE = (-7.0, 1.0)
 """Natural logarithm of the least and greatest sigma (dex) a heteroscedastic model can state."""
 START_SIGMA_DEX = 0.15
+MAX_CONFIG_BYTES = 2**20
+MAX_POOLINGS = 10
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,28 @@ class Architecture:
     radius: bool = True
     sigma: bool = False
     mass_regression: bool = False
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Architecture:
+        """Of a model's config, each value checked; TypeError or ValueError for what describes no network."""
+        architecture = Architecture(**values)
+        for item in fields(Architecture):
+            value, like = getattr(architecture, item.name), item.default
+            kinds = (str, type(None)) if like is None else (int, float) if type(like) is float else type(like)
+            if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(like, bool):
+                raise TypeError(f"{item.name} is {value!r}")
+        if architecture.network not in NETWORKS or architecture.norm not in NORMS:
+            raise ValueError(f"network {architecture.network!r} with norm {architecture.norm!r}")
+        if not (0 <= architecture.drop < 1 and architecture.channels >= 1):
+            raise ValueError(f"drop {architecture.drop} with {architecture.channels} channels")
+        if not 1 <= architecture.poolings <= MAX_POOLINGS:
+            raise ValueError(f"{architecture.poolings} poolings")
+        return architecture
+
+    @property
+    def widest(self) -> int:
+        """Channels of the lowest level; of a network on an encoder, those of the stem."""
+        return self.channels << (0 if self.network == "encoder" else self.poolings)
 
 
 class MassModel(nn.Module):
@@ -77,7 +101,7 @@ class MassModel(nn.Module):
             nn.init.constant_(head.bias[1:], float(np.log(START_SIGMA_DEX)))
         self.regression = MassRegression(transforms) if architecture.mass_regression else None
         self.register_buffer("climatology", transforms.climatology_map(), persistent=False)
-        radius = torch.from_numpy(radius_grid(transforms.pixels, transforms.pixel)).float()
+        radius = torch.from_numpy(transforms.grid.radius).float()
         self.register_buffer("radius_map", (radius - radius.mean()) / radius.std(), persistent=False)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -131,7 +155,7 @@ class MassModel(nn.Module):
         total: torch.Tensor | None = None
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bf16):
             for number in range(symmetries):
-                turned = symmetry(inputs, number).contiguous(memory_format=torch.channels_last)
+                turned = apply_symmetry(inputs, number).contiguous(memory_format=torch.channels_last)
                 output = undo_symmetry(self(turned), number).float()
                 total = output if total is None else total + output
         assert total is not None
@@ -185,12 +209,25 @@ def from_pretrained(source: str | Path, *, device: str = "cpu") -> MassModel:
     folder = find_model(source)
     config = read_model_config(folder)
     try:
-        architecture = Architecture(**config["architecture"])
+        architecture = Architecture.from_dict(config["architecture"])
         transforms = Transforms.from_dict(config["transforms"])
-    except (KeyError, TypeError) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / CONFIG_FILE} does not describe a model: {error}") from None
+    path = folder / MODEL_FILE
+    weights = read_weights(path)
+    shapes = {name: value.shape for name, value in weights.items()}
+    # The network is built only once it is known to be no larger than the file: first without memory.
+    fits = architecture.widest <= max((size for shape in shapes.values() for size in shape), default=0)
+    if fits:
+        with torch.device("meta"):
+            state = MassModel(architecture, transforms).state_dict()
+        fits = shapes == {name: value.shape for name, value in state.items()}
+    if not fits:
+        raise InputError(f"{path} holds the weights of another network than its {CONFIG_FILE} describes")
     model = MassModel(architecture, transforms)
-    load_weights(model, folder / MODEL_FILE)
+    model.load_state_dict(weights)
     return model.to(device).eval()
 
 
@@ -198,8 +235,9 @@ def read_model_config(folder: Path) -> dict[str, Any]:
     """`config.json` of a model's folder, its version checked."""
     path = folder / CONFIG_FILE
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        data = path.read_bytes()
+        config = json.loads(data) if len(data) <= MAX_CONFIG_BYTES else None
+    except (OSError, ValueError, RecursionError):
         raise InputError(
             f"{path} is missing or not JSON: is {folder} the folder of a trained model?"
         ) from None
@@ -208,27 +246,23 @@ def read_model_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Read weights into ``model``; InputError where the file is not whole or is of another network."""
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file; InputError where it is not whole or holds what is not finite."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
-        state = load(path.read_bytes())
+        weights: dict[str, torch.Tensor] = load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read as safetensors ({error})") from None
-    try:
-        model.load_state_dict(state)
-    except RuntimeError:
-        raise InputError(
-            f"{path} holds the weights of another network than its {CONFIG_FILE} describes"
-        ) from None
+    for name, value in weights.items():
+        if not bool(torch.isfinite(value).all()):
+            raise InputError(f"{path}: the weights {name} are not finite")
+    return weights
 
 
 def find_model(source: str | Path) -> Path:
     """The folder of a model: a path, a shipped name or, downloaded, a Hub repository."""
-    import importlib.resources
-
     path = Path(source)
     if path.is_dir():
         return path

@@ -6,6 +6,7 @@ All map (N, channels in, H, W) to (N, channels out, H, W) for any H and W of at 
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from types import ModuleType
 
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from three_hundred_maps.errors import InputError
 
+NETWORKS = ("unet", "residual", "encoder")
 NORMS = ("batch", "group", "instance", "none")
 """Normalisation layers. ``instance`` is the paper's (fastMRI's): it takes the mean of every channel away,
 map by map, and with it the amplitude of the input, which carries the cluster's mass."""
@@ -246,13 +248,18 @@ def fit(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def timm_encoder(name: str, inputs: int) -> tuple[nn.Module, list[int]]:
-    """A timm encoder without weights from elsewhere, its features at 1/2 to 1/16, and their channels."""
+    """A timm encoder without weights from elsewhere, its features at 1/2 to 1/16, and their channels.
+
+    Only names of timm's own list: others (``hf-hub:``, ``local-dir:``) make it fetch or read a model.
+    """
     timm = import_timm()
     try:
+        if not re.fullmatch(r"\w+(\.\w+)?", name, re.ASCII) or not timm.is_model(name):
+            raise RuntimeError("it has no model of this name")
         encoder = timm.create_model(
             name, pretrained=False, features_only=True, in_chans=inputs, out_indices=(0, 1, 2, 3)
         )
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError, IndexError) as error:
         raise InputError(
             f"--encoder {name}: timm cannot make features of it ({error}); try resnet10t or regnetx_002"
         ) from None

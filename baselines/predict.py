@@ -88,10 +88,10 @@ def predict_split(
     """
     transforms = model.transforms
     inputs = Inputs.open(store, split, transforms.views)
-    if inputs.grid != (transforms.pixels, transforms.width):
+    if (inputs.grid.pixels, inputs.grid.width) != (transforms.pixels, transforms.width):
         raise InputError(
             f"the model was trained on maps of {transforms.pixels} pixels over {transforms.width:g} R200c; "
-            f"those of {store} have {inputs.grid[0]} over {inputs.grid[1]:g}"
+            f"those of {store} have {inputs.grid.pixels} over {inputs.grid.width:g}"
         )
     masses, sigmas = [], []
     for maps in progress(inputs.blocks(), total=-(-len(inputs) // BLOCK_HALOS), desc="predicting"):

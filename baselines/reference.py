@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from baselines.command import find_store, new_folder, run_command
-from baselines.predict import submit
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.geometry import FLOOR_MSUN_KPC2, aperture_fractions, radius_grid, smooth_score_grid
+from three_hundred_maps.geometry import MapGrid, score_log
+from three_hundred_maps.keys import parse_views
 from three_hundred_maps.progress import set_quiet
-from three_hundred_maps.store.arrays import SplitArrays, iter_shards, split_length
-from three_hundred_maps.store.schema import TARGET
-from three_hundred_maps.torch_transforms import Transforms
+from three_hundred_maps.store.arrays import split_length
 
 OUT_MARK = "baseline.yaml"
 SHARPEN_STEPS = 30
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The grid of a store's maps, and the radial functions on it."""
-
-    pixels: int
-    pixel: float
-    radius: Floats
-    inside: NDArray[np.bool_]
-    aperture: Floats
-
-    @staticmethod
-    def of(transforms: Transforms) -> Frame:
-        """Of a store's transforms."""
-        radius = radius_grid(transforms.pixels, transforms.pixel)
-        aperture = aperture_fractions(transforms.pixels, 1.0, transforms.pixel)
-        return Frame(transforms.pixels, transforms.pixel, radius, radius < 1.0, aperture)
-
-
-def score_log(mass: NDArray[np.floating], pixel: float) -> Floats:
-    """l = log10(max(m, S0)) of mass maps (..., y, x) on the score grid, dex of Msun kpc-2."""
-    return np.log10(np.maximum(smooth_score_grid(mass, pixel), FLOOR_MSUN_KPC2))
 
 
 def sharpen(logs: Floats, pixel: float) -> Floats:
@@ -65,9 +39,9 @@ def sharpen(logs: Floats, pixel: float) -> Floats:
     return mass
 
 
-def log_total(maps: NDArray[np.floating], frame: Frame, floor: float) -> Floats:
+def log_total(maps: NDArray[np.floating], grid: MapGrid, floor: float) -> Floats:
     """log10 of a view's sum inside R200c, in its units times pixels, at least ``floor``; (halo, los)."""
-    total = np.tensordot(np.asarray(maps, np.float64), frame.aperture, axes=([-2, -1], [0, 1]))
+    total = np.tensordot(np.asarray(maps, np.float64), grid.aperture, axes=([-2, -1], [0, 1]))
     return np.log10(np.maximum(total, floor))
 
 
@@ -100,32 +74,10 @@ def run_baseline(
         for split in ("train", "test"):
             if split_length(store, split) == 0:
                 raise InputError(f"{store} has no halos in its split {split}")
-        views = tuple(v.strip() for v in getattr(options, "views", "").split(",") if v.strip())
+        views = parse_views(getattr(options, "views", ""))
         new_folder(options.out, ours=OUT_MARK)
         (options.out / OUT_MARK).write_text(f"baseline: {program}\nviews: {','.join(views) or 'none'}\n")
         write(store, options.out, views)
         print(options.out / "submission")
 
     run_command(command, args)
-
-
-def test_blocks(store: Path, views: Sequence[str]) -> Iterator[SplitArrays]:
-    """The split test, shard by shard."""
-    return iter_shards(store, "test", list(views))
-
-
-def train_blocks(store: Path, views: Sequence[str]) -> Iterator[SplitArrays]:
-    """The split train with its truth, shard by shard."""
-    return iter_shards(store, "train", [*views, TARGET])
-
-
-__all__ = [
-    "Frame",
-    "log_total",
-    "run_baseline",
-    "score_log",
-    "sharpen",
-    "submit",
-    "test_blocks",
-    "train_blocks",
-]

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.reference import Floats, Frame, run_baseline, score_log, sharpen, submit, test_blocks
-from three_hundred_maps.geometry import gaussian_kernel
+from baselines.predict import submit
+from baselines.reference import Floats, run_baseline, sharpen
+from three_hundred_maps.geometry import gaussian_kernel, score_log
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, split_length
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import check_views
@@ -49,25 +50,24 @@ class Features:
     """The linear model's view of a map."""
 
     transforms: Transforms
-    frame: Frame
     matrices: tuple[Floats, ...]
 
     @staticmethod
     def of(transforms: Transforms) -> Features:
         """For a store's views."""
         matrices = tuple(smoothing_matrix(transforms.pixels, sigma) for sigma in SIGMAS_PIXELS)
-        return Features(transforms, Frame.of(transforms), matrices)
+        return Features(transforms, matrices)
 
     def maps(self, arrays: SplitArrays, halo: int) -> Floats:
         """(los, feature, y, x) of one halo; the last feature is 1."""
-        frame, features = self.frame, []
-        radius = np.broadcast_to(frame.radius, (len(arrays.los_vector), *frame.radius.shape))
+        grid, features = self.transforms.grid, []
+        radius = np.broadcast_to(grid.radius, (len(arrays.los_vector), *grid.radius.shape))
         for item in self.transforms.inputs:
             raw = np.asarray(arrays.maps[item.view][halo], np.float64)
             copies = [raw, *(m @ raw @ m.T for m in self.matrices)]
             logs = [(np.log10(copy + item.offset) - item.mean) / item.std for copy in copies]
             means = [
-                np.broadcast_to(log[:, frame.inside].mean(-1)[:, None, None], log.shape)
+                np.broadcast_to(log[:, grid.inside].mean(-1)[:, None, None], log.shape)
                 for log in (logs[0], logs[-1])
             ]
             features += [*logs, *means, means[0] * radius, means[1] * radius]
@@ -100,17 +100,17 @@ class Normal:
 
 def accumulate(blocks: Iterable[SplitArrays], features: Features) -> Normal:
     """The sums over the pixels inside R200c of all maps; every region has the same weight."""
-    frame = features.frame
+    grid = features.transforms.grid
     profile = features.transforms.climatology_map().double().numpy()
     total: Normal | None = None
     for arrays in blocks:
         for halo in range(len(arrays)):
             x = (
-                features.maps(arrays, halo)[:, :, frame.inside]
+                features.maps(arrays, halo)[:, :, grid.inside]
                 .transpose(0, 2, 1)
                 .reshape(-1, _width(features))
             )
-            y = (score_log(arrays.maps[TARGET][halo], frame.pixel) - profile)[:, frame.inside].ravel()
+            y = (score_log(arrays.maps[TARGET][halo], grid.pixel) - profile)[:, grid.inside].ravel()
             part = Normal(x.T @ x, x.T @ y, float(y @ y), len(y))
             if total is None:
                 total = part
@@ -143,10 +143,10 @@ def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
     profile = transforms.climatology_map().double().numpy()
 
     def blocks() -> Iterator[np.ndarray]:
-        for arrays in test_blocks(store, views):
+        for arrays in iter_shards(store, "test", views):
             for halo in range(len(arrays)):
                 residual = np.einsum("lfyx,f->lyx", features.maps(arrays, halo), weights)
-                yield sharpen(profile + residual, features.frame.pixel)[None]
+                yield sharpen(profile + residual, transforms.grid.pixel)[None]
 
     return submit(
         out / "submission",

@@ -6,13 +6,16 @@ import csv
 import io
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from baselines.calibration import Calibration
+from baselines.card import write_card
 from baselines.machine import Machine
 from baselines.model import MassModel
 from baselines.networks import count_parameters
+from baselines.predict import predict_split
 from baselines.settings import Settings
 from baselines.training import Progress
 from three_hundred_maps.errors import InputError
@@ -56,26 +59,18 @@ def finish(
     calibration: Calibration | None = None,
 ) -> None:
     """Write the model, its learning curve, its prediction of the test split, and its card."""
-    from baselines.card import write_card
-    from baselines.curve import draw_curve
-    from baselines.predict import predict_split
-
-    parameters = count_parameters(model)
     trained_on = "+".join(str(root_attrs(each)["name"]) for each in (store, *more))
     extra: dict[str, Any] = {
         "views": list(settings.view_list()),
         "dataset": trained_on,
-        "parameters": parameters,
+        "parameters": count_parameters(model),
         "best_step": state.best_step,
         "name": name or default_name(settings),
     }
     if calibration is not None:
-        extra["calibration"] = {
-            "maps": calibration.maps,
-            "penalty": calibration.penalty if math.isfinite(calibration.penalty) else None,
-            "before_dex": round(calibration.before_dex, 5),
-            "after_dex": round(calibration.after_dex, 5),
-        }
+        # JSON knows no infinity.
+        penalty = calibration.penalty if math.isfinite(calibration.penalty) else None
+        extra["calibration"] = asdict(calibration) | {"penalty": penalty}
     model.save(out, extra)
     try:
         draw_curve(state.rows, out / CURVE, title=extra["name"])
@@ -118,3 +113,32 @@ def write_log(out: Path, state: Progress) -> None:
     for row in state.rows:
         writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
     write_bytes(out / LOG, text.getvalue().encode())
+
+
+def draw_curve(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> None:
+    """Write the learning curve of a run's log ``rows`` as a PNG: loss and validation error by epoch."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    epochs = [row["epoch"] for row in rows]
+    validation = [row["validation_rms_dex"] for row in rows]
+    known = [i for i, value in enumerate(validation) if not math.isnan(value)]
+    if known:
+        axes.plot(epochs, validation, "o-", ms=3, color="#1b6ca8", label="validation, averaged weights")
+        best = min(known, key=lambda i: validation[i])
+        point = epochs[best], validation[best]
+        axes.plot(*point, "o", ms=8, mfc="none", color="#c0392b", label="kept")
+        axes.annotate(f"{point[1]:.4f}", point, (0, 9), textcoords="offset points", ha="center")
+        axes.legend(frameon=False, loc="upper right")
+    axes.set(xlabel="epochs", ylabel="residual rms (dex)", title=title)
+    axes.margins(y=0.12)
+    axes.grid(alpha=0.3)
+    twin = axes.twinx()
+    twin.plot(epochs, [row["train_loss"] for row in rows], color="0.6", lw=1)
+    twin.set_ylabel("training loss", color="0.4")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_bytes(path, buffer.getvalue())

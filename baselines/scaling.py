@@ -15,10 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from baselines.mean_profile import fit_line, observables
-from baselines.reference import Floats, Frame, run_baseline, submit, test_blocks, train_blocks
+from baselines.predict import submit
+from baselines.reference import Floats, run_baseline
 from three_hundred_maps.climatology import column_scale
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.arrays import root_attrs
+from three_hundred_maps.geometry import MapGrid, radius_grid
+from three_hundred_maps.nfw import enclosed_mass
+from three_hundred_maps.store.arrays import iter_shards, root_attrs
+from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import Transforms
 
@@ -45,7 +49,7 @@ def nfw_shape(concentration: float, radius: Floats, half_depth: float) -> Floats
         In R200c: the line of sight is integrated from -half_depth to half_depth.
     """
     c = concentration
-    norm = c**3 / (4.0 * math.pi * (math.log1p(c) - c / (1.0 + c)))
+    norm = c**3 / (4.0 * math.pi * enclosed_mass(c))
     # In sinh(t) steps along the line of sight, so that the cusp is resolved at every radius.
     top = np.arcsinh(half_depth / radius)
     t = (np.arange(DEPTH_STEPS) + 0.5) / DEPTH_STEPS
@@ -55,16 +59,15 @@ def nfw_shape(concentration: float, radius: Floats, half_depth: float) -> Floats
     return 2.0 * np.sum(density * r, axis=-1) * top / DEPTH_STEPS
 
 
-def nfw_maps(frame: Frame, half_depth: float) -> Floats:
-    """(concentration, y, x): pixel means of `nfw_shape` on the frame's grid, for `CONCENTRATIONS`."""
-    fine = frame.pixels * SUB_PIXELS
-    axis = (np.arange(fine) + 0.5) * frame.pixel / SUB_PIXELS - 0.5 * frame.pixels * frame.pixel
-    distance = np.hypot(axis[:, None], axis[None, :])
+def nfw_maps(grid: MapGrid, half_depth: float) -> Floats:
+    """(concentration, y, x): pixel means of `nfw_shape` on the grid, for `CONCENTRATIONS`."""
+    fine = grid.pixels * SUB_PIXELS
+    distance = radius_grid(fine, grid.pixel / SUB_PIXELS)
     table = np.geomspace(distance.min(), distance.max(), 256)
     maps = []
     for c in CONCENTRATIONS:
         values = np.interp(np.log(distance), np.log(table), np.log(nfw_shape(float(c), table, half_depth)))
-        blocks = np.exp(values).reshape(frame.pixels, SUB_PIXELS, frame.pixels, SUB_PIXELS)
+        blocks = np.exp(values).reshape(grid.pixels, SUB_PIXELS, grid.pixels, SUB_PIXELS)
         maps.append(blocks.mean(axis=(1, 3)))
     return np.stack(maps)
 
@@ -73,10 +76,9 @@ def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
     """Write the submission ``out/submission``."""
     check_views(store, "train", views)
     transforms = Transforms.from_store(store, views)
-    frame = Frame.of(transforms)
     xs, masses, concentrations, redshifts, scales = [], [], [], [], []
-    for arrays in train_blocks(store, views):
-        x = observables(arrays, transforms, frame)
+    for arrays in iter_shards(store, "train", [*views, TARGET]):
+        x = observables(arrays, transforms)
         xs.append(x.reshape(-1, len(views)))
         masses.append(np.repeat(np.log10(arrays.halos["M200c"]), x.shape[1]))
         concentrations.append(np.repeat(arrays.halos["c200c"], x.shape[1]))
@@ -96,11 +98,11 @@ def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
     c_slope, c_constant = fit_line(log_mass[known, None], np.log10(concentration[known]))
     z, rho_crit = np.concatenate(redshifts), np.concatenate(scales)
     order = np.argsort(z)
-    shapes = nfw_maps(frame, float(root_attrs(store)["half_depth_R200c"]))
+    shapes = nfw_maps(transforms.grid, float(root_attrs(store)["half_depth_R200c"]))
 
     def blocks() -> Iterator[np.ndarray]:
-        for arrays in test_blocks(store, views):
-            mass = 10.0 ** (observables(arrays, transforms, frame) @ slopes + constant)
+        for arrays in iter_shards(store, "test", views):
+            mass = 10.0 ** (observables(arrays, transforms) @ slopes + constant)
             here = np.interp(arrays.halos["redshift"], z[order], rho_crit[order])[:, None]
             radius = (3.0 * mass / (800.0 * math.pi * here)) ** (1.0 / 3.0)
             c = 10.0 ** (np.log10(mass) * c_slope[0] + c_constant)

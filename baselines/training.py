@@ -1,4 +1,8 @@
-"""Training: schedule, averaged weights, validation, checkpoints that a killed run goes on from."""
+"""Training: schedule, averaged weights, validation, checkpoints that a killed run resumes from.
+
+The averages and the schedule are by hand on purpose: timm's need timm and torchvision where torch alone
+trains, and torch's `AveragedModel` waits for the device at every step.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,19 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from baselines.checkpoint import load_checkpoint, save_checkpoint
+from baselines.checkpoint import read_checkpoint, write_checkpoint
 from baselines.data import Rows
-from baselines.losses import MassLoss
+from baselines.losses import MassLoss, autocast, residual_rms_dex
 from baselines.model import MassModel
-from baselines.settings import Settings
-from baselines.validation import autocast, residual_rms_dex
+from baselines.networks import import_timm
+from baselines.settings import FREE, Settings
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import progress
 
@@ -94,7 +98,7 @@ class Trainer:
         """
         settings, state = self.settings, self.state
         if self.checkpoint.exists():
-            load_checkpoint(self)
+            self.restore(read_checkpoint(self.checkpoint))
         end = min(settings.steps, stop_at or settings.steps)
         if state.stopped_early or state.step >= end:
             return state
@@ -124,7 +128,7 @@ class Trainer:
                         loss=f"{train_loss:.4g}", rms_dex=f"{state.rows[-1]['validation_rms_dex']:.4f}"
                     )
                 if self.rank == 0:
-                    save_checkpoint(self)
+                    write_checkpoint(self.checkpoint, self.content())
                     if on_validation is not None:
                         on_validation(state)
                 torch.manual_seed(settings.seed + 1_000_003 * state.step)
@@ -208,6 +212,39 @@ class Trainer:
         waited = (state.step - state.best_step) // settings.validate_every
         state.stopped_early = 0 < settings.patience <= waited
 
+    # -- the checkpoint -----------------------------------------------------------------------------
+
+    def content(self) -> dict[str, Any]:
+        """All that the run needs to resume: weights, averages, best weights, optimiser, where it stands."""
+        return {
+            "settings": {k: v for k, v in asdict(self.settings).items() if k not in FREE},
+            "statistics_digest": self.model.transforms.statistics_digest,
+            "progress": asdict(self.state),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "best": self.best,
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Go to where a checkpoint was written; InputError where that is of another run."""
+        there, here = content["settings"], self.content()["settings"]
+        other = [f"{k} {there.get(k)!r} there, {here[k]!r} here" for k in here if there.get(k) != here[k]]
+        if other:
+            raise InputError(
+                f"{self.checkpoint} is of a run with other settings ({'; '.join(other)}); give another --out"
+            )
+        if content["statistics_digest"] != self.model.transforms.statistics_digest:
+            raise InputError(
+                f"{self.checkpoint} was trained with other statistics than this store has; give another --out"
+            )
+        self.model.load_state_dict(content["model"])
+        self.average.load_state_dict(content["average"])
+        best = content["best"]
+        self.best = None if best is None else {k: v.to(self.device) for k, v in best.items()}
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.state.__dict__.update(content["progress"])
+
     def best_model(self) -> MassModel:
         """The averaged weights with the lowest error on the split validation."""
         if self.best is None:
@@ -229,8 +266,6 @@ def learning_rate(step: int, settings: Settings) -> float:
 def make_optimiser(model: nn.Module, settings: Settings, device: torch.device) -> torch.optim.Optimizer:
     """AdamW, or any of timm's; weight decay acts on convolutions, not on norms and biases."""
     if settings.optimiser != "adamw":
-        from baselines.networks import import_timm
-
         import_timm()
         from timm.optim import create_optimizer_v2
 

@@ -1,7 +1,7 @@
 """``python -m baselines.unet``: train a U-Net on a store and write its prediction of the test split.
 
 RUN holds config.yaml (every setting), config.json and model.safetensors (the model), log.csv, curve.png,
-submission/, README.md (the model card) and, until it is deleted, the checkpoint to go on from.
+submission/, README.md (the model card) and, until it is deleted, the checkpoint to resume from.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import torch
 from baselines.calibration import calibrate, check_validation
 from baselines.checkpoint import CHECKPOINT_FILE
 from baselines.command import check_apart, find_stores, new_folder, run_command
-from baselines.data import ResidentBatches, Rows, ScoreGrid, StreamBatches, load_rows
+from baselines.data import ResidentBatches, Rows, StreamBatches, load_rows
 from baselines.losses import MassLoss
 from baselines.machine import Machine, best_precision, choose_place, find_machine, memory_advice
 from baselines.model import Architecture, MassModel
 from baselines.run_files import finish, make_reporter, write_log
-from baselines.settings import Parser, Settings, add_settings, merge, read_config
+from baselines.settings import FREE, Parser, Settings, add_settings, merge, read_config
 from baselines.training import Batches, Progress, Trainer
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes
 from three_hundred_maps.progress import set_quiet
-from three_hundred_maps.store.arrays import split_length
-from three_hundred_maps.torch_data import StreamDataset, Transforms, check_views
+from three_hundred_maps.store.arrays import open_group, split_length
+from three_hundred_maps.torch_data import ScoreGrid, StreamDataset, Transforms, check_views
 
 CONFIG = "config.yaml"
 
@@ -80,7 +80,7 @@ def train(
     submission: bool = True,
     stop_at: int | None = None,
 ) -> Run:
-    """Train by ``settings`` into the folder ``out``; goes on where an earlier run of it was stopped.
+    """Train by ``settings`` into the folder ``out``; resumes a run of the same settings that was stopped.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def train(
     submission
         Whether to predict the test split into ``out/submission``.
     stop_at
-        Stop after so many steps, as a killed run would, with a checkpoint to go on from.
+        Stop after so many steps, as a killed run would, with a checkpoint to resume from.
 
     Raises
     ------
@@ -156,24 +156,16 @@ def make_trainer(
     validation = load_rows(store, "validation", transforms, score_grid, device=device, lines=lines)
     batches, rows = make_batches(settings, [store, *more], transforms, score_grid, machine)
     torch.manual_seed(settings.seed)
-    architecture = Architecture(
-        network=settings.network,
-        encoder=settings.encoder,
-        channels=settings.channels,
-        poolings=settings.poolings,
-        norm=settings.norm,
-        drop=settings.drop,
-        radius=settings.radius,
-        sigma=settings.loss == "gaussian",
-    )
-    model = MassModel(architecture, transforms).to(device)
+    names = ("network", "encoder", "channels", "poolings", "norm", "drop", "radius")
+    same = {name: getattr(settings, name) for name in names}
+    model = MassModel(Architecture(**same, sigma=settings.loss == "gaussian"), transforms).to(device)
     if settings.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Trainer(
         model=model,
         batches=batches,
         validation=validation,
-        loss=MassLoss(model, score_grid, settings.loss, settings.outside_weight, settings.mass_weight),
+        loss=MassLoss(score_grid, settings.loss, settings.outside_weight, settings.mass_weight),
         settings=settings,
         checkpoint=checkpoint,
         samples_per_epoch=rows,
@@ -235,13 +227,11 @@ def make_batches(
 
 
 def _lines(store: Path) -> int:
-    from three_hundred_maps.store.arrays import open_group
-
     return int(open_group(store)["train"]["los_vector"].shape[0])
 
 
 def _with_precision(settings: Settings, out: Path, machine: Machine) -> Settings:
-    """``auto`` made definite: as a run that is taken up began, else what suits the device."""
+    """``auto`` made definite: as a resumed run began, else what suits the device."""
     if settings.precision != "auto":
         return settings
     there = read_config(out / CONFIG).get("precision") if (out / CONFIG).is_file() else None
@@ -252,8 +242,6 @@ def _claim(out: Path, settings: Settings) -> None:
     """Write config.yaml, or check that the run which is there already is this one."""
     path = out / CONFIG
     if path.is_file():
-        from baselines.settings import FREE
-
         there, here = read_config(path), asdict(settings)
         other = [
             f"{k} {there.get(k)!r} there, {here[k]!r} here"

@@ -20,7 +20,6 @@ NEEDED = (
     "three_hundred_maps/README.md",
     "three_hundred_maps/sample/",
     "three_hundred_maps/py.typed",
-    "baselines/defaults.yaml",
     "baselines/pretrained/",
     "benchmarks/templates/",
 )

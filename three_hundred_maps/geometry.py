@@ -86,6 +86,16 @@ class MapGrid:
         """(y, x): distance of the pixel centres from the halo, R200c."""
         return radius_grid(self.pixels, self.pixel)
 
+    @functools.cached_property
+    def inside(self) -> NDArray[np.bool_]:
+        """(y, x): whether a pixel's centre is inside R200c."""
+        return self.radius < 1.0
+
+    @functools.cached_property
+    def aperture(self) -> NDArray[np.float64]:
+        """(y, x): the share of each pixel's area inside R200c."""
+        return aperture_fractions(self.pixels, 1.0, self.pixel)
+
     def attrs(self) -> dict[str, Any]:
         """As the root attributes of a store say it."""
         return {

@@ -13,17 +13,15 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.geometry import FLOOR_MSUN_KPC2
 from three_hundred_maps.keys import KEY
 from three_hundred_maps.store.arrays import SplitArrays, read_split, root_attrs, split_length
 from three_hundred_maps.store.schema import SPLITS, TARGET
 from three_hundred_maps.torch_transforms import (
     SYMMETRIES,
     LogTransform,
+    ScoreGrid,
     Transforms,
-    grid_of,
-    statistics_digest,
-    symmetry,
+    apply_symmetry,
     undo_symmetry,
 )
 
@@ -31,20 +29,22 @@ __all__ = [
     "SYMMETRIES",
     "LogTransform",
     "MapDataset",
+    "ScoreGrid",
     "StreamDataset",
     "Transforms",
+    "apply_symmetry",
     "check_views",
-    "grid_of",
-    "split_views",
-    "statistics_digest",
-    "symmetry",
     "undo_symmetry",
 ]
+
+Item = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def check_views(store: str | Path, split: str, views: Sequence[str]) -> None:
     """InputError unless every view is there, each asked for once, and none of them is the target."""
-    known = split_views(store, split)
+    if split not in SPLITS:
+        raise InputError(f"no split {split!r}: a store has {', '.join(SPLITS)}")
+    known = [str(view) for view in root_attrs(store)["views"]]
     if not views:
         raise InputError(f"no view is named; {store} has {', '.join(known)}")
     for view in views:
@@ -56,14 +56,7 @@ def check_views(store: str | Path, split: str, views: Sequence[str]) -> None:
         raise InputError(f"{TARGET} is what is to be predicted: it cannot be an input view")
 
 
-def split_views(store: str | Path, split: str) -> list[str]:
-    """Names of the views of a store, of which every split holds the maps."""
-    if split not in SPLITS:
-        raise InputError(f"no split {split!r}: a store has {', '.join(SPLITS)}")
-    return [str(view) for view in root_attrs(store)["views"]]
-
-
-class MapDataset(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+class MapDataset(Dataset[Item]):
     """Rows (halo, line of sight) of one split, held in memory.
 
     Item ``i`` is ``(inputs (C, H, W), target (1, H, W), key (4,))``, float32, float32 and int64; ``key`` is
@@ -76,12 +69,13 @@ class MapDataset(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     views
         The input views, in the order of the channels.
     transforms
-        None: raw physical values. Else inputs are standardised and the target is the residual of
-        ``log10(max(mass, 1e6))`` to the climatology, in dex.
+        None: raw physical values. Else inputs are standardised and the target is what the baselines learn
+        (`Transforms.target`): the residual of log10 of the mass on the benchmark's score grid to the
+        climatology, in dex.
     target
         False where the split has no truth (sealed inputs): the target is then empty, (0, H, W).
     symmetries
-        Draw one of the square's eight symmetries for each item from torch's random numbers.
+        Apply one of the square's eight symmetries to each item, drawn from torch's random numbers.
     halos
         Only these, as a slice.
     """
@@ -106,14 +100,15 @@ class MapDataset(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self.arrays) * self.lines
 
-    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def __getitem__(self, row: int) -> Item:
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
-        item = _item(self.arrays, self.views, *divmod(row % len(self), self.lines), self.transforms)
-        return _turned(item) if self.symmetries else item
+        number = int(torch.randint(SYMMETRIES, ())) if self.symmetries else 0
+        halo, los = divmod(row % len(self), self.lines)
+        return _item(self.arrays, self.views, halo, los, self.transforms, number)
 
 
-class StreamDataset(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+class StreamDataset(IterableDataset[Item]):
     """The items of `MapDataset`, read block by block: for stores that memory does not hold.
 
     Each epoch goes once through every row: blocks of halos in an order drawn from (seed, epoch), dealt out
@@ -121,6 +116,8 @@ class StreamDataset(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tens
 
     Parameters
     ----------
+    store, split, views, transforms, target, symmetries
+        As for `MapDataset`.
     block, buffer
         Halos read at once (best a store's ``shard_halos``), and blocks held and shuffled together.
     rank, ranks
@@ -134,6 +131,7 @@ class StreamDataset(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tens
         views: Sequence[str] = ("sz", "xray", "star"),
         *,
         transforms: Transforms | None = None,
+        target: bool = True,
         symmetries: bool = False,
         seed: int = 0,
         block: int = 32,
@@ -144,26 +142,24 @@ class StreamDataset(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tens
         check_views(store, split, views)
         check_transforms(transforms, views)
         self.store, self.split, self.views, self.transforms = store, split, tuple(views), transforms
+        self.read = [*views, *([TARGET] if target else [])]
         self.symmetries, self.seed, self.block, self.buffer = symmetries, seed, block, max(buffer, 1)
         self.rank, self.ranks, self.epoch = rank, ranks, 0
         self.halos = split_length(store, split)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    def __iter__(self) -> Iterator[Item]:
         worker = get_worker_info()
-        parts = self.ranks * (worker.num_workers if worker else 1)
-        part = self.rank * (worker.num_workers if worker else 1) + (worker.id if worker else 0)
+        workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
+        parts, part = self.ranks * workers, self.rank * workers + number
         blocks = np.random.default_rng([self.seed, self.epoch]).permutation(-(-self.halos // self.block))
         draw = np.random.default_rng([self.seed, self.epoch, part])
-        mine = blocks[part::parts]
+        mine = [int(b) * self.block for b in blocks[part::parts]]
         for first in range(0, len(mine), self.buffer):
             held = [
                 read_split(
-                    self.store,
-                    self.split,
-                    [*self.views, TARGET],
-                    slice(int(b) * self.block, min((int(b) + 1) * self.block, self.halos)),
+                    self.store, self.split, self.read, slice(start, min(start + self.block, self.halos))
                 )
-                for b in mine[first : first + self.buffer]
+                for start in mine[first : first + self.buffer]
             ]
             rows = [
                 (arrays, halo, los)
@@ -172,9 +168,9 @@ class StreamDataset(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tens
                 for los in range(len(arrays.los_vector))
             ]
             for place in draw.permutation(len(rows)):
+                symmetry = int(draw.integers(SYMMETRIES)) if self.symmetries else 0
                 arrays, halo, los = rows[place]
-                item = _item(arrays, self.views, halo, los, self.transforms)
-                yield _turned(item, int(draw.integers(SYMMETRIES))) if self.symmetries else item
+                yield _item(arrays, self.views, halo, los, self.transforms, symmetry)
 
 
 def check_transforms(transforms: Transforms | None, views: Sequence[str]) -> None:
@@ -186,23 +182,21 @@ def check_transforms(transforms: Transforms | None, views: Sequence[str]) -> Non
 
 
 def _item(
-    arrays: SplitArrays, views: Sequence[str], halo: int, los: int, transforms: Transforms | None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    arrays: SplitArrays,
+    views: Sequence[str],
+    halo: int,
+    los: int,
+    transforms: Transforms | None,
+    symmetry: int,
+) -> Item:
     inputs = torch.from_numpy(np.stack([arrays.maps[view][halo, los] for view in views]))
-    if TARGET in arrays.maps:
-        target = torch.from_numpy(np.array(arrays.maps[TARGET][halo, los][None]))
-    else:
+    if TARGET not in arrays.maps:
         target = inputs.new_zeros((0, *inputs.shape[1:]))
+    else:
+        target = torch.from_numpy(arrays.maps[TARGET][halo, los][None].copy())
+        if transforms is not None:
+            target = transforms.target(target)
     if transforms is not None:
         inputs = transforms.standardise(inputs[None])[0]
-        target = target.clamp_min(FLOOR_MSUN_KPC2).log10() - transforms.climatology_map()
-    key = [int(arrays.halos[name][halo]) for name in KEY[1:]]
-    return inputs, target, torch.tensor([*key, los])
-
-
-def _turned(
-    item: tuple[torch.Tensor, torch.Tensor, torch.Tensor], number: int | None = None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    number = int(torch.randint(SYMMETRIES, ())) if number is None else number
-    inputs, target, key = item
-    return symmetry(inputs, number), symmetry(target, number), key
+    key = torch.tensor([*(int(arrays.halos[name][halo]) for name in KEY[1:]), los])
+    return apply_symmetry(inputs, symmetry), apply_symmetry(target, symmetry), key

@@ -7,8 +7,10 @@ split ``train`` alone), explicit, invertible and saved with the checkpoint.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 import torch
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.geometry import radius_grid
+from three_hundred_maps.geometry import FLOOR_MSUN_KPC2, MapGrid, ring_map, smooth_score_grid
 from three_hundred_maps.histograms import LOG_BINS, LOG_MIN, LOG_STEP
 from three_hundred_maps.store.arrays import root_attrs
 from three_hundred_maps.store.schema import TARGET
@@ -27,21 +29,26 @@ from three_hundred_maps.store.statistics import Statistics, ViewStatistics, read
 SYMMETRIES = 8
 """The square's symmetries: four quarter turns, and the same of the mirror image."""
 
+MAX_PIXELS = 1024
+"""Pixels along a side of the largest maps that saved transforms may be for."""
+
 TRANSFORMS_VERSION = 1
 """Version of how statistics become transforms: a checkpoint of another one is refused."""
 
 
-def symmetry(maps: torch.Tensor, number: int) -> torch.Tensor:
+def apply_symmetry(maps: torch.Tensor, number: int) -> torch.Tensor:
     """Symmetry ``number`` (0-7) of the square applied to ``maps`` (..., y, x); 0 is the identity."""
     if not 0 <= number < SYMMETRIES:
         raise ValueError(f"a symmetry of the square is 0 to {SYMMETRIES - 1}, not {number}")
+    if number == 0:
+        return maps
     if number >= 4:
         maps = maps.flip(-1)
     return torch.rot90(maps, number % 4, (-2, -1))
 
 
 def undo_symmetry(maps: torch.Tensor, number: int) -> torch.Tensor:
-    """The inverse of `symmetry`: ``undo_symmetry(symmetry(m, k), k)`` is ``m``."""
+    """The inverse of `apply_symmetry`: ``undo_symmetry(apply_symmetry(m, k), k)`` is ``m``."""
     if not 0 <= number < SYMMETRIES:
         raise ValueError(f"a symmetry of the square is 0 to {SYMMETRIES - 1}, not {number}")
     maps = torch.rot90(maps, -(number % 4), (-2, -1))
@@ -107,10 +114,10 @@ class Transforms:
         """Names of the input views, in the order of the channels."""
         return tuple(item.view for item in self.inputs)
 
-    @property
-    def pixel(self) -> float:
-        """Side of a pixel in R200c."""
-        return self.width / self.pixels
+    @functools.cached_property
+    def grid(self) -> MapGrid:
+        """The grid of the maps; its depth and smoothing are defaults, which transforms do not know."""
+        return MapGrid(self.pixels, self.width)
 
     @staticmethod
     def from_store(store: str | Path, views: Sequence[str]) -> Transforms:
@@ -131,13 +138,13 @@ class Transforms:
             raise InputError(
                 f"{store} has no climatology of {TARGET}: its split train is empty or lacks {TARGET}"
             )
-        pixels, width = grid_of(store)
+        grid = MapGrid.from_attrs(root_attrs(store), store)
         return Transforms(
             inputs=tuple(_log_transform(view, statistics[view], store) for view in views),
             ring_edges=tuple(float(v) for v in statistics.climatology.ring_edges),
             climatology=tuple(float(v) for v in statistics.climatology.climatology),
-            pixels=pixels,
-            width=width,
+            pixels=grid.pixels,
+            width=grid.width,
             statistics_digest=statistics_digest(statistics),
         )
 
@@ -147,7 +154,7 @@ class Transforms:
 
     @staticmethod
     def from_dict(content: Mapping[str, Any]) -> Transforms:
-        """The inverse of `to_dict`; InputError for another version or where something is missing."""
+        """The inverse of `to_dict`; InputError for another version and for what no statistics give."""
         values = dict(content)
         version = values.pop("version", None)
         if version != TRANSFORMS_VERSION:
@@ -159,15 +166,28 @@ class Transforms:
             values["inputs"] = tuple(LogTransform(**item) for item in values["inputs"])
             values["ring_edges"] = tuple(values["ring_edges"])
             values["climatology"] = tuple(values["climatology"])
-            return Transforms(**values)
-        except (KeyError, TypeError) as error:
+            transforms = Transforms(**values)
+            numbers = [*transforms.ring_edges, *transforms.climatology, transforms.width]
+            numbers += [v for item in transforms.inputs for v in (item.offset, item.mean, item.std)]
+            finite = all(math.isfinite(number) for number in numbers)
+            pixels = transforms.pixels
+        except (KeyError, TypeError, OverflowError) as error:
             raise InputError(f"the saved transforms are not complete: {error}") from None
+        if not finite or not all(isinstance(item.view, str) and item.std > 0 for item in transforms.inputs):
+            raise InputError("the saved transforms hold numbers that no statistics give")
+        if not (isinstance(pixels, int) and 1 <= pixels <= MAX_PIXELS):
+            raise InputError(f"the saved transforms are for {pixels!r} pixels, not for 1 to {MAX_PIXELS}")
+        return transforms
 
     def standardise(self, maps: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) raw maps, channels in the order of ``inputs``, to standardised ones."""
         if maps.shape[1] != len(self.inputs):
             raise InputError(f"{maps.shape[1]} channels of maps for the views {', '.join(self.views)}")
-        return torch.stack([item.forward(maps[:, i]) for i, item in enumerate(self.inputs)], dim=1)
+        offset, mean, std = (
+            maps.new_tensor([getattr(item, name) for item in self.inputs])[:, None, None]
+            for name in ("offset", "mean", "std")
+        )
+        return (maps + offset).log10_().sub_(mean).div_(std)
 
     def restore(self, values: torch.Tensor) -> torch.Tensor:
         """The inverse of `standardise`."""
@@ -175,10 +195,57 @@ class Transforms:
 
     def climatology_map(self) -> torch.Tensor:
         """(H, W) dex of Msun kpc-2: the climatology, linear between rings, constant beyond the last."""
-        edges = np.asarray(self.ring_edges)
-        centres = 0.5 * (edges[1:] + edges[:-1])
-        radius = radius_grid(self.pixels, self.pixel)
-        return torch.from_numpy(np.interp(radius, centres, self.climatology)).float()
+        return self._target.climatology.clone()
+
+    def target(self, mass: torch.Tensor) -> torch.Tensor:
+        """(..., H, W) Msun kpc-2 to what is learnt: l on the score grid less the climatology, in dex."""
+        return self._target.target(mass)
+
+    @functools.cached_property
+    def _target(self) -> ScoreGrid:
+        return ScoreGrid(self)
+
+
+class ScoreGrid:
+    """l(m) = log10(max(m, S0)) of mass maps on the benchmark's score grid, and its residual: the target.
+
+    The smoothing is the benchmark's own function, taken as a matrix: it acts on rows and columns alike,
+    so that ``matrix @ map @ matrix.T`` is the smoothed map, on any device and with a gradient.
+
+    Parameters
+    ----------
+    transforms
+        Of which the grid and the climatology are taken.
+    grid
+        ``score``, or ``raw`` for l of the pixels as they are.
+    device
+        Where maps will lie.
+    """
+
+    def __init__(
+        self, transforms: Transforms, grid: str = "score", device: torch.device | str = "cpu"
+    ) -> None:
+        pixels, maps = transforms.pixels, transforms.grid
+        impulses = np.broadcast_to(np.eye(pixels)[:, :, None], (pixels, pixels, pixels))
+        matrix = smooth_score_grid(impulses, maps.pixel)[:, :, 0].T if grid == "score" else None
+        self.matrix = None if matrix is None else torch.from_numpy(matrix.copy()).float().to(device)
+        self.inside = torch.from_numpy(maps.inside).to(device)
+        rings = ring_map(np.asarray(transforms.climatology), maps.radius)
+        self.climatology = torch.from_numpy(rings).float().to(device)
+
+    def logarithm(self, mass: torch.Tensor) -> torch.Tensor:
+        """(..., H, W) Msun kpc-2 to l, dex."""
+        return self.of_scaled(mass / FLOOR_MSUN_KPC2)
+
+    def of_scaled(self, scaled: torch.Tensor) -> torch.Tensor:
+        """The same of maps in units of S0."""
+        if self.matrix is not None:
+            scaled = self.matrix @ scaled @ self.matrix.T
+        return scaled.clamp_min(1.0).log10() + float(np.log10(FLOOR_MSUN_KPC2))
+
+    def target(self, mass: torch.Tensor) -> torch.Tensor:
+        """(..., H, W) Msun kpc-2 to l less the climatology, dex."""
+        return self.logarithm(mass) - self.climatology
 
 
 def _log_transform(view: str, statistics: ViewStatistics, where: str | Path) -> LogTransform:
@@ -208,12 +275,3 @@ def _log_transform(view: str, statistics: ViewStatistics, where: str | Path) -> 
 def statistics_digest(statistics: Statistics) -> str:
     """sha256 of a store's statistics: which numbers a checkpoint's transforms came from."""
     return hashlib.sha256(json.dumps(statistics.to_json(), sort_keys=True).encode()).hexdigest()
-
-
-def grid_of(store: str | Path) -> tuple[int, float]:
-    """Pixels along a side and the width (R200c) of a store's maps."""
-    attrs = root_attrs(store)
-    try:
-        return int(attrs["pixels"]), float(attrs["width_R200c"])
-    except KeyError as error:
-        raise InputError(f"{store} does not say {error} in its attributes: is it a store of maps?") from None

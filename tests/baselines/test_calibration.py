@@ -15,7 +15,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import aperture_fractions
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.testing import tiny_store
-from three_hundred_maps.torch_data import SYMMETRIES, Transforms, symmetry
+from three_hundred_maps.torch_data import SYMMETRIES, Transforms, apply_symmetry
 
 VIEWS = ("sz", "star")
 
@@ -57,7 +57,7 @@ def test_features_are_profiles_and_the_cylinder_mass(store, regression):
     whole = (raw[:, 1].double().numpy() * inside).sum((1, 2)) / inside.sum()
     np.testing.assert_allclose(features[:, -2], np.log10(whole + offset), rtol=1e-12)
     for number in range(SYMMETRIES):
-        turned = regression.features(symmetry(raw, number), symmetry(log_mass, number))
+        turned = regression.features(apply_symmetry(raw, number), apply_symmetry(log_mass, number))
         torch.testing.assert_close(turned, features, rtol=1e-9, atol=1e-9)
 
 

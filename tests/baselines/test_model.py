@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from baselines.unet import train
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.side_files import render_eval
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.torch_data import Transforms, symmetry
+from three_hundred_maps.torch_data import Transforms, apply_symmetry
 
 KEPT = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 
@@ -58,9 +59,9 @@ def test_an_averaged_prediction_turns_with_the_maps(store, model):
     maps = raw_maps(store, ("sz", "star"))
     mass, sigma = model.predict(maps, symmetries=8)
     for number in range(8):
-        turned, turned_sigma = model.predict(symmetry(maps, number), symmetries=8)
-        torch.testing.assert_close(turned, symmetry(mass, number), rtol=1e-4, atol=0)
-        torch.testing.assert_close(turned_sigma, symmetry(sigma, number), rtol=1e-4, atol=0)
+        turned, turned_sigma = model.predict(apply_symmetry(maps, number), symmetries=8)
+        torch.testing.assert_close(turned, apply_symmetry(mass, number), rtol=1e-4, atol=0)
+        torch.testing.assert_close(turned_sigma, apply_symmetry(sigma, number), rtol=1e-4, atol=0)
     alone, _ = model.predict(maps, symmetries=1)
     assert not torch.allclose(alone, mass, rtol=1e-4)
 
@@ -96,6 +97,53 @@ def test_what_is_no_model_is_refused(tmp_path, model):
     weights = tmp_path / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(InputError, match="cannot be read as safetensors"):
+        from_pretrained(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "message"),
+    [
+        ("architecture", {"network": "encoder", "encoder": "hf-hub:x/y"}, "--encoder hf-hub:x/y"),
+        ("architecture", {"network": "encoder", "encoder": "local-dir:/etc"}, "--encoder local-dir:/etc"),
+        ("architecture", {"network": "encoder", "encoder": "regnety_2560"}, "weights of another network"),
+        ("architecture", {"channels": 100_000}, "weights of another network"),
+        ("architecture", {"poolings": 60}, "does not describe a model: 60 poolings"),
+        ("architecture", {"channels": True}, "channels is True"),
+        ("architecture", {"drop": float("nan")}, "does not describe a model"),
+        ("architecture", {"norm": "layer"}, "does not describe a model"),
+        ("transforms", {"pixels": 200_000}, "for 200000 pixels"),
+    ],
+)
+def test_a_config_of_a_stranger_builds_nothing_larger_than_its_file(
+    tmp_path, model, monkeypatch, part, values, message
+):
+    def refuse(*_: object) -> None:
+        raise AssertionError("nothing may be fetched")
+
+    model.save(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, part: {**config[part], **values}}))
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    with pytest.raises(InputError, match=message):
+        from_pretrained(tmp_path / "model")
+
+
+def test_a_config_that_is_deep_or_large_and_weights_that_are_not_finite_are_refused(tmp_path, model):
+    model.save(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = path.read_text()
+    path.write_text("[" * 100_000)
+    with pytest.raises(InputError, match="missing or not JSON"):
+        from_pretrained(tmp_path / "model")
+    path.write_text(config + " " * 2**20)
+    with pytest.raises(InputError, match="not of format version 1"):
+        from_pretrained(tmp_path / "model")
+    path.write_text(config)
+    with torch.no_grad():
+        model.network.head.weight[0, 0] = torch.nan
+    model.save(tmp_path / "model")
+    with pytest.raises(InputError, match=r"network\.head\.weight are not finite"):
         from_pretrained(tmp_path / "model")
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import baselines
-from baselines import from_pretrained, ship
+from baselines import from_pretrained
 from baselines.model import read_model_config
 from baselines.unet import train
 from three_hundred_maps.errors import InputError
+from tools import package_model
 
 SHIPPED = Path(baselines.__file__).parent / "pretrained"
 
@@ -38,7 +39,7 @@ def test_the_shipped_card_has_scores():
 
 def test_a_run_is_shipped(tmp_path, settings, store):
     run = train(settings, tmp_path / "run", submission=False).folder
-    target = ship.ship(run, tmp_path / "shipped" / "tiny-model")
+    target = package_model.ship(run, tmp_path / "shipped" / "tiny-model")
     assert read_model_config(target)["name"] == "tiny-model"
     ours, theirs = from_pretrained(run), from_pretrained(target)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -48,13 +49,13 @@ def test_a_run_is_shipped(tmp_path, settings, store):
 def test_a_model_too_large_to_ship_is_halved_or_refused(tmp_path, settings, monkeypatch):
     run = train(settings, tmp_path / "run", submission=False).folder
     size = (run / "model.safetensors").stat().st_size
-    monkeypatch.setattr(ship, "LIMIT_BYTES", int(0.8 * size))
-    half = ship.ship(run, tmp_path / "half")
+    monkeypatch.setattr(package_model, "LIMIT_BYTES", int(0.8 * size))
+    half = package_model.ship(run, tmp_path / "half")
     assert (half / "model.safetensors").stat().st_size < 0.8 * size
     ours, theirs = from_pretrained(run), from_pretrained(half)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-6)
         assert b.dtype == torch.float32
-    monkeypatch.setattr(ship, "LIMIT_BYTES", int(0.2 * size))
+    monkeypatch.setattr(package_model, "LIMIT_BYTES", int(0.2 * size))
     with pytest.raises(InputError, match="at most"):
-        ship.ship(run, tmp_path / "none")
+        package_model.ship(run, tmp_path / "none")

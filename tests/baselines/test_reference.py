@@ -11,9 +11,9 @@ import pytest
 import zarr
 
 from baselines import climatology, mean_profile, ridge, scaling
-from baselines.reference import Frame, score_log, sharpen
+from baselines.reference import sharpen
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.geometry import radius_grid, smooth_score_grid
+from three_hundred_maps.geometry import score_log, smooth_score_grid
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.testing import tiny_store
 from three_hundred_maps.torch_data import Transforms
@@ -29,9 +29,9 @@ def skill(store, submission):
     arrays = read_split(store, "test", ["mass"])
     predicted = zarr.open_group(submission / "predictions.zarr", mode="r")["mass"][...]
     transforms = Transforms.from_store(store, ())
-    inside = radius_grid(transforms.pixels, transforms.pixel) < 1
-    truth = score_log(arrays.maps["mass"], transforms.pixel)
-    model = np.mean((score_log(predicted, transforms.pixel) - truth)[..., inside] ** 2)
+    inside = transforms.grid.inside
+    truth = score_log(arrays.maps["mass"], transforms.grid.pixel)
+    model = np.mean((score_log(predicted, transforms.grid.pixel) - truth)[..., inside] ** 2)
     none = np.mean((transforms.climatology_map().numpy() - truth)[..., inside] ** 2)
     return 1 - model / none
 
@@ -60,7 +60,7 @@ def test_an_nfw_map_holds_the_mass_of_the_sphere(concentration):
 
 
 def test_nfw_maps_are_pixel_means(large):
-    frame = Frame.of(Transforms.from_store(large, ()))
+    frame = Transforms.from_store(large, ()).grid
     maps = scaling.nfw_maps(frame, half_depth=2000.0)
     row = int(np.abs(scaling.CONCENTRATIONS - 5).argmin())
     mass = (maps[row] * frame.aperture).sum() * frame.pixel**2
@@ -73,7 +73,7 @@ def test_the_scaling_relation_gives_back_a_mass_it_was_given(tmp_path, large):
     submission = scaling.write(large, tmp_path / "s", ("sz",))
     predicted = zarr.open_group(submission / "predictions.zarr", mode="r")["mass"][...]
     halos = read_split(large, "test", []).halos
-    frame = Frame.of(Transforms.from_store(large, ()))
+    frame = Transforms.from_store(large, ()).grid
     columns = (predicted * frame.aperture).sum((-1, -2)).mean(-1) * (frame.pixel * halos["R200c"]) ** 2
     # Its cylinder mass follows M200c of the catalogue: a line, up to the relation's scatter.
     assert np.corrcoef(np.log10(columns), np.log10(halos["M200c"]))[0, 1] > 0.9

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.data import ScoreGrid, load_rows
+from baselines.data import load_rows
 from baselines.machine import Machine
 from baselines.settings import Settings
 from baselines.unet import make_trainer, train
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.testing import tiny_store
+from three_hundred_maps.torch_transforms import ScoreGrid
 
 CPU = torch.device("cpu")
 

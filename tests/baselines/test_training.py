@@ -17,18 +17,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from baselines.data import ResidentBatches, Rows, ScoreGrid, StreamBatches, load_rows, turn
-from baselines.losses import MassLoss
+from baselines.checkpoint import CHECKPOINT_FILE, read_checkpoint
+from baselines.data import ResidentBatches, Rows, StreamBatches, apply_symmetries, load_rows
+from baselines.losses import MassLoss, residual_rms_dex
 from baselines.machine import Machine, best_precision, choose_place, find_machine
 from baselines.model import Architecture, MassModel
 from baselines.settings import read_config
 from baselines.training import learning_rate, make_optimiser, update_average
 from baselines.unet import make_trainer, train
-from baselines.validation import residual_rms_dex
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import radius_grid, smooth_score_grid
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.torch_data import StreamDataset, Transforms
+from three_hundred_maps.torch_data import ScoreGrid, StreamDataset, Transforms
 
 CPU = torch.device("cpu")
 
@@ -84,7 +84,7 @@ def test_processes_share_out_a_batch():
 
 def test_a_batch_holds_each_symmetry_equally_often_and_turns_both_alike():
     maps = torch.arange(16.0).reshape(1, 4, 4).repeat(16, 1, 1)
-    inputs, target = turn(maps[:, None], maps)
+    inputs, target = apply_symmetries(maps[:, None], maps)
     assert torch.equal(inputs[:, 0], target)
     kinds = [tuple(m.flatten().tolist()) for m in target]
     assert sorted(kinds.count(kind) for kind in set(kinds)) == [2] * 8
@@ -108,13 +108,11 @@ def test_streamed_batches_are_the_rows_of_the_store(store):
     assert torch.equal(next(after)[0], next(stream)[0])
 
 
-def test_rows_of_other_lines_and_parts(store):
+def test_rows_of_some_lines_of_sight(store):
     transforms = Transforms.from_store(store, ("sz",))
     grid = ScoreGrid(transforms, "raw", CPU)
     whole = load_rows(store, "train", transforms, grid, device=CPU)
-    parts = [load_rows(store, "train", transforms, grid, device=CPU, part=(r, 5)) for r in range(5)]
-    assert sum(map(len, parts)) == len(whole) == 36
-    assert {int(h) for part in parts for h in part.halo} == set(range(12))
+    assert len(whole) == 36 and set(whole.halo) == set(range(12))
     few = load_rows(store, "train", transforms, grid, device=CPU, lines=2)
     assert len(few) == 24
 
@@ -132,7 +130,7 @@ def model_of(store: Path, **changes: object) -> MassModel:
 def test_the_score_grid_is_the_benchmarks(store):
     transforms = Transforms.from_store(store, ("sz",))
     mass = read_split(store, "test", ["mass"]).maps["mass"][0]
-    expected = np.log10(np.maximum(smooth_score_grid(mass, transforms.pixel), 1e6))
+    expected = np.log10(np.maximum(smooth_score_grid(mass, transforms.grid.pixel), 1e6))
     got = ScoreGrid(transforms, "score", CPU).logarithm(torch.from_numpy(mass))
     np.testing.assert_allclose(got.numpy(), expected, atol=2e-6)
     raw = ScoreGrid(transforms, "raw", CPU).logarithm(torch.from_numpy(mass))
@@ -143,16 +141,16 @@ def test_the_validation_score_is_the_benchmarks_definition(store, settings):
     model = model_of(store)
     grid = ScoreGrid(model.transforms, "score", CPU)
     rows = load_rows(store, "test", model.transforms, grid, device=CPU)
-    loss = MassLoss(model, grid, "l2", 0.1)
+    loss = MassLoss(grid, "l2", 0.1)
     arrays = read_split(store, "test", ["mass"])
     # An untrained model predicts the climatology.
     prediction = 10.0 ** model.transforms.climatology_map().double().numpy()
-    inside = radius_grid(32, model.transforms.pixel) < 1
+    inside = radius_grid(32, model.transforms.grid.pixel) < 1
     squares = [
         np.mean(
             (
-                np.log10(smooth_score_grid(prediction, model.transforms.pixel))
-                - np.log10(np.maximum(smooth_score_grid(mass, model.transforms.pixel), 1e6))
+                np.log10(smooth_score_grid(prediction, model.transforms.grid.pixel))
+                - np.log10(np.maximum(smooth_score_grid(mass, model.transforms.grid.pixel), 1e6))
             )[..., inside]
             ** 2
         )
@@ -168,7 +166,7 @@ def test_each_loss_is_least_at_the_truth(store, kind):
     torch.manual_seed(0)
     model = model_of(store, sigma=True)
     grid = ScoreGrid(model.transforms, "score", CPU)
-    loss = MassLoss(model, grid, kind, 0.1)
+    loss = MassLoss(grid, kind, 0.1)
     output = torch.zeros(2, 2, 32, 32)
     output[:, 1] = np.log(0.1)
     truth = loss.residual(output, torch.zeros(2, 32, 32))  # what the climatology is on the score grid
@@ -182,7 +180,7 @@ def test_each_loss_is_least_at_the_truth(store, kind):
 def test_the_mass_term_is_the_cylinder_mass_in_dex(store):
     model = model_of(store)
     grid = ScoreGrid(model.transforms, "score", CPU)
-    plain, weighted = MassLoss(model, grid, "l2", 0.1), MassLoss(model, grid, "l2", 0.1, 0.7)
+    plain, weighted = MassLoss(grid, "l2", 0.1), MassLoss(grid, "l2", 0.1, 0.7)
     rows = load_rows(store, "test", model.transforms, grid, device=CPU)
     output = 0.1 * torch.randn(len(rows), 1, 32, 32, generator=torch.Generator().manual_seed(3))
     r = plain.residual(output, rows.target)
@@ -216,7 +214,7 @@ def test_a_calibrated_run_is_calibrated_once_however_often_it_ends(store, settin
 
 def test_the_gaussian_loss_finds_the_scatter(store):
     model = model_of(store, sigma=True)
-    loss = MassLoss(model, ScoreGrid(model.transforms, "raw", CPU), "gaussian", 1.0)
+    loss = MassLoss(ScoreGrid(model.transforms, "raw", CPU), "gaussian", 1.0)
     torch.manual_seed(0)
     target = 0.2 * torch.randn(64, 32, 32)
     log_sigma = torch.zeros((), requires_grad=True)
@@ -276,6 +274,26 @@ def log(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def assert_same_checkpoints(one: Path, other: Path) -> None:
+    """To the bit, but for the seconds it took."""
+
+    def compare(a: object, b: object, where: str) -> None:
+        assert type(a) is type(b), where
+        if isinstance(a, torch.Tensor):
+            assert torch.equal(a, b), where
+        elif isinstance(a, dict):
+            assert a.keys() == b.keys(), where
+            for name in a.keys() - {"seconds"}:
+                compare(a[name], b[name], f"{where}.{name}")
+        elif isinstance(a, (list, tuple)):
+            for place, pair in enumerate(zip(a, b, strict=True)):
+                compare(*pair, f"{where}.{place}")
+        else:
+            assert a == b or a != a, where
+
+    compare(*(read_checkpoint(folder / CHECKPOINT_FILE) for folder in (one, other)), "")
+
+
 def test_a_run_learns_and_writes_what_it_should(tmp_path, settings):
     settings = replace(settings, steps=60, validate_every=20, lr=0.01, batch=16)
     run = train(settings, tmp_path / "run")
@@ -300,10 +318,7 @@ def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, settings, changes):
     assert not (tmp_path / "parts" / "model.safetensors").exists()
     train(settings, tmp_path / "parts", submission=False, stop_at=8)
     train(settings, tmp_path / "parts", submission=False)
-    whole, parts = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "parts"))
-    assert whole.keys() == parts.keys()
-    for name in whole:
-        assert torch.equal(whole[name], parts[name]), name
+    assert_same_checkpoints(tmp_path / "whole", tmp_path / "parts")
     for a, b in zip(log(tmp_path / "whole"), log(tmp_path / "parts"), strict=True):
         a.pop("seconds"), b.pop("seconds")
         assert a == b
@@ -317,17 +332,14 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path, settings):
     command = [sys.executable, "-m", "baselines.unet", "--config", str(config), "--no-submission", "--quiet"]
     command += ["--out", str(tmp_path / "killed")]
     process = subprocess.Popen(command)
-    checkpoint = tmp_path / "killed" / "checkpoint.safetensors"
+    checkpoint = tmp_path / "killed" / "checkpoint.pt"
     while process.poll() is None and not checkpoint.exists():
         time.sleep(0.01)
     process.kill()
     process.wait()
     assert checkpoint.exists() and not (tmp_path / "killed" / "model.safetensors").exists()
     subprocess.run(command, check=True)
-    ours, theirs = (
-        load_file(folder / "checkpoint.safetensors") for folder in (whole.folder, tmp_path / "killed")
-    )
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert_same_checkpoints(whole.folder, tmp_path / "killed")
 
 
 def test_seeds_differ_and_a_seed_is_repeated(tmp_path, settings):
@@ -342,7 +354,7 @@ def test_seeds_differ_and_a_seed_is_repeated(tmp_path, settings):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good(tmp_path, settings):
     train(settings, tmp_path / "run", submission=False, stop_at=4)
-    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
     before = checkpoint.read_bytes()
     trainer = make_trainer(settings, Path(settings.data), checkpoint, Machine(CPU))
     trainer.batches.rows.inputs[:] = torch.nan  # type: ignore[attr-defined]
@@ -382,9 +394,9 @@ def test_a_checkpoint_of_other_settings_or_statistics_is_refused(tmp_path, setti
 
 def test_a_torn_checkpoint_is_named(tmp_path, settings):
     train(settings, tmp_path / "run", submission=False, stop_at=4)
-    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"checkpoint.safetensors is not a whole checkpoint.*delete it"):
+    with pytest.raises(InputError, match=r"checkpoint.pt is not a whole checkpoint.*delete it"):
         train(settings, tmp_path / "run")
 
 

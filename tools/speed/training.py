@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from baselines.command import run_command
-from baselines.data import ResidentBatches, Rows, ScoreGrid
+from baselines.data import ResidentBatches, Rows
 from baselines.losses import MassLoss
 from baselines.machine import best_precision, find_machine
 from baselines.model import Architecture, MassModel
@@ -35,7 +35,7 @@ from baselines.settings import Parser, Settings, merge
 from baselines.training import Trainer
 from three_hundred_maps.climatology import RING_EDGES
 from three_hundred_maps.io import write_json
-from three_hundred_maps.torch_transforms import LogTransform, Transforms
+from three_hundred_maps.torch_transforms import LogTransform, ScoreGrid, Transforms
 
 PIXELS = 80
 VIEWS = ("sz", "xray", "star")
@@ -269,9 +269,9 @@ def make_trainer(settings: Settings, device: torch.device) -> Trainer:
         model=model,
         batches=batches,
         validation=rows,
-        loss=MassLoss(model, grid, "l2", 0.1),
+        loss=MassLoss(grid, "l2", 0.1),
         settings=settings,
-        checkpoint=Path("never-written.safetensors"),
+        checkpoint=Path("never-written.pt"),
         samples_per_epoch=count,
     )
 
