@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-CASES = ("best", "median", "worst")
 MAX_SIDE = 200
 
 

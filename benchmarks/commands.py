@@ -68,9 +68,6 @@ def score(
     in_domain: Annotated[
         Path | None, typer.Option("--in-domain", help="Result of the in-domain model: gives degradation.")
     ] = None,
-    verified: Annotated[
-        bool, typer.Option("--verified", help="Mark the result as scored again by the board's keepers.")
-    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the result.")] = False,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0 for all processors.")] = 0,
     as_json: Json = False,
@@ -87,7 +84,6 @@ def score(
         raise InputError(f"{out} is there already; give another name or --overwrite")
     with opened(submission) as folder:
         result = score_submission(folder, find_store(data), in_domain=in_domain, workers=workers)
-    result["verified"] = verified
     if out is not None:
         write_result(out, result, overwrite=overwrite)
     if as_json:
@@ -99,8 +95,12 @@ def score(
 
 
 def leaderboard(
-    results: Annotated[list[Path], typer.Argument(help="Results, or folders that hold some.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the site.")],
+    results: Annotated[list[Path] | None, typer.Argument(help="Results, or folders that hold some.")] = None,
+    verified: Annotated[
+        list[Path] | None,
+        typer.Option("--verified", help="Folder of results that you scored yourself; may be repeated."),
+    ] = None,
     hub: Annotated[
         str | None, typer.Option("--hub", help="The dataset on the Hub, ORG/NAME: writes .eval_results too.")
     ] = None,
@@ -111,7 +111,7 @@ def leaderboard(
 
     if quiet:
         set_quiet(True)
-    index = render(results, out, repository=hub)
+    index = render(results or [], out, verified=verified or [], repository=hub)
     if not quiet:
         print(f"leaderboard: {index}")
 

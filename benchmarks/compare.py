@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.constants import V1, Constants
+from benchmarks.constants import STANDARD, Constants
 from benchmarks.intervals import Estimate, of_means
+from benchmarks.results import identity
 from three_hundred_maps.errors import InputError
 
 
 def paired_difference(
-    first: Mapping[str, Any], second: Mapping[str, Any], constants: Constants = V1
+    first: Mapping[str, Any], second: Mapping[str, Any], constants: Constants = STANDARD
 ) -> Estimate:
     """residual_rms_dex of ``first`` less that of ``second``, dex, with its interval over common regions.
 
@@ -27,14 +28,9 @@ def paired_difference(
     InputError
         Where they are of different datasets or regions.
     """
-    for key in ("dataset",):
-        a, b = first.get(key), second.get(key)
-        if a and b and a["digest"] != b["digest"]:
-            raise InputError(
-                f"{first.get('name')} was scored on {a['name']} ({a['digest'][:12]}), "
-                f"{second.get('name')} on {b['name']} ({b['digest'][:12]}): "
-                "they cannot be compared pair by pair"
-            )
+    if "dataset" in first and "dataset" in second and identity(first) != identity(second):
+        names = [f"{r.get('name')} was scored on {' '.join(identity(r))[:60]}" for r in (first, second)]
+        raise InputError(f"{', '.join(names)}: they cannot be compared pair by pair")
     regions = [result.get("regions", result) for result in (first, second)]
     if regions[0]["id"] != regions[1]["id"]:
         raise InputError("the two results are of different regions: they cannot be compared pair by pair")
@@ -50,7 +46,9 @@ def is_tie(difference: Estimate) -> bool | None:
     return difference.low <= 0.0 <= difference.high
 
 
-def ties_with_best(results: Sequence[Mapping[str, Any]], constants: Constants = V1) -> list[bool | None]:
+def ties_with_best(
+    results: Sequence[Mapping[str, Any]], constants: Constants = STANDARD
+) -> list[bool | None]:
     """For results in the order of a board: whether each ties with the first (None: cannot be told)."""
     return [
         None if place == 0 else is_tie(paired_difference(result, results[0], constants))

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from three_hundred_maps.io import canonical_json, sha256_bytes
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Constants:
         FWHM of the Gaussian that makes the score grid.
     mask_radius
         Pixels with centres inside this circle count.
+    central_radius
+        Circle of ``central_rms_dex``.
     floor
         S0: l(m) = log10(max(m, S0)).
     biased_dex
@@ -57,6 +59,7 @@ class Constants:
 
     score_fwhm: float = 0.05
     mask_radius: float = 1.0
+    central_radius: float = 0.5
     floor: float = 1e6
     biased_dex: float = 0.02
     quantile_low: float = 0.16
@@ -107,5 +110,5 @@ class Constants:
         return sha256_bytes(canonical_json(asdict(self)))[:16]
 
 
-V1 = Constants()
-"""The constants of version 1."""
+STANDARD = Constants()
+"""The constants of this version."""

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks import figures
-from benchmarks.constants import V1
+from benchmarks.constants import STANDARD
 from benchmarks.predictions import Predictions
 from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import read_result
@@ -162,7 +162,7 @@ def _predictions(
 
 def _residuals(truth: NDArray[np.float32], predicted: NDArray[np.float32], grid: MapGrid) -> figures.Map:
     """The paper's equation 1: p - t inside R200c in units of each true map's standard deviation there."""
-    inside = grid.radius < V1.mask_radius
+    inside = grid.radius < STANDARD.mask_radius
     t = truth[..., inside].astype(np.float64)
     return (predicted[..., inside] - t) / t.std(axis=-1, keepdims=True)
 

@@ -65,6 +65,11 @@ class Grid:
         return np.flatnonzero(self.radius.ravel() < self.constants.mask_radius)
 
     @functools.cached_property
+    def central(self) -> NDArray[np.bool_]:
+        """(pixel,): which counted pixels lie in the central circle."""
+        return self.radius.ravel()[self.inside] < self.constants.central_radius
+
+    @functools.cached_property
     def inside_bin(self) -> NDArray[np.int64]:
         """(pixel,): which bin of the table by radius each counted pixel is in."""
         edges = np.asarray(self.constants.table_radius[1:-1])

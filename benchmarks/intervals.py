@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.constants import V1, Constants
+from benchmarks.constants import STANDARD, Constants
 
 Array = NDArray[np.float64]
 TOO_FEW = "too few regions"
@@ -50,7 +50,7 @@ class Estimate:
 
 
 @functools.lru_cache(maxsize=64)
-def draws(regions: int, constants: Constants = V1) -> Array:
+def draws(regions: int, constants: Constants = STANDARD) -> Array:
     """(draw, region): how often each region is drawn. The same for the same number of regions."""
     generator = np.random.default_rng([constants.bootstrap_seed, regions])
     counts = generator.multinomial(
@@ -90,7 +90,7 @@ def _studentised(
 def of_means(
     rows: Array,
     function: Callable[[Array], Array],
-    constants: Constants = V1,
+    constants: Constants = STANDARD,
     *,
     limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> Estimate:
@@ -212,7 +212,7 @@ class Pool:
         self,
         value: float,
         quantiles: dict[float, float],
-        constants: Constants = V1,
+        constants: Constants = STANDARD,
         *,
         limits: tuple[float, float] = (-math.inf, math.inf),
     ) -> Estimate:
@@ -227,7 +227,7 @@ class Pool:
         return Estimate(value, max(found.low + shift, limits[0]), min(found.high + shift, limits[1]))
 
 
-def median_and_scatter(constants: Constants = V1) -> tuple[dict[float, float], dict[float, float]]:
+def median_and_scatter(constants: Constants = STANDARD) -> tuple[dict[float, float], dict[float, float]]:
     """The quantiles of a bias (the median) and of a scatter (half the 16-84 % range), with their factors."""
     return {0.5: 1.0}, {constants.quantile_high: 0.5, constants.quantile_low: -0.5}
 
@@ -235,7 +235,7 @@ def median_and_scatter(constants: Constants = V1) -> tuple[dict[float, float], d
 def bca(
     function: Callable[[Array], Array],
     regions: int,
-    constants: Constants = V1,
+    constants: Constants = STANDARD,
     *,
     limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> Estimate:

@@ -5,7 +5,7 @@ Maps are gone after this step; what stays is a few kilobytes a halo, so scoring 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,6 +136,7 @@ def measure(
         "mse": mean(square.mean(axis=1)),
         "mse_map": by_halo(square.mean(axis=1)),
         "mse_climatology": mean(reference_square.mean(axis=1)),
+        "mse_central": mean(square[:, grid.central].mean(axis=1)),
         "mse_radius": mean(square @ membership),
         "mse_climatology_radius": mean(reference_square @ membership),
         "powers": mean(metrics.residual_powers(predicted.smooth_inside, truth.smooth_inside)),
@@ -202,8 +203,3 @@ def _peaks(predicted: Features, truth: Features) -> dict[str, NDArray[np.generic
         np.add.at(matched[halo], bins[metrics.match_peaks(t, p, truth.grid)], 1)
         count[halo] += len(p.mass)
     return {"peaks_truth": found, "peaks_matched": matched, "peaks_predicted": count}
-
-
-def noise_spectrum(half: Features, other: Features) -> Mapping[str, NDArray[np.generic]]:
-    """(halo, k): cross spectrum of the two half-samples, the truth's power without its noise."""
-    return {"power_cross": _powers(half, other)["power_cross"]}

@@ -21,29 +21,29 @@ from benchmarks.grid import Grid
 from benchmarks.intervals import Estimate
 from benchmarks.measure import Measured
 from benchmarks.registry import SCORES
-from benchmarks.summary import Summary, score_values
+from benchmarks.summary import Summary, above_noise, score_values
 from benchmarks.truth import Truth
 from three_hundred_maps.io import cache_home, write_json
 
 Array = NDArray[np.float64]
-FORMAT = 4
+FORMAT = 5
 """Of the cached file: raised when what is kept, or how it is measured, changes."""
 
 REFERENCES = {
-    "frame": "No input: the mean of l at each radius over the train split (the climatology).",
-    "frame+R200c": "Oracle: the mean profile of surface density / (R200c rho_crit) over the train split, "
+    "climatology": "No input: the mean of l at each radius over the train split.",
+    "oracle R200c": "Oracle: the mean profile of surface density / (R200c rho_crit) over the train split, "
     "scaled by the true R200c.",
 }
 NOISE = "noise floor"
 
 
-def frame_log(truth: Truth, rows: NDArray[np.int64]) -> Array:
+def climatology_log(truth: Truth, rows: NDArray[np.int64]) -> Array:
     """(halo, 1, y, x): l of the climatology, dex."""
     image = truth.grid.climatology(truth.climatology.climatology)
     return np.broadcast_to(image, (len(rows), 1, *image.shape))
 
 
-def frame_r200_log(truth: Truth, rows: NDArray[np.int64]) -> Array:
+def oracle_log(truth: Truth, rows: NDArray[np.int64]) -> Array:
     """(halo, 1, y, x): l of the mean profile in units of R200c rho_crit = 3 M200c / (800 pi R200c^2), dex."""
     image = truth.grid.climatology(truth.climatology.scaled_climatology)
     mass, radius = (np.asarray(truth.halos[k], np.float64)[rows] for k in ("M200c", "R200c"))
@@ -51,7 +51,7 @@ def frame_r200_log(truth: Truth, rows: NDArray[np.int64]) -> Array:
     return image[None, None] + scale[:, None, None, None]
 
 
-_LOGS = {"frame": frame_log, "frame+R200c": frame_r200_log}
+_LOGS = {"climatology": climatology_log, "oracle R200c": oracle_log}
 
 
 def reference_features(name: str, truth: Truth, rows: NDArray[np.int64]) -> Features:
@@ -120,9 +120,10 @@ def background_of(truth: Truth, measured: Mapping[str, Measured]) -> Background:
     references = {}
     for name, text in REFERENCES.items():
         summary = Summary(measured[name], region, truth.grid, noise_power)
+        scores = summary.scores()
         references[name] = {
             "text": text,
-            "scores": score_values(summary.scores()),
+            "scores": score_values({**scores, **above_noise(scores, noise_floor)}),
             "curves": {k: v for k, v in summary.curves().items() if not k.endswith("noise_free")},
             "regions": summary.per_region(),
         }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 RANKING = "residual_rms_dex"
 """The score that ranks."""
+BELOW_NOISE = "below the noise floor"
+"""The flag of a result that cannot be ranked: no prediction can know the truth's own noise."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Score:
         ``correlation`` (both halves are noisy, a perfect prediction is not), or ``none``.
     digits
         Decimals shown.
+    limits
+        Values the score can take.
     """
 
     name: str
@@ -36,6 +41,11 @@ class Score:
     meaning: str
     noise: str = "none"
     digits: int = 4
+    limits: tuple[float, float] = (0.0, math.inf)
+
+
+ANY = (-math.inf, math.inf)
+SHARE = (0.0, 1.0)
 
 
 def _mass(suffix: str, radius: str) -> Iterable[Score]:
@@ -45,6 +55,7 @@ def _mass(suffix: str, radius: str) -> Iterable[Score]:
         "1",
         0.0,
         f"median of M_p / M_t - 1 for the cylinder mass inside {radius}",
+        limits=ANY,
     )
     yield Score(
         f"mass_scatter{suffix}",
@@ -54,14 +65,6 @@ def _mass(suffix: str, radius: str) -> Iterable[Score]:
         f"half the 16-84 % range of M_p / M_t - 1 inside {radius}",
         "half",
     )
-    yield Score(
-        f"m200_equivalent{suffix}",
-        f"as scatter of M200c, {radius}",
-        "1",
-        "low",
-        "3 x mass_scatter: what it means for M200c, as the frame is the true R200c",
-        "half",
-    )
 
 
 APERTURE_SUFFIXES = ("_0.25", "_0.5", "", "_r500c")
@@ -69,7 +72,15 @@ APERTURE_SUFFIXES = ("_0.25", "_0.5", "", "_r500c")
 
 _SCORES = (
     Score(RANKING, "residual rms", "dex", "low", "sqrt of the mean of (l(p) - l(t))^2; ranks", "half"),
-    Score("residual_bias", "bias", "dex", 0.0, "median of l(p) - l(t) over all pixels"),
+    Score(
+        "rms_above_noise",
+        "rms above noise",
+        "dex",
+        "low",
+        "sqrt of residual_rms_dex^2 less the square of its noise floor",
+    ),
+    Score("central_rms_dex", "central rms", "dex", "low", "residual_rms_dex of R < 0.5 R200c", "half"),
+    Score("residual_bias", "bias", "dex", 0.0, "median of l(p) - l(t) over all pixels", limits=ANY),
     Score("residual_scatter", "scatter", "dex", "low", "half the 16-84 % range of l(p) - l(t)", "half"),
     Score(
         "residual_rms",
@@ -79,8 +90,12 @@ _SCORES = (
         "root mean square of (p - t) / std(t), the paper's equation 1",
         "half",
     ),
-    Score("residual_skewness", "residual skewness", "1", 0.0, "skewness of (p - t) / std(t)"),
-    Score("residual_kurtosis", "residual kurtosis", "1", 0.0, "excess kurtosis of (p - t) / std(t)"),
+    Score(
+        "residual_skewness", "residual skewness", "1", 0.0, "skewness of (p - t) / std(t)", limits=ANY
+    ),
+    Score(
+        "residual_kurtosis", "residual kurtosis", "1", 0.0, "excess kurtosis of (p - t) / std(t)", limits=ANY
+    ),
     Score(
         "skill",
         "skill",
@@ -88,11 +103,20 @@ _SCORES = (
         "high",
         "1 - MSE / MSE of the climatology: 0 is the mean radial profile, 1 is perfect",
         "quarter",
+        limits=(-math.inf, 1.0),
     ),
     *_mass("_0.25", "0.25 R200c"),
     *_mass("_0.5", "0.5 R200c"),
     *_mass("_r500c", "R500c"),
     *_mass("", "R200c"),
+    Score(
+        "log_m200_scatter",
+        "scatter of log M200c",
+        "dex",
+        "low",
+        "half the 16-84 % range of log10 M200c from the predicted cylinder mass, by the relation of the "
+        "train split's truth, less the true one",
+    ),
     Score(
         "concentration_scatter",
         "concentration scatter",
@@ -103,12 +127,26 @@ _SCORES = (
     ),
     Score("k_0.9", "k at 0.9", "1/R200c", "high", "where the cross-correlation falls below 0.9", digits=2),
     Score("k_0.5", "k at 0.5", "1/R200c", "high", "where the cross-correlation falls below 0.5", digits=2),
-    Score("ssim", "SSIM", "1", "high", "structural similarity of l"),
-    Score("peak_completeness", "peak completeness", "1", "high", "share of true peaks found", digits=3),
-    Score("peak_purity", "peak purity", "1", "high", "share of predicted peaks that are true", digits=3),
-    Score("peak_f1", "peak F1", "1", "high", "harmonic mean of completeness and purity", digits=3),
-    Score("coverage_68", "coverage 68 %", "1", 0.68, "share of l(t) inside the 68 % interval", digits=3),
-    Score("coverage_95", "coverage 95 %", "1", 0.95, "share of l(t) inside the 95 % interval", digits=3),
+    Score("ssim", "SSIM", "1", "high", "structural similarity of l", limits=(-1.0, 1.0)),
+    Score(
+        "peak_completeness", "peak completeness", "1", "high", "share of true peaks found", digits=3,
+        limits=SHARE,
+    ),
+    Score(
+        "peak_purity", "peak purity", "1", "high", "share of predicted peaks that are true", digits=3,
+        limits=SHARE,
+    ),
+    Score(
+        "peak_f1", "peak F1", "1", "high", "harmonic mean of completeness and purity", digits=3, limits=SHARE
+    ),
+    Score(
+        "coverage_68", "coverage 68 %", "1", 0.68, "share of l(t) inside the 68 % interval", digits=3,
+        limits=SHARE,
+    ),
+    Score(
+        "coverage_95", "coverage 95 %", "1", 0.95, "share of l(t) inside the 95 % interval", digits=3,
+        limits=SHARE,
+    ),
     Score("crps", "CRPS", "dex", "low", "continuous ranked probability score of l"),
     Score(
         "degradation",
@@ -116,8 +154,9 @@ _SCORES = (
         "dex",
         "low",
         "residual rms less that of the in-domain model on the same regions, paired",
+        limits=ANY,
     ),
-)
+)  # fmt: skip
 
 SCORES: dict[str, Score] = {score.name: score for score in _SCORES}
 """Every score by name."""

@@ -1,26 +1,330 @@
-"""Results: JSON files with a schema, from which alone the leaderboard is made."""
+"""Results: JSON files of one pydantic model, from which alone the leaderboard is made.
+
+A result may come from anybody. Whatever a page reads has its type, its range and its length here, and what
+a result says twice must agree: the ranking score with the figures of its regions.
+"""
 
 from __future__ import annotations
 
-import importlib.resources
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
-from benchmarks.manifest import load_json
-from benchmarks.result_checks import result_problems
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from benchmarks.cases import MAX_SIDE, unpack_image
+from benchmarks.constants import VERSION
+from benchmarks.manifest import check_manifest, load_json
+from benchmarks.registry import ANY, CURVES, RANKING, SCORES
+from benchmarks.texts import shown, text_problem
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_json
 
+SCHEMA = "three_hundred_maps benchmark result 2"
 MAX_RESULT_BYTES = 5_000_000
+AGREEMENT = 1e-6
+"""Relative difference allowed between a score and the same score from its regions' figures."""
+
+
+def _line(text: str) -> str:
+    problem = text_problem(text, 2000)
+    if text and problem:
+        raise ValueError(problem)
+    return text
+
+
+Text = Annotated[str, Field(max_length=2000), AfterValidator(_line)]
+Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_line)]
+# Beyond 1e15 a chart has nothing to draw.
+Number = Annotated[float, Field(ge=-1e15, le=1e15)]
+Square = Annotated[float, Field(ge=0.0, le=1e15)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+Key = Annotated[int, Field(gt=-(1 << 63), lt=1 << 63)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
+
+
+class Part(BaseModel):
+    """A part of a result: exact types, finite numbers, no other fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Score(Part):
+    """A value with the ends of its interval; null where there is none, and ``note`` says why."""
+
+    value: Number | None
+    low: Number | None
+    high: Number | None
+    note: Text = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("has one end of an interval alone")
+        numbers = [v for v in (self.low, self.value, self.high) if v is not None]
+        if (self.low is not None and len(numbers) < 3) or numbers != sorted(numbers):
+            raise ValueError("must have low <= value <= high")
+        return self
+
+
+def _in_range(scores: dict[str, Score]) -> dict[str, Score]:
+    for name, score in scores.items():
+        low, high = SCORES[name].limits if name in SCORES else ANY
+        if score.value is not None and not low <= score.value <= high:
+            raise ValueError(f"{shown(name, 40)} must lie between {low:g} and {high:g}, not {score.value:g}")
+    return scores
+
+
+def _ranked(scores: dict[str, Score]) -> dict[str, Score]:
+    if RANKING not in scores or scores[RANKING].value is None:
+        raise ValueError(f"{RANKING} is missing")
+    return scores
+
+
+Scores = Annotated[dict[Name, Score], AfterValidator(_in_range)]
+RankedScores = Annotated[
+    dict[Name, Score],
+    Field(json_schema_extra={"required": [RANKING]}),
+    AfterValidator(_in_range),
+    AfterValidator(_ranked),
+]
+
+
+def _rising(values: list[float]) -> list[float]:
+    if any(a >= b for a, b in zip(values[:-1], values[1:], strict=True)):
+        raise ValueError("must be rising numbers")
+    return values
+
+
+Axis = Annotated[list[Annotated[float, Field(gt=0.0, le=1e15)]], Field(min_length=1), AfterValidator(_rising)]
+
+
+class Curve(Part):
+    """A score along one axis: wave number ``k``, ``radius`` or ``mass``."""
+
+    k: Axis | None = None
+    radius: Axis | None = None
+    mass: Axis | None = None
+    value: list[Number | None]
+    low: list[Number | None]
+    high: list[Number | None]
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Self:
+        axes = [axis for axis in (self.k, self.radius, self.mass) if axis is not None]
+        if len(axes) != 1:
+            raise ValueError("must have one axis of k, radius, mass")
+        if {len(self.value), len(self.low), len(self.high)} != {len(axes[0])}:
+            raise ValueError("value, low and high must be as many numbers as the axis")
+        return self
+
+
+Curves = Annotated[dict[Literal[*CURVES], Curve], Field()]  # type: ignore[valid-type]
+
+
+class Histogram(Part):
+    """Share of the pixels by residual; the first and the last bin take what lies beyond."""
+
+    edges: Annotated[list[Number], AfterValidator(_rising)]
+    share: list[Annotated[float, Field(ge=0.0, le=1.0)]]
+
+    @model_validator(mode="after")
+    def _between_edges(self) -> Self:
+        if not len(self.edges) == len(self.share) + 1 > 2:
+            raise ValueError("must have a share between each two edges")
+        if sum(self.share) > 1 + 1e-4:
+            raise ValueError("shares must sum to 1")
+        return self
+
+
+class Regions(Part):
+    """Mean squared residual of every region: what two results are compared by."""
+
+    id: list[Key]
+    mse: list[Square]
+    mse_climatology: list[Square] | None = None
+
+    @model_validator(mode="after")
+    def _once_each(self) -> Self:
+        if len(set(self.id)) != len(self.id):
+            raise ValueError("hold a region twice")
+        if len(self.mse) != len(self.id) or len(self.mse_climatology or self.mse) != len(self.id):
+            raise ValueError("must have one number for each id")
+        return self
+
+
+def _agree(scores: Mapping[str, Score], regions: Regions | None) -> None:
+    """Refuse scores that contradict the figures of their regions."""
+    if regions is None or not regions.id:
+        return
+    mse = float(np.mean(regions.mse))
+    _same(RANKING, scores, math.sqrt(mse))
+    if regions.mse_climatology and "skill" in scores and np.mean(regions.mse_climatology) > 0:
+        _same("skill", scores, 1.0 - mse / float(np.mean(regions.mse_climatology)))
+
+
+def _same(name: str, scores: Mapping[str, Score], expected: float) -> None:
+    value = scores[name].value
+    if value is None or abs(value - expected) > AGREEMENT * max(1.0, abs(expected)):
+        raise ValueError(f"{name} is {value}, but its regions give {expected:.6g}")
+
+
+class Row(Part):
+    """A row of a conditional table."""
+
+    label: Text
+    halos: Count
+    regions: Count = 0
+    scores: Scores
+
+
+class Reference(Part):
+    """A reference row."""
+
+    text: Text = ""
+    scores: RankedScores
+    curves: Curves = {}
+    regions: Regions | None = None
+
+    @model_validator(mode="after")
+    def _of_its_regions(self) -> Self:
+        _agree(self.scores, self.regions)
+        return self
+
+
+class Image(Part):
+    """256 steps between ``low`` and ``high``: deflated, base64."""
+
+    shape: Annotated[list[Annotated[int, Field(gt=0, le=MAX_SIDE)]], Field(min_length=2, max_length=2)]
+    low: Number
+    high: Number
+    data: Annotated[str, Field(max_length=200_000)]
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> Self:
+        unpack_image(self.model_dump())
+        return self
+
+
+class Case(Part):
+    """One map: truth, prediction and their difference."""
+
+    simulation: Name | None = None
+    region: Key
+    snapshot: Key
+    halo_id: Key
+    los: Count
+    rms_dex: Square
+    truth: Image
+    prediction: Image
+    residual: Image
+
+
+class Dataset(Part):
+    """What was scored on; `identity` says which data set it is."""
+
+    name: Name
+    recipe_sha256: Digest | None = None
+    generator: Name | None = None
+    digest: Digest
+    synthetic: bool = False
+    split: Literal["test"] = "test"
+    halos: Count
+    lines_of_sight: Count
+    regions: Count
+    sealed: bool = False
+
+
+class InDomain(Part):
+    """The result that ``degradation`` is measured from."""
+
+    name: Name
+    track: Name
+
+
+class Result(Part):
+    """A result of the benchmark."""
+
+    schema_: Annotated[Literal["three_hundred_maps benchmark result 2"], Field(alias="schema")]
+    benchmark_version: Annotated[
+        int | Name, Field(description=f"{VERSION}, or the digest of other constants")
+    ]
+    name: Name
+    authors: Annotated[list[Text], Field(min_length=1)]
+    task: Name
+    track: Annotated[str, Field(max_length=200, description="views used, as sz,xray,star")]
+    kind: Literal["submission", "baseline"]
+    parameters: Count | None = None
+    predictions_sha256: Digest | None = None
+    description: str | None = None
+    license: Text | None = None
+    trained_on: Text | None = None
+    training_data: Text | None = None
+    date: Text | None = None
+    framework: Text | None = None
+    code: Text | None = None
+    paper: Text | None = None
+    dataset: Dataset
+    in_domain: InDomain | None = None
+    ranked: bool
+    flags: list[Text]
+    scores: RankedScores
+    secondary: Scores = {}
+    curves: Curves = {}
+    histogram: Histogram | None = None
+    tables: dict[Name, list[Row]] = {}
+    regions: Regions
+    residual_maps: dict[Literal["mean", "rms"], Image] = {}
+    cases: dict[Literal["best", "median", "worst"], Case] = {}
+    references: dict[Name, Reference] = {}
+    noise_floor: dict[Name, Number | None] | None = None
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        fields = ("name", "authors", "task", "track", "kind", "description", "license", "trained_on",
+                  "training_data", "date", "framework", "code", "paper")  # fmt: skip
+        problems = check_manifest({k: v for k in fields if (v := getattr(self, k)) is not None})
+        if problems:
+            raise ValueError("; ".join(problems).replace("submission.json: ", ""))
+        if len(self.regions.id) != self.dataset.regions:
+            raise ValueError(
+                f"its dataset has {self.dataset.regions} regions, its regions are another number"
+            )
+        _agree(self.scores, self.regions)
+        return self
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a result."""
-    text = importlib.resources.files("benchmarks").joinpath("result.schema.json").read_text("utf-8")
-    content: dict[str, Any] = json.loads(text)
-    return content
+    return Result.model_json_schema()
+
+
+def _where(place: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, place)) + ": " if place else ""
+
+
+def result_problems(content: Any) -> list[str]:
+    """What keeps a file from being a result, a line each."""
+    if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
+        return [f"it does not say it is a {SCHEMA!r}"]
+    try:
+        Result.model_validate(content)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        return [shown(f"{_where(e['loc'])}{e['msg'].removeprefix('Value error, ')}", 300) for e in found]
+    return []
+
+
+def check_result(content: Any, where: object = "this") -> dict[str, Any]:
+    """``content`` where it is a result; InputError with why it is none."""
+    problems = result_problems(content)
+    if problems:
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise InputError(f"{where} is not a result: {'; '.join(problems[:3])}{more}")
+    checked: dict[str, Any] = content
+    return checked
 
 
 def read_result(path: str | Path) -> dict[str, Any]:
@@ -34,11 +338,7 @@ def read_result(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no result at {path}: make one with `python -m benchmarks score`")
-    content: dict[str, Any] = load_json(path, MAX_RESULT_BYTES)
-    problems = list(result_problems(content))
-    if problems:
-        raise InputError(f"{path} is not a result: {'; '.join(problems[:5])}")
-    return content
+    return check_result(load_json(path, MAX_RESULT_BYTES), path)
 
 
 def write_result(path: str | Path, result: Mapping[str, Any], *, overwrite: bool = False) -> Path:
@@ -48,3 +348,15 @@ def write_result(path: str | Path, result: Mapping[str, Any], *, overwrite: bool
         raise InputError(f"{path} is there already; give another name or --overwrite")
     write_json(path, dict(result))
     return path
+
+
+def identity(result: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Which data set a result was scored on: its name, recipe, and generator.
+
+    Bytes differ between types of processors, scores do not: so a data set of a known recipe and generator
+    is told by these, any other by the digest of its bytes.
+    """
+    data = result["dataset"]
+    if data.get("recipe_sha256") and data.get("generator"):
+        return data["name"], data["recipe_sha256"], data["generator"]
+    return data["name"], "digest", data["digest"]

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from benchmarks import references
 from benchmarks.cases import make_case, pack_image, pick_cases
 from benchmarks.compare import paired_difference
-from benchmarks.constants import V1, VERSION, Constants
+from benchmarks.constants import STANDARD, VERSION, Constants
 from benchmarks.features import Features
 from benchmarks.manifest import Manifest
 from benchmarks.measure import Measured, measure
-from benchmarks.registry import RANKING
-from benchmarks.result_checks import SCHEMA
-from benchmarks.results import read_result
+from benchmarks.registry import BELOW_NOISE, RANKING
+from benchmarks.results import SCHEMA, read_result
 from benchmarks.submissions import check_values
-from benchmarks.summary import Summary, score_values
+from benchmarks.summary import Summary, above_noise, score_values
 from benchmarks.tables import conditional_tables
 from benchmarks.tasks import TASKS
 from benchmarks.truth import Block, Truth
@@ -36,8 +35,8 @@ Reader = Callable[[str, NDArray[np.int64]], NDArray[np.float32]]
 MAPS_AT_ONCE = 128
 """Maps whose metrics are worked out together: bounds the memory of one worker."""
 SUBMISSION = "submission"
-SUSPECT = "a copy of the truth:"
-"""How the flags begin that keep a result from being ranked."""
+COPY = "a copy of the truth: pixels equal it bit by bit"
+"""The other flag that keeps a result from being ranked."""
 
 
 def _measure_rows(
@@ -128,12 +127,6 @@ def score_maps(
     return measured.get(SUBMISSION), background
 
 
-def _noise_of(truth: Truth, background: references.Background) -> dict[str, Any]:
-    if background.noise_floor is None:
-        return {"noise_floor": None}
-    return {"noise_floor": background.noise_floor}
-
-
 def _flags(
     scores: Mapping[str, Any], measured: Measured, noise: Mapping[str, Any] | None, c: Constants
 ) -> list[str]:
@@ -142,12 +135,9 @@ def _flags(
     if bias is not None and abs(bias) > c.biased_dex:
         flags.append("biased")
     if float(np.mean(measured.per_halo["copied"])) > c.copied_share:
-        flags.append(f"{SUSPECT} pixels equal the truth bit by bit")
-    floor = (noise or {}).get(RANKING)
-    if floor and scores[RANKING]["value"] < 0.5 * floor:
-        flags.append(f"{SUSPECT} below half the noise floor, which no prediction can know")
-    elif floor and scores[RANKING]["value"] < floor:
-        flags.append("below the noise floor")
+        flags.append(COPY)
+    if scores[RANKING]["value"] < ((noise or {}).get(RANKING) or 0.0):
+        flags.append(BELOW_NOISE)
     return flags
 
 
@@ -156,7 +146,7 @@ def score_submission(
     store: str | Path,
     *,
     in_domain: str | Path | None = None,
-    constants: Constants = V1,
+    constants: Constants = STANDARD,
     workers: int = 0,
 ) -> dict[str, Any]:
     """Score a submission against the test split of a store.
@@ -217,13 +207,13 @@ def assemble(
     c = truth.constants
     region = truth.halos["region"]
     summary = Summary(measured, region, truth.grid, background.noise_power)
-    scores = score_values(summary.scores())
+    estimates = summary.scores()
+    scores = score_values({**estimates, **above_noise(estimates, background.noise_floor)})
     flags = _flags(scores, measured, background.noise_floor, c)
-    refused = any(flag.startswith(SUSPECT) for flag in flags)
     maps = float(measured.counts["maps"])
     mean = measured.counts["residual_sum"] / maps
     rms = np.sqrt(measured.counts["residual_square"] / maps)
-    digest = None if c == V1 else c.digest()
+    digest = None if c == STANDARD else c.digest()
     return {
         "schema": SCHEMA,
         "benchmark_version": VERSION if digest is None else f"constants {digest}",
@@ -237,6 +227,8 @@ def assemble(
         "predictions_sha256": manifest.predictions_sha256,
         "dataset": {
             "name": truth.name,
+            "recipe_sha256": truth.attrs.get("recipe_sha256"),
+            "generator": truth.generator,
             "digest": truth.digest,
             "synthetic": bool(truth.attrs.get("synthetic")),
             "split": "test",
@@ -245,9 +237,8 @@ def assemble(
             "regions": len(summary.regions.ids),
             "sealed": truth.sealed,
         },
-        "ranked": TASKS[manifest.task].ranked and not refused,
+        "ranked": TASKS[manifest.task].ranked and not {COPY, BELOW_NOISE} & set(flags),
         "flags": flags,
-        "verified": False,
         "scores": scores,
         "secondary": score_values(summary.secondary()),
         "curves": summary.curves(),
@@ -259,7 +250,7 @@ def assemble(
             "rms": pack_image(rms, 0.0, max(0.1, math.ceil(10 * float(rms.max())) / 10)),
         },
         "references": background.references,
-        **_noise_of(truth, background),
+        "noise_floor": background.noise_floor,
     }
 
 

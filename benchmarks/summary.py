@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -141,6 +142,7 @@ class Summary:
     def residuals(self) -> Iterator[tuple[str, Estimate]]:
         """The scores of residuals in dex, pixel by pixel."""
         yield RANKING, self._means(_root, "mse")
+        yield "central_rms_dex", self._means(_root, "mse_central")
         counts = self.regions.sums(self._field("histogram"))
         bounds = self.measured.bounds["score"]
         pool = Pool.of_histograms(counts, bounds)
@@ -164,8 +166,6 @@ class Summary:
             bias, scatter = self._pooled(ratios[..., column] - 1.0)
             yield f"mass_bias{suffix}", bias
             yield f"mass_scatter{suffix}", scatter
-            tripled = [None if v is None else 3 * v for v in (scatter.value, scatter.low, scatter.high)]
-            yield f"m200_equivalent{suffix}", Estimate(tripled[0], tripled[1], tripled[2], scatter.note)
         yield "concentration_scatter", self._pooled(self._field("concentration_ratio") - 1.0)[1]
 
     def peaks(self) -> Iterator[tuple[str, Estimate]]:
@@ -334,6 +334,21 @@ def _curve(axis: str, places: Array, estimates: list[Estimate]) -> dict[str, Any
             for name in ("value", "low", "high")
         },
     }
+
+
+def above_noise(
+    scores: Mapping[str, Estimate], noise_floor: Mapping[str, float | None] | None
+) -> dict[str, Estimate]:
+    """``rms_above_noise``: the ranking score and its interval, less the noise floor in quadrature."""
+    floor = (noise_floor or {}).get(RANKING)
+    if floor is None:
+        return {}
+    found = scores[RANKING]
+    value, low, high = (
+        v if v is None else math.sqrt(max(v * v - floor * floor, 0.0))
+        for v in (found.value, found.low, found.high)
+    )
+    return {"rms_above_noise": Estimate(value, low, high, found.note)}
 
 
 def score_values(scores: Mapping[str, Estimate]) -> dict[str, dict[str, Any]]:

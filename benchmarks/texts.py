@@ -1,8 +1,11 @@
-"""Texts of strangers: which may stand in a submission or a result, and how any is shown on one line."""
+"""Untrusted text: which may stand in a submission or a result, and how any is shown on one line."""
 
 from __future__ import annotations
 
+import functools
 import unicodedata
+
+from confusable_homoglyphs import confusables
 
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of how Persian, Indic scripts and emoji are written."""
@@ -48,3 +51,19 @@ def shown(value: object, limit: int = 120) -> str:
     text = str(value)[: limit + 1]
     cut = text[:limit] + ("…" if len(text) > limit else "")
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+
+
+def skeleton(text: str) -> str:
+    """What a text looks like: two names of one skeleton cannot be told apart by eye (Unicode TR 39)."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join("".join(map(_latin, folded)).split())
+
+
+@functools.lru_cache(maxsize=4096)
+def _latin(character: str) -> str:
+    """The Latin letter that a character of another script looks like, else the character."""
+    if character.isascii():
+        return character
+    found = confusables.is_confusable(character, preferred_aliases=["latin"]) or [{"homoglyphs": []}]
+    looks = [h["c"] for h in found[0]["homoglyphs"] if h["c"].isascii()]
+    return min(looks, default=character)

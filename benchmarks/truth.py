@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.constants import V1, Constants
+from benchmarks.constants import STANDARD, Constants
 from benchmarks.grid import Grid, make_grid
 from benchmarks.manifest import SEALED_KEY, load_json
 from three_hundred_maps.errors import InputError
@@ -67,7 +67,7 @@ class Truth:
         Where the store is not finished, has no mass maps, no test halo, or no statistics of train.
     """
 
-    def __init__(self, store: str | Path, constants: Constants = V1) -> None:
+    def __init__(self, store: str | Path, constants: Constants = STANDARD) -> None:
         from three_hundred_maps.store.arrays import open_group, read_split, root_attrs, store_digest
         from three_hundred_maps.store.statistics import read_statistics
 
@@ -114,6 +114,12 @@ class Truth:
     def name(self) -> str:
         """Of the store."""
         return str(self.attrs["name"])
+
+    @property
+    def generator(self) -> str | None:
+        """Version of the synthetic simulation that made it; None for maps of other simulations."""
+        version = self.attrs.get("simulation", {}).get("generator_version")
+        return None if version is None else f"synthetic {version}"
 
     @property
     def views(self) -> tuple[str, ...]:

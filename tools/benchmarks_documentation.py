@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks.constants import V1, VERSION
+from benchmarks.constants import STANDARD, VERSION
 from benchmarks.registry import CURVES, SCORES
 from benchmarks.tasks import TASKS
 from three_hundred_maps.io import write_bytes
@@ -32,13 +32,13 @@ def scores_table() -> str:
 def constants_table() -> str:
     """Every constant of this version."""
     lines = [
-        f"Version {VERSION}, digest `{V1.digest()}`.",
+        f"Version {VERSION}, digest `{STANDARD.digest()}`.",
         "",
         "| constant | value |",
         "| --- | --- |",
     ]
-    for field in dataclasses.fields(V1):
-        value = getattr(V1, field.name)
+    for field in dataclasses.fields(STANDARD):
+        value = getattr(STANDARD, field.name)
         text = ", ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else f"{value:g}"
         lines.append(f"| `{field.name}` | {text} |")
     return "\n".join(lines)

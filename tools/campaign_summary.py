@@ -38,7 +38,7 @@ SCORES = (
     "skill",
     "mass_bias",
     "mass_scatter",
-    "m200_equivalent",
+    "log_m200_scatter",
     "ssim",
     "k_0.9",
     "k_0.5",

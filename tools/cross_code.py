@@ -38,7 +38,6 @@ def _command(args: list[str]) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--results", type=Path, default=None, help="also gather the scores into this folder")
     parser.add_argument("--page", type=Path, default=None, help="folder of the page (default: OUT/page)")
-    parser.add_argument("--verified", action="store_true", help="mark them as scored by the board's keepers")
     add_running(parser)
     options = parser.parse_args(args)
     out = options.out
@@ -56,7 +55,6 @@ def _command(args: list[str]) -> None:
         steps=options.steps,
         device=options.device,
         threads=share_of_cores(options.workers),
-        verified=options.verified,
     )
     stages.insert(0, [build for _, build in found if build is not None])
     if options.list:
@@ -77,7 +75,7 @@ def _command(args: list[str]) -> None:
 
 
 def make_stages(
-    stores: dict[str, Path], out: Path, *, steps: int | None, device: str, threads: int, verified: bool
+    stores: dict[str, Path], out: Path, *, steps: int | None, device: str, threads: int
 ) -> list[list[Step]]:
     """Training, prediction, and scores: at home first, since those across codes are set beside them.
 
@@ -99,7 +97,7 @@ def make_stages(
     def score(name: str, submission: Path, store: Path, *more: str) -> Step:
         result = out / "results" / f"{name}.json"
         words = ["benchmarks", "score", str(submission), "--data", str(store), "--out", str(result)]
-        words += ["--workers", str(threads), "--quiet", *(["--verified"] if verified else []), *more]
+        words += ["--workers", str(threads), "--quiet", *more]
         return step(f"score {name}", words, result)
 
     for test, store in stores.items():

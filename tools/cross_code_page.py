@@ -90,7 +90,7 @@ def render(results: Sequence[Result]) -> str:
         "",
         "```sh",
         f"python -m tools.cross_code --data {names[0]} --twin {names[1]} --out DIR --workers 2 "
-        "--verified --results benchmarks/results --page docs",
+        "--results benchmarks/results --page docs",
         "```",
         "",
     ]

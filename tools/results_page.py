@@ -15,7 +15,6 @@ HEADS = {
     "skill": "skill",
     "mass_bias": "mass bias",
     "mass_scatter": "mass scatter",
-    "m200_equivalent": "m200 equivalent",
     "ssim": "ssim",
     "k_0.5": "k_0.5 (per R200c)",
     "coverage_68": "coverage 68 %",
@@ -166,7 +165,7 @@ def _references_table(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _norms_table(norms: Sequence[Mapping[str, Any]]) -> list[str]:
-    names = ("residual_rms_dex", "skill", "mass_bias", "mass_scatter", "m200_equivalent")
+    names = ("residual_rms_dex", "skill", "mass_bias", "mass_scatter")
     rows = [[f"`{row['norm']}`", *_cells(row["scores"], names)] for row in norms]
     return table(["normalisation", *(HEADS[name] for name in names)], rows)
 
@@ -189,7 +188,7 @@ def _further(summary: Mapping[str, Any]) -> list[str]:
     bias, scatter = (best["scores"][name]["value"] for name in ("mass_bias", "mass_scatter"))
     reached = "reached" if abs(bias) <= GOAL_MASS_BIAS else "missed"
     also = "reached" if scatter <= GOAL_MASS_SCATTER else "missed"
-    known = summary["frame"]["frame+R200c"]["mass_scatter"]["value"]
+    known = summary["frame"]["oracle R200c"]["mass_scatter"]["value"]
     long = summary["long_gain"]
     return [
         "On all views, the same training set; predictions are averaged over the square's eight symmetries "

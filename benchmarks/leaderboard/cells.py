@@ -36,13 +36,11 @@ def cell(name: str, score: Mapping[str, Any] | None) -> dict[str, str]:
 
 def marks(entry: Entry) -> list[tuple[str, str]]:
     """(CSS class, text) of what is marked beside a name."""
-    result = entry.result
     found = []
-    if result.get("kind") == "baseline":
-        found.append(("baseline", "baseline"))
-    if result.get("verified"):
-        found.append(("verified", "verified"))
+    if entry.verified:
+        found += [("verified", "verified")] + [("baseline", "baseline")] * (
+            entry.result["kind"] == "baseline"
+        )
     if entry.tie:
         found.append(("tie", "ties with 1"))
-    found += [("flag", flag) for flag in result.get("flags", [])]
-    return found
+    return found + [("flag", flag) for flag in (*entry.result["flags"], *entry.warnings)]

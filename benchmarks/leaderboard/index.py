@@ -86,9 +86,9 @@ def index_board(board: Board) -> dict[str, Any]:
 
 def _forest(board: Board) -> Any:
     rows = []
-    for entry in board.entries[:FOREST_ROWS]:
+    for entry in [e for e in board.entries if not e.below_noise][:FOREST_ROWS]:
         score = entry.result["scores"][RANKING]
-        style = "s1" if entry.result.get("kind") == "baseline" else "s0"
+        style = "s1" if entry.verified and entry.result["kind"] == "baseline" else "s0"
         rows.append((entry.result["name"], score["value"], score["low"], score["high"], style))
     for name, reference in board.references.items():
         score = reference["scores"][RANKING]

@@ -10,8 +10,10 @@ from benchmarks.leaderboard.cells import COLUMNS, cell, marks
 from benchmarks.leaderboard.charts import Line, chart, smooth_steps
 from benchmarks.leaderboard.images import data_uri
 from benchmarks.registry import CURVES, SCORES
+from three_hundred_maps.display import COLOUR_MAPS, RESIDUAL_COLOUR_MAP
 
-MAP_COLOURS, RESIDUAL_COLOURS = "inferno", "RdBu_r"
+MAP_COLOURS, RESIDUAL_COLOURS = COLOUR_MAPS["mass"], RESIDUAL_COLOUR_MAP
+ORACLE = "oracle R200c"
 
 
 def _curve(result: Mapping[str, Any], name: str, axis: str, label: str, style: str = "s0") -> Line | None:
@@ -23,7 +25,7 @@ def _curve(result: Mapping[str, Any], name: str, axis: str, label: str, style: s
 
 def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
     result, name = entry.result, str(entry.result["name"])
-    frame = board.references.get("frame+R200c", {})
+    oracle = board.references.get(ORACLE, {})
     charts = []
 
     def add(title: str, text: str, lines: list[Line | None], *labels: str, **options: Any) -> None:
@@ -33,10 +35,13 @@ def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
 
     histogram = result.get("histogram")
     if histogram:
+        share = histogram["share"]
         add(
             "Residuals",
-            "Share of pixels inside R200c by l(p) - l(t), on the score grid.",
-            [Line(name, histogram["edges"], histogram["share"])],
+            f"Share of pixels inside R200c by l(p) - l(t), on the score grid; "
+            f"{100 * (share[0] + share[-1]):.2g} % lie beyond the axis.",
+            # The first and the last bin hold all that lies beyond.
+            [Line(name, histogram["edges"][1:-1], share[1:-1])],
             "l(p) − l(t) [dex]",
             "share of pixels",
             bars=True,
@@ -47,7 +52,7 @@ def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
     ):
         lines = [_curve(result, key, "k", name)]
         lines.append(_curve(result, f"{key}_noise_free", "k", "without the truth's noise", "s1"))
-        lines.append(_curve(frame, key, "k", "frame+R200c", "s2"))
+        lines.append(_curve(oracle, key, "k", ORACLE, "s2"))
         add(
             title,
             CURVES[key] + ".",
@@ -59,7 +64,7 @@ def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
             guide=1.0 if key == "power_ratio" else 0.9,
         )
     for key, title in (("profile_bias", "Profile bias"), ("profile_scatter", "Profile scatter")):
-        lines = [_curve(result, key, "radius", name), _curve(frame, key, "radius", "frame+R200c", "s2")]
+        lines = [_curve(result, key, "radius", name), _curve(oracle, key, "radius", ORACLE, "s2")]
         add(
             title,
             CURVES[key] + ".",
@@ -141,7 +146,11 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Task", result["task"]),
         ("Track", result["track"]),
         ("Scored on", f"{data['name']}, test split: {sizes}{data.get('regions')} regions"),
-        ("Dataset digest", data["digest"][:16]),
+        (
+            "Recipe, generator",
+            ", ".join(str(data[k])[:16] for k in ("recipe_sha256", "generator") if data.get(k)),
+        ),
+        ("Digest of its bytes", data["digest"][:16]),
         ("Trained on", result.get("trained_on") or result.get("training_data")),
         ("Parameters", None if result.get("parameters") is None else f"{result['parameters']:,}"),
         ("Framework", result.get("framework")),

@@ -15,7 +15,7 @@ from benchmarks.leaderboard.cells import COLUMNS
 from benchmarks.leaderboard.index import index_tasks
 from benchmarks.leaderboard.pages import compare_data, submission_page
 from benchmarks.registry import SCORES
-from benchmarks.results import read_result, result_problems
+from benchmarks.results import check_result, read_result
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import replaced_folder
 from three_hundred_maps.progress import progress
@@ -52,24 +52,34 @@ def _script_json(value: Any) -> Any:
     return Markup(text)
 
 
-def load_results(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
-    """Results of files, and of all ``*.json`` files of folders.
+Given = str | Path | Mapping[str, Any]
+
+
+def load_results(given: Iterable[Given]) -> list[Mapping[str, Any]]:
+    """Results, those of files, and those of all ``*.json`` files of folders; each checked.
 
     Raises
     ------
     InputError
-        Where there is none, or a file is no result.
+        Where one is no result.
     """
-    files: list[Path] = []
-    for path in map(Path, paths):
-        files += sorted(path.glob("*.json")) if path.is_dir() else [path]
-    if not files:
-        raise InputError("no results: give RESULT.json files, or folders that hold some")
-    return [read_result(file) for file in files]
+    found: list[Mapping[str, Any]] = []
+    for item in given:
+        if isinstance(item, Mapping):
+            found.append(check_result(item))
+        else:
+            path = Path(item)
+            files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+            found += map(read_result, files)
+    return found
 
 
 def render(
-    results: Iterable[str | Path | Mapping[str, Any]], out: str | Path, *, repository: str | None = None
+    results: Iterable[Given],
+    out: str | Path,
+    *,
+    verified: Iterable[Given] = (),
+    repository: str | None = None,
 ) -> Path:
     """Render the leaderboard's site.
 
@@ -79,6 +89,8 @@ def render(
         Results, or paths of such files or of folders of them.
     out
         A new or empty folder, or one that holds an earlier site: its own files are replaced, others stay.
+    verified
+        As ``results``: those that the maintainers scored themselves.
     repository
         The dataset's name on the Hub, ``org/name``: writes ``.eval_results`` too.
 
@@ -91,19 +103,12 @@ def render(
     InputError
         Where a result is none, or the folder holds other things.
     """
-    given = list(results)
-    paths = [r for r in given if not isinstance(r, Mapping)]
-    loaded: list[Mapping[str, Any]] = [r for r in given if isinstance(r, Mapping)]
-    for result in loaded:
-        problems = list(result_problems(result))
-        if problems:
-            raise InputError(f"not a result: {'; '.join(problems[:5])}")
-    if paths or not loaded:
-        loaded += load_results(paths)
-    out = Path(out)
-    with replaced_folder(out, "leaderboard") as folder:
-        _write(make_boards(loaded), folder, repository)
-    return out / INDEX
+    boards = make_boards(load_results(results), load_results(verified))
+    if not boards:
+        raise InputError("no results: give RESULT.json files, or folders that hold some")
+    with replaced_folder(Path(out), "leaderboard") as folder:
+        _write(boards, folder, repository)
+    return Path(out) / INDEX
 
 
 def _write(boards: list[Board], out: Path, repository: str | None) -> None:

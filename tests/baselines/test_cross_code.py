@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_both_directions_and_mixed_training_of_every_track(tmp_path: Path):
     stores = {"mini": tmp_path / "a", "mini-gizmo": tmp_path / "b"}
     training, predicting, home, away = cross_code.make_stages(
-        stores, tmp_path, steps=5, device="cpu", threads=1, verified=True
+        stores, tmp_path, steps=5, device="cpu", threads=1
     )
     assert len(training) == 12 and len(predicting) == 26 and len(home) == 10 and len(away) == 16
     commands = {step.name: step.command for step in (*training, *predicting, *home, *away)}

@@ -77,7 +77,7 @@ def test_board_ranks_by_error_and_ends_with_references(demo_folder: Path) -> Non
     table = board({m: demo_folder / f"{m}.json" for m in MODELS}, MODELS)
     names = [row["name"] for row in table["rows"]]
     assert names[:4] == ["model <all>", "model <star>", "model <xray>", "model <sz>"]
-    assert names[4:] == ["frame", "frame+R200c"]
+    assert names[4:] == ["climatology", "oracle R200c"]
     values = [float(row["cells"][0]["value"]) for row in table["rows"][:4]]
     assert values == pytest.approx(sorted(NOISE_DEX.values()), abs=2e-3)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.compare import is_tie, paired_difference, ties_with_best
-from benchmarks.constants import V1
+from benchmarks.constants import STANDARD
 from benchmarks.intervals import TOO_FEW, Estimate, Pool, bca, draws, median_and_scatter, of_means
 from three_hundred_maps.errors import InputError
 
@@ -82,20 +82,20 @@ def test_intervals_end_where_scores_do() -> None:
 
 
 def test_draws_are_the_same_each_time_and_follow_the_constants() -> None:
-    assert draws(12).shape == (V1.bootstrap_draws, 12)
+    assert draws(12).shape == (STANDARD.bootstrap_draws, 12)
     assert (draws(12).sum(axis=1) == 12).all()
     draws.cache_clear()
     again = draws(12)
     assert np.array_equal(again, draws(12))
     import dataclasses
 
-    other = dataclasses.replace(V1, bootstrap_seed=1)
+    other = dataclasses.replace(STANDARD, bootstrap_seed=1)
     assert not np.array_equal(draws(12, other), again)
     rows = np.random.default_rng(0).random((20, 1))
-    narrow = of_means(rows, root, dataclasses.replace(V1, confidence=0.5))
+    narrow = of_means(rows, root, dataclasses.replace(STANDARD, confidence=0.5))
     wide = of_means(rows, root)
     assert narrow.low > wide.low and narrow.high < wide.high
-    few = of_means(rows, root, dataclasses.replace(V1, bootstrap_draws=200))
+    few = of_means(rows, root, dataclasses.replace(STANDARD, bootstrap_draws=200))
     assert few.low != wide.low
 
 

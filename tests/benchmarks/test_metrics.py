@@ -11,7 +11,7 @@ import scipy.stats
 from scipy.ndimage import gaussian_filter
 
 from benchmarks import metrics
-from benchmarks.constants import V1
+from benchmarks.constants import STANDARD
 from benchmarks.features import Features
 from benchmarks.grid import Grid, make_grid
 from benchmarks.measure import measure
@@ -19,7 +19,7 @@ from benchmarks.summary import Summary, histogram_quantile
 from three_hundred_maps import nfw
 from three_hundred_maps.errors import InputError
 
-GRID = make_grid(80, 2.0, V1)
+GRID = make_grid(80, 2.0, STANDARD)
 CLIMATOLOGY = np.full(len(GRID.inside), 8.0)
 RANGE = 3.0
 
@@ -27,7 +27,7 @@ RANGE = 3.0
 def cluster_maps(n: int = 4, los: int = 2, seed: int = 0, pixels: int = 80) -> np.ndarray:
     """(halo, los, y, x): isothermal clusters with a few Gaussian clumps, Msun kpc-2."""
     rng = np.random.default_rng(seed)
-    grid = make_grid(pixels, 2.0, V1)
+    grid = make_grid(pixels, 2.0, STANDARD)
     y, x = np.meshgrid(grid.centres, grid.centres, indexing="ij")
     maps = np.empty((n, los, pixels, pixels))
     for halo in range(n):
@@ -73,7 +73,7 @@ def test_a_perfect_prediction_scores_perfect() -> None:
         "coverage_95",
     ):
         assert scores[name] == pytest.approx(1.0, abs=1e-12), name
-    assert scores["k_0.9"] == scores["k_0.5"] == V1.power_max
+    assert scores["k_0.9"] == scores["k_0.5"] == STANDARD.power_max
     # Of a Gaussian at its own centre: sigma (2 phi(0) - 1 / sqrt(pi)).
     assert scores["crps"] == pytest.approx(0.1 * (2 / math.sqrt(2 * math.pi) - 1 / math.sqrt(math.pi)))
 
@@ -87,7 +87,7 @@ def test_a_scaled_prediction_is_an_offset_in_dex_and_a_factor_in_mass() -> None:
         assert scores[f"mass_bias{suffix}"] == pytest.approx(10**0.1 - 1)
         assert scores[f"mass_scatter{suffix}"] == pytest.approx(0.0, abs=1e-12)
     # What is a constant in l is nothing to the power spectrum, and peaks are fractions of their own map.
-    assert scores["k_0.5"] == V1.power_max
+    assert scores["k_0.5"] == STANDARD.power_max
     assert scores["peak_f1"] == 1.0
 
 
@@ -275,7 +275,7 @@ def test_what_is_no_peak() -> None:
 
 
 def test_of_two_close_peaks_the_larger_stays() -> None:
-    wide = make_grid(80, 2.0, dataclasses.replace(V1, peak_separation=0.2))
+    wide = make_grid(80, 2.0, dataclasses.replace(STANDARD, peak_separation=0.2))
     field = clump_map([(20, 40, 2e10), (20, 45, 4e10)])
     assert len(peaks_of(field).mass) == 2
     kept = peaks_of(field, wide)
@@ -344,6 +344,7 @@ def test_pooled_quantiles_are_numpys_to_the_histograms_step() -> None:
 
 CHANGES = {
     "score_fwhm": (0.1, "residual_rms_dex"),
+    "central_radius": (0.3, "central_rms_dex"),
     "mask_radius": (0.8, "residual_rms_dex"),
     "floor": (1e9, "residual_rms_dex"),
     "quantile_low": (0.1, "residual_scatter"),
@@ -397,12 +398,12 @@ def test_each_constant_changes_a_score(
     name: str, noisy: tuple[np.ndarray, np.ndarray, np.ndarray], standard: dict[str, float | None]
 ) -> None:
     value, score = CHANGES[name]
-    constants = dataclasses.replace(V1, **{name: value})
+    constants = dataclasses.replace(STANDARD, **{name: value})
     grid = make_grid(80, 2.0, constants)
     scores = scores_of(noisy[0], noisy[2], grid, noisy[1])
     assert scores[score] is not None
     assert scores[score] != standard.get(score), f"{name} = {value} leaves {score} as it is"
-    assert constants.digest() != V1.digest()
+    assert constants.digest() != STANDARD.digest()
 
 
 def test_every_constant_is_looked_at() -> None:
@@ -411,11 +412,11 @@ def test_every_constant_is_looked_at() -> None:
         "table_log_mass", "table_redshift", "isolated_distance", "confidence", "bootstrap_draws",
         "bootstrap_seed", "least_regions", "copied_share",
     }  # fmt: skip
-    assert {field.name for field in dataclasses.fields(V1)} == set(CHANGES) | elsewhere
+    assert {field.name for field in dataclasses.fields(STANDARD)} == set(CHANGES) | elsewhere
 
 
 def test_maps_that_cannot_be_scored_are_refused() -> None:
     with pytest.raises(InputError, match="R200c wide"):
-        Grid(80, 1.5, V1)
+        Grid(80, 1.5, STANDARD)
     with pytest.raises(InputError, match="too small"):
-        Grid(8, 2.0, V1)
+        Grid(8, 2.0, STANDARD)
