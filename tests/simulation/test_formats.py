@@ -211,6 +211,7 @@ def test_double_precision_far_from_the_origin(tmp_path):
             "mass": np.full(n, 0.02),
             "internal_energy": np.full(n, 1e5),
             "density": np.full(n, 1e-6),
+            "smoothing_length": np.full(n, 50.0),
             "velocity": np.zeros((n, 3)),
             "id": np.arange(n, dtype=np.uint32),
         }
@@ -226,6 +227,197 @@ def test_double_precision_far_from_the_origin(tmp_path):
         errors.append(np.abs(cut.position - (position[cut.index] - 500_000.0) / 0.6777).max())
     assert errors[0] > 0.01
     assert max(errors[1:]) < 3e-4
+
+
+def gas_last(small, folder, write, **options):
+    """The snapshot as two files, the first of which holds no gas."""
+    for part, kinds in enumerate(((1, 4), (0,))):
+        content = {kind: small.particles[kind] for kind in kinds}
+        write(folder / f"part{part}", small.header, content, **options)
+    return [folder / f"part{part}" for part in range(2)]
+
+
+@pytest.mark.parametrize("format", ["gadget1", "gadget2", "gizmo", "gadget3", "gadget4", "arepo", "swift"])
+def test_a_set_whose_first_file_holds_no_gas(tmp_path, format):
+    """Dialect, kernel, blocks and columns are those of all files, not of the first."""
+    small = small_snapshot(tmp_path / "whole", format=format, particles=300)
+    total = np.array([len(small.particles[k]["mass"]) if k in small.particles else 0 for k in range(6)])
+    binary = format in ("gadget1", "gadget2")
+    folder = tmp_path / "set"
+    if binary:
+        parts = gas_last(small, folder, write_gadget, format=int(format[-1]))
+    else:
+        parts = gas_last(small, folder, write_hdf5, dialect=DIALECTS[format])
+    for number, part in enumerate(parts):
+        if binary:
+            data = bytearray(part.read_bytes())
+            start = 4 if format == "gadget1" else 20
+            data[start + 96 : start + 120] = total.astype("<u4").tobytes()  # of the whole set
+            data[start + 120 : start + 128] = np.array([1, 2], "<i4").tobytes()  # cooling; files
+            data[start + 88 : start + 92] = np.array([1], "<i4").tobytes()  # star formation
+            (folder / f"snap.{number}").write_bytes(data)
+        else:
+            with h5py.File(part, "r+") as file:
+                if format == "arepo" and number == 0:
+                    del file["Config"]
+                file["Header"].attrs["NumFilesPerSnapshot"] = np.array([2], np.int32)
+                held = len(file["Header"].attrs["NumPart_Total"])
+                file["Header"].attrs["NumPart_Total"] = np.resize([*total, 0], held).astype(np.uint64)
+            part.rename(folder / f"snap.{number}.hdf5")
+        part.unlink(missing_ok=True)
+    whole, split = Region.open(small.snapshot), Region.open(folder)
+    for name in ("dialect", "code", "kernel", "counts", "assumptions"):
+        assert getattr(split.info, name) == getattr(whole.info, name), name
+    around = small.centres[0] * small.header.time / 0.6777, 4000.0
+    first, second = whole.cutout(*around), split.cutout(*around)
+    for species in ("gas", "dark_matter", "stars"):
+        np.testing.assert_array_equal(first[species].position, second[species].position)
+    for name, values in first["gas"].fields.items():
+        np.testing.assert_array_equal(second["gas"].fields[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("format", ["gadget1", "gadget2"])
+def test_a_binary_file_without_gas(tmp_path, format):
+    small = small_snapshot(tmp_path, particles=60)
+    path = tmp_path / "dark"
+    write_gadget(path, small.header, {1: small.particles[1]}, format=int(format[-1]))
+    region = Region.open(path)
+    assert region.info.counts["dark_matter"] == 120 + 64
+    assert region.info.counts["gas"] == 0
+
+
+def test_smoothing_lengths_by_evidence(tmp_path):
+    """Without smoothing lengths a file may be of SPH or of a mesh: what it says decides, or the recipe."""
+    small = small_snapshot(tmp_path, format="gadget3", particles=60)
+    with h5py.File(small.snapshot, "r+") as file:
+        del file["PartType0/SmoothingLength"]
+    with pytest.raises(InputError, match="set simulation.dialect to arepo or gadget3"):
+        read_info(small.snapshot)
+    for dialect, words in (("gadget3", "48 neighbours"), ("arepo", "of each cell")):
+        info = read_info(small.snapshot, dialect=dialect)
+        assert info.dialect == dialect
+        assert words in info.assumptions["smoothing_length"]
+    with pytest.raises(InputError, match="cannot be of dialect gadgetx"):
+        read_info(small.snapshot, dialect="gadgetx")
+
+    def told(change):
+        path = tmp_path / "changed.hdf5"
+        path.write_bytes(small.snapshot.read_bytes())
+        with h5py.File(path, "r+") as file:
+            change(file)
+        return read_info(path).dialect
+
+    n = len(small.particles[0]["mass"])
+    assert told(lambda f: f.create_group("Parameters").attrs.__setitem__("CellShapingSpeed", 0.5)) == "arepo"
+    assert told(lambda f: f["PartType0"].__setitem__("Volume", np.ones(n))) == "arepo"
+    assert told(lambda f: f["Header"].attrs.__setitem__("Composition_vector_length", 0)) == "arepo"
+    assert told(lambda f: f["Header"].attrs.__setitem__("GIZMO_version", 2022)) == "gizmo"
+    with pytest.raises(InputError, match=r"simulation\.dialect"):  # Parameters alone are of either
+        told(lambda f: f.create_group("Parameters").attrs.__setitem__("TimeMax", 1.0))
+
+
+def test_a_binary_dialect_of_the_recipe(tmp_path):
+    small = small_snapshot(tmp_path, format="gadget1", particles=60)
+    assert read_info(small.snapshot).kernel == "cubic_spline"
+    assert read_info(small.snapshot, dialect="gadgetx").kernel == "wendland_c4"
+    with pytest.raises(InputError, match="cannot be of dialect arepo"):
+        read_info(small.snapshot, dialect="arepo")
+
+
+def blocks_of(path):
+    """[(label, data)] of a little-endian format-2 file."""
+    data, where, found = path.read_bytes(), 0, []
+    while where < len(data):
+        label = data[where + 4 : where + 8]
+        size = int(np.frombuffer(data, "<u4", 1, where + 16)[0])
+        found.append((label, data[where + 20 : where + 20 + size]))
+        where += 24 + size
+    return found
+
+
+def write_blocks(path, blocks):
+    def record(data):
+        return np.uint32(len(data)).tobytes() + data + np.uint32(len(data)).tobytes()
+
+    path.write_bytes(b"".join(record(n + np.uint32(len(d) + 8).tobytes()) + record(d) for n, d in blocks))
+
+
+@pytest.fixture
+def format_2(tmp_path):
+    return small_snapshot(tmp_path, format="gadget2", particles=200)
+
+
+def gas_of(path, small):
+    return Region.open(path).cutout(small.centres[0] * small.header.time / 0.6777, 4000.0)["gas"]
+
+
+def test_format_2_in_double_precision(format_2, tmp_path):
+    doubled = [
+        (label, data if label in (b"HEAD", b"ID  ") else np.frombuffer(data, "<f4").astype("<f8").tobytes())
+        for label, data in blocks_of(format_2.snapshot)
+    ]
+    write_blocks(tmp_path / "double", doubled)
+    single, double = gas_of(format_2.snapshot, format_2), gas_of(tmp_path / "double", format_2)
+    np.testing.assert_allclose(double.position, single.position, atol=0.02)
+    for name, values in single.fields.items():
+        np.testing.assert_allclose(double.fields[name], values, rtol=1e-6, err_msg=name)
+
+
+def test_format_1_in_double_precision(tmp_path):
+    small = small_snapshot(tmp_path, format="gadget1", particles=200)
+    data, where, parts = small.snapshot.read_bytes(), 0, []
+    while where < len(data):
+        size = int(np.frombuffer(data, "<u4", 1, where)[0])
+        part = data[where + 4 : where + 4 + size]
+        if len(parts) not in (0, 3):  # header and identifiers
+            part = np.frombuffer(part, "<f4").astype("<f8").tobytes()
+        parts.append(np.uint32(len(part)).tobytes() + part + np.uint32(len(part)).tobytes())
+        where += 8 + size
+    (tmp_path / "double").write_bytes(b"".join(parts))
+    single, double = gas_of(small.snapshot, small), gas_of(tmp_path / "double", small)
+    for name, values in single.fields.items():
+        np.testing.assert_allclose(double.fields[name], values, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("convention", ["all metals first", "helium first"])
+def test_metals_of_eleven_numbers(format_2, tmp_path, convention):
+    """Z of GIZMO's convention gives all metals; another is left out, and said."""
+    blocks = dict(blocks_of(format_2.snapshot))
+    z = np.frombuffer(blocks[b"Z   "], "<f4").astype(float)[:, None]
+    metals = z * np.full(9, 1 / 9)
+    first = (
+        [z, np.full_like(z, 0.24), metals] if convention == "all metals first" else [0.24 + 0 * z, z, metals]
+    )
+    blocks[b"Z   "] = np.concatenate(first, 1).astype("<f4").tobytes()
+    path = tmp_path / "wide"
+    write_blocks(path, blocks.items())
+    gas, before = gas_of(path, format_2), gas_of(format_2.snapshot, format_2)
+    if convention == "all metals first":
+        np.testing.assert_allclose(gas.fields["metallicity"], before.fields["metallicity"], rtol=1e-6)
+    else:
+        assert not gas.fields["metallicity"].any()
+        assert "Z has 11 numbers" in read_info(path).assumptions["blocks"]
+
+
+def test_labels_that_repeat_or_differ_in_case(format_2, tmp_path):
+    blocks = blocks_of(format_2.snapshot)
+    junk = np.full(7, np.nan, "<f4").tobytes()
+    odd = [
+        (b"    ", junk),
+        (b"    ", junk),
+        (b"XXXX", junk),
+        (b"XXXX", junk),
+        (b"hsml", junk),
+        (b"ZS  ", junk),
+    ]
+    for extra in (blocks[:1] + odd + blocks[1:], blocks + odd):
+        write_blocks(tmp_path / "odd", extra)
+        gas, before = gas_of(tmp_path / "odd", format_2), gas_of(format_2.snapshot, format_2)
+        for name, values in before.fields.items():
+            np.testing.assert_array_equal(gas.fields[name], values, err_msg=name)
+    write_blocks(tmp_path / "twice", [*blocks, next(b for b in blocks if b[0] == b"RHO ")])
+    with pytest.raises(InputError, match="block RHO occurs twice"):
+        read_info(tmp_path / "twice")
 
 
 def test_arepo_winds_are_not_stars(tmp_path):

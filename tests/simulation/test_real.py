@@ -99,7 +99,7 @@ def test_three_formats_give_the_same_particles(boxes):
 
 def test_format_1_says_what_it_concluded(boxes):
     assert boxes[1].info.dialect == "gadget1"
-    assert "POS VEL ID MASS U RHO HSML NE SFR" in boxes[1].info.assumptions["blocks"]
+    assert "POS VEL ID MASS U RHO NE HSML SFR" in boxes[1].info.assumptions["blocks"]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ class Region:
         path: str | Path,
         *,
         length_unit: str | None = None,
+        dialect: str | None = None,
         drop_winds: bool = True,
     ) -> Region:
         """Read a snapshot.
@@ -84,6 +85,8 @@ class Region:
             A file, the prefix of a set, a folder with one set, or a pattern with ``*``.
         length_unit
             ``kpc/h``, ``Mpc/h``, ``kpc`` or ``Mpc``; by default what the file says, else kpc/h.
+        dialect
+            A value of `SnapshotInfo.dialect`; by default what the files tell.
         drop_winds
             Whether decoupled wind particles are marked, so that gas views leave them out.
 
@@ -92,7 +95,7 @@ class Region:
         InputError
             One line on what is wrong with the files.
         """
-        return Region(open_source(path, length_unit=length_unit), drop_winds=drop_winds)
+        return Region(open_source(path, length_unit=length_unit, dialect=dialect), drop_winds=drop_winds)
 
     @property
     def nbytes(self) -> int:

@@ -8,7 +8,7 @@ density are told apart by what they hold. Only record markers are read until a c
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers.gadget_blocks import (
+    BLOCKS,
     Block,
     Header,
     name_by_order,
@@ -30,26 +31,20 @@ from three_hundred_maps.simulation.readers.source import (
     SnapshotInfo,
     check_background,
     check_files_of_set,
+    check_total,
     gadget_units,
     read_exactly,
 )
 
-# Block of each column, and the types that may have it, in the order in which they lie in the block.
-BLOCKS: Mapping[str, tuple[str, tuple[int, ...]]] = {
-    "position": ("POS", (0, 1, 2, 3, 4, 5)),
-    "mass": ("MASS", (0, 1, 2, 3, 4, 5)),
-    "internal_energy": ("U", (0,)),
-    "density": ("RHO", (0,)),
-    "electron_abundance": ("NE", (0,)),
-    "smoothing_length": ("HSML", (0,)),
-    "star_formation_rate": ("SFR", (0,)),
-    "metallicity": ("Z", (0, 4)),
-    "helium_mass": ("ZS", (0, 4)),
-    "delay_time": ("DTIM", (0,)),
-    "temperature": ("TEMP", (0,)),
-}
 _GADGETX_BLOCKS = frozenset(("ZS", "HOTT", "CLDX", "IM"))
+_DIALECTS = ("gadget1", "gadget2", "gadgetx")
 _PIECE_BYTES = 1 << 24
+# Numbers a row, in the order in which they are tried; one where nothing is said.
+_WIDTHS: Mapping[str, tuple[Sequence[int], ...]] = {
+    "position": ((3,),),
+    "helium_mass": (range(2, 21),),
+    "metallicity": ((1,), range(2, 21)),
+}
 
 
 @dataclass(frozen=True)
@@ -71,57 +66,78 @@ class BinarySource:
         Where a header or the chain of records is not whole.
     """
 
-    def __init__(self, files: list[Path], length_unit: str | None) -> None:
+    def __init__(self, files: list[Path], length_unit: str | None, dialect: str | None) -> None:
         self.path = files[0]
         self._files = files
-        self._assumptions: dict[str, str] = {}
-        headers, chains = [], []
-        labelled = True
+        if dialect not in (None, *_DIALECTS):
+            raise InputError(f"{self.path}: a Gadget binary file cannot be of dialect {dialect}")
+        said: dict[str, str] = {}
+        headers, chains, formats = [], [], set()
         for name in files:
             with open(name, "rb") as stream:
                 size = name.stat().st_size
                 header, labelled = read_header(stream, name, size)
-                chain = read_chain(stream, name, size, header, labelled)
-                if not labelled:
-                    chain, said = name_by_order(stream, name, header, chain)
-                    self._assumptions.update(said)
+                chains.append(read_chain(stream, name, size, header, labelled))
             headers.append(header)
-            chains.append(chain)
+            formats.add(labelled)
+        if len(formats) > 1:
+            raise InputError(f"{self.path}: some files of this set are of format 1, others of format 2")
+        if not labelled:
+            chains, said = name_by_order(files, headers, chains)
         first = headers[0]
         self._headers = headers
         check_files_of_set(files, first.num_files)
         summed = np.sum([header.here for header in headers], axis=0)
-        if not np.array_equal(first.total, summed):
-            raise InputError(
-                f"{self.path}: the header says {first.total.tolist()} particles, the {len(files)} "
-                f"file{'s' * (len(files) != 1)} found hold {summed.tolist()}: a file is missing or foreign"
-            )
+        check_total(files, first.total, summed)
         cosmology = Cosmology(first.h, first.omega_m, first.omega_lambda)
         check_background(self.path, cosmology, first.redshift, first.time, first.box)
         if length_unit is None:
-            self._assumptions["length_unit"] = "Gadget binary files do not say: kpc/h"
+            said["length_unit"] = "Gadget binary files do not say: kpc/h"
         units = gadget_units(h=first.h, redshift=first.redshift, length_unit=length_unit)
-        factors = {**units.factors(), "star_formation_rate": 1.0}
-        self.factors: Mapping[str, float] = factors
+        self.factors: Mapping[str, float] = {**units.factors(), "star_formation_rate": 1.0}
         self.mass_table = np.array([*first.mass_table, 0.0, 0.0])
         self.species_types = SPECIES_TYPES
         self._columns = [_columns(*item) for item in zip(files, headers, chains, strict=True)]
-        blocks = set(chains[0])
-        gadgetx = bool(blocks & _GADGETX_BLOCKS)
-        if first.star_formation and summed[0] and "SFR" not in blocks:
-            self._assumptions["header"] = "it promises star formation rates, but there are none"
+        self._check_metals(said)
+        blocks = set().union(*chains)
+        if dialect is None:
+            dialect = "gadgetx" if blocks & _GADGETX_BLOCKS else f"gadget{2 if labelled else 1}"
+        if any(header.star_formation for header in headers) and summed[0] and "SFR" not in blocks:
+            said["header"] = "it promises star formation rates, but there are none"
         self.info = SnapshotInfo(
             redshift=first.redshift,
             box_kpc=first.box * units.length_kpc,
             cosmology=cosmology,
-            code="GADGET-X" if gadgetx else "GADGET",
-            dialect="gadgetx" if gadgetx else f"gadget{2 if labelled else 1}",
+            code="GADGET-X" if dialect == "gadgetx" else "GADGET",
+            dialect=dialect,
             synthetic=first.synthetic,
             # GADGET-X runs with Wendland C4, the others with the cubic spline: files do not say.
-            kernel="wendland_c4" if gadgetx else "cubic_spline",
+            kernel="wendland_c4" if dialect == "gadgetx" else "cubic_spline",
             counts={name: int(summed[list(kinds)].sum()) for name, kinds in SPECIES_TYPES.items()},
-            assumptions=self._assumptions,
+            length_unit=units.name,
+            assumptions=said,
         )
+
+    def _check_metals(self, said: dict[str, str]) -> None:
+        """Keep a block Z of several numbers a row where its first is the sum of the metals, as GIZMO's is."""
+        wide = [
+            (path, columns[0, "metallicity"])
+            for path, columns in zip(self._files, self._columns, strict=True)
+            if (0, "metallicity") in columns and columns[0, "metallicity"].width > 1
+        ]
+        if not wide:
+            return
+        path, column = max(wide, key=lambda item: item[1].rows)
+        rows = min(column.rows, 4096)
+        table = np.fromfile(path, column.dtype, rows * column.width, offset=column.offset)
+        table = table.reshape(rows, column.width).astype(np.float64)
+        total, metals = table[:, 0], table[:, 2:].sum(1)
+        if 0.2 < np.median(table[:, 1]) < 0.6 and np.mean(np.abs(total - metals) <= 0.3 * total + 1e-6) > 0.9:
+            return
+        said["blocks"] = f"Z has {column.width} numbers a particle, of which none is all metals: not read"
+        for columns in self._columns:
+            for kind in (0, 4):
+                columns.pop((kind, "metallicity"), None)
 
     def count(self, kind: int) -> int:
         """Particles of a type in all files."""
@@ -175,6 +191,7 @@ class BinarySource:
 def _columns(path: Path, header: Header, chain: Mapping[str, Block]) -> dict[tuple[int, str], Column]:
     """Where every (type, column) lies in one file, from the sizes of its blocks."""
     found: dict[tuple[int, str], Column] = {}
+    precision = _precision(header, chain)
     for name, (block_name, kinds) in BLOCKS.items():
         block = chain.get(block_name)
         holders = [kind for kind in kinds if header.here[kind]]
@@ -185,11 +202,13 @@ def _columns(path: Path, header: Header, chain: Mapping[str, Block]) -> dict[tup
                 raise InputError(f"{path}: no block {block_name}: the file is cut short or not a snapshot")
             continue
         options = [holders] if len(kinds) in (1, 6) else [holders, [kind for kind in holders if kind == 0]]
-        for chosen in options:
-            layout = _layout(block.nbytes, int(sum(header.here[k] for k in chosen)), name)
-            if layout is not None:
-                break
-        else:
+        layouts = (
+            (chosen, _layout(block.nbytes, int(sum(header.here[k] for k in chosen)), widths, precision))
+            for widths in _WIDTHS.get(name, ((1,),))
+            for chosen in options
+        )
+        chosen, layout = next((item for item in layouts if item[1] is not None), ([], None))
+        if layout is None:
             counted = {kind: int(header.here[kind]) for kind in holders}
             raise InputError(
                 f"{path}: block {block_name} has {block.nbytes} bytes, which does not fit the particles "
@@ -205,17 +224,23 @@ def _columns(path: Path, header: Header, chain: Mapping[str, Block]) -> dict[tup
     return found
 
 
-def _layout(nbytes: int, rows: int, name: str) -> tuple[int, int] | None:
+def _precision(header: Header, chain: Mapping[str, Block]) -> int:
+    """Bytes of a number, from a block of one number a particle; positions may be finer than the rest."""
+    massive = sum(n for n, m in zip(header.here, header.mass_table, strict=True) if m == 0.0)
+    for name, rows in (("U", header.here[0]), ("RHO", header.here[0]), ("MASS", massive)):
+        if name in chain and rows:
+            return 8 if chain[name].nbytes == 8 * rows else 4
+    return 4
+
+
+def _layout(nbytes: int, rows: int, widths: Sequence[int], precision: int) -> tuple[int, int] | None:
     """(bytes a number, numbers a row) of a block of ``rows`` rows; None where it does not fit."""
     if rows == 0:
-        return (4, 3 if name == "position" else 1) if nbytes == 0 else None
-    if name == "helium_mass":
-        width, rest = divmod(nbytes, rows * 4)
-        return (4, width) if rest == 0 and 2 <= width <= 20 else None
-    width = 3 if name == "position" else 1
-    for itemsize in (4, 8):
-        if nbytes == rows * width * itemsize:
-            return itemsize, width
+        return (4, widths[0]) if nbytes == 0 else None
+    for itemsize in (precision, 12 - precision):
+        for width in widths:
+            if nbytes == rows * width * itemsize:
+                return itemsize, width
     return None
 
 

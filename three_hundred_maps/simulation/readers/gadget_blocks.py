@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +17,24 @@ from three_hundred_maps.errors import InputError
 HEADER_BYTES = 256
 SYNTHETIC_MARK = b"SYNTHETIC"
 """At the end of a header, in bytes that codes leave empty: the particles are not of a simulation code."""
+
+# Block of each column, and the types that may have it, in the order in which they lie in the block.
+BLOCKS: Mapping[str, tuple[str, tuple[int, ...]]] = {
+    "position": ("POS", (0, 1, 2, 3, 4, 5)),
+    "mass": ("MASS", (0, 1, 2, 3, 4, 5)),
+    "internal_energy": ("U", (0,)),
+    "density": ("RHO", (0,)),
+    "electron_abundance": ("NE", (0,)),
+    "smoothing_length": ("HSML", (0,)),
+    "star_formation_rate": ("SFR", (0,)),
+    "metallicity": ("Z", (0, 4)),
+    "helium_mass": ("ZS", (0, 4)),
+    "delay_time": ("DTIM", (0,)),
+    "temperature": ("TEMP", (0,)),
+}
+READ_BLOCKS = frozenset(block for block, _ in BLOCKS.values())
+_SPELLING = {"ZS": "Zs"}
+"""Labels that are not in capitals."""
 
 _MOST_BLOCKS = 1000
 _LAYOUT = "6I6d2d2i6I2i4d2i6I"
@@ -104,21 +122,28 @@ def read_header(stream: BinaryIO, path: Path, size: int) -> tuple[Header, bool]:
 
 
 def read_chain(stream: BinaryIO, path: Path, size: int, header: Header, labelled: bool) -> dict[str, Block]:
-    """All blocks after the header, by upper-case name; in format 1 by their number: "0", "1", ..."""
+    """All blocks after the header, by upper-case name; in format 1 by their number: "0", "1", ...
+
+    Labels may be blank, repeat, or differ in case alone: of those that are read, the usual spelling counts.
+    """
     where = HEADER_BYTES + 8 + (16 if labelled else 0)
     chain: dict[str, Block] = {}
+    spelt: dict[str, str] = {}
+    number = 0
     while where < size:
-        if len(chain) >= _MOST_BLOCKS:
+        if number >= _MOST_BLOCKS:
             raise InputError(f"{path}: over {_MOST_BLOCKS} blocks: not a Gadget binary file, or damaged")
-        name = str(len(chain))
+        label = str(number)
         if labelled:
-            name, where = _label(stream, path, size, where, header.order)
-            name = name.upper()
-        block = _record(stream, path, size, where, header.order, name)
-        if name in chain:
-            raise InputError(f"{path}: block {name} occurs twice")
-        chain[name] = block
+            label, where = _label(stream, path, size, where, header.order)
+        block = _record(stream, path, size, where, header.order, label)
+        name = label.upper()
+        if name not in chain or (label == _SPELLING.get(name, name) and label != spelt[name]):
+            chain[name], spelt[name] = block, label
+        elif name in READ_BLOCKS and label == spelt[name]:
+            raise InputError(f"{path}: block {label} occurs twice")
         where = block.offset + block.nbytes + 4
+        number += 1
     return chain
 
 
@@ -164,74 +189,73 @@ def _record(stream: BinaryIO, path: Path, size: int, where: int, order: str, nam
 
 
 def name_by_order(
-    stream: BinaryIO, path: Path, header: Header, chain: Mapping[str, Block]
-) -> tuple[dict[str, Block], dict[str, str]]:
-    """Name the blocks of a format-1 file; what was concluded from their contents is said in words.
+    files: Sequence[Path], headers: Sequence[Header], chains: Sequence[Mapping[str, Block]]
+) -> tuple[list[dict[str, Block]], dict[str, str]]:
+    """Name the blocks of the files of a format-1 set; what was concluded from contents is said in words.
 
     POS VEL ID (MASS) U RHO come first in every code. After them GADGET-2 and 3 write (NE NH) HSML (SFR),
     others leave some out: the smoothing lengths are the block whose spheres hold the same number of
     particles everywhere, what is between the density and them are NE and NH, what follows them is SFR where
-    the header says so. Blocks that stay unknown are not used.
+    the header says so. The file with most gas decides for all. Blocks that stay unknown are not used.
     """
+    leading = [_leading(*item) for item in zip(files, headers, chains, strict=True)]
+    richest = max(range(len(files)), key=lambda number: int(headers[number].here[0]))
+    named, rest = leading[richest]
+    with open(files[richest], "rb") as stream:
+        place = _find_smoothing(stream, headers[richest], named, rest) if rest else None
+    if place is None:
+        said = "format 1 has no names, no smoothing lengths were recognised: blocks after RHO unused"
+        return [part for part, _ in leading], {"blocks": said} if rest else {}
+    for header, (part, unnamed) in zip(headers, leading, strict=True):
+        names = ["HSML"] if place == 0 else ["NE", "NH"][:place] + ["?"] * (place - 2) + ["HSML"]
+        names += ["SFR"] * header.star_formation
+        part.update((name, block) for name, block in zip(names, unnamed, strict=False) if name != "?")
+    return [part for part, _ in leading], {
+        "blocks": f"format 1 has no block names, by order and content: {' '.join(named)}"
+    }
+
+
+def _leading(path: Path, header: Header, chain: Mapping[str, Block]) -> tuple[dict[str, Block], list[Block]]:
+    """The blocks whose place says what they are, by name, and those after them that may be of the gas."""
     blocks = list(chain.values())
     here, gas = header.here, int(header.here[0])
     with_mass = int(sum(n for n, m in zip(here, header.mass_table, strict=True) if n and m == 0.0))
     expected = [("POS", int(here.sum()), 3), ("VEL", int(here.sum()), 3), ("ID", int(here.sum()), 1)]
     expected += [("MASS", with_mass, 1)] * bool(with_mass) + [("U", gas, 1), ("RHO", gas, 1)] * bool(gas)
-    named: dict[str, Block] = {}
     for (name, rows, width), block in zip(expected, blocks, strict=False):
         if block.nbytes not in (rows * width * 4, rows * width * 8):
             raise InputError(
                 f"{path}: the block in the place of {name} has {block.nbytes} bytes, expected "
                 f"{rows * width * 4}: not the order of a format-1 snapshot, or damaged"
             )
-        named[name] = block
     if len(blocks) < len(expected):
         missing = [name for name, _, _ in expected[len(blocks) :]]
         raise InputError(f"{path}: no block {', '.join(missing)}: the file is cut short")
-    rest = [block for block in blocks[len(expected) :] if gas and block.nbytes == 4 * gas]
-    said: dict[str, str] = {}
-    smoothing = _find_smoothing(stream, header, named, rest, gas)
-    if smoothing is None:
-        if rest:
-            said["blocks"] = (
-                "format 1 has no names, no smoothing lengths were recognised: blocks after RHO unused"
-            )
-        return named, said
-    named["HSML"] = rest[smoothing]
-    for name, block in zip(("NE", "NH"), rest[:smoothing], strict=False):
-        named[name] = block
-    after = rest[smoothing + 1 :]
-    if header.star_formation and after:
-        named["SFR"] = after[0]
-    said["blocks"] = f"format 1 has no block names, by order and content: {' '.join(named)}"
-    return named, said
+    named = {name: block for (name, _, _), block in zip(expected, blocks, strict=False)}
+    rest = [block for block in blocks[len(expected) :] if gas and block.nbytes == named["RHO"].nbytes]
+    return named, rest
 
 
 def _find_smoothing(
-    stream: BinaryIO, header: Header, named: Mapping[str, Block], rest: list[Block], gas: int
+    stream: BinaryIO, header: Header, named: Mapping[str, Block], rest: list[Block]
 ) -> int | None:
     """Which block holds smoothing lengths: 4/3 pi h^3 rho / m is the same for nearly all particles."""
-    single = np.dtype(f"{header.order}f4")
+    gas = int(header.here[0])
+    holders = int(sum(n for n, m in zip(header.here, header.mass_table, strict=True) if m == 0.0))
 
-    def sample(block: Block) -> NDArray[np.float64]:
+    def sample(block: Block, rows: int) -> NDArray[np.float64]:
+        number = np.dtype(f"{header.order}f{block.nbytes // rows}")
         stream.seek(block.offset)
-        return np.frombuffer(stream.read(4 * min(gas, 4096)), single).astype(np.float64)
+        return np.frombuffer(stream.read(number.itemsize * min(gas, 4096)), number).astype(np.float64)
 
-    if named["RHO"].nbytes != 4 * gas:
-        return None
-    density = sample(named["RHO"])
-    mass: NDArray[np.float64] | float = header.mass_table[0]
-    if mass == 0.0:
-        if named["MASS"].nbytes % 8 == 0 and named["POS"].nbytes == 24 * int(header.here.sum()):
-            return None
-        mass = sample(named["MASS"])
-    for number, block in enumerate(rest[:3]):
+    density = sample(named["RHO"], gas)
+    mass = header.mass_table[0] or sample(named["MASS"], holders)
+    for place, block in enumerate(rest[:3]):
         with np.errstate(all="ignore"):
-            held = 4.0 / 3.0 * math.pi * sample(block) ** 3 * density / mass
+            held = 4.0 / 3.0 * math.pi * sample(block, gas) ** 3 * density / mass
         if not np.isfinite(held).all():
             continue
         low, middle, high = np.percentile(held, [16, 50, 84])
         if 4.0 < middle < 1000.0 and high < 2.0 * low:
-            return number
+            return place
     return None

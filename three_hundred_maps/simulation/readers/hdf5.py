@@ -20,7 +20,7 @@ from three_hundred_maps.simulation.readers.hdf5_dialects import (
     CODES,
     COLUMNS,
     NEEDED,
-    dialect_of,
+    Evidence,
     file_units,
     kernel_of,
 )
@@ -29,6 +29,7 @@ from three_hundred_maps.simulation.readers.source import (
     SnapshotInfo,
     check_background,
     check_files_of_set,
+    check_total,
     read_exactly,
 )
 from three_hundred_maps.units import KM_CM, KPC_CM
@@ -46,31 +47,34 @@ class Hdf5Source:
         Where a header, a link or a shape is not what a snapshot has.
     """
 
-    def __init__(self, files: list[Path], length_unit: str | None) -> None:
+    def __init__(self, files: list[Path], length_unit: str | None, dialect: str | None) -> None:
         self.path = files[0]
         self._files = files
         self._counts: list[NDArray[np.int64]] = []
         self._assumptions: dict[str, str] = {}
-        total: NDArray[np.int64] | None = None
+        self._present: dict[int, dict[str, tuple[str, int | None]]] = {}
         summed = np.zeros(8, np.int64)
-        declared = len(files)
-        for number, name in enumerate(files):
+        evidence = Evidence()
+        for name in files:
             with safe.opened(name) as file:
                 header = safe.group(file, "Header", name)
-                here = _counts(header, name, "NumPart_ThisFile")
-                self._counts.append(here)
-                summed += here
-                if number == 0:
-                    total = _totals(header, name)
-                    declared = int(safe.number(header, name, "NumFilesPerSnapshot", default=1.0))
-                    self._read_header(file, header, name, length_unit)
+                self._counts.append(_counts(header, name, "NumPart_ThisFile"))
+                summed += self._counts[-1]
+                evidence.add(file, header, name)
+        if dialect not in (None, *CODES):
+            raise InputError(f"{self.path}: an HDF5 file cannot be of dialect {dialect}")
+        self._dialect = dialect or evidence.dialect(self.path)
+        with safe.opened(self.path) as file:
+            header = safe.group(file, "Header", self.path)
+            total = _totals(header, self.path)
+            declared = int(safe.number(header, self.path, "NumFilesPerSnapshot", default=1.0))
+            self._read_header(file, header, self.path, length_unit)
+        for name, here in zip(files, self._counts, strict=True):
+            with safe.opened(name) as file:
                 self._check_columns(file, name, here)
         check_files_of_set(files, declared)
-        if total is not None and not np.array_equal(total, summed):
-            raise InputError(
-                f"{self.path}: NumPart_Total says {total.tolist()} particles, the {len(files)} "
-                f"file{'s' * (len(files) != 1)} found hold {summed.tolist()}: a file is missing or foreign"
-            )
+        if total is not None:
+            check_total(files, total, summed)
         self.info = SnapshotInfo(
             redshift=self._redshift,
             box_kpc=self._box * self._units.length_kpc,
@@ -82,6 +86,7 @@ class Hdf5Source:
             counts={
                 name: sum(self.count(kind) for kind in kinds) for name, kinds in self.species_types.items()
             },
+            length_unit=self._units.name,
             assumptions=self._assumptions,
         )
 
@@ -137,7 +142,6 @@ class Hdf5Source:
         if not np.all(box == box[0]):
             raise InputError(f"{path}: the box has sides {box.tolist()}: only cubes are understood")
         self._box = float(box[0])
-        self._dialect = dialect_of(file, header, path)
         swift = self._dialect == "swift"
         time = safe.number(header, path, "Scale-factor" if swift else "Time", default=math.nan)
         check_background(path, cosmology, self._redshift, None if math.isnan(time) else time, self._box)
@@ -161,7 +165,6 @@ class Hdf5Source:
             time_s /= self._units.velocity_km_s * KM_CM
             factors["star_formation_rate"] = self._units.mass_msun / (time_s / _YEAR_S)
         self.factors: Mapping[str, float] = factors
-        self._present: dict[int, dict[str, tuple[str, int | None]]] = {}
 
     def _check_columns(self, file: h5py.File, path: Path, here: NDArray[np.int64]) -> None:
         """Which columns every type has, after checking link, shape and storage of each."""

@@ -11,7 +11,13 @@ import h5py
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
-from three_hundred_maps.simulation.readers.source import LENGTH_UNITS, FileUnits, gadget_units
+from three_hundred_maps.simulation.readers.source import (
+    LENGTH_UNITS,
+    FileUnits,
+    gadget_units,
+    name_of_unit,
+    rounded,
+)
 from three_hundred_maps.units import KM_CM, KPC_CM, SUN_G
 
 # Data sets that may hold a column, in order of preference: (name, column of a 2-D data set or None).
@@ -41,31 +47,62 @@ _SWIFT_KERNELS = {  # name: (our kernel, support over smoothing length)
 }
 # Other types carry data sets of their own, and zooms even stray stellar ones: they are never looked at.
 NEEDED = {0: tuple(n for n in COLUMNS if n != "formation_time"), 4: ("position", "mass", "formation_time")}
+# What only moving-mesh codes write.
+_MESH_COLUMNS = {"CenterOfMass", "Volume", "NumTracers", "AllowRefinement"}
+_MESH_PARAMETERS = {"CellShapingSpeed", "CellShapingFactor", "CellMaxAngleFactor", "TargetGasMassFactor"}
 CODES = {"gizmo": "GIZMO", "gadget4": "GADGET-4", "gadget3": "GADGET", "arepo": "AREPO", "swift": "SWIFT"}
 
 
-def dialect_of(file: h5py.File, header: h5py.Group, path: Path) -> str:
-    """Which code's names and units a file follows."""
-    if safe.text(header, "Code").upper().startswith("SWIFT") or (
-        safe.optional_group(file, "Cosmology", path) and safe.optional_group(file, "Units", path)
-    ):
-        return "swift"
-    config = safe.optional_group(file, "Config", path)
-    gas = safe.optional_group(file, "PartType0", path)
-    names = set(gas) if gas is not None and len(gas) < 1000 else set()
-    if (config is not None and "VORONOI" in config.attrs) or any(name.startswith("GFM_") for name in names):
-        return "arepo"
-    if safe.optional_group(file, "Parameters", path) is not None:
-        return "gadget4"
-    if "GIZMO_version" in header.attrs:
-        return "gizmo"
-    if "Metallicity" in names:
-        dataset = gas["Metallicity"] if gas is not None else None
-        if isinstance(dataset, h5py.Dataset) and dataset.ndim == 2 and dataset.shape[1] > 1:
-            return "gizmo"
-    if names and "SmoothingLength" not in names and "Density" in names:
-        return "arepo"
-    return "gadget3"
+class Evidence:
+    """What the files of a set say about the code that wrote them; no single file need hold gas."""
+
+    def __init__(self) -> None:
+        self._gas: set[str] = set()
+        self._marks: set[str] = set()
+
+    def add(self, file: h5py.File, header: h5py.Group, path: Path) -> None:
+        """Look at one file: its groups, and the names of its gas columns."""
+        groups = {
+            n: safe.optional_group(file, n, path) for n in ("Cosmology", "Units", "Config", "Parameters")
+        }
+        config, parameters = groups["Config"], groups["Parameters"]
+        gas = safe.optional_group(file, "PartType0", path)
+        names = set(gas) if gas is not None and len(gas) < 1000 else set()
+        elements = safe.shape(gas, "Metallicity") if gas is not None else ()
+        options = set(config.attrs) if config is not None else set()
+        settings = set(parameters.attrs) if parameters is not None else set()
+        in_header = "HubbleParam" in header.attrs
+        found = {
+            "swift": safe.text(header, "Code").upper().startswith("SWIFT")
+            or (groups["Cosmology"] is not None and groups["Units"] is not None),
+            "mesh": bool(
+                names & _MESH_COLUMNS
+                or settings & _MESH_PARAMETERS
+                or {"VORONOI", "Composition_vector_length"} & {*options, *header.attrs}
+                or any(name.startswith("GFM_") for name in names)
+            ),
+            "gadget4": parameters is not None and (bool(options) or not in_header),
+            "gizmo": "GIZMO_version" in header.attrs or (len(elements) == 2 and elements[1] > 1),
+        }
+        self._gas |= names
+        self._marks |= {name for name, holds in found.items() if holds}
+
+    def dialect(self, path: Path) -> str:
+        """The dialect that the evidence speaks for; InputError where it does not decide."""
+        for mark, dialect in (
+            ("swift", "swift"),
+            ("mesh", "arepo"),
+            ("gadget4", "gadget4"),
+            ("gizmo", "gizmo"),
+        ):
+            if mark in self._marks:
+                return dialect
+        if "Density" in self._gas and "SmoothingLength" not in self._gas:
+            raise InputError(
+                f"{path}: the gas has no smoothing lengths, and nothing says whether it is of cells (AREPO) "
+                "or of SPH particles (GADGET): set simulation.dialect to arepo or gadget3"
+            )
+        return "gadget3"
 
 
 def file_units(
@@ -96,11 +133,10 @@ def file_units(
     if dialect == "swift":
         if math.isnan(length_cm) or math.isnan(mass_g) or math.isnan(velocity_cm_s):
             raise InputError(f"{path}: a SWIFT snapshot without its group Units cannot be understood")
-        kpc = length_cm / KPC_CM
-        if length_unit is not None:
-            kpc, with_h = LENGTH_UNITS[length_unit]
-            kpc /= cosmology.h if with_h else 1.0
-        return FileUnits(kpc / (1.0 + redshift), mass_g / SUN_G, velocity_cm_s / KM_CM)
+        kpc, with_h = LENGTH_UNITS[length_unit] if length_unit else (length_cm / KPC_CM, False)
+        proper = kpc / (cosmology.h if with_h else 1.0) / (1.0 + redshift)
+        name = length_unit or name_of_unit(rounded(kpc), False)
+        return FileUnits(proper, mass_g / SUN_G, velocity_cm_s / KM_CM, name)
     if math.isnan(length_cm) and length_unit is None:
         assumptions["length_unit"] = "the file does not say: kpc/h"
     return gadget_units(

@@ -144,6 +144,12 @@ def dataset(parent: h5py.Group, name: str, path: Path, rows: int) -> h5py.Datase
     return found
 
 
+def shape(parent: h5py.Group, name: str) -> tuple[int, ...]:
+    """Shape of a data set by a hard link; empty where there is none."""
+    found = parent[name] if isinstance(parent.get(name, getlink=True), h5py.HardLink) else None
+    return tuple(found.shape or ()) if isinstance(found, h5py.Dataset) else ()
+
+
 def _check_filters(found: h5py.Dataset, where: str) -> None:
     properties = found.id.get_create_plist()
     for position in range(properties.get_nfilters()):

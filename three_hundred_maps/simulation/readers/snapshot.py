@@ -14,7 +14,9 @@ from three_hundred_maps.simulation.readers.snapshot_files import is_hdf5, snapsh
 from three_hundred_maps.simulation.readers.source import LENGTH_UNITS, SnapshotInfo, Source
 
 
-def read_info(path: str | Path, *, length_unit: str | None = None) -> SnapshotInfo:
+def read_info(
+    path: str | Path, *, length_unit: str | None = None, dialect: str | None = None
+) -> SnapshotInfo:
     """Read the header of a snapshot; cheap, no particle is read.
 
     Parameters
@@ -23,16 +25,18 @@ def read_info(path: str | Path, *, length_unit: str | None = None) -> SnapshotIn
         A file, the prefix of a set of files, a folder that holds one set, or a pattern with ``*``.
     length_unit
         ``kpc/h``, ``Mpc/h``, ``kpc`` or ``Mpc``; by default what the file says, else kpc/h.
+    dialect
+        A value of `SnapshotInfo.dialect`; by default what the files tell.
 
     Raises
     ------
     InputError
         Where no snapshot can be read there.
     """
-    return open_source(path, length_unit=length_unit).info
+    return open_source(path, length_unit=length_unit, dialect=dialect).info
 
 
-def open_source(path: str | Path, *, length_unit: str | None = None) -> Source:
+def open_source(path: str | Path, *, length_unit: str | None = None, dialect: str | None = None) -> Source:
     """Open a snapshot: find its files, tell the format by content, check the headers."""
     if length_unit is not None and length_unit not in LENGTH_UNITS:
         raise InputError(f"length unit {length_unit!r} is unknown: one of {', '.join(LENGTH_UNITS)}")
@@ -41,9 +45,9 @@ def open_source(path: str | Path, *, length_unit: str | None = None) -> Source:
     if is_hdf5(files[0]):
         if len(files) == 1:
             files = parts_of(files[0]) or files
-        source = Hdf5Source(files, length_unit)
+        source = Hdf5Source(files, length_unit, dialect)
     else:
-        source = BinarySource(files, length_unit)
+        source = BinarySource(files, length_unit, dialect)
     if source.count(0):
         info = source.info
         arepo = info.dialect == "arepo"

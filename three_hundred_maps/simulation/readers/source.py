@@ -56,6 +56,8 @@ class SnapshotInfo:
         SPH kernel of the gas: ``cubic_spline``, ``wendland_c2``, ``wendland_c4``.
     counts
         Particles by species.
+    length_unit
+        What coordinates are read as: a name of `LENGTH_UNITS`, or empty for another unit.
     assumptions
         What the files do not say and what is taken instead, by subject.
     """
@@ -68,6 +70,7 @@ class SnapshotInfo:
     synthetic: bool
     kernel: str
     counts: Mapping[str, int]
+    length_unit: str = ""
     assumptions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -109,6 +112,15 @@ def check_files_of_set(files: list[Path], declared: int) -> None:
     )
 
 
+def check_total(files: list[Path], total: NDArray[np.int64], summed: NDArray[np.int64]) -> None:
+    """Refuse a set that holds other particles than its header counts."""
+    if not np.array_equal(total, summed):
+        raise InputError(
+            f"{files[0]}: NumPart_Total in the header says {total.tolist()} particles, the {len(files)} "
+            f"file{'s' * (len(files) != 1)} found hold {summed.tolist()}: a file is missing or foreign"
+        )
+
+
 def check_background(
     path: Path, cosmology: Cosmology, redshift: float, time: float | None, box: float
 ) -> None:
@@ -145,11 +157,14 @@ class FileUnits:
         Msun in the unit of mass.
     velocity_km_s
         km/s in the unit of velocity.
+    name
+        Of the unit of length in `LENGTH_UNITS`; empty where it is none of them.
     """
 
     length_kpc: float
     mass_msun: float
     velocity_km_s: float = 1.0
+    name: str = ""
 
     def factors(self) -> dict[str, float]:
         """Factor of each column that has a unit."""
@@ -182,14 +197,19 @@ def gadget_units(
     if length_unit is not None:
         kpc, with_h = LENGTH_UNITS[length_unit]
     elif length_cm is not None:
-        kpc = _rounded(length_cm / KPC_CM)
-    mass = 1e10 if mass_g is None else _rounded(mass_g / SUN_G)
-    velocity = 1.0 if velocity_cm_s is None else _rounded(velocity_cm_s / KM_CM)
+        kpc = rounded(length_cm / KPC_CM)
+    mass = 1e10 if mass_g is None else rounded(mass_g / SUN_G)
+    velocity = 1.0 if velocity_cm_s is None else rounded(velocity_cm_s / KM_CM)
     little_h = h if with_h else 1.0
-    return FileUnits(kpc / little_h / (1.0 + redshift), mass / little_h, velocity)
+    return FileUnits(kpc / little_h / (1.0 + redshift), mass / little_h, velocity, name_of_unit(kpc, with_h))
 
 
-def _rounded(value: float) -> float:
+def name_of_unit(kpc: float, with_h: bool) -> str:
+    """Name of a unit of length in `LENGTH_UNITS`; empty where it is none of them."""
+    return next((name for name, unit in LENGTH_UNITS.items() if unit == (kpc, with_h)), "")
+
+
+def rounded(value: float) -> float:
     """``value``, or the power of ten within 0.1 % of it."""
     power = 10.0 ** round(math.log10(value)) if value > 0 else value
     return power if abs(value / power - 1.0) < 1e-3 else value
