@@ -13,7 +13,7 @@ from tests.snippets import run_shell, snippets
 from three_hundred_maps import open_store
 from three_hundred_maps.builder import build
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.small import small_snapshot
+from three_hundred_maps.testing.small import small_snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "build-your-own.md"

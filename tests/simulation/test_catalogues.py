@@ -13,9 +13,9 @@ from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue, mass_disagreement
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.region import Region
-from three_hundred_maps.simulation.small import small_snapshot
 from three_hundred_maps.simulation.writers.ahf import AHF_COLUMNS, write_ahf
 from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
+from three_hundred_maps.testing.small import small_snapshot
 
 COSMOLOGY = Cosmology(0.7, 0.3, 0.7)
 

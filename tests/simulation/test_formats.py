@@ -9,13 +9,13 @@ import pytest
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.cosmology import Cosmology
-from three_hundred_maps.simulation.dialects import DIALECTS
 from three_hundred_maps.simulation.readers.snapshot import read_info
 from three_hundred_maps.simulation.region import Region
-from three_hundred_maps.simulation.small import FORMATS, small_snapshot
 from three_hundred_maps.simulation.writers.content import SnapshotHeader
 from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
 from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
+from three_hundred_maps.testing.dialects import DIALECTS
+from three_hundred_maps.testing.small import FORMATS, small_snapshot
 
 CASES = [
     *({"format": name} for name in FORMATS),

@@ -17,7 +17,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.readers.snapshot import read_info
 from three_hundred_maps.simulation.region import Region
-from three_hundred_maps.simulation.small import small_snapshot
+from three_hundred_maps.testing.small import small_snapshot
 
 SLOWEST_S = 5.0
 

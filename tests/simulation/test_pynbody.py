@@ -7,7 +7,7 @@ import pynbody
 import pytest
 
 from three_hundred_maps.simulation.readers.snapshot import open_source
-from three_hundred_maps.simulation.small import small_snapshot
+from three_hundred_maps.testing.small import small_snapshot
 
 FAMILIES = {0: "gas", 1: "dm", 4: "star"}
 BLOCKS = {

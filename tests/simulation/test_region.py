@@ -11,10 +11,10 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cell_grid import CellGrid
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.region import Region
-from three_hundred_maps.simulation.small import small_snapshot
 from three_hundred_maps.simulation.writers.content import SnapshotHeader
 from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
 from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
+from three_hundred_maps.testing.small import small_snapshot
 
 COSMOLOGY = Cosmology(0.7, 0.3, 0.7)
 

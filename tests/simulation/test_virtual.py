@@ -10,7 +10,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.readers.hdf5_virtual import parts_of
 from three_hundred_maps.simulation.readers.snapshot import read_info
 from three_hundred_maps.simulation.region import Region
-from three_hundred_maps.simulation.small import small_snapshot
+from three_hundred_maps.testing.small import small_snapshot
 
 
 def write_master(parts, master, *, folder="./", reverse=False):

@@ -16,6 +16,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import sha256_bytes
 from three_hundred_maps.mapping.views import GasCuts
 
+Dialect = Literal["gadget1", "gadget2", "gadgetx", "gizmo", "gadget3", "gadget4", "arepo", "swift"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -45,6 +46,7 @@ class SimulationRecipe(_Model):
     region_centres: str | None = None
     number: int | None = None
     length_unit: Literal["kpc/h", "Mpc/h", "kpc", "Mpc"] | None = None
+    dialect: Dialect | None = None
     gas: GasCuts = GasCuts()
     emissivity: Literal["cie", "atomdb", "bremsstrahlung"] = "cie"
     # synthetic

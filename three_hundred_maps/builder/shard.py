@@ -151,7 +151,9 @@ def load_region(sources: Sources, source: int, scratch: Path) -> LoadedRegion:
         assert simulation.catalogue is not None
         snapshot, catalogue = sources.snapshot_path(source), sources.catalogue_path(source)
         kind, unit = simulation.catalogue.kind, simulation.length_unit
-    particles = Region.open(snapshot, length_unit=unit, drop_winds=simulation.gas.drop_winds)
+    particles = Region.open(
+        snapshot, length_unit=unit, dialect=simulation.dialect, drop_winds=simulation.gas.drop_winds
+    )
     info = particles.info
     halos = read_catalogue(kind, catalogue, cosmology=info.cosmology, redshift=info.redshift)
     if not sources.synthetic:

@@ -79,7 +79,10 @@ class Sources:
 
     def info(self, source: int) -> SnapshotInfo:
         """The snapshot's header."""
-        return read_info(self.snapshot_path(source), length_unit=self.recipe.simulation.length_unit)
+        simulation = self.recipe.simulation
+        return read_info(
+            self.snapshot_path(source), length_unit=simulation.length_unit, dialect=simulation.dialect
+        )
 
     def halos(self, source: int, info: SnapshotInfo | None = None) -> tuple[Halos, float, float]:
         """The catalogue of a source, h, and the side of the box in proper kpc (0: none)."""

@@ -35,3 +35,7 @@ class Cosmology:
         """Critical density 3 H(z)^2 / (8 pi G) in Msun per proper kpc^3."""
         hubble_km_s_kpc = self.hubble_km_s_mpc(redshift) / 1e3
         return 3.0 * hubble_km_s_kpc**2 / (8.0 * math.pi * GRAVITY_KPC_KMS2_PER_MSUN)
+
+
+MDPL2 = Cosmology(h=0.6777, omega_m=0.307115, omega_lambda=0.692885, omega_b=0.048206)
+"""Of MultiDark Planck 2, the parent of The Three Hundred's regions."""

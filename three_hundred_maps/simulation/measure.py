@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.nfw import enclosed_mass
 from three_hundred_maps.simulation.contamination import low_resolution_fraction
 from three_hundred_maps.simulation.gas import compton_y_mpc2
 from three_hundred_maps.simulation.particles import SPECIES, Cutout
@@ -148,8 +149,7 @@ def concentration(radius_kpc: NDArray[np.float64], mass_msun: NDArray[np.float64
     def misfit(log_c: float) -> float:
         # The mean density of an NFW shell, from the enclosed mass: shells are wide.
         c = math.exp(log_c)
-        enclosed = np.log1p(c * edges) - c * edges / (1.0 + c * edges)
-        difference = log_density - np.log(np.diff(enclosed) / volume)[used]
+        difference = log_density - np.log(np.diff(enclosed_mass(c * edges)) / volume)[used]
         difference -= np.average(difference, weights=weight)
         return float((weight * difference**2).sum())
 

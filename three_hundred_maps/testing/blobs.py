@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.geometry import pixel_centres
-from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.testing.analytic import COSMOLOGY
 
-_COSMOLOGY = Cosmology(h=0.678, omega_m=0.307, omega_lambda=0.693, omega_b=0.048)
 _PARTICLE_MSUN = 2e9
 
 
@@ -25,7 +24,7 @@ class BlobCluster:
         self._generator = generator
         self.region, self.halo_id = region, region * 1000 + number
         self.M200c = 10 ** generator.uniform(13.7, 15.2)
-        rho = _COSMOLOGY.critical_density_msun_kpc3(self.redshift)
+        rho = COSMOLOGY.critical_density_msun_kpc3(self.redshift)
         self.R200c = (3.0 * self.M200c / (800.0 * math.pi * rho)) ** (1.0 / 3.0)
         self.f_sub = float(generator.uniform(0.03, 0.25))
         self.c200c = float(10 ** (0.55 - 0.1 * (math.log10(self.M200c) - 14.5) + generator.normal(0, 0.1)))

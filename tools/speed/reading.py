@@ -28,12 +28,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.simulation.cosmology import Cosmology
-from three_hundred_maps.simulation.dialects import DIALECTS
+from three_hundred_maps.simulation.cosmology import MDPL2
 from three_hundred_maps.simulation.writers.content import SnapshotHeader
 from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
+from three_hundred_maps.testing.dialects import DIALECTS
 
-COSMOLOGY = Cosmology(h=0.6777, omega_m=0.307115, omega_lambda=0.692885, omega_b=0.048206)
+COSMOLOGY = MDPL2
 BOX = 60_000.0  # comoving kpc/h
 GAS_DATA = (
     "InternalEnergy",

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.cosmology import MDPL2
 from three_hundred_maps.units import GRAVITY_KPC_KMS2_PER_MSUN
 
 GENERATOR_VERSION = 3
 """Raised whenever the same seed gives other bytes."""
 
-COSMOLOGY = Cosmology(h=0.6777, omega_m=0.307115, omega_lambda=0.692885, omega_b=0.048206)
+COSMOLOGY = MDPL2
 """MDPL2's background, that of The Three Hundred (Cui et al. 2018)."""
 
 H = COSMOLOGY.h

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.simulation.cosmology import Cosmology
-from three_hundred_maps.simulation.dialects import DIALECTS
+from three_hundred_maps.nfw import enclosed_mass
+from three_hundred_maps.simulation.cosmology import MDPL2
 from three_hundred_maps.simulation.measure import spherical_overdensity
 from three_hundred_maps.simulation.writers.ahf import write_ahf
 from three_hundred_maps.simulation.writers.content import ParticleData, SnapshotHeader
 from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
 from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
+from three_hundred_maps.testing.dialects import DIALECTS
 
 FORMATS = (*DIALECTS, "gadget1", "gadget2")
 """What `small_snapshot` writes."""
@@ -96,7 +97,7 @@ def small_snapshot(
     if format not in FORMATS:
         raise ValueError(f"format {format!r} is not one of {', '.join(FORMATS)}")
     rng = np.random.default_rng(seed)
-    cosmology = Cosmology(h=0.6777, omega_m=0.307115, omega_lambda=0.692885, omega_b=0.048206)
+    cosmology = MDPL2
     masses = 3e14 * 0.6 ** np.arange(halos)
     # Comoving Msun/h and kpc/h: the critical density loses h^2 and the scale factor.
     critical = cosmology.critical_density_msun_kpc3(redshift) / cosmology.h**2 / (1.0 + redshift) ** 3
@@ -183,17 +184,13 @@ def _halo(
     box: float,
 ) -> dict[int, dict[str, NDArray[np.float64]]]:
     """The particles of one NFW halo out to 3 R200c, by Gadget type."""
-
-    def enclosed(x: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        cx = _CONCENTRATION * np.asarray(x)
-        return np.log1p(cx) - cx / (1.0 + cx)
-
     grid = np.geomspace(1e-3, _OUTER, 2000)
-    whole = mass * float(enclosed(_OUTER) / enclosed(1.0)) / 1e10
+    share_within = enclosed_mass(_CONCENTRATION * grid) / enclosed_mass(_CONCENTRATION * _OUTER)
+    whole = mass * float(enclosed_mass(_CONCENTRATION * _OUTER) / enclosed_mass(_CONCENTRATION)) / 1e10
     made: dict[int, dict[str, NDArray[np.float64]]] = {}
     shares = {0: _GAS_SHARE, 1: 1.0 - _GAS_SHARE - _STAR_SHARE, 4: _STAR_SHARE}
     for kind, n in ((0, particles // 2), (1, particles), (4, max(particles // 10, 1))):
-        x = np.interp((np.arange(n) + 0.5) / n, enclosed(grid) / enclosed(_OUTER), grid)
+        x = np.interp((np.arange(n) + 0.5) / n, share_within, grid)
         direction = rng.normal(size=(n, 3))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
         position = (centre + direction * (x * radius)[:, None]) % box
@@ -201,7 +198,7 @@ def _halo(
         made[kind] = {"position": position, "mass": np.full(n, each)}
         if kind == 0:
             scale = _CONCENTRATION * x
-            norm = shares[kind] * whole / (4.0 * math.pi * float(enclosed(_OUTER)))
+            norm = shares[kind] * whole / (4.0 * math.pi * float(enclosed_mass(_CONCENTRATION * _OUTER)))
             density = norm * (_CONCENTRATION / radius) ** 3 / (scale * (1.0 + scale) ** 2)
             made[kind] |= {
                 "internal_energy": 1.2e6 * (mass / 1e15) ** (2.0 / 3.0) / (1.0 + x) ** 1.2,

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.nfw import enclosed_mass
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.particles import Cutout, Particles
 from three_hundred_maps.units import KEV_K
 
-_COSMOLOGY = Cosmology(h=0.678, omega_m=0.307, omega_lambda=0.693, omega_b=0.048)
+COSMOLOGY = Cosmology(h=0.678, omega_m=0.307, omega_lambda=0.693, omega_b=0.048)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class AnalyticCluster:
         """Surface density of the whole NFW halo in Msun kpc^-2 (Wright & Brainerd 2000, eq. 11)."""
         c = self.concentration
         scale = self.R200c_kpc / c
-        density = self.M200c_msun / (4.0 * math.pi * scale**3 * (math.log1p(c) - c / (1.0 + c)))
+        density = self.M200c_msun / (4.0 * math.pi * scale**3 * enclosed_mass(c))
         x = np.asarray(radius_kpc, np.float64) / scale
         away = np.where(np.abs(x - 1.0) < 1e-6, 1.0 + 1e-6, x)
         root = np.sqrt(np.abs((1.0 - away) / (1.0 + away)))
@@ -97,7 +98,7 @@ def analytic_cluster(
         Of the snapshot. R200c is proper; the mass follows from the critical density there.
     """
     rng = np.random.default_rng(seed)
-    rho_crit = _COSMOLOGY.critical_density_msun_kpc3(redshift)
+    rho_crit = COSMOLOGY.critical_density_msun_kpc3(redshift)
     mass = 200.0 * rho_crit * 4.0 / 3.0 * math.pi * R200c_kpc**3
     edge = extent * R200c_kpc
 
@@ -136,9 +137,8 @@ def analytic_cluster(
         wind=0.0 * ones,
     )
 
-    x = grid * concentration / R200c_kpc
-    nfw = np.log1p(x) - x / (1.0 + x)
-    nfw_total = mass * float(nfw[-1]) / (math.log1p(concentration) - concentration / (1.0 + concentration))
+    nfw = enclosed_mass(grid * concentration / R200c_kpc)
+    nfw_total = mass * float(nfw[-1] / enclosed_mass(concentration))
     hernquist = (grid / (grid + 0.05 * R200c_kpc)) ** 2
     particles = {
         "gas": gas,
@@ -147,7 +147,7 @@ def analytic_cluster(
         "stars": species(place(hernquist, grid, n_stars), 0.01 * mass),
         "black_holes": species(np.zeros((1, 3), np.float32), 1e9),
     }
-    cutout = Cutout(particles, edge, redshift, _COSMOLOGY, kernel)
+    cutout = Cutout(particles, edge, redshift, COSMOLOGY, kernel)
     return AnalyticCluster(
         cutout, R200c_kpc, mass, core_kpc, density_0, temperature_keV * KEV_K, 0.76, 1.158, metallicity,
         concentration,
