@@ -29,6 +29,8 @@ AGREEMENT = 1e-6
 
 
 def _line(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
     problem = text_problem(text, 2000)
     if text and problem:
         raise ValueError(problem)

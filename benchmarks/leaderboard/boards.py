@@ -120,10 +120,23 @@ class Board:
         return f"{self.task_title} on {self.short_title}"
 
 
+_TOLD_BY = (
+    "name",
+    "authors",
+    "date",
+    "task",
+    "track",
+    "trained_on",
+    "dataset",
+    "predictions_sha256",
+    "scores",
+)
+
+
 def slug_of(result: Mapping[str, Any]) -> str:
     """A file name for a result's page: nothing of the name survives but letters, digits and dashes."""
     words = re.sub(r"[^a-z0-9]+", "-", str(result["name"]).lower()).strip("-")[:40]
-    content = json.dumps(result, sort_keys=True, default=str).encode()
+    content = json.dumps({key: result.get(key) for key in _TOLD_BY}, sort_keys=True).encode()
     return f"{words or 'submission'}-{hashlib.sha256(content).hexdigest()[:10]}"
 
 

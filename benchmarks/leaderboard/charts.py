@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-import numpy as np
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 400, 250
@@ -16,7 +15,7 @@ Values = Sequence[float | None]
 
 
 @dataclass(frozen=True)
-class Line:
+class Series:
     """One line of a chart, with its band.
 
     Parameters
@@ -54,7 +53,7 @@ def _finite(values: Values) -> list[float]:
 
 def chart(
     title: str,
-    lines: Sequence[Line],
+    lines: Sequence[Series],
     x_label: str,
     y_label: str,
     *,
@@ -100,16 +99,14 @@ def chart(
 
     parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
     x_ticks = [t for t in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if x0 <= t <= x1] if log_x else ticks(x0, x1)
-    for tick in x_ticks:
-        parts.append(
-            f'<path class="grid" d="M{px(tick):.1f} {TOP}V{HEIGHT - BOTTOM}"/>'
-            f'<text x="{px(tick):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{tick:g}</text>'
-        )
-    for tick in ticks(y0, y1):
-        parts.append(
-            f'<path class="grid" d="M{LEFT} {py(tick):.1f}H{WIDTH - RIGHT}"/>'
-            f'<text x="{LEFT - 6}" y="{py(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>'
-        )
+    y_ticks = ticks(y0, y1)
+    grid = [f"M{px(t):.0f} {TOP}V{HEIGHT - BOTTOM}" for t in x_ticks]
+    grid += [f"M{LEFT} {py(t):.0f}H{WIDTH - RIGHT}" for t in y_ticks]
+    parts.append(f'<path class="grid" d="{"".join(grid)}"/><g text-anchor="middle">')
+    parts += [f'<text x="{px(t):.0f}" y="{HEIGHT - BOTTOM + 15}">{t:g}</text>' for t in x_ticks]
+    parts.append('</g><g text-anchor="end">')
+    parts += [f'<text x="{LEFT - 6}" y="{py(t) + 4:.0f}">{t:g}</text>' for t in y_ticks]
+    parts.append("</g>")
     if guide is not None:
         parts.append(f'<path class="guide" d="M{LEFT} {py(guide):.1f}H{WIDTH - RIGHT}"/>')
     for line in reversed(lines):
@@ -129,18 +126,18 @@ def chart(
     return Markup("".join(parts))
 
 
-def _path(points: Sequence[tuple[float, float] | None]) -> str:
+def _path(points: Sequence[tuple[float, float] | None], digits: int = 1) -> str:
     path, pen = [], "M"
     for point in points:
         if point is None:
             pen = "M"
         else:
-            path.append(f"{pen}{point[0]:.1f} {point[1]:.1f}")
+            path.append(f"{pen}{point[0]:.0f} {point[1]:.{digits}f}")
             pen = "L"
     return "".join(path)
 
 
-def _line(line: Line, px, py) -> list[str]:  # type: ignore[no-untyped-def]
+def _line(line: Series, px, py) -> list[str]:  # type: ignore[no-untyped-def]
     parts = []
     if line.low is not None and line.high is not None:
         kept = [
@@ -151,17 +148,15 @@ def _line(line: Line, px, py) -> list[str]:  # type: ignore[no-untyped-def]
         if kept:
             upper = [(px(x), py(b)) for x, _, b in kept]
             lower = [(px(x), py(a)) for x, a, _ in reversed(kept)]
-            parts.append(f'<path class="band {line.style}" d="{_path([*upper, *lower])}Z"/>')
+            parts.append(f'<path class="band {line.style}" d="{_path([*upper, *lower], 0)}Z"/>')
     points = [None if y is None else (px(x), py(y)) for x, y in zip(line.x, line.y, strict=True)]
     parts.append(f'<path class="line {line.style}" d="{_path(points)}"/>')
     return parts
 
 
-def _bars(line: Line, px, py, floor: float) -> list[str]:  # type: ignore[no-untyped-def]
-    path = []
-    for left, right, value in zip(line.x[:-1], line.x[1:], line.y, strict=True):
-        path.append(f"M{px(left):.1f} {py(floor):.1f}V{py(value or 0):.1f}H{px(right):.1f}V{py(floor):.1f}Z")
-    return [f'<path class="bars" d="{"".join(path)}"/>']
+def _bars(line: Series, px, py, floor: float) -> list[str]:  # type: ignore[no-untyped-def]
+    tops = [f"V{py(value or 0):.1f}H{px(right):.1f}" for right, value in zip(line.x[1:], line.y, strict=True)]
+    return [f'<path class="bars" d="M{px(line.x[0]):.1f} {py(floor):.1f}{"".join(tops)}V{py(floor):.1f}Z"/>']
 
 
 def forest(rows: Sequence[tuple[str, float, float | None, float | None, str]], label: str) -> Markup:
@@ -205,8 +200,3 @@ def forest(rows: Sequence[tuple[str, float, float | None, float | None, str]], l
         f"{escape(label)}</text></svg>"
     )
     return Markup("".join(parts))
-
-
-def smooth_steps(values: Values, digits: int = 4) -> list[float | None]:
-    """Values for a page's data, short."""
-    return [None if v is None else float(np.round(v, digits)) for v in values]

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.leaderboard.boards import Board, Entry
 from benchmarks.leaderboard.cells import COLUMNS, cell, marks
-from benchmarks.leaderboard.charts import Line, chart, smooth_steps
+from benchmarks.leaderboard.charts import Series, chart
 from benchmarks.leaderboard.images import data_uri
 from benchmarks.registry import CURVES, SCORES
 from three_hundred_maps.display import COLOUR_MAPS, RESIDUAL_COLOUR_MAP
@@ -16,11 +16,11 @@ MAP_COLOURS, RESIDUAL_COLOURS = COLOUR_MAPS["mass"], RESIDUAL_COLOUR_MAP
 ORACLE = "oracle R200c"
 
 
-def _curve(result: Mapping[str, Any], name: str, axis: str, label: str, style: str = "s0") -> Line | None:
+def _curve(result: Mapping[str, Any], name: str, axis: str, label: str, style: str = "s0") -> Series | None:
     curve = result.get("curves", {}).get(name)
     if not curve or axis not in curve:
         return None
-    return Line(label, curve[axis], curve["value"], curve.get("low"), curve.get("high"), style)
+    return Series(label, curve[axis], curve["value"], curve.get("low"), curve.get("high"), style)
 
 
 def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
@@ -28,7 +28,7 @@ def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
     oracle = board.references.get(ORACLE, {})
     charts = []
 
-    def add(title: str, text: str, lines: list[Line | None], *labels: str, **options: Any) -> None:
+    def add(title: str, text: str, lines: list[Series | None], *labels: str, **options: Any) -> None:
         kept = [line for line in lines if line is not None]
         if kept:
             charts.append({"title": title, "text": text, "svg": chart(title, kept, *labels, **options)})
@@ -41,7 +41,7 @@ def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
             f"Share of pixels inside R200c by l(p) - l(t), on the score grid; "
             f"{100 * (share[0] + share[-1]):.2g} % lie beyond the axis.",
             # The first and the last bin hold all that lies beyond.
-            [Line(name, histogram["edges"][1:-1], share[1:-1])],
+            [Series(name, histogram["edges"][1:-1], share[1:-1])],
             "l(p) − l(t) [dex]",
             "share of pixels",
             bars=True,
@@ -77,8 +77,8 @@ def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
     return charts
 
 
-def _bare(line: Line) -> Line:
-    return Line(line.label, line.x, line.y, style=line.style)
+def _bare(line: Series) -> Series:
+    return Series(line.label, line.x, line.y, style=line.style)
 
 
 def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
         "tables": _tables(result),
         "cases": _cases(result),
         "maps": [
-            (label, data_uri(result.get("residual_maps", {}).get(key), colours), image)
+            (label, data_uri(image, colours), image)
             for key, label, colours in (
                 ("mean", "Mean residual, all maps", RESIDUAL_COLOURS),
                 ("rms", "Rms residual, all maps", MAP_COLOURS),
@@ -186,7 +186,7 @@ def _cases(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     cases = []
     for name, case in result.get("cases", {}).items():
         images = [
-            (label, data_uri(case.get(key), colours), case.get(key))
+            (label, data_uri(case[key], colours), case[key])
             for key, label, colours in (
                 ("truth", "truth", MAP_COLOURS),
                 ("prediction", "prediction", MAP_COLOURS),
@@ -214,13 +214,17 @@ def compare_data(boards: list[Board]) -> list[dict[str, Any]]:
                         for shown in (cell(name, entry.result["scores"].get(name)) for name in COLUMNS)
                     ],
                     "k": curves.get("cross_correlation", {}).get("k", []),
-                    "cross": smooth_steps(curves.get("cross_correlation", {}).get("value", []), 3),
-                    "ratio": smooth_steps(curves.get("power_ratio", {}).get("value", []), 3),
+                    "cross": _short(curves.get("cross_correlation", {}).get("value", [])),
+                    "ratio": _short(curves.get("power_ratio", {}).get("value", [])),
                     "region": entry.result["regions"]["id"],
                     "mse": [float(f"{v:.5g}") for v in entry.result["regions"]["mse"]],
                 }
             )
     return _share_axes(data)
+
+
+def _short(values: list[float | None]) -> list[float | None]:
+    return [None if v is None else round(v, 3) for v in values]
 
 
 def _share_axes(data: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import replaced_folder
 from three_hundred_maps.progress import progress
 
-INDEX, COMPARE, PAGES = "index.html", "compare.html", "submissions"
+INDEX, COMPARE, PAGES, STYLE = "index.html", "compare.html", "submissions", "site.css"
 
 
 def _environment() -> Any:
@@ -35,8 +35,9 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     folder = importlib.resources.files("benchmarks.leaderboard").joinpath("site")
-    for name in ("site.css", "site.js", "compare.js"):
+    for name in ("site.js", "compare.js"):
         environment.globals[name.replace(".", "_")] = folder.joinpath(name).read_text("utf-8")
+    environment.globals["root"] = ""
     environment.globals["version"] = VERSION
     environment.filters["script_json"] = _script_json
     return environment
@@ -114,6 +115,7 @@ def render(
 def _write(boards: list[Board], out: Path, repository: str | None) -> None:
     environment = _environment()
     (out / PAGES).mkdir()
+    (out / STYLE).write_bytes(importlib.resources.files(__package__).joinpath("site", STYLE).read_bytes())
     count = sum(len(board.entries) for board in boards)
     text = environment.get_template("index.html").render(
         tasks=index_tasks(boards), boards=len(boards), count=count
@@ -127,7 +129,7 @@ def _write(boards: list[Board], out: Path, repository: str | None) -> None:
     entries = [(board, entry) for board in boards for entry in (*board.entries, *board.history)]
     for board, entry in progress(entries, desc="pages", unit="page"):
         page = submission_page(board, entry)
-        (out / PAGES / f"{entry.slug}.html").write_text(template.render(**page), "utf-8")
+        (out / PAGES / f"{entry.slug}.html").write_text(template.render(root="../", **page), "utf-8")
     if repository is not None:
         for _, entry in entries:
             write_eval_results(entry.result, repository, out / "hub" / entry.slug)

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from webdriver_client import Browser
 
 from benchmarks.cases import pack_image, unpack_image
@@ -26,8 +28,8 @@ from benchmarks.compare import paired_difference
 from benchmarks.leaderboard import render
 from benchmarks.leaderboard.boards import Entry, make_boards, slug_of
 from benchmarks.leaderboard.cells import COLUMNS, cell, marks
-from benchmarks.leaderboard.charts import Line, chart, ticks
-from benchmarks.leaderboard.images import palette, png
+from benchmarks.leaderboard.charts import Series, chart, ticks
+from benchmarks.leaderboard.images import palette, picture
 from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import result_problems, schema, write_result
 from benchmarks.scoring import score_submission
@@ -207,10 +209,10 @@ def test_pages_need_nothing_from_outside(site: Path) -> None:
     for page in site.rglob("*.html"):
         text = page.read_text()
         assert not re.findall(
-            r'(?:src|href)="(?!data:|#|\.\./|submissions/|index|compare|https://example)', text
+            r'(?:src|href)="(?!data:|#|\.\./|submissions/|index|compare|site.css|https://example)', text
         )
         assert "default-src 'none'" in text
-        for link in re.findall(r'href="((?:\.\./|submissions/|index|compare)[^"#]*)', text):
+        for link in re.findall(r'href="((?:\.\./|submissions/|index|compare|site.css)[^"#]*)', text):
             assert (page.parent / link).is_file(), (page.name, link)
 
 
@@ -254,15 +256,13 @@ def test_the_hubs_files(site: Path, verified: list[dict[str, Any]]) -> None:
     assert parse_eval_result_entries([entry])[0].date == "2026-03-01"
 
 
-def test_pictures_are_pngs_with_the_maps_way_up() -> None:
-    from io import BytesIO
-
-    from matplotlib.image import imread
-
+def test_pictures_have_the_maps_way_up() -> None:
     steps = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
-    image = imread(BytesIO(png(steps, palette("inferno"))))
-    colours = np.frombuffer(palette("inferno"), np.uint8).reshape(256, 3)
-    assert np.array_equal(np.round(image[..., :3] * 255).astype(int), colours[steps[::-1]])
+    exact = Image.open(BytesIO(picture(steps, "inferno", lossless=True)))
+    assert np.array_equal(np.asarray(exact), palette("inferno")[steps[::-1]])
+    smooth = np.linspace(0, 255, 6400).reshape(80, 80).astype(np.uint8)
+    shown = np.asarray(Image.open(BytesIO(picture(smooth, "viridis"))), float)
+    assert np.abs(shown - palette("viridis")[smooth[::-1]]).mean() < 3
     packed = pack_image(np.array([[0.0, 0.5], [1.0, 9.0]]), 0.0, 1.0)
     assert unpack_image(packed).tolist() == [[0, 128], [255, 255]]
     with pytest.raises(ValueError, match="another size"):
@@ -270,7 +270,7 @@ def test_pictures_are_pngs_with_the_maps_way_up() -> None:
 
 
 def test_charts_break_where_values_are_missing_and_escape_their_texts() -> None:
-    line = Line(
+    line = Series(
         "<b>", [1.0, 2.0, 3.0, 4.0], [1.0, None, 2.0, 3.0], [0.5, None, 1.5, 2.5], [1.5, None, 2.5, 3.5]
     )
     svg = str(chart("<t>", [line, line], "x", "y"))
@@ -278,7 +278,7 @@ def test_charts_break_where_values_are_missing_and_escape_their_texts() -> None:
     path = re.search(r'class="line s0" d="([^"]*)"', svg)
     assert path is not None and path.group(1).count("M") == 2
     assert ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert "Nothing to draw" in str(chart("t", [Line("a", [], [])], "x", "y"))
+    assert "Nothing to draw" in str(chart("t", [Series("a", [], [])], "x", "y"))
 
 
 def test_folders_and_files_of_results(scored: dict[str, Any], tmp_path: Path) -> None:
@@ -322,10 +322,10 @@ def test_five_hundred_submissions(scored: dict[str, Any], tmp_path: Path) -> Non
     start = time.process_time()
     index = render(results, tmp_path / "site")
     seconds = time.process_time() - start
-    size = index.stat().st_size
+    size = sum(path.stat().st_size for path in index.parent.rglob("*") if path.is_file())
     assert index.read_text().count('type="checkbox"') == 500
-    assert size < 1_000_000, f"{size} bytes"
-    assert seconds < 30, f"{seconds:.1f} s of processor time; the goal is 10 s of an idle machine"
+    assert size < 20e6, f"{size} bytes"
+    assert seconds < 20, f"{seconds:.1f} s of processor time; the goal is 10 s of an idle machine"
 
 
 NAMES = (
