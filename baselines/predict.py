@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 
 from baselines.command import find_store, run_command
-from baselines.inputs import BLOCK_HALOS, Inputs
 from baselines.machine import find_machine
 from baselines.model import MassModel, find_model, from_pretrained, read_model_config
 from baselines.networks import count_parameters
 from baselines.settings import Parser
 from benchmarks.submissions import write_submission
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.progress import progress, set_quiet
-from three_hundred_maps.store.arrays import read_split, root_attrs, store_digest
+from three_hundred_maps.store.arrays import iter_shards, read_split, root_attrs, split_length, store_digest
+from three_hundred_maps.torch_data import check_views
 
 AUTHORS = ("The three_hundred_maps developers",)
+BLOCK_HALOS = 4
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -87,46 +89,51 @@ def predict_split(
         Where the store lacks a view the model needs or its maps lie on another grid.
     """
     transforms = model.transforms
-    inputs = Inputs.open(store, split, transforms.views)
-    if (inputs.grid.pixels, inputs.grid.width) != (transforms.pixels, transforms.width):
+    check_views(store, split, transforms.views)
+    count, grid = split_length(store, split), MapGrid.from_attrs(root_attrs(store), store)
+    if count == 0:
+        raise InputError(f"{store} has no halos in its split {split}")
+    if (grid.pixels, grid.width) != (transforms.pixels, transforms.width):
         raise InputError(
             f"the model was trained on maps of {transforms.pixels} pixels over {transforms.width:g} R200c; "
-            f"those of {store} have {inputs.grid.pixels} over {inputs.grid.width:g}"
+            f"those of {store} have {grid.pixels} over {grid.width:g}"
         )
     masses, sigmas = [], []
-    for maps in progress(inputs.blocks(), total=-(-len(inputs) // BLOCK_HALOS), desc="predicting"):
-        mass, sigma = model.predict(maps.reshape(-1, *maps.shape[2:]), symmetries=symmetries, bf16=bf16)
-        shape = (*maps.shape[:2], *mass.shape[1:])
-        masses.append(mass.cpu().numpy().reshape(shape))
-        if sigma is not None:
-            sigmas.append(sigma.cpu().numpy().reshape(shape))
-    return write_submission(
+    bar = progress(total=count, desc="predicting", unit="halo")
+    for arrays in iter_shards(store, split, transforms.views):
+        maps = np.stack([arrays.maps[view] for view in transforms.views], axis=2)
+        for block in np.split(maps, range(BLOCK_HALOS, len(maps), BLOCK_HALOS)):
+            mass, sigma = model.predict(block.reshape(-1, *maps.shape[2:]), symmetries=symmetries, bf16=bf16)
+            shape = (*block.shape[:2], *mass.shape[1:])
+            masses.append(mass.cpu().numpy().reshape(shape))
+            if sigma is not None:
+                sigmas.append(sigma.cpu().numpy().reshape(shape))
+            bar.update(len(block))
+    bar.close()
+    return submit(
         out,
-        name=name,
-        authors=AUTHORS,
+        store,
+        split=split,
         task=task,
+        name=name,
         track=transforms.views,
-        kind="baseline",
         maps=np.concatenate(masses),
         mass_sigma=np.concatenate(sigmas) if sigmas else None,
-        split=inputs.keys,
-        dataset_name=inputs.name,
-        dataset_digest=inputs.digest,
         parameters=count_parameters(model),
-        overwrite=True,
         **extra,
     )
 
 
 def submit(out: Path, store: Path, *, split: str = "test", task: str = "mass-map", **fields: Any) -> Path:
     """Write a baseline's submission with the digest of the store it was made for."""
+    attrs = root_attrs(store)
     return write_submission(
         out,
         authors=AUTHORS,
         task=task,
         kind="baseline",
         split=read_split(store, split, []),
-        dataset_name=str(root_attrs(store)["name"]),
+        dataset_name=str(attrs["dataset" if attrs.get("sealed") else "name"]),
         dataset_digest=store_digest(store),
         overwrite=True,
         **fields,

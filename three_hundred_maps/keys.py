@@ -15,6 +15,9 @@ from three_hundred_maps.errors import InputError
 KEY = ("simulation", "region", "snapshot", "halo_id")
 """Names of the variables that make the key of a halo: halo ids repeat between regions and simulations."""
 
+SEALED_KEY = "key"
+"""The variable that names a halo of sealed inputs: it tells nothing of the halo."""
+
 INPUT_VIEWS = ("sz", "xray", "star")
 """The paper's input views, in the order in which tracks, channels and tables name them."""
 

@@ -13,9 +13,9 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.keys import KEY
-from three_hundred_maps.store.arrays import SplitArrays, read_split, root_attrs, split_length
-from three_hundred_maps.store.schema import SPLITS, TARGET
+from three_hundred_maps.keys import KEY, SEALED_KEY
+from three_hundred_maps.store.arrays import SplitArrays, open_group, read_split, root_attrs, split_length
+from three_hundred_maps.store.schema import SPLITS, TARGET, simulation_ids
 from three_hundred_maps.torch_transforms import (
     SYMMETRIES,
     LogTransform,
@@ -59,8 +59,9 @@ def check_views(store: str | Path, split: str, views: Sequence[str]) -> None:
 class MapDataset(Dataset[Item]):
     """Rows (halo, line of sight) of one split, held in memory.
 
-    Item ``i`` is ``(inputs (C, H, W), target (1, H, W), key (4,))``, float32, float32 and int64; ``key`` is
-    region, snapshot, halo_id and the number of the line of sight.
+    Item ``i`` is ``(inputs (C, H, W), target (1, H, W), key (5,))``, float32, float32 and int64; ``key`` is
+    the number of the simulation in ``simulations``, region, snapshot, halo_id and the number of the line of
+    sight. Of sealed inputs, the key is the opaque one and the line of sight, (2,).
 
     Parameters
     ----------
@@ -94,6 +95,7 @@ class MapDataset(Dataset[Item]):
         check_views(store, split, views)
         check_transforms(transforms, views)
         self.arrays = read_split(store, split, [*views, *([TARGET] if target else [])], halos)
+        self.store, self.split, self.simulations = store, split, simulation_names(store, split)
         self.views, self.transforms, self.symmetries = tuple(views), transforms, symmetries
         self.lines = len(self.arrays.los_vector)
 
@@ -105,7 +107,7 @@ class MapDataset(Dataset[Item]):
             raise IndexError(f"row {row} of {len(self)}")
         number = int(torch.randint(SYMMETRIES, ())) if self.symmetries else 0
         halo, los = divmod(row % len(self), self.lines)
-        return _item(self.arrays, self.views, halo, los, self.transforms, number)
+        return _item(self, self.arrays, halo, los, number)
 
 
 class StreamDataset(IterableDataset[Item]):
@@ -145,7 +147,7 @@ class StreamDataset(IterableDataset[Item]):
         self.read = [*views, *([TARGET] if target else [])]
         self.symmetries, self.seed, self.block, self.buffer = symmetries, seed, block, max(buffer, 1)
         self.rank, self.ranks, self.epoch = rank, ranks, 0
-        self.halos = split_length(store, split)
+        self.halos, self.simulations = split_length(store, split), simulation_names(store, split)
 
     def __iter__(self) -> Iterator[Item]:
         worker = get_worker_info()
@@ -170,7 +172,7 @@ class StreamDataset(IterableDataset[Item]):
             for place in draw.permutation(len(rows)):
                 symmetry = int(draw.integers(SYMMETRIES)) if self.symmetries else 0
                 arrays, halo, los = rows[place]
-                yield _item(arrays, self.views, halo, los, self.transforms, symmetry)
+                yield _item(self, arrays, halo, los, symmetry)
 
 
 def check_transforms(transforms: Transforms | None, views: Sequence[str]) -> None:
@@ -181,15 +183,17 @@ def check_transforms(transforms: Transforms | None, views: Sequence[str]) -> Non
         )
 
 
+def simulation_names(store: str | Path, split: str) -> tuple[str, ...]:
+    """The simulations of a store by their number in keys; none for sealed inputs."""
+    group = open_group(store)[split]
+    return simulation_ids(group["simulation"].attrs) if "simulation" in group else ()
+
+
 def _item(
-    arrays: SplitArrays,
-    views: Sequence[str],
-    halo: int,
-    los: int,
-    transforms: Transforms | None,
-    symmetry: int,
+    dataset: MapDataset | StreamDataset, arrays: SplitArrays, halo: int, los: int, symmetry: int
 ) -> Item:
-    inputs = torch.from_numpy(np.stack([arrays.maps[view][halo, los] for view in views]))
+    transforms = dataset.transforms
+    inputs = torch.from_numpy(np.stack([arrays.maps[view][halo, los] for view in dataset.views]))
     if TARGET not in arrays.maps:
         target = inputs.new_zeros((0, *inputs.shape[1:]))
     else:
@@ -198,5 +202,10 @@ def _item(
             target = transforms.target(target)
     if transforms is not None:
         inputs = transforms.standardise(inputs[None])[0]
-    key = torch.tensor([*(int(arrays.halos[name][halo]) for name in KEY[1:]), los])
-    return apply_symmetry(inputs, symmetry), apply_symmetry(target, symmetry), key
+    halos = arrays.halos
+    if SEALED_KEY in halos:
+        key = [int(halos[SEALED_KEY][halo])]
+    else:
+        simulation = dataset.simulations.index(str(halos["simulation"][halo]))
+        key = [simulation, *(int(halos[name][halo]) for name in KEY[1:])]
+    return apply_symmetry(inputs, symmetry), apply_symmetry(target, symmetry), torch.tensor([*key, los])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from baselines.data import load_rows
+from benchmarks.sealing import seal
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import score_log
 from three_hundred_maps.store.arrays import read_split
@@ -146,6 +147,7 @@ def test_a_row_is_the_maps_of_one_halo_and_line_of_sight(store):
         assert np.array_equal(inputs[i], arrays.maps[view][halo, los])
     assert np.array_equal(target[0], arrays.maps["mass"][halo, los])
     assert key.tolist() == [
+        dataset.simulations.index(arrays.halos["simulation"][halo]),
         *(int(arrays.halos[k][halo]) for k in ("region", "snapshot", "halo_id")),
         los,
     ]
@@ -169,7 +171,7 @@ def test_symmetries_turn_inputs_and_target_alike(store):
 
 def test_a_data_loader_batches_it(store):
     inputs, target, key = next(iter(DataLoader(MapDataset(store, views=VIEWS), batch_size=4)))
-    assert inputs.shape == (4, 3, 32, 32) and target.shape == (4, 1, 32, 32) and key.shape == (4, 4)
+    assert inputs.shape == (4, 3, 32, 32) and target.shape == (4, 1, 32, 32) and key.shape == (4, 5)
 
 
 @given(st.integers(1, 4), st.integers(1, 13), st.integers(1, 3), st.integers(0, 5))
@@ -215,6 +217,34 @@ def test_an_unknown_split_and_foreign_transforms_are_refused(store):
         MapDataset(store, "dev", ["sz"])
     with pytest.raises(InputError, match="for the views star, not sz"):
         MapDataset(store, views=["sz"], transforms=Transforms.from_store(store, ["star"]))
+
+
+def test_sealed_inputs_open_without_their_truth(tmp_path, store):
+    inputs, _ = seal(store, tmp_path / "sealed", secret=b"0" * 32)
+    transforms = Transforms.from_store(store, ("sz", "star"))
+    options = {"views": transforms.views, "transforms": transforms, "target": False}
+    dataset = MapDataset(inputs, "test", **options)
+    plain = MapDataset(store, "test", **options)
+    assert len(dataset) == len(plain) == 12 and dataset.simulations == ()
+    stand = {row.numpy().tobytes() for row, _, _ in plain}
+    for row in range(len(dataset)):
+        maps, target, key = dataset[row]
+        assert maps.numpy().tobytes() in stand and target.shape == (0, 32, 32)
+        assert key.tolist() == [read_split(inputs, "test", []).halos["key"][row // 3], row % 3]
+    streamed = {tuple(key.tolist()) for _, _, key in StreamDataset(inputs, "test", block=3, **options)}
+    assert streamed == {tuple(key.tolist()) for _, _, key in dataset}
+    with pytest.raises(InputError, match="no view mass|no view 'mass'"):
+        MapDataset(inputs, "test", ["sz"])
+    with pytest.raises(InputError, match="no split train"):
+        MapDataset(inputs, "train", ["sz"], target=False)
+    chunk = next(path for path in (inputs / "test" / "sz" / "c").rglob("*") if path.is_file())
+    data = bytearray(chunk.read_bytes())
+    chunk.unlink()
+    with pytest.raises(InputError, match="test/sz is damaged"):
+        read_split(inputs, "test", ["sz"])
+    chunk.write_bytes(data[:-20])
+    with pytest.raises(InputError, match="test/sz is damaged"):
+        read_split(inputs, "test", ["sz"])
 
 
 def test_importing_it_needs_numpy_torch_and_zarr_alone():
