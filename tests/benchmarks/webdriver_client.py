@@ -66,6 +66,10 @@ class Browser:
         self._call("POST", f"{self.path}/url", {"url": "about:blank"})
         self._call("POST", f"{self.path}/url", {"url": page.resolve().as_uri() + fragment})
 
+    def visit(self, address: str) -> None:
+        """Open a URL."""
+        self._call("POST", f"{self.path}/url", {"url": address})
+
     def run(self, script: str, *args: Any) -> Any:
         """Run a script's body in the page."""
         return self._call("POST", f"{self.path}/execute/sync", {"script": script, "args": list(args)})

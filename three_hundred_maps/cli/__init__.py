@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": (f"{_CLI}.stores:inspect", "Show a store, in any state, on one screen."),
     "verify": (f"{_CLI}.stores:verify", "Check that a store is what it says."),
     "preview": (f"{_CLI}.stores:preview", "Draw one halo."),
+    "explore": (f"{_CLI}.explore:explore", "Turn a store's clusters in the browser."),
     "subset": (f"{_CLI}.stores:subset", "Write a smaller store."),
     "merge": (f"{_CLI}.stores:merge", "Join stores into one."),
     "recipe": (f"{_CLI}.stores:recipe", "Write out a shipped recipe to edit."),

@@ -1,0 +1,265 @@
+"""The explorer on a real store, in headless Chromium: what it shows is what the store holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+
+from benchmarks.submissions import write_submission
+from tests.benchmarks.webdriver_client import Browser, find_driver
+from three_hundred_maps.cli import main
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.explore import explorer_server, write_page
+from three_hundred_maps.explore.server import page_files
+from three_hundred_maps.store import read_split
+from three_hundred_maps.testing import tiny_store
+
+AXE = "axe-core@4.10.3"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_store(tmp_path_factory.mktemp("data") / "tiny.zarr", halos=(3, 0, 4), n_los=3, shard_halos=2)
+
+
+@pytest.fixture(scope="module")
+def submission(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    split = read_split(store, "test", ["mass"])
+    return write_submission(
+        tmp_path_factory.mktemp("s") / "s", name="Twice", authors=["A"], task="mass-map", track="sz",
+        maps=(2.0 * split.maps["mass"]).astype(np.float32), split=split, dataset_name="tiny",
+    )  # fmt: skip
+
+
+@contextmanager
+def running(server: ThreadingHTTPServer) -> Iterator[str]:
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    driver, chromium = find_driver(), shutil.which("chromium") or shutil.which("google-chrome")
+    if driver is None or chromium is None:
+        if os.environ.get("CI"):
+            pytest.fail("the tests of the explorer need chromium and chromedriver")
+        pytest.skip("no chromium and chromedriver")
+    session = Browser(chromium, driver, tmp_path_factory.mktemp("profile"))
+    yield session
+    session.close()
+
+
+def wait_for(browser: Browser, condition: str) -> None:
+    for _ in range(300):
+        if browser.run(f"return {condition}"):
+            return
+        time.sleep(0.05)
+    state = "return document.getElementById('status').textContent"
+    raise AssertionError(f"{condition} did not come: {browser.run(state)!r}, {browser.console()}")
+
+
+READY = "document.body.dataset.ready === '{}'"
+VALUES = """
+const done = arguments[0];
+import("./store.js").then(async ({MapStore}) => {
+  const store = await MapStore.open("store");
+  const halo = store.splits.test[2];
+  const maps = await store.maps(halo, ["sz", "mass"]);
+  done({sz: Array.from(maps.sz.data), mass: Array.from(maps.mass.data), key: halo.key});
+});
+"""
+
+
+@pytest.mark.browser
+def test_the_page_reads_the_stores_own_values(store: Path, browser: Browser) -> None:
+    with running(explorer_server(str(store))) as address:
+        browser.visit(address)
+        wait_for(browser, READY.format("test/0/0"))
+        read = browser.run_async(VALUES)
+        split = read_split(store, "test", ["sz", "mass"])
+        for view in ("sz", "mass"):
+            np.testing.assert_array_equal(np.float32(read[view]), split.maps[view][2].ravel())
+        halos = split.halos
+        assert read["key"] == f"{halos['region'][2]}:{halos['snapshot'][2]}:{halos['halo_id'][2]}"
+        assert browser.console() == []
+        # Nothing is asked of another host.
+        assert all(url.startswith((address, "data:", "about:")) for url in browser.requests())
+
+
+@pytest.mark.browser
+def test_keys_turn_and_change_and_a_map_reads_out(store: Path, browser: Browser) -> None:
+    split = read_split(store, "test", ["sz"])
+    with running(explorer_server(str(store))) as address:
+        browser.visit(address)
+        wait_for(browser, READY.format("test/0/0"))
+        browser.press("\ue014")  # arrow right
+        wait_for(browser, READY.format("test/0/1"))
+        browser.press("\ue015")  # arrow down
+        wait_for(browser, READY.format("test/1/1"))
+        assert f"halo={split.halos['region'][1]}%3A" in browser.run("return location.hash")
+        browser.run("document.querySelector('canvas[data-view=sz]').focus()")
+        browser.press("\ue014", "\ue013")
+        text = browser.run("return document.getElementById('readout').textContent")
+        value = float(text.split("sz ")[1].split(",")[0])
+        assert value == pytest.approx(split.maps["sz"][1, 1, 41, 41], rel=6e-3)
+        browser.visit(f"{address}#split=train&los=2")
+        browser.run("location.reload()")
+        wait_for(browser, READY.format("train/0/2"))
+
+
+@pytest.mark.browser
+def test_a_prediction_stands_beside_the_truth(store: Path, submission: Path, browser: Browser) -> None:
+    with running(explorer_server(str(store), str(submission))) as address:
+        browser.visit(address)
+        wait_for(browser, READY.format("test/0/0"))
+        views = browser.run("return [...document.querySelectorAll('canvas')].map(c => c.dataset.view)")
+        assert views == ["sz", "xray", "star", "mass", "predicted", "residual"]
+        browser.run("document.querySelector('canvas[data-view=residual]').focus()")
+        browser.press("\ue014")
+        text = browser.run("return document.getElementById('readout').textContent")
+        assert float(text.split("residual ")[1]) == pytest.approx(np.log10(2.0), abs=2e-3)
+        browser.run(
+            "const s = document.getElementById('split');"
+            "s.value = 'train'; s.dispatchEvent(new Event('change'))"
+        )
+        wait_for(browser, READY.format("train/0/0"))
+        assert "do not hold" in browser.run("return document.getElementById('status').textContent")
+
+
+@pytest.mark.browser
+def test_damage_and_absence_are_said(store: Path, tmp_path: Path, browser: Browser) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(store, broken)
+    shard = broken / "test" / "mass" / "c" / "0" / "0" / "0" / "0"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 4] ^= 1
+    shard.write_bytes(content)
+    with running(explorer_server(str(broken))) as address:
+        browser.visit(address)
+        wait_for(browser, "document.getElementById('status').textContent.includes('cannot be read')")
+        browser.visit(f"{address}?store=nowhere")
+        wait_for(browser, "document.getElementById('status').textContent.includes('cannot be shown')")
+    browser.console()
+
+
+@pytest.mark.browser
+def test_the_static_folder_works_on_a_plain_host(store: Path, tmp_path: Path, browser: Browser) -> None:
+    page = write_page(tmp_path / "page", str(store))
+    (page / "notes.txt").write_text("mine")
+    write_page(page, str(store))
+    assert (page / "notes.txt").read_text() == "mine"
+
+    class WithoutRanges(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    handler: Callable[..., SimpleHTTPRequestHandler] = partial(WithoutRanges, directory=str(page))
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as plain:
+        browser.visit(plain)
+        wait_for(browser, READY.format("test/0/0"))
+        read = browser.run_async(VALUES)
+    np.testing.assert_array_equal(
+        np.float32(read["sz"]), read_split(store, "test", ["sz"]).maps["sz"][2].ravel()
+    )
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(store: Path, submission: Path, browser: Browser, scheme: str) -> None:
+    with running(explorer_server(str(store), str(submission))) as address:
+        browser.emulate(features=[{"name": "prefers-color-scheme", "value": scheme}])
+        for width, height in ((390, 844), (1280, 900)):
+            browser.size(width, height)
+            browser.visit(address)
+            wait_for(browser, READY.format("test/0/0"))
+            assert browser.run("return document.documentElement.scrollWidth") <= width
+        browser.emulate(features=[])
+
+
+@pytest.mark.long
+@pytest.mark.browser
+def test_axe_finds_nothing(store: Path, submission: Path, browser: Browser, tmp_path: Path) -> None:
+    npm = shutil.which("npm")
+    assert npm is not None, "this test fetches axe-core with npm"
+    subprocess.run([npm, "pack", AXE, "--silent"], cwd=tmp_path, check=True, env={**os.environ, "CI": "1"})
+    shutil.unpack_archive(next(tmp_path.glob("*.tgz")), tmp_path)
+    axe = (tmp_path / "package" / "axe.min.js").read_text()
+    with running(explorer_server(str(store), str(submission))) as address:
+        for scheme in ("light", "dark"):
+            browser.emulate(features=[{"name": "prefers-color-scheme", "value": scheme}])
+            browser.visit(address)
+            wait_for(browser, READY.format("test/0/0"))
+            browser.run(axe)
+            found = browser.run_async("const done = arguments[0]; axe.run().then(r => done(r.violations))")
+            assert not found, json.dumps(found)[:2000]
+
+
+def fetch(address: str, **headers: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers)) as reply:
+            return reply.status, reply.read()
+    except urllib.error.HTTPError as error:
+        return error.code, b""
+
+
+def test_the_server_gives_ranges_and_no_other_files(store: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("no")
+    (store / "link").symlink_to(secret)
+    with running(explorer_server(str(store))) as address:
+        whole = (store / "zarr.json").read_bytes()
+        assert fetch(f"{address}store/zarr.json") == (200, whole)
+        assert fetch(f"{address}store/zarr.json", Range="bytes=2-5") == (206, whole[2:6])
+        assert fetch(f"{address}store/zarr.json", Range="bytes=-7") == (206, whole[-7:])
+        assert fetch(f"{address}store/zarr.json", Range=f"bytes={len(whole)}-")[0] == 416
+        for path in ("store/../secret", "store/%2e%2e/secret", "store/link", "etc/passwd", "store/absent"):
+            assert fetch(address + path)[0] == 404, path
+    (store / "link").unlink()
+
+
+def test_bad_input_is_one_line(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="not a finished store"):
+        explorer_server(str(tmp_path))
+    with pytest.raises(InputError, match="holds no predictions"):
+        explorer_server(str(store), str(tmp_path))
+    with running(explorer_server(str(store))) as address, pytest.raises(InputError, match="--port"):
+        explorer_server(str(store), port=int(address.split(":")[2].strip("/")))
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "index.html").write_text("x")
+    with pytest.raises(SystemExit) as end:
+        main(["explore", str(store), "--out", str(tmp_path / "theirs")])
+    assert end.value.code == 2 and "holds other things" in capsys.readouterr().err
+    assert (tmp_path / "theirs" / "index.html").read_text() == "x"
+
+
+def test_the_page_is_small_and_its_colours_are_matplotlibs() -> None:
+    page = page_files()
+    assert sum(len(file.read_bytes()) for file in page.values()) < 300_000
+    text = page["colours.js"].read_text(encoding="utf-8")
+    maps = dict(line.strip().rstrip(",").split(": ") for line in text.splitlines() if line.startswith("  "))
+    for name in ("magma", "inferno", "bone", "viridis", "cividis", "RdBu_r"):
+        steps = bytes.fromhex(maps[name].strip('"'))
+        rgb = np.frombuffer(steps, np.uint8).reshape(-1, 3) / 255
+        x = np.linspace(0, 1, 256)
+        ours = np.stack([np.interp(x, np.linspace(0, 1, len(rgb)), rgb[:, k]) for k in range(3)], axis=1)
+        assert np.abs(ours - matplotlib.colormaps[name](x)[:, :3]).max() < 0.02, name
