@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.webdriver_client import Browser
 
 EXPECTED_SKIPS = {
     "real simulation files are not here: set THREE_HUNDRED_MAPS_REAL or put them at ../shared/real",
@@ -41,6 +44,17 @@ def chromium() -> str:
         if found:
             return found
     pytest.skip(_NO_CHROMIUM)
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless browser."""
+    driver = shutil.which("chromedriver")
+    if driver is None:
+        pytest.skip(_NO_CHROMIUM)
+    found = Browser(chromium, driver, tmp_path_factory.mktemp("profile"))
+    yield found
+    found.close()
 
 
 @pytest.hookimpl(tryfirst=True, hookwrapper=True)

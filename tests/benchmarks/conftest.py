@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
-from webdriver_client import Browser
 
 from benchmarks.submissions import write_submission
 from three_hundred_maps.store.arrays import SplitArrays, read_split, store_digest
@@ -73,14 +71,3 @@ def submit(tmp_path: Path, store: Path, test_split: SplitArrays, blurred: np.nda
         return write_submission(tmp_path / folder, **{**fields, **changes})
 
     return write
-
-
-@pytest.fixture(scope="session")
-def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A headless browser."""
-    driver = shutil.which("chromedriver")
-    if driver is None:
-        pytest.skip("no Chromium on this machine: the pages' tests need one")
-    found = Browser(chromium, driver, tmp_path_factory.mktemp("profile"))
-    yield found
-    found.close()

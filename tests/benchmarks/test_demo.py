@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from webdriver_client import Browser
 
 from benchmarks import figures
 from benchmarks.demo import MODELS, _claim
@@ -18,6 +17,7 @@ from benchmarks.results import write_result
 from benchmarks.scoring import score_submission
 from benchmarks.stages import load_stages, run_stage
 from benchmarks.submissions import write_submission
+from tests.webdriver_client import Browser
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split, root_attrs, store_digest
 from three_hundred_maps.testing import tiny_store

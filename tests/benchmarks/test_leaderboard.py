@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from webdriver_client import Browser
 
 from benchmarks.cases import pack_image, unpack_image
 from benchmarks.compare import paired_difference
@@ -34,6 +33,7 @@ from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import result_problems, schema, write_result
 from benchmarks.scoring import score_submission
 from benchmarks.submissions import write_submission
+from tests.webdriver_client import Browser
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import SplitArrays
 
