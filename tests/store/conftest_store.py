@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
+import zarr
 
 from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.io import canonical_json, sha256_file
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.manifest import with_digest
 from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing import tiny_attrs, tiny_lines_of_sight
 
@@ -64,6 +68,9 @@ def shard_content(layout: Layout, split: str, shard: int, skip: tuple[int, ...] 
         for name, variable in schema.HALO_VARIABLES.items()
     }
     columns["simulation"] = np.array(["small"] * len(kept), np.str_)
+    for overdensity in (200, 500):
+        columns[f"M{overdensity}c"] = overdensity * columns[f"R{overdensity}c"] ** 3
+    columns["relaxed"] = np.zeros(len(kept), np.uint8)
     columns["region"] = np.array(kept, np.int64)
     columns["snapshot"] = np.zeros(len(kept), np.int64)
     columns["halo_id"] = np.array([row * 10 for row in kept], np.int64)
@@ -85,3 +92,24 @@ def write_all(store: Path, layout: Layout, skip: tuple[int, ...] = (), order=Non
     for split, shard in order or layout.all_shards():
         maps, totals, columns, refused = shard_content(layout, split, shard, skip)
         write_shard(store, split, shard, maps, totals, columns, refused=refused)
+
+
+def rewritten(store: Path, change) -> None:
+    """Re-sign a store after ``change`` touched it, with the files that are left: as a careless tool would."""
+    change()
+    manifest = json.loads((store / "manifest.json").read_bytes())
+    manifest["files"] = {
+        name: {"sha256": sha256_file(store / name), "bytes": (store / name).stat().st_size}
+        for name in manifest["files"]
+        if (store / name).is_file()
+    }
+    resign(store, manifest)
+
+
+def resign(store: Path, manifest) -> None:
+    """Write a manifest with its digest."""
+    (store / "manifest.json").write_bytes(canonical_json(with_digest(manifest)))
+
+
+def set_value(store: Path, name: str, index, value) -> None:
+    zarr.open_group(store, mode="r+")[name][index] = value

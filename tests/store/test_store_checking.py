@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import shutil
 import subprocess
@@ -11,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest_store import hashes
+from conftest_store import hashes, rewritten, set_value
 
 from three_hundred_maps import open_store
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import canonical_json
 from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import iter_shards, read_split, store_digest
@@ -23,7 +21,6 @@ from three_hundred_maps.store.derive import merge, subset
 from three_hundred_maps.store.duplicates import find_duplicates, symmetries
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
-from three_hundred_maps.store.manifest import with_digest
 from three_hundred_maps.store.overview import describe, overview
 from three_hundred_maps.store.preview import preview
 from three_hundred_maps.store.statistics import read_statistics
@@ -181,24 +178,6 @@ def test_a_damaged_chunk_is_never_read_as_maps(copy):
         with pytest.raises(InputError, match="damaged"):
             read_split(copy, "train", ["sz"])
     file.write_bytes(whole)
-
-
-def rewritten(store: Path, change) -> None:
-    """Re-sign a store after ``change`` touched it: as a careless tool would."""
-    from three_hundred_maps.io import sha256_file
-
-    change()
-    manifest = json.loads((store / "manifest.json").read_bytes())
-    for name in list(manifest["files"]):
-        file = store / name
-        manifest["files"][name] = {"sha256": sha256_file(file), "bytes": file.stat().st_size}
-    (store / "manifest.json").write_bytes(canonical_json(with_digest(manifest)))
-
-
-def set_value(store: Path, name: str, index, value) -> None:
-    import zarr
-
-    zarr.open_group(store, mode="r+")[name][index] = value
 
 
 @pytest.mark.parametrize(

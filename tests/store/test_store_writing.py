@@ -404,9 +404,9 @@ def test_leftovers_of_killed_writers_are_swept(tmp_path):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from three_hundred_maps.store.lock import store_lock, at_work
+from three_hundred_maps.store.lock import store_lock, worker_lock
 part = {part}
-with (at_work(Path({store!r})) if part == "worker" else store_lock(Path({store!r}), part)):
+with (worker_lock(Path({store!r})) if part == "worker" else store_lock(Path({store!r}), part)):
     print("held", flush=True)
     time.sleep({seconds})
 """
@@ -457,11 +457,11 @@ def test_a_look_at_the_lock_does_not_refuse_a_builder(tmp_path):
     import fcntl
     import threading
 
-    from three_hundred_maps.store.lock import PAUSE_S, store_lock
+    from three_hundred_maps.store.lock import TRY_S, store_lock
 
     descriptor = os.open(tmp_path / ".lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    threading.Timer(1.5 * PAUSE_S, os.close, (descriptor,)).start()
+    threading.Timer(0.4 * TRY_S, os.close, (descriptor,)).start()
     with store_lock(tmp_path):
         pass
 
@@ -473,10 +473,10 @@ def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, cap
         def flock(descriptor, kind):
             raise OSError(error, os.strerror(error))
 
-        monkeypatch.setattr(lock.fcntl, "flock", flock)
+        monkeypatch.setattr("fcntl.flock", flock)
 
     refuse(errno.ENOSYS)
-    with lock.store_lock(tmp_path, (1, 2)), lock.at_work(tmp_path):
+    with lock.store_lock(tmp_path, (1, 2)), lock.worker_lock(tmp_path):
         assert lock.lock_owner(tmp_path) is None
     with lock.store_lock(tmp_path):
         pass

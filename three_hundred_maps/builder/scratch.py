@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from three_hundred_maps.builder.recipe import SimulationRecipe
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.lock import try_lock
+from three_hundred_maps.store.lock import hold
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,7 @@ def synthetic_files(simulation: SimulationRecipe, region: int, scratch: Path) ->
     folder = region_folder(scratch, region)
     names = folder / "files.txt"
     scratch.mkdir(parents=True, exist_ok=True)
-    with open(scratch / f"region-{region:05d}.lock", "w", encoding="utf-8") as lock:
-        try_lock(lock.fileno(), fcntl.LOCK_EX, scratch)
+    with hold(scratch / f"region-{region:05d}.lock"):
         if not names.exists():
             from three_hundred_maps.simulation.synthetic import simulate_region
 

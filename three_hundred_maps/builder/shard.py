@@ -34,7 +34,7 @@ from three_hundred_maps.simulation.particles import Cutout
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.substructure import substructure_from_particles
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.lock import at_work
+from three_hundred_maps.store.lock import worker_lock
 from three_hundred_maps.store.records import is_done, read_layout
 from three_hundred_maps.store.writer import write_shard
 
@@ -91,7 +91,7 @@ def run_shard(task: ShardTask) -> int:
     -------
     Number of halos planned for it.
     """
-    with at_work(Path(task.store)):
+    with worker_lock(Path(task.store)):
         return _run_shard(task)
 
 

@@ -234,7 +234,7 @@ def _assemble(
     columns = {
         split: {
             name: values[rows[split].astype(np.int64)]
-            for name, values in halo_columns(root[split], names).items()
+            for name, values in halo_columns(fetched, root[split], names).items()
         }
         for split in schema.SPLITS
     }

@@ -17,7 +17,11 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import SEALED_KEY
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.manifest import check_schema_version, read_manifest, unfinished_message
+from three_hundred_maps.store.names import is_url, resolve_store
 from three_hundred_maps.store.shards import decode_shard
+
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError)
+"""What zarr and its codecs raise on damaged metadata or chunks."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,12 @@ def open_group(path: str | Path) -> Any:
     """
     import zarr
 
+    path = resolve_store(path)
     try:
         root = zarr.open_group(str(path), mode="r")
     except FileNotFoundError:
         raise InputError(f"no store at {path}: there is no zarr.json") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except DAMAGE as error:
         raise InputError(f"{path}: zarr.json cannot be read ({error}): the store is damaged") from None
     if root.attrs.get("sealed"):
         # The inputs of a test whose truth is kept elsewhere: views, redshift and opaque keys.
@@ -67,6 +72,27 @@ def open_group(path: str | Path) -> Any:
         raise InputError(f"{path} is a Zarr group but no store of this package: it has no schema_version")
     check_schema_version(path, root.attrs["schema_version"])
     return root
+
+
+def read_array(path: str | Path, group: Any, name: str) -> NDArray[Any]:
+    """The whole of a small array of a store's group.
+
+    Raises
+    ------
+    InputError
+        Where it is missing or damaged, naming it.
+    """
+    full = f"{group.path}/{name}"
+    try:
+        array = group[name]
+        chunk = Path(path) / full / "c" / "/".join("0" * array.ndim)
+        if array.size and not is_url(path) and not chunk.exists():
+            raise InputError(f"{chunk} is missing: the store is not whole; build or download it again")
+        return np.asarray(array[...])
+    except InputError:
+        raise
+    except DAMAGE as error:
+        raise InputError(f"{path}/{full} is damaged ({error}); build or download the store again") from None
 
 
 def root_attrs(path: str | Path) -> dict[str, Any]:
@@ -88,10 +114,9 @@ def _split_group(path: str | Path, split: str) -> tuple[Any, list[str]]:
     root = open_group(path)
     if split not in root:
         raise InputError(f"{path} has no split {split}: it is the sealed inputs of another")
-    group = root[split]
-    if "region" not in group and SEALED_KEY not in group:
+    if "region" not in root[split] and SEALED_KEY not in root[split]:
         raise InputError(unfinished_message(path))
-    return group, list(root.attrs["views"])
+    return root[split], list(root.attrs["views"])
 
 
 def _chosen(path: str | Path, group: Any, views: Sequence[str] | None, default: list[str]) -> list[str]:
@@ -141,6 +166,7 @@ def read_split(
     InputError
         Where the store, the split or a view is not there.
     """
+    path = resolve_store(path)
     group, default = _split_group(path, split)
     names = _chosen(path, group, views, default)
     length = _length(group)
@@ -148,13 +174,13 @@ def read_split(
     if step != 1:
         raise InputError(f"halos must be a slice of step 1, not of {step}")
     stop = max(stop, start)
-    columns = halo_columns(group)
+    columns = halo_columns(path, group)
     maps = {name: _read_rows(path, group, f"{split}/{name}", start, stop) for name in names}
     return SplitArrays(
         maps,
         {name: values[start:stop] for name, values in columns.items()},
-        np.asarray(group["los_vector"][...]),
-        np.asarray(group["los_up"][...]),
+        read_array(path, group, "los_vector"),
+        read_array(path, group, "los_up"),
     )
 
 
@@ -174,10 +200,11 @@ def iter_shards(
     seed
         Shuffle the shards' order, and the halos within each, by this seed; None keeps the order.
     """
+    path = resolve_store(path)
     group, default = _split_group(path, split)
     names = _chosen(path, group, views, default)
-    columns = halo_columns(group)
-    vectors, ups = np.asarray(group["los_vector"][...]), np.asarray(group["los_up"][...])
+    columns = halo_columns(path, group)
+    vectors, ups = read_array(path, group, "los_vector"), read_array(path, group, "los_up")
     length, size = _length(group), shard_size(group[default[0]])
     starts = np.arange(0, length, size)
     generator = None if seed is None else np.random.default_rng(seed)
@@ -194,17 +221,24 @@ def iter_shards(
         yield SplitArrays(maps, halos, vectors, ups)
 
 
+def shard_file(name: str, shard: int) -> str:
+    """Name of a shard's file within the store, of the map array ``split/view``."""
+    return f"{name}/c/{shard}/0/0/0"
+
+
 def shard_size(array: Any) -> int:
     """Halos a shard of a map array."""
     shards = array.shards or array.chunks
     return int(shards[0])
 
 
-def halo_columns(group: Any, names: Iterable[str] = schema.HALO_VARIABLES) -> dict[str, NDArray[Any]]:
+def halo_columns(
+    path: str | Path, group: Any, names: Iterable[str] = tuple(schema.HALO_VARIABLES)
+) -> dict[str, NDArray[Any]]:
     """(halo,) arrays of a split's variables by name; the codes of ``simulation`` become its ids."""
     if SEALED_KEY in group:
         names = (SEALED_KEY, "redshift")
-    columns = {name: np.asarray(group[name][...]) for name in names}
+    columns = {name: read_array(path, group, name) for name in names}
     if "simulation" in columns:
         ids = schema.simulation_ids(group["simulation"].attrs, "simulation")
         columns["simulation"] = schema.decode_ids(columns["simulation"], ids)
@@ -215,20 +249,21 @@ def _read_rows(path: str | Path, group: Any, name: str, start: int, stop: int) -
     """Rows ``start`` to ``stop`` of a map array, shard by shard into one array."""
     array = group[name.partition("/")[2]]
     out = np.empty((stop - start, *array.shape[1:]), np.float32)
-    size, local = shard_size(array), "://" not in str(path)
+    size, local = shard_size(array), not is_url(path)
     for first in range(start - start % size, stop, size):
         low, high = max(start, first), min(stop, first + size)
         target = out[low - start : high - start]
         if local and array.shards:
-            file = Path(path) / name / "c" / str(first // size) / "0" / "0" / "0"
-            decode_shard(file, target, low - first, size)
-        else:
-            try:
-                target[...] = array[low:high]
-            except (ValueError, RuntimeError) as error:
-                raise InputError(f"{path}/{name} is damaged ({error}): download it again") from None
-            if np.isnan(target).any():
-                raise InputError(f"{path}/{name} is damaged: maps of rows {low}-{high - 1} are missing")
+            decode_shard(Path(path) / shard_file(name, first // size), target, low - first, size)
+            continue
+        try:
+            target[...] = array[low:high]
+        except DAMAGE as error:
+            shard = f"{path}/{shard_file(name, first // size)}"
+            raise InputError(f"{shard} is damaged ({error}); download the store again") from None
+        if np.isnan(target[:, 0, 0, 0]).any():
+            # What is not there reads as NaN, which no map of a store holds.
+            raise InputError(f"{path}/{shard_file(name, first // size)} is missing: the store is not whole")
     return out
 
 

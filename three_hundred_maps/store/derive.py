@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, HaloKey, halo_keys
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.arrays import halo_columns, open_group, read_split, store_digest
+from three_hundred_maps.store.arrays import halo_columns, open_group, read_array, read_split, store_digest
+from three_hundred_maps.store.duplicates import CORRELATION, map_correlation
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest
+from three_hundred_maps.store.names import resolve_store
 from three_hundred_maps.store.records import is_done
 from three_hundred_maps.store.writer import create_store, write_shard
 
@@ -66,7 +69,7 @@ def subset(
     InputError
         For names or numbers that the store has not, or when nothing would be left.
     """
-    source = Path(path)
+    source = Path(resolve_store(path))
     layout = Layout.of_store(source)
     unknown = [view for view in views or () if view not in layout.views]
     unknown += [split for split in splits or () if split not in schema.SPLITS]
@@ -109,13 +112,15 @@ def subset(
 def merge(paths: Sequence[str | Path], out: str | Path, *, name: str | None = None) -> Path:
     """Join stores of one kind into one; halos keep their splits.
 
+    The halos that the stores had excluded stay listed.
+
     Raises
     ------
     InputError
-        Where views, lines of sight or frames differ, a halo is in two stores, or a region would come
-        to lie in two splits.
+        Where views, lines of sight or map grids differ, a halo is in two stores (by its key, or by what was
+        measured of it), or a region would come to lie in two splits.
     """
-    sources = [Path(path) for path in paths]
+    sources = [Path(resolve_store(path)) for path in paths]
     if len(sources) < 2:
         raise InputError("merge needs at least two stores")
     layouts = [Layout.of_store(source) for source in sources]
@@ -142,6 +147,7 @@ def merge(paths: Sequence[str | Path], out: str | Path, *, name: str | None = No
                     )
                 seen[item.key] = source
             rows[split] += items
+    _require_no_copies(sources)
     ordered = {split: sorted(items, key=lambda item: item.key) for split, items in rows.items()}
     attrs = dict(first.attrs)
     attrs["name"] = name or "-".join(dict.fromkeys(str(layout.attrs["name"]) for layout in layouts))
@@ -150,7 +156,39 @@ def merge(paths: Sequence[str | Path], out: str | Path, *, name: str | None = No
         "recipes": [layout.attrs["recipe_sha256"] for layout in layouts],
     }
     made = replace(first, half=all(layout.half for layout in layouts), attrs=attrs)
-    return _write(Path(out), made, ordered)
+    manifests = [read_manifest(source) for source in sources]
+    planned = {split: sum(m["halos_planned"][split] for m in manifests) for split in schema.SPLITS}
+    refused = [item for manifest in manifests for item in manifest["refused"]]
+    return _write(Path(out), made, ordered, planned=planned, refused=refused)
+
+
+MEASURED = ("redshift", "M200c", "M500c", "f_gas_500", "f_star_500")
+CLOSE, EQUAL = 2e-2, 2e-4
+"""Relative differences of `MEASURED`: of one cluster around the centres of two catalogues, and around one."""
+
+
+def _require_no_copies(sources: Sequence[Path]) -> None:
+    """InputError where two sources hold one cluster under two keys, by its measured values and its maps.
+
+    The same initial conditions under two codes are no copies: their gas and stars differ.
+    """
+    splits = [
+        [(source, split, halo_columns(source, open_group(source)[split])) for split in schema.SPLITS]
+        for source in sources
+    ]
+    mapped = schema.TARGET in Layout.of_store(sources[0]).views
+    for first, second in combinations(splits, 2):
+        for (a, split_a, in_a), (b, split_b, in_b) in product(first, second):
+            near = np.logical_and.reduce(
+                [np.isclose(in_a[k][:, None], in_b[k], rtol=CLOSE if mapped else EQUAL) for k in MEASURED]
+            )
+            for i, j in np.argwhere(near).tolist():
+                if mapped and map_correlation((a, split_a, i), (b, split_b, j)) < CORRELATION:
+                    continue
+                raise InputError(
+                    f"halo {halo_keys(in_a)[i]} of {a} and halo {halo_keys(in_b)[j]} of {b} are the same"
+                    " cluster: two builds of one simulation are not joined"
+                )
 
 
 def _differences(a: Layout, b: Layout) -> list[str]:
@@ -168,12 +206,19 @@ def _rows_of(source: Path) -> dict[str, list[Row]]:
     root = open_group(source)
     rows = {}
     for split in schema.SPLITS:
-        keys = halo_keys(halo_columns(root[split], KEY))
+        keys = halo_keys(halo_columns(source, root[split], KEY))
         rows[split] = [Row(source, split, row, key) for row, key in enumerate(keys)]
     return rows
 
 
-def _write(out: Path, layout: Layout, rows: Mapping[str, Sequence[Row]]) -> Path:
+def _write(
+    out: Path,
+    layout: Layout,
+    rows: Mapping[str, Sequence[Row]],
+    *,
+    planned: Mapping[str, int] | None = None,
+    refused: Sequence[Mapping[str, Any]] = (),
+) -> Path:
     layout = layout.with_splits({split: len(rows[split]) for split in schema.SPLITS})
     if (out / MANIFEST).exists():
         if Layout.of_store(out).attrs != dict(layout.attrs):
@@ -186,7 +231,7 @@ def _write(out: Path, layout: Layout, rows: Mapping[str, Sequence[Row]]) -> Path
             if not is_done(out, layout, split, shard):
                 chosen = rows[split][shard * layout.shard_halos : (shard + 1) * layout.shard_halos]
                 write_shard(out, split, shard, *_gather(layout, split, chosen), layout=layout)
-        finalise(out, locked=True)
+        finalise(out, locked=True, planned=planned, refused=refused)
     return out
 
 
@@ -213,7 +258,7 @@ def _gather(
         for name in names:
             maps[name].append(data.maps[name][:, : layout.n_los])
         for view in totals:
-            totals[view].append(np.asarray(group[f"total_{view}"][run])[:, : layout.n_los])
+            totals[view].append(read_array(rows[first].store, group, f"total_{view}")[run, : layout.n_los])
         for column in halos:
             halos[column].append(data.halos[column])
         first = last + 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from three_hundred_maps.climatology import RING_EDGES
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.histograms import LOG_BINS, bin_edges
-from three_hundred_maps.io import sha256_bytes, sweep_partial, write_bytes
+from three_hundred_maps.io import sha256_bytes, sha256_file, sweep_partial, write_bytes
 from three_hundred_maps.keys import HaloKey, halo_keys
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.compact import close_gaps, read_compaction
@@ -20,7 +21,14 @@ from three_hundred_maps.store.layout import Layout, add_array, consolidate, memo
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest, write_manifest
 from three_hundred_maps.store.provenance import write_provenance
-from three_hundred_maps.store.records import PROGRESS, ShardRecord, is_done, read_layout, read_record
+from three_hundred_maps.store.records import (
+    PROGRESS,
+    ShardRecord,
+    is_done,
+    read_layout,
+    read_record,
+    record_path,
+)
 from three_hundred_maps.store.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -28,7 +36,12 @@ if TYPE_CHECKING:
 
 
 def finalise(
-    path: str | Path, *, provenance: Mapping[str, Any] | None = None, locked: bool = False
+    path: str | Path,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    locked: bool = False,
+    planned: Mapping[str, int] | None = None,
+    refused: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Finish a store whose shards are all done; on a finished one nothing is done.
 
@@ -40,6 +53,8 @@ def finalise(
         What to add to ``provenance.json``.
     locked
         The caller holds the store's lock.
+    planned, refused
+        For a store made of others: the halos that they planned, and those that they excluded.
 
     Returns
     -------
@@ -48,14 +63,14 @@ def finalise(
     Raises
     ------
     InputError
-        Where shards are missing (how many of how many), or a halo is there twice.
+        Where shards are missing or damaged (how many of how many), or a halo is there twice.
     """
     store = Path(path)
     if not locked:
         if not store.is_dir():
             raise InputError(f"no store at {store}")
         with store_lock(store):
-            return finalise(store, provenance=provenance, locked=True)
+            return finalise(store, provenance=provenance, locked=True, planned=planned, refused=refused)
     if (store / MANIFEST).exists():
         manifest = read_manifest(store)
         _remove_progress(store)
@@ -63,6 +78,7 @@ def finalise(
     layout = read_layout(store)
     if read_compaction(store) is None:
         missing = [place for place in layout.all_shards() if not is_done(store, layout, *place)]
+        missing += withdraw_damaged(store, layout)
         if missing:
             total = len(layout.all_shards())
             raise InputError(
@@ -70,7 +86,7 @@ def finalise(
                 f" (missing {', '.join(f'{s} {k}' for s, k in missing[:3])}{', ...' if missing[3:] else ''});"
                 " run the build again to go on"
             )
-    layout, planned, refused = close_gaps(store, layout)
+    layout, of_shards, left_out = close_gaps(store, layout)
     records = {split: _records(store, layout, split) for split in schema.SPLITS}
     _require_unique(store, records)
     statistics = merged_statistics(layout, records["train"])
@@ -87,13 +103,27 @@ def finalise(
             "name": layout.attrs["name"],
             "recipe_sha256": layout.attrs["recipe_sha256"],
             "halos": dict(layout.splits),
-            "halos_planned": planned,
-            "refused": refused,
+            "halos_planned": dict(planned or of_shards),
+            "refused": [*map(dict, refused), *left_out],
             "files": files,
         },
     )
     _remove_progress(store)
     return manifest
+
+
+def withdraw_damaged(store: Path, layout: Layout) -> list[tuple[str, int]]:
+    """Take back the records of shards whose files are damaged: the next build makes them again."""
+    damaged = []
+    for split, shard in layout.all_shards():
+        record = read_record(store, split, shard)
+        for name, value in record.files.items() if record is not None else ():
+            if (store / name).is_file() and sha256_file(store / name) != value["sha256"]:
+                print(f"note: {store / name} is damaged: its shard has to be made again", file=sys.stderr)
+                record_path(store, split, shard).unlink()
+                damaged.append((split, shard))
+                break
+    return damaged
 
 
 def _remove_progress(store: Path) -> None:
@@ -156,8 +186,10 @@ def write_small_files(
                 values, attrs = schema.encode_ids(values, ids), {**attrs, **schema.flag_attrs(ids)}
             add_array(group, name, values, variable.dims, attrs)
         for view, variable in units.items():
-            total = schema.total_variable(view, times_kpc2(variable.units), variable.long_name)
+            total = schema.total_variable(view, schema.times_kpc2(variable.units), variable.long_name)
             add_array(group, total.name, columns[split][total.name], total.dims, total.attrs())
+        checksums = schema.row_checksums(columns[split], layout.views)
+        add_array(group, "row_checksum", checksums, schema.ROW_CHECKSUM.dims, schema.ROW_CHECKSUM.attrs())
         for name, (variable, values) in layout.axes().items():
             add_array(group, name, values, variable.dims, variable.attrs())
     _add_statistics(root, statistics)
@@ -167,15 +199,6 @@ def write_small_files(
         write_bytes(store / name, data)
         written[name] = {"sha256": sha256_bytes(data), "bytes": len(data)}
     return written
-
-
-def times_kpc2(units: str) -> str:
-    """The units of a map's integral over proper area."""
-    factors = units.split()
-    if "kpc-2" in factors:
-        factors.remove("kpc-2")
-        return " ".join(factors) or "1"
-    return "kpc2" if units == "1" else f"{units} kpc2"
 
 
 def _add_statistics(root: zarr.Group, statistics: Statistics) -> None:

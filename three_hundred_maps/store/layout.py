@@ -17,8 +17,9 @@ from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import canonical_json, sha256_bytes
 from three_hundred_maps.keys import KEY
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.arrays import open_group
+from three_hundred_maps.store.arrays import open_group, read_array
 from three_hundred_maps.store.manifest import unfinished_message
+from three_hundred_maps.store.names import resolve_store
 from three_hundred_maps.store.schema import Variable
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ class Layout:
         InputError
             Where there is no store, or one that is not finished.
         """
+        path = resolve_store(path)
         root = open_group(path)
         attrs = dict(root.attrs)
         if any(split not in root or "region" not in root[split] for split in schema.SPLITS):
@@ -184,8 +186,8 @@ class Layout:
                 schema.map_variable(v, train[v].attrs["units"], train[v].attrs["long_name"]) for v in views
             ),
             splits={split: int(root[split]["region"].shape[0]) for split in schema.SPLITS},
-            vectors=np.asarray(train["los_vector"][...]),
-            ups=np.asarray(train["los_up"][...]),
+            vectors=read_array(path, train, "los_vector"),
+            ups=read_array(path, train, "los_up"),
             grid=grid,
             shard_halos=shard_halos,
             attrs=attrs,

@@ -1,142 +1,141 @@
-"""One builder at a time on a store, or several that share it by parts; a dead process gives its lock back."""
+"""One builder at a time on a store, or several that share it by parts; a dead process gives its lock back.
+
+Every lock file is held by one process. A part takes its own while it holds the store's for a moment, and a
+builder of the whole takes the store's and finds no part's taken: so each sees the other, whoever comes first.
+"""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
 import sys
-import time
+import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from three_hundred_maps.errors import InputError
 
-WORKERS = ".lock-workers"
 WAIT_S = 300.0
 """How long a build waits for the workers of an earlier, killed one to come to their end."""
-TRIES, PAUSE_S = 5, 0.05
-"""A lock that is taken is asked for again: `lock_owner` holds it for a moment while it looks."""
+TRY_S, PART_S = 0.25, 5.0
+"""How long a taken lock is asked for again: `lock_owner` and a part that starts hold it for a moment."""
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
-
-
-def try_lock(descriptor: int, kind: int, path: Path) -> None:
-    """Lock an open file, or BlockingIOError where it is taken.
-
-    On a file system without locks (some cluster file systems are mounted so) nothing is locked, and that
-    is said: shards are still written whole, but two builders are not kept apart.
-    """
-    try:
-        fcntl.flock(descriptor, kind)
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        if path.parent not in _SAID:
-            _SAID.add(path.parent)
-            print(
-                f"note: the file system of {path.parent} has no locks: run one builder at a time on it",
-                file=sys.stderr,
-            )
-
-
 _SAID: set[Path] = set()
 
 
-def lock_owner(store: Path) -> str | None:
-    """Who holds a store's lock just now, None where nobody does."""
-    path = store / ".lock"
+def _acquire(path: Path, timeout: float) -> FileLock | None:
+    """Lock a file, or `filelock.Timeout`; None on a file system without locks, which is said.
+
+    Some cluster file systems are mounted so: shards are still written whole, but two builders are not kept
+    apart.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=timeout)
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        try_lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
-    except BlockingIOError:
-        return _owner(path)
-    finally:
-        os.close(descriptor)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="flock not supported")
+            lock.acquire(poll_interval=0.05)
+    except (NotImplementedError, UserWarning):
+        pass
+    except OSError as error:
+        if isinstance(error, Timeout):
+            raise
+        if error.errno not in _NO_LOCKS:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+    else:
+        return lock
+    if path.parent not in _SAID:
+        _SAID.add(path.parent)
+        print(
+            f"note: the file system of {path.parent} has no locks: run one builder at a time on it",
+            file=sys.stderr,
+        )
     return None
+
+
+def _owner_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.owner")
 
 
 def _owner(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip() or "another process"
+        return _owner_file(path).read_text(encoding="utf-8").strip() or "another process"
     except OSError:
         return "another process"
 
 
 @contextmanager
-def hold(path: Path, refusal: str, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold a lock file, alone or with others; InputError with ``refusal`` and the owner where that fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    taken = 0
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            try_lock(descriptor, kind | fcntl.LOCK_NB, path)
-        except BlockingIOError:
-            os.close(descriptor)
-            taken += 1
-            if taken == TRIES:
-                raise InputError(f"{refusal} ({_owner(path)})") from None
-            time.sleep(PAUSE_S)
-            continue
-        # The last holder removes the file: one opened just before that is locked in vain.
-        try:
-            same = os.fstat(descriptor).st_ino == os.stat(path).st_ino
-        except FileNotFoundError:
-            same = False
-        if same:
-            break
-        os.close(descriptor)
+def hold(path: Path, refusal: str | None = None, timeout: float = TRY_S) -> Iterator[None]:
+    """Hold a lock file.
+
+    Parameters
+    ----------
+    path
+        The file; it is gone afterwards.
+    refusal
+        Why not, where another process holds it; None to wait for that process.
+    timeout
+        Seconds to try before refusing.
+
+    Raises
+    ------
+    InputError
+        ``refusal``, with the process and host that hold the lock.
+    """
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        lock = _acquire(path, -1 if refusal is None else timeout)
+    except Timeout:
+        raise InputError(f"{refusal} ({_owner(path)})") from None
+    try:
+        _owner_file(path).write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:
-        try:
-            # Only a sole holder may take the name away: others still rest on it.
-            try_lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
-            path.unlink(missing_ok=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(descriptor)
+        # While it is held: one that another process opened before that is then seen to have no name.
+        with suppress(OSError):
+            _owner_file(path).unlink()
+        with suppress(OSError):
+            path.unlink()
+        if lock is not None:
+            lock.release()
+
+
+def lock_owner(store: Path) -> str | None:
+    """Who builds a store just now, None where nobody does."""
+    for path in (store / ".lock", *_parts(store)):
+        if path.exists():
+            try:
+                lock = _acquire(path, 0)
+            except (Timeout, OSError):
+                return _owner(path)
+            if lock is not None:
+                lock.release()
+    return None
+
+
+def _parts(store: Path) -> list[Path]:
+    return [path for path in sorted(store.glob(".lock-part-*")) if path.suffix != ".owner"]
 
 
 @contextmanager
-def at_work(store: Path) -> Iterator[None]:
+def worker_lock(store: Path) -> Iterator[None]:
     """Held by a worker while it writes to a store: a worker may outlive the build that started it."""
-    descriptor = os.open(store / WORKERS, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try_lock(descriptor, fcntl.LOCK_SH, store / WORKERS)
+    name = f".lock-worker-{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
+    with hold(store / name):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _wait_for_workers(store: Path) -> None:
     """Wait until no worker of a killed build writes any more."""
-    path = store / WORKERS
-    if not path.exists():
-        return
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        for _ in range(int(WAIT_S / 0.05)):
-            try:
-                try_lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
-            except BlockingIOError:
-                time.sleep(0.05)
-            else:
-                path.unlink(missing_ok=True)
-                return
-    finally:
-        os.close(descriptor)
-    raise InputError(f"{store}: workers of an earlier build still write to it; stop them first")
+    refusal = f"{store}: workers of an earlier build still write to it; stop them first"
+    for path in store.glob(".lock-worker-*"):
+        if path.suffix != ".owner":
+            with hold(path, refusal, WAIT_S):
+                pass
 
 
 @contextmanager
@@ -151,17 +150,17 @@ def store_lock(store: Path, part: tuple[int, int] | None = None) -> Iterator[Non
     refusal = f"{store} is being built by another process; wait for it, or stop it first"
     if part is None:
         with hold(store / ".lock", refusal):
+            for path in _parts(store):
+                with hold(path, refusal):
+                    pass
             _wait_for_workers(store)
-            try:
-                yield
-            finally:
-                (store / WORKERS).unlink(missing_ok=True)
+            yield
         return
-    with (
-        hold(store / ".lock", refusal, fcntl.LOCK_SH),
-        hold(
-            store / f".lock-part-{part[0]}-of-{part[1]}",
-            f"part {part[0]}/{part[1]} of {store} is being built by another process",
-        ),
-    ):
+    own = hold(
+        store / f".lock-part-{part[0]}-of-{part[1]}",
+        f"part {part[0]}/{part[1]} of {store} is being built by another process",
+    )
+    with ExitStack() as stack:
+        with hold(store / ".lock", refusal, PART_S):
+            stack.enter_context(own)
         yield

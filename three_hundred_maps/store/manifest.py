@@ -10,6 +10,7 @@ from typing import Any
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import canonical_json, sha256_bytes, write_bytes
 from three_hundred_maps.store import schema
+from three_hundred_maps.store.names import is_url, resolve_store
 
 MANIFEST = "manifest.json"
 PROVENANCE = "provenance.json"
@@ -27,13 +28,42 @@ def self_check(data: bytes) -> str | None:
     """What is wrong with a JSON file that carries its own digest, None where it is whole."""
     try:
         content = json.loads(data)
-    except ValueError:
+        if not isinstance(content, dict) or "digest" not in content:
+            return "carries no digest"
+        if canonical_json(with_digest(content)) != data:
+            return "does not match its own digest"
+    except (ValueError, RecursionError):
         return "is not JSON"
-    if not isinstance(content, dict) or "digest" not in content:
-        return "carries no digest"
-    if canonical_json(with_digest(content)) != data:
-        return "does not match its own digest"
     return None
+
+
+def parse_manifest(data: bytes) -> tuple[dict[str, Any], str | None]:
+    """A manifest's content, and what is wrong with it (None where it is whole).
+
+    Every file has a size and a checksum, and lies inside the store: what a manifest lists is opened.
+    """
+    wrong = self_check(data)
+    if wrong:
+        return {}, wrong
+    content: dict[str, Any] = json.loads(data)
+    files = content.get("files")
+    if not isinstance(files, dict) or not files:
+        return {}, "lists no files"
+    for name, entry in files.items():
+        if name.startswith("/") or "\\" in name or not set(name.split("/")).isdisjoint({"", ".", ".."}):
+            return {}, f"lists {name!r}, which is no file of the store"
+        if not (
+            isinstance(entry, dict)
+            and type(entry.get("bytes")) is int
+            and isinstance(entry.get("sha256"), str)
+        ):
+            return {}, f"states no size and checksum of {name}"
+    counts = [content.get("halos"), content.get("halos_planned")]
+    if not all(isinstance(c, dict) and set(c) == set(schema.SPLITS) for c in counts):
+        return {}, "does not state its numbers of halos"
+    if not isinstance(content.get("refused"), list):
+        return {}, "does not list the halos that were refused"
+    return content, None
 
 
 def write_manifest(store: Path, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,10 +84,9 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     data = read_store_file(path, MANIFEST)
     if data is None:
         raise InputError(unfinished_message(path))
-    wrong = self_check(data)
+    manifest, wrong = parse_manifest(data)
     if wrong:
         raise InputError(f"{path}/{MANIFEST} {wrong}: the store is damaged; build or download it again")
-    manifest: dict[str, Any] = json.loads(data)
     check_schema_version(path, manifest.get("schema_version"))
     return manifest
 
@@ -79,7 +108,7 @@ def check_schema_version(path: str | Path, version: Any) -> None:
 
 def unfinished_message(path: str | Path) -> str:
     """Why a store cannot be read, and what to do."""
-    if "://" not in str(path):
+    if not is_url(path):
         folder = Path(path)
         if not folder.exists():
             return f"no store at {path}: the folder does not exist"
@@ -93,7 +122,8 @@ def unfinished_message(path: str | Path) -> str:
 
 def read_store_file(path: str | Path, name: str) -> bytes | None:
     """A file of a store at a path or URL; None where it is not there."""
-    if "://" not in str(path):
+    path = resolve_store(path)
+    if not is_url(path):
         try:
             return (Path(path) / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -109,8 +139,8 @@ def read_store_file(path: str | Path, name: str) -> bytes | None:
 
 
 def store_files(store: Path) -> Iterator[str]:
-    """Names of the files in a store's folder that its manifest lists, sorted."""
+    """Names of the files, and of any links, in a finished store's folder beside `OUTSIDE`, sorted."""
     for file in sorted(store.rglob("*")):
         name = file.relative_to(store).as_posix()
-        if file.is_file() and name not in OUTSIDE and not name.startswith((".lock", "progress/")):
+        if (file.is_symlink() or not file.is_dir()) and name not in OUTSIDE:
             yield name

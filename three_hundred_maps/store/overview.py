@@ -9,10 +9,11 @@ from typing import Any
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.arrays import open_group
+from three_hundred_maps.store.arrays import open_group, read_array
 from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
 from three_hundred_maps.store.lock import lock_owner
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest, unfinished_message
+from three_hundred_maps.store.names import is_url, resolve_store
 from three_hundred_maps.store.records import read_layout, read_record
 from three_hundred_maps.store.statistics import Statistics, merge_all, read_statistics
 
@@ -25,8 +26,9 @@ def overview(path: str | Path) -> dict[str, Any]:
     InputError
         Where there is neither a store nor the beginning of one.
     """
+    path = resolve_store(path)
     store = Path(path)
-    if "://" in str(path) or (store / MANIFEST).exists():
+    if is_url(path) or (store / MANIFEST).exists():
         return _finished(path)
     if (store / LAYOUT_FILE).exists():
         return _unfinished(store)
@@ -61,11 +63,11 @@ def _finished(path: str | Path) -> dict[str, Any]:
     splits = {}
     for split in schema.SPLITS:
         group = root[split]
-        masses = group["M200c"][...]
+        masses = read_array(path, group, "M200c")
         splits[split] = {
             "halos": layout.splits[split],
             "maps": layout.splits[split] * layout.n_los * len(layout.maps),
-            "regions": len(set(group["region"][...].tolist())),
+            "regions": len(set(read_array(path, group, "region").tolist())),
             "M200c": [float(masses.min()), float(masses.max())] if len(masses) else None,
         }
     return {

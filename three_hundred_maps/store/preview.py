@@ -12,6 +12,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, HaloKey
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import SplitArrays, halo_columns, open_group, read_split
+from three_hundred_maps.store.names import resolve_store
 
 COLOURS = {"sz": "magma", "xray": "inferno", "star": "bone", "mass": "viridis"}
 DECADES = {"sz": 3.0, "xray": 5.0, "star": 4.0, "mass": 3.0}
@@ -33,7 +34,7 @@ def find_halo(path: str | Path, halo: str) -> tuple[str, int]:
         group = root[split]
         if "region" not in group:
             raise InputError(f"{path} is not finished: finish it first")
-        columns = halo_columns(group, KEY)
+        columns = halo_columns(path, group, KEY)
         match = np.logical_and.reduce([columns[name] == value for name, value in wanted.items()])
         found += [(split, int(row)) for row in np.flatnonzero(match)]
         if len(match) and not example:
@@ -67,6 +68,7 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    path = resolve_store(path)
     split, row = find_halo(path, halo)
     data = read_split(path, split, None, slice(row, row + 1))
     n_los = len(data.los_vector)

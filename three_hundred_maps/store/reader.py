@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import open_group
 from three_hundred_maps.store.manifest import read_manifest, unfinished_message
+from three_hundred_maps.store.names import is_url, resolve_store
 from three_hundred_maps.store.statistics import Statistics, read_statistics
 
 if TYPE_CHECKING:
@@ -23,14 +25,21 @@ class Store(Mapping[str, "xarray.Dataset"]):
     Parameters
     ----------
     path
-        A folder, or any fsspec URL (``hf://datasets/org/name/...``, ``s3://...``).
+        The name of a config, a folder, or any fsspec URL (``hf://datasets/org/name/...``, ``s3://...``).
     """
 
     def __init__(self, path: str | Path) -> None:
+        path = resolve_store(path)
         self.path = str(path)
         root = open_group(path)
-        if any("region" not in root[split] for split in schema.SPLITS):
+        if any(split not in root or "region" not in root[split] for split in schema.SPLITS):
             raise InputError(unfinished_message(path))
+        if not is_url(path):
+            for name in read_manifest(path)["files"]:
+                if not os.path.exists(f"{path}/{name}"):
+                    raise InputError(
+                        f"{path}/{name} is missing: the store is not whole; build or download it again"
+                    )
         self.attrs: dict[str, Any] = dict(root.attrs)
 
     def __getitem__(self, split: str) -> xarray.Dataset:
@@ -61,7 +70,7 @@ class Store(Mapping[str, "xarray.Dataset"]):
 
 
 def open_store(path: str | Path) -> Store:
-    """Open a finished store at a path or URL.
+    """Open a finished store by name, path or URL.
 
     Examples
     --------
@@ -71,6 +80,6 @@ def open_store(path: str | Path) -> Store:
     Raises
     ------
     InputError
-        Where there is no store, an unfinished one, or one of a newer schema.
+        Where there is no store, an unfinished one, one of another schema, or one that lacks a file.
     """
     return Store(path)

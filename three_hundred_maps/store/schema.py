@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,15 @@ def total_variable(view: str, units: str, long_name: str) -> Variable:
     return Variable(f"total_{view}", ("halo", "los"), "float64", units, f"integral over the map: {long_name}")
 
 
+def times_kpc2(units: str) -> str:
+    """The units of a map's integral over proper area."""
+    factors = units.split()
+    if "kpc-2" in factors:
+        factors.remove("kpc-2")
+        return " ".join(factors) or "1"
+    return "kpc2" if units == "1" else f"{units} kpc2"
+
+
 def half_variable(target: Variable) -> Variable:
     """The variable of the half-sample's maps, from that of the target's."""
     return map_variable(
@@ -113,6 +123,31 @@ HALO_VARIABLES: Mapping[str, Variable] = {
         _halo("R200c_catalogue", "kpc", "R200c of the catalogue", frame=_CATALOGUE),
     )
 }
+
+ROW_CHECKSUM = Variable(
+    "row_checksum",
+    ("halo",),
+    "uint64",
+    "1",
+    "first 8 bytes of the sha256 of the halo's other variables and of its totals",
+    "identifier",
+)
+"""Binds the values of one halo together: a value moved from one halo to another is then seen."""
+
+
+def row_checksums(columns: Mapping[str, NDArray[Any]], views: Sequence[str]) -> NDArray[np.uint64]:
+    """(halo,): `ROW_CHECKSUM` of the halo variables and ``total_VIEW`` of ``columns``."""
+    names = [*HALO_VARIABLES, *(f"total_{view}" for view in views)]
+    sums = []
+    for row in range(len(columns["region"])):
+        digest = hashlib.sha256()
+        for name in names:
+            value = columns[name][row]
+            digest.update(str(value).encode() if name == "simulation" else np.asarray(value).tobytes())
+            digest.update(b"\0")
+        sums.append(int.from_bytes(digest.digest()[:8], "big"))
+    return np.array(sums, np.uint64)
+
 
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 

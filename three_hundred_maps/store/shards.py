@@ -59,6 +59,7 @@ def decode_shard(path: Path, out: NDArray[np.float32], first: int, shard_halos: 
     InputError
         Where the file is missing or damaged.
     """
+    from google_crc32c import value as crc32c
     from numcodecs import blosc
 
     if not len(out):
@@ -78,10 +79,13 @@ def decode_shard(path: Path, out: NDArray[np.float32], first: int, shard_halos: 
                 low, high = int(offset), int(offset) + int(length)
                 if high > len(data):
                     raise InputError(f"{path} is damaged: a chunk lies beyond its end")
-                with data[low:high] as chunk:
-                    if int.from_bytes(chunk[_SIZE_AT], "little") != out[row].nbytes:
-                        raise InputError(f"{path} is damaged: a chunk is not of a halo's size")
-                    blosc.decompress(chunk, out[row])
+                stored = int.from_bytes(data[high - _CHECKSUM_BYTES : high], "little")
+                chunk = mapped[low : high - _CHECKSUM_BYTES]
+                if crc32c(chunk) != stored:
+                    raise InputError(f"{path} is damaged: the checksum of a chunk does not match")
+                if int.from_bytes(chunk[_SIZE_AT], "little") != out[row].nbytes:
+                    raise InputError(f"{path} is damaged: a chunk is not of a halo's size")
+                blosc.decompress(chunk, out[row])
     except FileNotFoundError:
         raise InputError(f"{path} is missing: the store is not whole; build or download it again") from None
     except (RuntimeError, ValueError) as error:

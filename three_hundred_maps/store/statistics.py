@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from three_hundred_maps.climatology import Climatology
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.histograms import LOG_BINS, dense, histogram_of, histogram_quantile, sparse
+from three_hundred_maps.store.arrays import open_group, read_array
+from three_hundred_maps.store.names import resolve_store
 from three_hundred_maps.store.schema import TARGET
 
 _FLOATS = ("mean", "std", "minimum", "maximum")
@@ -212,13 +214,12 @@ def read_statistics(path: str | Path) -> Statistics:
     InputError
         Where the store has none, with what to do.
     """
-    from three_hundred_maps.store.arrays import open_group
-
+    path = resolve_store(path)
     root = open_group(path)
     if "statistics" not in root:
         raise InputError(f"{path} has no statistics: finish it with `three-hundred-maps finalise {path}`")
     group = root["statistics"]
-    columns = {name: np.asarray(group[name][...]) for name in ("count", "zeros", *_FLOATS, "histogram")}
+    columns = {name: read_array(path, group, name) for name in ("count", "zeros", *_FLOATS, "histogram")}
     result = Statistics()
     for row, view in enumerate(group.attrs["views"]):
         result[view] = ViewStatistics(
@@ -230,7 +231,7 @@ def read_statistics(path: str | Path) -> Statistics:
     if "ring_sum" in group:
         result.climatology = Climatology(
             *(
-                np.asarray(group[k][...])
+                read_array(path, group, k)
                 for k in ("ring_sum", "ring_sum_scaled", "ring_pixels", "score_histogram")
             )
         )

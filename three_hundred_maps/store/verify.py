@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import sha256_file
+from three_hundred_maps.io import sha256_bytes, sha256_file
 from three_hundred_maps.keys import KEY, HaloKey, halo_keys
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.arrays import halo_columns, iter_shards, open_group
-from three_hundred_maps.store.duplicates import find_duplicates
+from three_hundred_maps.store.arrays import halo_columns, iter_shards, open_group, read_array
+from three_hundred_maps.store.duplicates import CoarseSplit, copies_between, find_duplicates
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.manifest import (
     MANIFEST,
     PROVENANCE,
     check_schema_version,
+    parse_manifest,
     self_check,
     store_files,
     unfinished_message,
 )
+from three_hundred_maps.store.names import resolve_store
+from three_hundred_maps.store.schema import times_kpc2
 from three_hundred_maps.store.statistics import Statistics, read_statistics
 
 TOTAL_TOLERANCE = 1e-4
 """Of a map's sum against the total from the particles; maps are float32."""
 STATISTICS_TOLERANCE = 1e-5
+DENSITY_TOLERANCE = 1e-5
+"""Of M / R^3 between the halos of one redshift, which share the critical density."""
+RELAXED_LIMIT = 0.1
+MASS_UNITS = "Msun kpc-2"
 
 
 @dataclass
@@ -76,7 +84,7 @@ def verify(path: str | Path, *, deep: bool = False, against: str | Path | None =
     InputError
         Where there is no finished store to check.
     """
-    store = Path(path)
+    store = Path(resolve_store(path))
     report = Report()
     files = _check_manifest(store, report)
     _check_files(store, files, report)
@@ -88,13 +96,14 @@ def verify(path: str | Path, *, deep: bool = False, against: str | Path | None =
     if report.problems:
         return report
     if deep:
+        _run(report, "halos", check_halos, store)
         _run(report, "totals", check_totals, store)
         # A part of a published store keeps the statistics of the whole train split.
         if "part_of" not in open_group(store).attrs:
             _run(report, "statistics", check_statistics, store)
         _run(report, "duplicates", check_duplicates, store)
     if against is not None:
-        report.checks["against"], problems = check_against(store, Path(against))
+        report.checks["against"], problems = check_against(store, against)
         report.problems += problems
     return report
 
@@ -112,12 +121,11 @@ def _check_manifest(store: Path, report: Report) -> dict[str, Any]:
         data = (store / MANIFEST).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(unfinished_message(store)) from None
-    wrong = self_check(data)
+    content, wrong = parse_manifest(data)
     report.checks["manifest"] = 1
     if wrong:
         report.problems.append(f"{MANIFEST} {wrong}")
         return {}
-    content = json.loads(data)
     check_schema_version(store, content.get("schema_version"))
     files: dict[str, Any] = content["files"]
     return files
@@ -128,14 +136,15 @@ def _check_files(store: Path, files: dict[str, Any], report: Report) -> None:
         return
     for name, wanted in progress(files.items(), desc="checksums", unit="file"):
         file = store / name
-        if not file.is_file():
-            report.problems.append(f"{name} is missing")
+        if file.is_symlink() or not file.is_file():
+            report.problems.append(f"{name} is {'a link' if file.is_symlink() else 'missing'}")
         elif file.stat().st_size != wanted["bytes"]:
             report.problems.append(f"{name} has {file.stat().st_size} bytes, not {wanted['bytes']}")
         elif sha256_file(file) != wanted["sha256"]:
             report.problems.append(f"{name} does not match its checksum")
     report.checks["files"] = len(files)
     report.problems += [f"{name} is not in the manifest" for name in store_files(store) if name not in files]
+    report.problems += [f"{d.relative_to(store)} is a link" for d in store.rglob("*") if _is_folder_link(d)]
     try:
         wrong = self_check((store / PROVENANCE).read_bytes())
     except FileNotFoundError:
@@ -144,8 +153,27 @@ def _check_files(store: Path, files: dict[str, Any], report: Report) -> None:
         report.problems.append(f"{PROVENANCE} {wrong}")
 
 
+def _is_folder_link(path: Path) -> bool:
+    return path.is_symlink() and path.is_dir()
+
+
+def check_recipe(attrs: Mapping[str, Any]) -> list[str]:
+    """The root's recipe against its checksum and against what the root says of the data."""
+    text = str(attrs["recipe"])
+    problems = []
+    if sha256_bytes(text.encode()) != attrs["recipe_sha256"]:
+        problems.append("the root's recipe does not match recipe_sha256")
+    try:
+        kind = yaml.safe_load(text)["simulation"]["kind"]
+    except (yaml.YAMLError, LookupError, TypeError):
+        return problems
+    if kind == "synthetic" and attrs["synthetic"] is not True:
+        problems.append("the root says that a synthetic recipe's maps are not synthetic")
+    return problems
+
+
 def check_schema(store: Path) -> tuple[int, list[str]]:
-    """Every name, dimension, type, unit and attribute of the schema."""
+    """Every name, dimension, type, unit and attribute of the schema, and every chunk that must be there."""
     problems: list[str] = []
     root = open_group(store)
     problems += [
@@ -153,7 +181,11 @@ def check_schema(store: Path) -> tuple[int, list[str]]:
     ]
     if problems:
         return len(schema.ROOT_ATTRS), problems
+    problems += check_recipe(root.attrs)
     layout = Layout.of_store(store)
+    units = {v.name: v.units for v in layout.maps}
+    if units.get(schema.TARGET, MASS_UNITS) != MASS_UNITS:
+        problems.append(f"train/{schema.TARGET} is in {units[schema.TARGET]}, not in {MASS_UNITS}")
     looked = len(schema.ROOT_ATTRS)
     for split in schema.SPLITS:
         group = root[split]
@@ -163,7 +195,8 @@ def check_schema(store: Path) -> tuple[int, list[str]]:
             *schema.HALO_VARIABLES.values(),
             *schema.LOS_VARIABLES.values(),
             *schema.AXIS_VARIABLES.values(),
-            *(schema.total_variable(v.name, "", v.long_name) for v in layout.maps),
+            *(schema.total_variable(v.name, times_kpc2(v.units), v.long_name) for v in layout.maps),
+            schema.ROW_CHECKSUM,
         ]
         sizes = {"halo": n, "los": layout.n_los, "y": layout.grid.pixels, "x": layout.grid.pixels, "xyz": 3}
         for variable in wanted:
@@ -178,14 +211,44 @@ def check_schema(store: Path) -> tuple[int, list[str]]:
                 problems.append(f"{where} is {array.dtype} {array.shape}, not {variable.stored} {shape}")
             if tuple(array.metadata.dimension_names or ()) != variable.dims:
                 problems.append(f"{where} has the dimensions {array.metadata.dimension_names}")
-            lacking = [name for name in ("units", "long_name", "frame") if not array.attrs.get(name)]
-            problems += [f"{where} lacks the attribute {name}" for name in lacking]
+            for name, text in variable.attrs().items():
+                if not array.attrs.get(name):
+                    problems.append(f"{where} lacks the attribute {name}")
+                elif name != "long_name" and array.attrs[name] != text:
+                    problems.append(f"{where} has {name} {array.attrs[name]!r}, not {text!r}")
+            problems += [
+                f"{where} lacks its chunk {chunk}"
+                for chunk in _chunks(layout, variable, split, shape)
+                if not (store / where / "c" / chunk).is_file()
+            ]
         if not problems:
-            for name in ("los_vector", "los_up"):
-                length = np.linalg.norm(np.asarray(group[name][...]), axis=1)
-                if not np.allclose(length, 1.0, atol=1e-9):
-                    problems.append(f"{split}/{name} holds vectors that are not of length 1")
+            problems += _check_lines_of_sight(
+                split, *(read_array(store, group, k) for k in schema.LOS_VARIABLES)
+            )
+    if not problems:
+        problems += [
+            f"statistics/{name} lacks its chunk"
+            for name, array in root["statistics"].arrays()
+            if array.size and not (store / "statistics" / name / "c" / "/".join("0" * array.ndim)).is_file()
+        ]
     return looked, problems
+
+
+def _chunks(layout: Layout, variable: schema.Variable, split: str, shape: tuple[int, ...]) -> list[str]:
+    if variable.dims == schema.MAP_DIMS:
+        return [f"{shard}/0/0/0" for shard in range(layout.shards(split))]
+    return ["/".join("0" * len(shape))] if math.prod(shape) else []
+
+
+def _check_lines_of_sight(split: str, vectors: NDArray[np.float64], ups: NDArray[np.float64]) -> list[str]:
+    problems = [
+        f"{split}/{name} holds vectors that are not of length 1"
+        for name, values in zip(schema.LOS_VARIABLES, (vectors, ups), strict=True)
+        if not np.allclose(np.linalg.norm(values, axis=1), 1.0, atol=1e-9)
+    ]
+    if not np.allclose((vectors * ups).sum(axis=1), 0.0, atol=1e-9):
+        problems.append(f"{split}/los_up is not at right angles to los_vector")
+    return problems
 
 
 def check_splits(store: Path) -> tuple[int, list[str]]:
@@ -195,7 +258,7 @@ def check_splits(store: Path) -> tuple[int, list[str]]:
     seen: dict[HaloKey, str] = {}
     region_in: dict[int, str] = {}
     for split in schema.SPLITS:
-        columns = halo_columns(root[split], KEY)
+        columns = halo_columns(store, root[split], KEY)
         for key in halo_keys(columns):
             if key in seen:
                 problems.append(f"the halo {key} is in {seen[key]} and again in {split}")
@@ -207,6 +270,46 @@ def check_splits(store: Path) -> tuple[int, list[str]]:
     return len(seen), problems
 
 
+def check_halos(store: Path) -> tuple[int, list[str]]:
+    """Values of each halo against each other: masses and radii, ``relaxed``, and the row's checksum."""
+    layout = Layout.of_store(store)
+    root = open_group(store)
+    problems: list[str] = []
+    densities: dict[tuple[str, float], list[tuple[str, float]]] = {}
+    for split in schema.SPLITS:
+        columns = halo_columns(store, root[split])
+        keys = halo_keys(columns)
+        for view in layout.views:
+            columns[f"total_{view}"] = read_array(store, root[split], f"total_{view}")
+        stored = read_array(store, root[split], "row_checksum")
+        moved = np.flatnonzero(stored != schema.row_checksums(columns, layout.views))
+        problems += [
+            f"the values of halo {keys[row]} of {split} do not match their row_checksum" for row in moved
+        ]
+        calm = (columns["com_offset"] < RELAXED_LIMIT) & ~(columns["f_sub"] >= RELAXED_LIMIT)
+        wrong = np.flatnonzero(calm != (columns["relaxed"] == 1))
+        problems += [
+            f"relaxed of halo {keys[row]} of {split} does not follow from com_offset and f_sub"
+            for row in wrong
+        ]
+        for overdensity in (200, 500):
+            mass, radius = columns[f"M{overdensity}c"], columns[f"R{overdensity}c"]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                critical = mass / (overdensity * 4.0 / 3.0 * np.pi * radius**3)
+            for row, value in enumerate(critical.tolist()):
+                where = f"M{overdensity}c and R{overdensity}c of halo {keys[row]} of {split}"
+                simulation = (keys[row].simulation, float(columns["redshift"][row]))
+                densities.setdefault(simulation, []).append((where, value))
+    for parts in densities.values():
+        usual = float(np.nanmedian([value for _, value in parts]))
+        problems += [
+            f"{where} do not fit each other"
+            for where, value in parts
+            if abs(value / usual - 1) > DENSITY_TOLERANCE
+        ]
+    return sum(layout.splits.values()), problems
+
+
 def check_totals(store: Path) -> tuple[int, list[str]]:
     """Sums of the maps against the totals that came from the particles; finite, not negative."""
     layout = Layout.of_store(store)
@@ -215,7 +318,7 @@ def check_totals(store: Path) -> tuple[int, list[str]]:
     looked = 0
     for split in schema.SPLITS:
         row = 0
-        totals = {view: np.asarray(root[split][f"total_{view}"][...]) for view in layout.views}
+        totals = {view: read_array(store, root[split], f"total_{view}") for view in layout.views}
         names = [v.name for v in layout.map_variables(split)]
         for shard in iter_shards(store, split, names):
             area = (layout.grid.pixel * shard.halos["R200c"]) ** 2
@@ -291,28 +394,37 @@ def check_duplicates(store: Path) -> tuple[int, list[str]]:
     return sum(layout.splits.values()), problems
 
 
-def check_against(store: Path, other: Path) -> tuple[int, list[str]]:
-    """No train (or validation) region of one store is a test region of the other."""
-    groups = {name: open_group(name) for name in (store, other)}
-    for name, group in groups.items():
-        if "region" not in group["train"]:
-            raise InputError(unfinished_message(name))
-    if not same_regions(dict(groups[store].attrs), dict(groups[other].attrs)):
-        return 0, []
+def check_against(store: str | Path, other: str | Path) -> tuple[int, list[str]]:
+    """No train or validation region of one store is a test region of the other, and no halo looks like one.
+
+    Region numbers mean something between stores of one simulation; maps do between all.
+    """
+    other = resolve_store(other)
+    layouts = {name: Layout.of_store(name) for name in (store, other)}
+    same = same_regions(layouts[store].attrs, layouts[other].attrs)
     regions = {
-        (name, split): set(np.asarray(group[split]["region"][...]).tolist())
-        for name, group in groups.items()
+        (name, split): set(read_array(name, open_group(name)[split], "region").tolist())
+        for name in layouts
         for split in schema.SPLITS
     }
+    mapped = all(schema.TARGET in layout.views for layout in layouts.values())
+    coarse = {place: CoarseSplit.read(*place) for place in regions} if mapped else {}
     problems = []
-    for a, b in ((store, other), (other, store)):
+    for a, b in dict.fromkeys(((store, other), (other, store))):
         for seen in ("train", "validation"):
-            shared = sorted(regions[a, seen] & regions[b, "test"])
+            shared = sorted(regions[a, seen] & regions[b, "test"]) if same else []
             problems += [f"region {region} is in {seen} of {a} and in test of {b}" for region in shared]
+            if coarse:
+                problems += [
+                    f"halo {d.key_a} in {seen} of {a} and halo {d.key_b} in test of {b} look the same"
+                    f" (correlation {d.correlation:.4f})"
+                    for d in copies_between(coarse[a, seen], coarse[b, "test"])
+                    if d.key_a.region not in shared
+                ]
     return sum(len(r) for r in regions.values()), problems
 
 
-def same_regions(a: dict[str, Any], b: dict[str, Any]) -> bool:
+def same_regions(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether region numbers of two stores mean the same volumes: both real, or of one synthetic seed."""
     if a.get("synthetic") != b.get("synthetic"):
         return False

@@ -37,7 +37,7 @@ class BlobCluster:
         weighted = (self._share[:, None] * self._position).sum(axis=0) / self._share.sum()
         self.com_offset = float(np.linalg.norm(weighted))
         self.relaxed = int(self.com_offset < 0.1 and self.f_sub < 0.1)
-        self.R500c, self.M500c = 0.66 * self.R200c, 0.72 * self.M200c
+        self.R500c, self.M500c = 0.66 * self.R200c, 2.5 * 0.66**3 * self.M200c
         self.f_gas_500 = float(0.13 * (self.M200c / 1e15) ** 0.1 * 10 ** generator.normal(0, 0.03))
         self.f_star_500 = float(0.015 * (self.M200c / 1e15) ** -0.25 * 10 ** generator.normal(0, 0.08))
         self.d_neighbour = float(generator.uniform(1.0, 10.0))

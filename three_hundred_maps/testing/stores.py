@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.io import sha256_bytes
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
@@ -33,7 +34,7 @@ def tiny_attrs(name: str = "tiny", **more: Any) -> dict[str, Any]:
         "description": "Clusters of analytic blobs, for tests",
         "synthetic": True,
         "recipe": f"name: {name}\n",
-        "recipe_sha256": "0" * 64,
+        "recipe_sha256": sha256_bytes(f"name: {name}\n".encode()),
         "package_version": "0",
         "license": "CC0-1.0",
         "attribution": "made for a test",

@@ -1,0 +1,39 @@
+"""What a user may call a store: a folder, a URL, or the name of a data set that a resolver knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+Resolver = Callable[[str], Path | None]
+
+_RESOLVERS: list[Resolver] = []
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def register_resolver(resolver: Resolver) -> None:
+    """Let names be looked up by ``resolver``: it gives a finished store's folder, or None for no name of its.
+
+    It may raise `InputError` for a name that it knows and has no store of.
+    """
+    if resolver not in _RESOLVERS:
+        _RESOLVERS.append(resolver)
+
+
+def is_url(path: str | Path) -> bool:
+    """Whether a store is read through fsspec."""
+    return "://" in str(path)
+
+
+def resolve_store(store: str | Path) -> str | Path:
+    """The folder or URL of a store that is given by name, folder or URL.
+
+    A folder of that name in the working directory comes before a registered name.
+    """
+    if isinstance(store, str) and _NAME.fullmatch(store) and not Path(store).exists():
+        for resolver in _RESOLVERS:
+            found = resolver(store)
+            if found is not None:
+                return found
+    return store
