@@ -18,7 +18,7 @@ from benchmarks.submissions import write_submission
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.progress import progress, set_quiet
-from three_hundred_maps.store.arrays import iter_shards, read_split, root_attrs, split_length, store_digest
+from three_hundred_maps.store.arrays import iter_shards, root_attrs, split_length
 from three_hundred_maps.torch_data import check_views
 
 AUTHORS = ("The three_hundred_maps developers",)
@@ -125,16 +125,13 @@ def predict_split(
 
 
 def submit(out: Path, store: Path, *, split: str = "test", task: str = "mass-map", **fields: Any) -> Path:
-    """Write a baseline's submission with the digest of the store it was made for."""
-    attrs = root_attrs(store)
+    """Write a baseline's submission for a split of a store."""
     return write_submission(
         out,
         authors=AUTHORS,
         task=task,
         kind="baseline",
-        split=read_split(store, split, []),
-        dataset_name=str(attrs["dataset" if attrs.get("sealed") else "name"]),
-        dataset_digest=store_digest(store),
+        rows=(store, split),
         overwrite=True,
         **fields,
     )

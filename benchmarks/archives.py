@@ -1,122 +1,203 @@
-"""Reading tar archives of strangers: plain files with plain names, block by block.
-
-Python's ``tarfile`` takes headers of any size into memory and understands sparse files, links and renamings;
-none of it belongs into a submission. What is read here are the 512-byte headers of POSIX ustar.
-"""
+"""Submissions as one file, of untrusted origin: .tar, .zip and .npz, within limits of size and count."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+import io
+import math
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.manifest import MANIFEST, PREDICTIONS, parse_json, parse_manifest
+from benchmarks.predictions import (
+    KEY_TYPES,
+    MAP_TYPES,
+    MAX_CHUNK_BYTES,
+    MAX_DECODED_BYTES,
+    MAX_DEPTH,
+    MAX_FILES,
+)
+from benchmarks.submissions import write_submission
 from benchmarks.texts import shown
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import OWN_LIST
 
-BLOCK = 512
-MAX_EXTENDED_BYTES = 65536
-"""Of an extended header: times and owners that some programs add."""
-_FILE, _FOLDER, _EXTENDED, _LONG = (b"0", b"\0", b"7"), (b"5",), (b"x", b"g"), (b"L", b"K")
-_PART = re.compile(r"[A-Za-z0-9._-]+")
-_RENAMES = re.compile(rb"(?:path|linkpath|size|hdrcharset|GNU\.sparse[^=]*)=")
-_MAX_PARTS = 10
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file of an archive.
-
-    Parameters
-    ----------
-    parts
-        Of its name: letters, digits, dots, dashes and underscores, none of them ``.`` or ``..``.
-    size
-        Bytes that follow in the stream.
-    """
-
-    parts: tuple[str, ...]
-    size: int
+ALLOWED = (MANIFEST, PREDICTIONS, OWN_LIST)
+MAX_HEADER_BYTES = 2**20
+"""Of an extended header of a tar archive, and of what lists the entries of a zip archive ten times."""
+MAX_RATIO = 100
+"""Of a zip archive's unpacked size: the files of a submission are compressed already."""
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error, EOFError)
+_DAMAGE_OF_HEADERS = (ValueError, OverflowError, KeyError, IndexError, RecursionError, NotImplementedError)
 
 
-def _number(field: bytes) -> int:
-    text = field.strip(b" \0")
-    if not re.fullmatch(rb"[0-7]*", text):
-        # Base-256 numbers stand for files of 8 GB and more.
-        raise ValueError("a size that is no octal number")
-    return int(text or b"0", 8)
-
-
-def _name(header: bytes) -> bytes:
-    name, prefix = header[:100].split(b"\0")[0], b""
-    if header[257:262] == b"ustar" and header[262:263] == b"\0":
-        prefix = header[345:500].split(b"\0")[0]
-    return prefix + b"/" + name if prefix else name
-
-
-def entries(stream: BinaryIO, archive: Path, allowed: tuple[str, ...]) -> Iterator[Entry]:
-    """The files of an archive, the stream standing at the content of each as it is given.
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a submission from one file into an empty folder.
 
     Parameters
     ----------
-    stream
-        The open archive.
     archive
-        Its path, for messages.
-    allowed
-        What a name may begin with: submissions hold nothing else.
+        An uncompressed .tar; a .zip; or an .npz with the arrays of ``predictions.zarr`` by their names and a
+        text ``submission``, the content of ``submission.json``.
+    folder
+        Where to.
 
     Raises
     ------
     InputError
-        At the first entry that is no plain file or folder with a plain name.
+        Where it holds anything but plain files of a submission, is damaged, or goes beyond the limits;
+        before anything of a .tar or .zip is written.
     """
-    place, end = 0, archive.stat().st_size
-    while place < end:
-        stream.seek(place)
-        header = stream.read(BLOCK)
-        if header == bytes(BLOCK):
-            return
-        try:
-            if len(header) != BLOCK:
-                raise ValueError("it is cut short")
-            if sum(header[:148]) + 8 * 32 + sum(header[156:]) != _number(header[148:156]):
-                raise ValueError("a header's checksum is wrong")
-            size = _number(header[124:136])
-            if place + BLOCK + size > end:
-                raise ValueError("it is cut short")
-        except ValueError as error:
-            raise InputError(f"{archive} is not an archive made by pack: {error}") from None
-        place += BLOCK + -(-size // BLOCK) * BLOCK
-        raw, kind = _name(header), header[156:157]
-        name = shown(raw.decode("ascii", "backslashreplace"))
-        if kind in _EXTENDED:
-            _check_extended(stream, size, archive)
-            continue
-        if kind in _LONG:
-            raise InputError(f"{archive.name}: holds names longer than a submission's can be")
-        if kind not in (*_FILE, *_FOLDER):
-            raise InputError(f"{archive.name}: {name!r} is a link or a device; plain files only")
-        text = raw.decode("ascii", "replace")
-        parts = tuple(part for part in text.split("/") if part not in ("", "."))
-        if kind in _FOLDER and not parts:
-            continue
-        plain = all(_PART.fullmatch(part) and part != ".." for part in parts)
-        if text.startswith("/") or not plain or not 1 <= len(parts) <= _MAX_PARTS or parts[0] not in allowed:
+    try:
+        with open(archive, "rb") as stream:
+            if stream.read(2) == b"PK":
+                with _open_zip(stream, archive) as source:
+                    npz = any(info.filename.endswith(".npy") for info in source.infolist())
+                    (_unpack_npz if npz else _unpack_zip)(source, archive, folder)
+                return
+        with _ShortReads(io.FileIO(archive)) as short, tarfile.open(fileobj=short, mode="r:") as members:
+            _unpack_tar(members, short, archive, folder)
+    except (NotADirectoryError, FileExistsError, IsADirectoryError):
+        raise InputError(f"{archive.name}: names of files and folders collide") from None
+    except InputError:
+        raise
+    except (*_DAMAGE, *_DAMAGE_OF_HEADERS) as error:
+        raise InputError(
+            f"{archive} is not an archive made by pack: {shown(error) or 'it is damaged'}"
+        ) from None
+
+
+def _check_names(names: Iterable[tuple[str, bool]], archive: Path) -> Iterator[PurePosixPath]:
+    """The checked name of every entry (given with whether it is a folder), one by one."""
+    seen: set[PurePosixPath] = set()
+    for count, (text, is_folder) in enumerate(names, 1):
+        if count > MAX_FILES:
+            raise InputError(f"{archive.name}: holds more than {MAX_FILES:,} files")
+        path = PurePosixPath(text)
+        parts = path.parts
+        plain = text.isascii() and text.isprintable() and not path.is_absolute() and ".." not in parts
+        outside = bool(parts) and parts[0] not in ALLOWED or not (parts or is_folder)
+        if not plain or outside or "\\" in text or len(parts) > MAX_DEPTH:
             raise InputError(
-                f"{archive.name}: {name!r} does not belong into a submission ({' and '.join(allowed)} alone)"
+                f"{archive.name}: {shown(text)!r} does not belong into a submission "
+                f"({MANIFEST} and {PREDICTIONS} alone)"
             )
-        if kind in _FILE:
-            yield Entry(parts, size)
+        if path in seen and not is_folder:
+            raise InputError(f"{archive.name}: {shown(text)!r} is there twice")
+        seen.add(path)
+        yield path
 
 
-def _check_extended(stream: BinaryIO, size: int, archive: Path) -> None:
-    if size > MAX_EXTENDED_BYTES:
+class _ShortReads(io.BufferedReader):
+    """A file that gives no more than a header may hold at once: tarfile takes headers of any size."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= MAX_HEADER_BYTES:
+            raise tarfile.ReadError("a header claims more bytes than any may have")
+        return super().read(size)
+
+
+def _unpack_tar(source: tarfile.TarFile, stream: BinaryIO, path: Path, folder: Path) -> None:
+    members: list[tarfile.TarInfo] = []
+
+    def names() -> Iterator[tuple[str, bool]]:
+        for member in source:
+            if not (member.isdir() or member.isreg()) or member.issparse() or member.size < 0:
+                raise InputError(
+                    f"{path.name}: {shown(member.name)!r} is a link or a device; plain files only"
+                )
+            members.append(member)
+            yield member.name, member.isdir()
+
+    for _ in _check_names(names(), path):
+        pass
+    # tarfile takes a damaged header behind the first for the end.
+    stream.seek(source.offset)
+    if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
+        raise tarfile.ReadError("a header is damaged")
+    source.extractall(folder, members, filter="data")
+
+
+def _open_zip(stream: BinaryIO, path: Path) -> zipfile.ZipFile:
+    """A zip archive, its size and count looked at before its list is read."""
+    stream.seek(max(0, path.stat().st_size - 42))
+    tail = stream.read(42)
+    if len(tail) < 22 or tail[-22:-18] != b"PK\5\6":
+        raise zipfile.BadZipFile("it is cut short")
+    listed = int.from_bytes(tail[-10:-6], "little")
+    if tail[:4] == b"PK\6\7" or listed > 10 * MAX_HEADER_BYTES:
         raise InputError(
-            f"{archive.name}: an extended header of {size:,} bytes; at most {MAX_EXTENDED_BYTES:,}"
+            f"{path.name}: holds more than {MAX_FILES:,} files or 4 GB; pack makes larger archives"
         )
-    if _RENAMES.search(stream.read(size)):
+    source = zipfile.ZipFile(stream)
+    total = sum(info.file_size for info in source.infolist())
+    if total > min(MAX_DECODED_BYTES, MAX_RATIO * path.stat().st_size):
+        raise InputError(f"{path.name}: unpacks to {total:,} bytes; at most {MAX_RATIO} times its own size")
+    for info in source.infolist():
+        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{path.name}: {shown(info.filename)!r} is encrypted or not deflated")
+    return source
+
+
+def _unpack_zip(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
+    infos = source.infolist()
+    list(_check_names(((info.filename, info.is_dir()) for info in infos), path))
+    for info in infos:
+        source.extract(info, folder)
+
+
+def _unpack_npz(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
+    members = {PurePosixPath(info.filename).stem: info for info in source.infolist()}
+    if "submission" not in members or "mass" not in members:
         raise InputError(
-            f"{archive.name}: an extended header renames or reshapes a file; use what pack makes"
+            f"{path.name}: an .npz submission holds mass, the keys, and submission, the text of {MANIFEST}"
         )
+    manifest = parse_manifest(parse_json(_small(source, members["submission"]).item().encode(), MANIFEST))
+    names = set(members) - {"submission", "mass", "mass_sigma"}
+    fields = manifest.to_json()
+    fields.pop("predictions_sha256", None)
+    write_submission(
+        folder,
+        **fields,
+        maps=_blocks(source, members["mass"]),
+        mass_sigma=_blocks(source, members["mass_sigma"]) if "mass_sigma" in members else None,
+        rows={name: _small(source, members[name]) for name in names},
+    )
+
+
+def _header(stream: Any, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of an array, whose size must be what its header says."""
+    version = np.lib.format.read_magic(stream)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, fortran, dtype = read(stream)
+    known = dtype.name in (*MAP_TYPES, *KEY_TYPES) or (
+        dtype.kind == "U" and dtype.itemsize <= MAX_HEADER_BYTES
+    )
+    if fortran or not known or math.prod(shape) * dtype.itemsize != info.file_size - stream.tell():
+        raise ValueError(f"{info.filename}: {dtype} of shape {shape} is not what a submission holds")
+    return shape, dtype
+
+
+def _small(source: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    if info.file_size > MAX_CHUNK_BYTES:
+        raise ValueError(f"{info.filename} has {info.file_size:,} bytes")
+    with source.open(info) as stream:
+        shape, dtype = _header(stream, info)
+        return np.frombuffer(stream.read(), dtype).reshape(shape)
+
+
+def _blocks(source: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[NDArray[Any]]:
+    with source.open(info) as stream:
+        shape, dtype = _header(stream, info)
+        size = math.prod(shape[1:]) * dtype.itemsize
+        if len(shape) != 4 or not 0 < size <= MAX_CHUNK_BYTES:
+            raise ValueError(f"{info.filename}: shape {shape}; expected halo, los, y, x")
+        for _ in range(shape[0]):
+            yield np.frombuffer(stream.read(size), dtype).reshape(1, *shape[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -137,10 +138,14 @@ def seal(
 ) -> None:
     """Split a store's test into inputs to publish and truth to keep."""
     from benchmarks import sealing
+    from three_hundred_maps.store.arrays import root_attrs
 
     if quiet:
         set_quiet(True)
     inputs, truth = sealing.seal(store, out)
+    warning = sealing.public_seed(root_attrs(store))
+    if warning is not None:
+        print(f"warning: {warning}", file=sys.stderr)
     if not quiet:
         print(f"inputs (publish): {inputs}")
         print(f"truth (keep to yourself): {truth}")

@@ -1,4 +1,4 @@
-"""One archive ready to send, and archives of strangers opened with care."""
+"""One archive ready to send, and submissions of any form opened with care."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.archives import entries
-from benchmarks.array_metadata import MAX_FILES
+from benchmarks.archives import unpack
 from benchmarks.manifest import MANIFEST, PREDICTIONS, load_json
 from benchmarks.submissions import tree_digest
 from benchmarks.validation import validate
@@ -19,7 +18,6 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import canonical_json
 
 SUFFIX = ".thm.tar"
-ALLOWED = (MANIFEST, PREDICTIONS)
 
 
 def pack(folder: str | Path, out: str | Path | None = None, store: str | Path | None = None) -> Path:
@@ -66,45 +64,14 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     archive.addfile(entry, io.BytesIO(data))
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack an archive of a submission into an empty folder: plain files with plain names alone.
-
-    Raises
-    ------
-    InputError
-        At the first entry that is anything else, before it is written.
-    """
-    count = 0
-    try:
-        with open(archive, "rb") as stream:
-            # Not compressed, and no entry may claim more than is there: what lies on disk is all there is.
-            for entry in entries(stream, archive, ALLOWED):
-                count += 1
-                if count > MAX_FILES:
-                    raise InputError(f"{archive.name}: holds more than {MAX_FILES:,} files")
-                target, shown_name = folder.joinpath(*entry.parts), "/".join(entry.parts)
-                if target.is_file():
-                    raise InputError(f"{archive.name}: {shown_name!r} is there twice")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with open(target, "xb") as out:
-                    left = entry.size
-                    while left:
-                        block = stream.read(min(left, 2**20))
-                        if not block:
-                            raise InputError(f"{archive} is not an archive made by pack: it is cut short")
-                        out.write(block)
-                        left -= len(block)
-    except (NotADirectoryError, FileExistsError, IsADirectoryError):
-        raise InputError(f"{archive.name}: names of files and folders collide") from None
-
-
 @contextmanager
 def opened(path: str | Path) -> Iterator[Path]:
-    """The folder of a submission given as a folder or as an archive (unpacked for as long as it is used)."""
+    """The folder of a submission given as a folder, or as .tar, .zip or .npz, unpacked while it is used."""
     path = Path(path)
     if not path.is_file():
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="submission-") as scratch:
-        unpack(path, Path(scratch))
-        yield Path(scratch)
+        folder = Path(scratch) / "submission"
+        unpack(path, folder)
+        yield folder

@@ -31,7 +31,7 @@ AGREEMENT = 1e-6
 def _line(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
-    problem = text_problem(text, 2000)
+    problem = text_problem(text)
     if text and problem:
         raise ValueError(problem)
     return text

@@ -227,7 +227,8 @@ def assemble(
         "predictions_sha256": manifest.predictions_sha256,
         "dataset": {
             "name": truth.name,
-            "recipe_sha256": truth.attrs.get("recipe_sha256"),
+            # Of a sealed data set, the recipe's digest would let guesses of its seed be checked.
+            "recipe_sha256": None if truth.sealed else truth.attrs.get("recipe_sha256"),
             "generator": truth.generator,
             "digest": truth.digest,
             "synthetic": bool(truth.attrs.get("synthetic")),

@@ -1,7 +1,8 @@
-"""Seal a store: inputs that anyone may have, and the truth that the board's keepers hold back.
+"""Seal a store: inputs that anyone may have, and the truth that maintainers hold back.
 
 The inputs carry the views, the redshift and an opaque key. Every other value of a halo is truth, totals of
-the maps included: with the map they give the pixel size in kpc, and with that R200c and M200c.
+the maps included: with the map they give the pixel size in kpc, and with that R200c and M200c. Nor does
+anything about the files tell halos apart: they are written in the order of the keys and carry one time.
 """
 
 from __future__ import annotations
@@ -12,24 +13,33 @@ import math
 import os
 import secrets
 import shutil
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
+import zarr
+import zarr.errors
 from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec
 
-from benchmarks.manifest import SEALED_KEY
+from benchmarks.submissions import tree_digest
 from benchmarks.truth import SEAL_FILE, SPLIT, TARGET, Truth
+from three_hundred_maps.builder.recipe import load_recipe, shipped_recipes
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_json
-from three_hundred_maps.keys import KEY
+from three_hundred_maps.keys import KEY, SEALED_KEY
 from three_hundred_maps.progress import progress
+from three_hundred_maps.store.arrays import open_group, read_split
 from three_hundred_maps.store.schema import AXIS_VARIABLES, HALF, MAP_DIMS
 
 INPUTS, TRUTH = "inputs", "truth"
 SECRET_BYTES = 32
+FILE_TIME = 315532800
+"""Of every file of the inputs: 1980-01-01, the first day that every archive can hold."""
 
 
 def opaque_keys(halos: dict[str, NDArray[Any]], secret: bytes) -> NDArray[np.int64]:
@@ -57,8 +67,8 @@ def seal(store: str | Path, out: str | Path, secret: bytes | None = None) -> tup
 
     Returns
     -------
-    The two folders. Halos stand in the order of their opaque keys in the inputs, so that nothing can be
-    told from a neighbour; ``truth`` keeps the store's own digest, which submissions name.
+    The two folders. Submissions name the digest of the inputs: the store's own would let a guess of its seed
+    be checked.
 
     Raises
     ------
@@ -70,19 +80,34 @@ def seal(store: str | Path, out: str | Path, secret: bytes | None = None) -> tup
         raise InputError(f"{store} is the truth of a sealed store already")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} holds something already; give a new folder")
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as scratch:
+        partial = Path(scratch) / out.name
         keys = opaque_keys(truth.halos, secret or secrets.token_bytes(SECRET_BYTES))
-        _write_inputs(truth, partial / INPUTS, keys)
+        digest = _write_inputs(truth, partial / INPUTS, keys)
         _copy_truth(truth, partial / TRUTH)
-        write_json(partial / TRUTH / SEAL_FILE, {"sealed": 1, "keys": keys.tolist()})
+        write_json(partial / TRUTH / SEAL_FILE, {"sealed": 1, "digest": digest, "keys": keys.tolist()})
+        for path in [partial / INPUTS, *(partial / INPUTS).rglob("*")]:
+            os.utime(path, (FILE_TIME, FILE_TIME))
         if out.exists():
             out.rmdir()
         os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out / INPUTS, out / TRUTH
+
+
+def public_seed(attrs: Mapping[str, Any]) -> str | None:
+    """A warning where anyone can build a synthetic store (of these root attributes) again; else None."""
+
+    def seed_of(recipe: str) -> Any:
+        return ((yaml.safe_load(recipe) or {}).get("simulation") or {}).get("seed")
+
+    shipped = {load_recipe(name).simulation.seed for name in shipped_recipes()}
+    if not attrs.get("synthetic") or seed_of(str(attrs["recipe"])) not in shipped:
+        return None
+    return (
+        "the seed of this data set is public: anyone can build it again and read the truth. For a private "
+        "one build with --set simulation.seed=N, N a random number of 60 bits that you keep to yourself"
+    )
 
 
 def _copy_truth(truth: Truth, folder: Path) -> None:
@@ -99,62 +124,29 @@ def _copy_truth(truth: Truth, folder: Path) -> None:
     shutil.copytree(truth.path, folder, ignore=left_out)
 
 
-def _rows(truth: Truth, view: str, order: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Place in the sealed order and maps (los, y, x) of every halo, read shard by shard."""
-    from three_hundred_maps.store.arrays import iter_shards
-
-    place = np.argsort(order)
-    row = 0
-    for shard in iter_shards(truth.path, SPLIT, [view]):
-        for maps in shard.maps[view]:
-            yield int(place[row]), maps
-            row += 1
-
-
-def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> None:
-    import zarr
-    import zarr.errors
-    from zarr.codecs import BloscCodec
-
-    from three_hundred_maps.store.arrays import open_group, read_split
-
+def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
+    """Write the inputs in the order of their keys; returns their digest."""
     order = np.argsort(keys)
     source = open_group(truth.path)[SPLIT]
-    root = zarr.create_group(
-        folder,
-        zarr_format=3,
-        attributes={
-            "sealed": 1,
-            "dataset": truth.name,
-            "dataset_digest": truth.digest,
-            "views": list(truth.views),
-            "pixels": truth.grid.pixels,
-            "width_R200c": truth.grid.width,
-            "half_depth_R200c": truth.attrs["half_depth_R200c"],
-            "smoothing_fwhm_R200c": truth.attrs["smoothing_fwhm_R200c"],
-            "license": truth.attrs["license"],
-            "attribution": truth.attrs["attribution"],
-            "description": "Inputs alone: the views, the redshift and an opaque key of every halo.",
-        },
-    )
+    root = zarr.create_group(folder, zarr_format=3)
     group = root.create_group(SPLIT, attributes={"split": SPLIT})
-    shape = (truth.n_halos, truth.n_los, truth.grid.pixels, truth.grid.pixels)
     for view in progress(truth.views, desc="sealing", unit="view"):
         if view in (TARGET, HALF):
             raise InputError(f"{view} is truth: it cannot be an input")
         attrs = {k: source[view].attrs[k] for k in ("units", "long_name", "frame")}
+        maps = read_split(truth.path, SPLIT, [view]).maps[view]
         array = group.create_array(
             view,
-            shape=shape,
-            chunks=(1, *shape[1:]),
+            shape=maps.shape,
+            chunks=(1, *maps.shape[1:]),
             dtype="float32",
             fill_value=math.nan,
             dimension_names=MAP_DIMS,
-            compressors=BloscCodec(typesize=4, cname="zstd", clevel=3, shuffle="bitshuffle"),
+            compressors=(BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec()),
             attributes=attrs,
         )
-        for row, maps in _rows(truth, view, order):
-            array[row] = maps
+        for place, row in enumerate(order.tolist()):
+            array[place] = maps[row]
     small: dict[str, tuple[NDArray[Any], tuple[str, ...], dict[str, Any]]] = {
         SEALED_KEY: (keys[order], ("halo",), {"units": "1", "long_name": "opaque key of the halo"}),
         "redshift": (
@@ -176,7 +168,24 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> None:
         group.create_array(
             name, data=values, chunks=values.shape, dimension_names=dims, attributes=attributes
         )
+    digest = tree_digest(folder / SPLIT)
+    root.update_attributes(
+        {
+            "sealed": 1,
+            "dataset": truth.name,
+            "dataset_digest": digest,
+            "views": list(truth.views),
+            "pixels": truth.grid.pixels,
+            "width_R200c": truth.grid.width,
+            "half_depth_R200c": truth.attrs["half_depth_R200c"],
+            "smoothing_fwhm_R200c": truth.attrs["smoothing_fwhm_R200c"],
+            "license": truth.attrs["license"],
+            "attribution": truth.attrs["attribution"],
+            "description": "Inputs alone: the views, the redshift and an opaque key of every halo.",
+        }
+    )
     with warnings.catch_warnings():
         # Consolidated metadata is an extension; the inputs open without it too.
         warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
         zarr.consolidate_metadata(str(folder))
+    return digest

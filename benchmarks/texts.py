@@ -6,6 +6,7 @@ import functools
 import unicodedata
 
 from confusable_homoglyphs import confusables
+from pydantic import ValidationError
 
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of how Persian, Indic scripts and emoji are written."""
@@ -20,22 +21,10 @@ _FORBIDDEN = {
 _INVISIBLE = ("Z", "C", "M")
 
 
-def text_problem(value: object, limit: int, *, lines: bool = False) -> str | None:
-    """What keeps a value from being a text that can be shown; None where nothing does.
-
-    Parameters
-    ----------
-    value
-        Anything.
-    limit
-        Most characters.
-    lines
-        Whether it may have several lines.
-    """
-    if not isinstance(value, str) or not value.strip():
-        return f"must be a text of 1 to {limit} characters"
-    if len(value) > limit:
-        return f"has {len(value)} characters; at most {limit}"
+def text_problem(value: str, *, lines: bool = False) -> str | None:
+    """What keeps a text from being shown; None where nothing does. ``lines``: it may have several."""
+    if not value.strip():
+        return "must not be empty"
     for character in value:
         what = _FORBIDDEN.get(unicodedata.category(character))
         if what is None or character in _JOINERS or (lines and character in "\n\t"):
@@ -67,3 +56,13 @@ def _latin(character: str) -> str:
     found = confusables.is_confusable(character, preferred_aliases=["latin"]) or [{"homoglyphs": []}]
     looks = [h["c"] for h in found[0]["homoglyphs"] if h["c"].isascii()]
     return min(looks, default=character)
+
+
+def field_problems(error: ValidationError) -> list[str]:
+    """What a pydantic model found wrong with an untrusted object, one line a field; no value is repeated."""
+    problems = []
+    for found in error.errors(include_input=False, include_url=False):
+        where = ".".join(shown(part, 40) for part in found["loc"])
+        what = "is missing" if found["type"] == "missing" else found["msg"].removeprefix("Value error, ")
+        problems.append(f"{where!r} {what[0].lower()}{what[1:]}" if where else what)
+    return problems

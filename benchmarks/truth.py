@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from benchmarks.constants import STANDARD, Constants
 from benchmarks.grid import Grid, make_grid
-from benchmarks.manifest import SEALED_KEY, load_json
+from benchmarks.manifest import load_json
+from benchmarks.rows import generator_of
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.keys import KEY
+from three_hundred_maps.keys import KEY, SEALED_KEY
 from three_hundred_maps.store.schema import HALF
 
 SEAL_FILE = "seal.json"
@@ -57,7 +58,9 @@ class Truth:
     halos
         (halo,) arrays: every value of the halos.
     keys
-        (halo,) int64 by name: the halos' keys, or the opaque one of a sealed store.
+        (halo,) by name: the halos' keys, or the opaque one of a sealed store.
+    digest
+        Of the store; of a sealed one that of its inputs, which is all that results may tell.
     sealed
         Whether the truth is held back: results then show no map of it.
 
@@ -101,11 +104,12 @@ class Truth:
         if not self.data_range > 0:
             raise InputError(f"{store}: the mass maps of its train split are all alike")
         self.sealed = (self.path / SEAL_FILE).exists()
-        self.keys = self._sealed_keys() if self.sealed else {k: self.halos[k] for k in KEY[1:]}
+        self.keys = self._read_seal() if self.sealed else {k: self.halos[k] for k in KEY}
 
-    def _sealed_keys(self) -> dict[str, NDArray[np.int64]]:
+    def _read_seal(self) -> dict[str, NDArray[np.int64]]:
         content = load_json(self.path / SEAL_FILE, MAX_SEAL_BYTES)
         keys = np.asarray(content["keys"], np.int64)
+        self.digest = str(content["digest"])
         if len(keys) != self.n_halos:
             raise InputError(f"{self.path / SEAL_FILE} has {len(keys)} keys for {self.n_halos} halos")
         return {SEALED_KEY: keys}
@@ -118,8 +122,7 @@ class Truth:
     @property
     def generator(self) -> str | None:
         """Version of the synthetic simulation that made it; None for maps of other simulations."""
-        version = self.attrs.get("simulation", {}).get("generator_version")
-        return None if version is None else f"synthetic {version}"
+        return generator_of(self.attrs)
 
     @property
     def views(self) -> tuple[str, ...]:

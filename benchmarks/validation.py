@@ -2,68 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.manifest import (
-    MANIFEST,
-    NO_VIEWS,
-    PREDICTIONS,
-    Manifest,
-    check_manifest,
-    load_json,
-    parse_manifest,
-    track_views,
-)
+from benchmarks.manifest import MANIFEST, PREDICTIONS, Manifest, read_manifest
 from benchmarks.predictions import Predictions, check_tree
 from benchmarks.submissions import tree_digest, value_problem
 from benchmarks.tasks import check_task
 from benchmarks.texts import shown
 from benchmarks.truth import Truth
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.keys import KEY, NO_VIEWS, parse_views
 
 SHOWN = 5
-BLOCK = 8
+SAME_MAP = 1e-4
+"""Largest relative difference of two maps that are one: of the rounding of predictions."""
 
 
-def _listed(keys: list[tuple[int, ...]]) -> str:
-    shown = ", ".join("(" + ", ".join(map(str, key)) + ")" for key in keys[:SHOWN])
-    return shown + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
+def _listed(keys: list[tuple[Any, ...]]) -> str:
+    named = ", ".join("(" + ", ".join(map(shown, key)) + ")" for key in keys[:SHOWN])
+    return named + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
 
 
-def _tuples(keys: dict[str, NDArray[np.int64]]) -> list[tuple[int, ...]]:
-    return list(zip(*(values.tolist() for values in keys.values()), strict=True))
+def _tuples(columns: Iterable[NDArray[Any]]) -> list[tuple[Any, ...]]:
+    return list(zip(*(values.tolist() for values in columns), strict=True))
 
 
 def order_of(predictions: Predictions, truth: Truth) -> tuple[NDArray[np.int64], list[str]]:
     """Row in the predictions of every halo of the truth (-1: missing), and what is wrong with the keys."""
-    names, expected = "(" + ", ".join(truth.keys) + ")", set(truth.keys)
-    if set(predictions.keys) != expected:
-        return np.full(truth.n_halos, -1), [
-            f"{PREDICTIONS}: halos are named by {', '.join(predictions.keys)}; "
-            f"expected {', '.join(truth.keys)}"
+    keys, expected = dict(predictions.keys), truth.keys
+    simulation = KEY[0]
+    if simulation in expected and simulation not in keys and len(set(expected[simulation].tolist())) == 1:
+        # Of one simulation, the other keys say all.
+        expected = {name: values for name, values in expected.items() if name != simulation}
+    nothing = np.full(truth.n_halos, -1)
+    if set(keys) != set(expected):
+        return nothing, [
+            f"{PREDICTIONS}: halos are named by {', '.join(keys)}; expected {', '.join(expected)}"
         ]
-    if len({len(v) for v in predictions.keys.values()}) != 1:
-        lengths = {name: len(v) for name, v in predictions.keys.items()}
-        return np.full(truth.n_halos, -1), [f"{PREDICTIONS}: key variables differ in length: {lengths}"]
-    given, wanted = _tuples(predictions.keys), _tuples(truth.keys)
-    place: dict[tuple[int, ...], int] = {}
-    duplicates = []
-    for row, key in enumerate(given):
-        if key in place:
-            duplicates.append(key)
-        place.setdefault(key, row)
-    missing = [key for key in wanted if key not in place]
-    extra = sorted(set(given) - set(wanted))
+    if len({len(v) for v in keys.values()}) != 1:
+        lengths = {name: len(v) for name, v in keys.items()}
+        return nothing, [f"{PREDICTIONS}: key variables differ in length: {lengths}"]
+    names = "(" + ", ".join(expected) + ")"
+    given, wanted = _tuples([keys[name] for name in expected]), _tuples(expected.values())
+    counts = Counter(given)
+    place = {key: row for row, key in enumerate(given)}
     problems = [
         f"{PREDICTIONS}: {len(keys)} {what}: {names} = {_listed(keys)}"
         for keys, what in (
-            (missing, f"of {truth.n_halos} test halos missing"),
-            (extra, f"halos that are not in the test split of {truth.name}"),
-            (sorted(set(duplicates)), "halos more than once"),
+            ([key for key in wanted if key not in place], f"of {truth.n_halos} test halos missing"),
+            (sorted(set(given) - set(wanted)), f"halos that are not in the test split of {truth.name}"),
+            (sorted(key for key, count in counts.items() if count > 1), "halos more than once"),
         )
         if keys
     ]
@@ -71,7 +65,7 @@ def order_of(predictions: Predictions, truth: Truth) -> tuple[NDArray[np.int64],
 
 
 def _shape_problems(predictions: Predictions, truth: Truth) -> Iterator[str]:
-    halos = len(next(iter(predictions.keys.values())))
+    halos = len(predictions)
     tail = (truth.n_los, truth.grid.pixels, truth.grid.pixels)
     for name, info in predictions.maps.items():
         if info.shape[1:] != tail:
@@ -84,33 +78,53 @@ def _shape_problems(predictions: Predictions, truth: Truth) -> Iterator[str]:
 
 
 def _value_problems(predictions: Predictions) -> Iterator[str]:
-    for name, info in predictions.maps.items():
-        step = max(BLOCK, info.chunk[0])
-        for first in range(0, info.shape[0], step):
-            rows = np.arange(first, min(first + step, info.shape[0]))
+    for name in predictions.maps:
+        for rows in predictions.blocks(name):
             bad = value_problem(name, predictions.read(name, rows))
             if bad is not None:
                 yield (
-                    f"{PREDICTIONS}/{name}: {bad[1]} at halo row {first + bad[0]}; expected finite values, "
+                    f"{PREDICTIONS}/{name}: {bad[1]} at halo row {rows[0] + bad[0]}; expected finite values, "
                     + ("above 0 dex" if name == "mass_sigma" else "0 or above, in Msun kpc-2")
                 )
                 break
 
 
+def _track_problems(predictions: Predictions, truth: Truth, order: NDArray[np.int64]) -> Iterator[str]:
+    """On the track that sees no view, the map of a halo may depend on its redshift alone."""
+    redshift = np.full(len(predictions), np.nan)
+    redshift[order] = truth.halos["redshift"]
+    known: dict[float, NDArray[np.float32]] = {}
+    for rows in predictions.blocks("mass"):
+        for row, maps in zip(rows.tolist(), predictions.read("mass", rows), strict=True):
+            first = known.setdefault(float(redshift[row]), maps[0])
+            if not np.allclose(maps, first, rtol=SAME_MAP):
+                yield (
+                    f"{MANIFEST}: track {NO_VIEWS!r}, but maps of redshift {redshift[row]:g} differ "
+                    f"(halo row {row}): without a view they may depend on the redshift alone"
+                )
+                return
+
+
 def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
     yield from check_task(manifest.task)
-    trained = manifest.extra.get("trained_on")
+    trained = manifest.trained_on
     if manifest.task == "cross-code" and trained == truth.name:
         yield (
             f"{MANIFEST}: trained on {shown(trained, 60)} and scored on it is the task mass-map, "
             "not cross-code"
         )
-    if manifest.dataset_digest and not truth.digest.startswith(manifest.dataset_digest):
+    of = manifest.dataset
+    identity = (truth.name, truth.attrs["recipe_sha256"], truth.generator)
+    # The bytes of a data set differ between types of processors; name, recipe and generator do not.
+    same = of.generator is not None and (of.name, of.recipe_sha256, of.generator) == identity
+    if of.digest and not same and not truth.digest.startswith(of.digest):
         yield (
-            f"{MANIFEST}: predictions for the dataset of digest {manifest.dataset_digest[:16]}; "
+            f"{MANIFEST}: predictions for the dataset of digest {of.digest[:16]}; "
             f"this one ({truth.name}) has {truth.digest[:16]}"
         )
-    unknown = [view for view in track_views(manifest.track) if view not in truth.views]
+    elif of.name and of.name != truth.name:
+        yield f"{MANIFEST}: predictions for the dataset {of.name}; this one is {truth.name}"
+    unknown = [view for view in parse_views(manifest.track) if view not in truth.views]
     if unknown:
         yield (
             f"{MANIFEST}: the track names {', '.join(unknown)}; the dataset's views are "
@@ -144,36 +158,36 @@ def find_problems(
         return problems, None, None
     manifest, predictions = None, None
     try:
-        content = load_json(folder / MANIFEST)
-        problems += check_manifest(content)
-        manifest = None if problems else parse_manifest(content)
+        manifest = read_manifest(folder)
     except InputError as error:
         problems.append(str(error))
     try:
         predictions = Predictions(folder)
     except InputError as error:
-        problems.append(str(error))
-    if manifest is not None and predictions is not None and manifest.predictions_sha256:
+        return [*problems, str(error)], manifest, None
+    if manifest is not None and manifest.predictions_sha256:
         found = tree_digest(folder / PREDICTIONS)
         if not found.startswith(manifest.predictions_sha256):
             problems.append(
                 f"{PREDICTIONS} has the checksum {found[:16]}; {MANIFEST} says "
                 f"{manifest.predictions_sha256[:16]}: a file was changed or lost on the way"
             )
-    if truth is not None and manifest is not None:
-        problems += _match_problems(manifest, truth)
-    if predictions is not None:
-        shapes = list(_shape_problems(predictions, truth)) if truth is not None else []
-        problems += shapes
-        if truth is not None:
-            problems += order_of(predictions, truth)[1]
-        # What is not asked for is told by its keys: a million halos of missing chunks cost nothing to send.
-        asked = truth is None or all(i.shape[0] <= 2 * truth.n_halos for i in predictions.maps.values())
-        if values and asked and not shapes:
-            try:
+    shapes, keys = [], []
+    if truth is not None:
+        if manifest is not None:
+            problems += _match_problems(manifest, truth)
+        shapes = list(_shape_problems(predictions, truth))
+        order, keys = order_of(predictions, truth)
+        problems += shapes + keys
+    # What is not asked for is told by its keys: a million halos of empty maps cost nothing to send.
+    if not shapes and (truth is None or len(predictions) <= 2 * truth.n_halos):
+        try:
+            if values:
                 problems += _value_problems(predictions)
-            except InputError as error:
-                problems.append(str(error))
+            if truth is not None and not keys and manifest is not None and manifest.track == NO_VIEWS:
+                problems += _track_problems(predictions, truth, order)
+        except InputError as error:
+            problems.append(str(error))
     return problems, manifest, predictions
 
 

@@ -64,9 +64,8 @@ def submit(tmp_path: Path, store: Path, test_split: SplitArrays, blurred: np.nda
             "task": "mass-map",
             "track": "sz",
             "maps": blurred,
-            "split": test_split,
-            "dataset_name": "tiny",
-            "dataset_digest": store_digest(store),
+            "rows": test_split,
+            "dataset": {"name": "tiny", "digest": store_digest(store)},
         }
         return write_submission(tmp_path / folder, **{**fields, **changes})
 

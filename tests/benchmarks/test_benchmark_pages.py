@@ -130,7 +130,7 @@ def test_a_stranger_can_follow_the_page(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     shown = "".join(run_shell(block.text, tmp_path, **environment) for block in snippets(SUBMIT, "bash"))
-    assert "valid: 'Line through log y'" in shown and "residual_rms_dex" in shown and "packed:" in shown
+    assert "valid: 'Mean map and log y'" in shown and "residual_rms_dex" in shown and "packed:" in shown
     for made in (
         "result.json",
         "site/index.html",

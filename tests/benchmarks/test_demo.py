@@ -19,7 +19,7 @@ from benchmarks.stages import load_stages, run_stage
 from benchmarks.submissions import write_submission
 from tests.webdriver_client import Browser
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.arrays import read_split, root_attrs, store_digest
+from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.testing import tiny_store
 
 NOISE_DEX = {"sz": 0.30, "xray": 0.25, "star": 0.20, "all": 0.05}
@@ -44,9 +44,7 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             task="mass-map",
             track=views,
             maps=maps,
-            split=split,
-            dataset_name=root_attrs(store)["name"],
-            dataset_digest=store_digest(store),
+            rows=(store, "test"),
         )
         results[model] = write_result(out / f"{model}.json", score_submission(submissions[model], store))
     stage = run_stage("version", ["three_hundred_maps", "--version"], log=out / "stages" / "version.json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import copy
 import json
 import os
 import pickle
@@ -10,21 +10,23 @@ import resource
 import struct
 import subprocess
 import sys
-import tarfile
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numcodecs
+import numpy as np
 import pytest
+import zarr
 
-from benchmarks.array_metadata import MAX_CHUNK_BYTES
+from benchmarks import predictions
 from benchmarks.leaderboard import render
 from benchmarks.leaderboard.boards import slug_of
 from benchmarks.manifest import MAX_MANIFEST_BYTES
-from benchmarks.packing import opened, pack
-from benchmarks.predictions import Predictions
+from benchmarks.predictions import MAX_CHUNK_BYTES, Predictions
 from benchmarks.scoring import score_submission
+from benchmarks.texts import shown, text_problem
 from benchmarks.truth import Truth
 from benchmarks.validation import find_problems
 from three_hundred_maps.errors import InputError
@@ -34,14 +36,25 @@ def told(folder: Path, store: Path | None = None) -> str:
     """All problems of a submission, which must have some."""
     problems, _, _ = find_problems(folder, None if store is None else Truth(store))
     assert problems
-    return "; ".join(problems)
+    text = "; ".join(problems)
+    assert text.isprintable(), "untrusted text reaches the terminal as it is"
+    return text
 
 
-def edit(folder: Path, name: str, change: Callable[[dict], None]) -> None:
+def change(folder: Path, **fields: object) -> Path:
+    path = folder / "submission.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    return folder
+
+
+def edit(folder: Path, name: str, **fields: object) -> Path:
     path = folder / "predictions.zarr" / name / "zarr.json"
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    return change(folder, predictions_sha256=None)
+
+
+def grid(*chunks: int) -> dict:
+    return {"name": "regular", "configuration": {"chunk_shape": chunks}}
 
 
 def chunk_file(folder: Path, halo: int = 0) -> Path:
@@ -86,7 +99,7 @@ def test_a_linked_manifest_and_a_pipe_are_refused(submit: Callable[..., Path], t
 )
 def test_codecs_are_an_allow_list(submit: Callable[..., Path], store: Path, codec: object) -> None:
     folder = submit()
-    edit(folder, "mass", lambda c: c.update(codecs=[codec]))
+    edit(folder, "mass", codecs=[codec])
     assert "codec" in told(folder, store)
 
 
@@ -95,10 +108,10 @@ def test_codecs_are_an_allow_list(submit: Callable[..., Path], store: Path, code
 )
 def test_types_are_an_allow_list(submit: Callable[..., Path], store: Path, kind: object) -> None:
     folder = submit()
-    edit(folder, "mass", lambda c: c.update(data_type=kind))
+    edit(folder, "mass", data_type=kind)
     assert "data type" in told(folder, store)
     folder = submit("key")
-    edit(folder, "halo_id", lambda c: c.update(data_type=kind))
+    edit(folder, "halo_id", data_type=kind)
     assert "data type" in told(folder, store)
 
 
@@ -142,7 +155,7 @@ BOMBS = {"gzip": gzip_bomb, "zstd": zstd_bomb, "blosc": blosc_bomb}
 @pytest.mark.parametrize("codec", BOMBS)
 def test_bombs_do_not_go_off(submit: Callable[..., Path], store: Path, codec: str) -> None:
     folder = submit()
-    edit(folder, "mass", lambda c: c.update(codecs=[{"name": "bytes"}, {"name": codec}]))
+    edit(folder, "mass", codecs=[{"name": "bytes"}, {"name": codec}])
     for halo in range(12):
         chunk_file(folder, halo).write_bytes(BOMBS[codec]() if halo == 0 else b"")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -158,32 +171,65 @@ def test_a_chunk_that_decodes_to_less_or_more_is_refused(
     encoders = {"zstd": numcodecs.Zstd(), "blosc": numcodecs.Blosc(), "gzip": numcodecs.GZip()}
     for size in (100, 2 * 80 * 80 * 4 - 4, 2 * 80 * 80 * 4 + 4, 10**6):
         folder = submit(f"s{size}")
-        edit(folder, "mass", lambda c: c.update(codecs=[{"name": "bytes"}, {"name": codec}]))
+        edit(folder, "mass", codecs=[{"name": "bytes"}, {"name": codec}])
         for halo in range(12):
             chunk_file(folder, halo).write_bytes(encoders[codec].encode(bytes(size)))
         assert "cannot be decoded" in told(folder, store)
 
 
+@pytest.mark.parametrize(
+    ("name", "fields", "words"),
+    [
+        ("mass", {"chunk_grid": grid(1, 29, 100_000, 100_000)}, "larger than the array's shape"),
+        ("mass", {"chunk_grid": grid(13, 2, 80, 80)}, "larger than the array's shape"),
+        ("halo_id", {"chunk_grid": grid(10**6)}, "larger than the array's shape"),
+        (
+            "mass",
+            {"shape": [12, 29, 10**5, 10**5], "chunk_grid": grid(1, 29, 10**5, 10**5)},
+            f"at most {MAX_CHUNK_BYTES:,}",
+        ),
+        ("mass", {"shape": [10**6] * 4}, f"at most {MAX_CHUNK_BYTES:,}"),
+        ("mass", {"shape": [12, 2, 10**6, 10**6]}, f"at most {MAX_CHUNK_BYTES:,}"),
+        ("mass", {"shape": [900_000, 2, 80, 80]}, "900,000 chunks; at most"),
+        ("mass", {"shape": [900_000, 2, 80, 80], "chunk_grid": grid(300, 2, 80, 80)}, "decoded bytes"),
+        ("halo_id", {"shape": [900_000], "chunk_grid": grid(1)}, "900,000 chunks; at most"),
+        ("halo_id", {"shape": [10**12]}, "shape"),
+        ("mass", {"shape": [-1, 2, 80, 80]}, "shape"),
+        ("mass", {"shape": [1e9, 2, 80, 80]}, "shape"),
+        ("mass", {"shape": "12"}, "shape"),
+        ("mass", {"shape": [True, 2, 80, 80]}, "shape"),
+        ("mass", {"shape": [10**30, 2, 80, 80]}, "shape"),
+    ],
+)
 def test_huge_claims_of_size_are_refused_before_memory_is_taken(
-    submit: Callable[..., Path], store: Path
+    submit: Callable[..., Path], name: str, fields: dict, words: str
 ) -> None:
-    folder = submit("chunk")
-    edit(
-        folder,
-        "mass",
-        lambda c: c["chunk_grid"]["configuration"].update(chunk_shape=[1, 29, 100_000, 100_000]),
-    )
-    assert f"at most {MAX_CHUNK_BYTES:,}" in told(folder, store)
-    folder = submit("shape")
-    edit(folder, "mass", lambda c: c.update(shape=[10**6, 10**6, 10**6, 10**6]))
-    assert "expected (halo, los, y, x)" in told(folder, store)
-    for shape in ([-1, 2, 80, 80], [1e9, 2, 80, 80], "12", [True, 2, 80, 80], [10**30, 2, 80, 80]):
-        folder = submit(f"n{abs(hash(str(shape)))}")
-        edit(folder, "mass", lambda c, shape=shape: c.update(shape=shape))
-        assert "shape" in told(folder, store)
-    folder = submit("keys")
-    edit(folder, "halo_id", lambda c: c.update(shape=[10**12]))
-    assert "shape" in told(folder, store)
+    """With or without a store to compare with: by the metadata alone."""
+    folder = edit(submit(), name, **fields)
+    start = time.process_time()
+    assert words in told(folder)
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("budget", ["MAX_SECONDS", "MAX_DECODED_BYTES"])
+def test_reading_has_a_budget(
+    submit: Callable[..., Path], store: Path, monkeypatch: pytest.MonkeyPatch, budget: str
+) -> None:
+    folder = submit()
+    decoded = 12 * (2 * 80 * 80 * 4 + 4 * 8)
+    if budget == "MAX_SECONDS":
+        monkeypatch.setattr(predictions, budget, 0.0)
+        with pytest.raises(InputError, match="more than 0 s"):
+            Predictions(folder)
+        return
+    monkeypatch.setattr(predictions, budget, decoded)
+    found = Predictions(folder)
+    found.read("mass", np.arange(12))
+    with pytest.raises(InputError, match=f"{decoded:,} decoded bytes; write one halo a chunk"):
+        found.read("mass", np.arange(1))
+    monkeypatch.setattr(predictions, budget, decoded - 1)
+    with pytest.raises(InputError, match="decoded bytes"):
+        Predictions(folder)
 
 
 def test_a_hundred_megabytes_of_metadata_are_not_read(submit: Callable[..., Path], store: Path) -> None:
@@ -209,70 +255,6 @@ def test_a_chunk_file_larger_than_its_content_can_be_is_not_read(
     assert "10,000,000,000 bytes" in message
 
 
-def tar(path: Path, entries: list[tuple[tarfile.TarInfo, bytes]]) -> Path:
-    with tarfile.open(path, "w") as archive:
-        for info, data in entries:
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return path
-
-
-def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, link
-    return info
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../evil",
-        "/tmp/evil-of-a-submission",
-        "predictions.zarr/../../evil",
-        "run.py",
-        "predictions.zarr\\..\\evil",
-    ],
-)
-def test_archives_stay_in_their_folder(tmp_path: Path, name: str) -> None:
-    path = tar(tmp_path / "a.tar", [(entry(name), b"x")])
-    with pytest.raises(InputError, match="does not belong"), opened(path):
-        pass
-    assert [p.name for p in tmp_path.iterdir()] == ["a.tar"]
-    assert not Path("/tmp/evil-of-a-submission").exists()
-
-
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
-def test_archives_hold_plain_files_alone(tmp_path: Path, kind: bytes) -> None:
-    path = tar(tmp_path / "a.tar", [(entry("submission.json", kind, "/etc/passwd"), b"")])
-    with pytest.raises(InputError, match="plain files only"), opened(path):
-        pass
-
-
-def test_archives_cannot_name_a_file_twice_or_be_compressed(tmp_path: Path) -> None:
-    twice = tar(tmp_path / "a.tar", [(entry("submission.json"), b"{}"), (entry("submission.json"), b"{}")])
-    with pytest.raises(InputError, match="twice"), opened(twice):
-        pass
-    nested = [(entry("predictions.zarr"), b""), (entry("predictions.zarr/x"), b"")]
-    with pytest.raises(InputError, match="collide"), opened(tar(tmp_path / "b.tar", nested)):
-        pass
-    with tarfile.open(tmp_path / "c.tar", "w:gz") as archive:
-        archive.addfile(entry("submission.json"), io.BytesIO(b""))
-    with pytest.raises(InputError, match="not an archive"), opened(tmp_path / "c.tar"):
-        pass
-    (tmp_path / "d.tar").write_bytes(os.urandom(3000))
-    with pytest.raises(InputError, match="not an archive"), opened(tmp_path / "d.tar"):
-        pass
-
-
-def test_an_honest_archive_is_scored(submit: Callable[..., Path], store: Path) -> None:
-    folder = submit()
-    with opened(pack(folder)) as unpacked:
-        there = score_submission(unpacked, store)
-        assert unpacked != folder
-    assert there["scores"] == score_submission(folder, store)["scores"]
-    assert not unpacked.exists()
-
-
 SCRIPT = "<script>document.title='harm'</script><img src=x onerror=alert(1)>{{ 7*7 }}\" onload=\"x"
 
 
@@ -287,8 +269,11 @@ def test_script_in_every_text_field_is_shown_and_not_run(
     )  # fmt: skip
     result = score_submission(folder, store)
     result["flags"] = [SCRIPT]
-    result["cases"]["best"]["truth"]["data"] = "not base64 <script>"
-    result["cases"]["worst"]["truth"]["shape"] = [10**6, 10**6]
+    for field, value in (("data", "not base64 <script>"), ("shape", [10**6, 10**6])):
+        changed = copy.deepcopy(result)
+        changed["cases"]["best"]["truth"][field] = value
+        with pytest.raises(InputError, match=f"cases.best.truth.*{'base64' if field == 'data' else field}"):
+            render([changed], tmp_path / "site")
     index = render([result], tmp_path / "site")
     pages = list(index.parent.rglob("*.html"))
     assert len(pages) == 3
@@ -324,7 +309,7 @@ def test_a_site_replaces_nothing_else(submit: Callable[..., Path], store: Path, 
 
 def test_predictions_for_another_dataset_are_refused(submit: Callable[..., Path], store: Path) -> None:
     with pytest.raises(InputError, match="predictions for the dataset of digest 0123456789abcdef"):
-        score_submission(submit(dataset_digest="0123456789abcdef" * 4), store)
+        score_submission(submit(dataset={"digest": "0123456789abcdef" * 4}), store)
 
 
 def test_scoring_strangers_data_stays_in_bounds(submit: Callable[..., Path], store: Path) -> None:
@@ -351,23 +336,134 @@ def test_scoring_strangers_data_stays_in_bounds(submit: Callable[..., Path], sto
 
 
 def test_other_broken_layouts_are_told(submit: Callable[..., Path], store: Path, tmp_path: Path) -> None:
-    changes = {
-        "format": lambda c: c.update(zarr_format=2),
-        "node": lambda c: c.update(node_type="group"),
-        "grid": lambda c: c.update(chunk_grid={"name": "rectilinear"}),
-        "keys": lambda c: c.update(chunk_key_encoding={"name": "../../"}),
-        "separator": lambda c: c["chunk_key_encoding"]["configuration"].update(separator="/../"),
-        "transformers": lambda c: c.update(storage_transformers=[{"name": "x"}]),
-        "dims": lambda c: c.update(dimension_names=["x", "y", "los", "halo"]),
-        "two": lambda c: c.update(codecs=[{"name": "bytes"}, {"name": "zstd"}, {"name": "gzip"}]),
-        "endian": lambda c: c.update(codecs=[{"name": "bytes", "configuration": {"endian": "middle"}}]),
-        "none": lambda c: c.update(codecs=[]),
+    changes: dict[str, dict] = {
+        "format": {"zarr_format": 2},
+        "node": {"node_type": "group"},
+        "grid": {"chunk_grid": {"name": "rectilinear"}},
+        "keys": {"chunk_key_encoding": {"name": "../../"}},
+        "separator": {"chunk_key_encoding": {"name": "default", "configuration": {"separator": "/../"}}},
+        "transformers": {"storage_transformers": [{"name": "x"}]},
+        "dims": {"dimension_names": ["x", "y", "los", "halo"]},
+        "two": {"codecs": [{"name": "bytes"}, {"name": "zstd"}, {"name": "gzip"}]},
+        "endian": {"codecs": [{"name": "bytes", "configuration": {"endian": "middle"}}]},
+        "none": {"codecs": []},
     }
-    for name, change in changes.items():
-        folder = submit(name)
-        edit(folder, "mass", change)
+    for name, fields in changes.items():
+        folder = edit(submit(name), "mass", **fields)
         assert "predictions.zarr/mass" in told(folder, store), name
     with pytest.raises(InputError, match="missing"):
         Predictions(tmp_path)
     with pytest.raises(InputError, match="no submission"):
         find_problems(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("\ud800", "surrogate"),
+        ("abc\u202egnp.exe", "direction of writing (U+202E)"),
+        ("\u200b\u200b", "U+200B"),
+        ("\u200d\u200c", "nothing that can be seen"),
+        ("\x9b31m red", "control characters (U+009B)"),
+        ("\x7f", "U+007F"),
+        ("one\nerror: two", "U+000A"),
+        ("a\u2028b", "separators of lines"),
+        ("\u3000", "must not be empty"),
+        ("\ue000", "private use"),
+        ("\u0301\u0301", "nothing that can be seen"),
+    ],
+)
+def test_texts_that_are_more_than_they_look(submit: Callable[..., Path], text: str, word: str) -> None:
+    assert word in told(change(submit(), name=text)) and word in told(
+        change(submit("b"), authors=["A", text])
+    )
+
+
+def test_names_of_all_scripts_are_welcome() -> None:
+    for name in ("Zoë O’Neill", "山田太郎", "می‌خواهم", "नाम", "U-Net 👩‍🔬", "مريم"):
+        assert text_problem(name) is None, name
+    assert text_problem("two\nlines", lines=True) is None
+    assert shown("a\x1b[2Jb\n\ud800", 20) == "a\\x1b[2Jb\\n\\ud800" and shown("x" * 9, 4) == "xxxx…"
+
+
+def test_a_day_is_a_day(submit: Callable[..., Path]) -> None:
+    assert "must be a day" in told(change(submit(), date="2026-02-30"))
+
+
+def test_file_names_cannot_write_to_the_terminal(submit: Callable[..., Path]) -> None:
+    folder = submit()
+    (folder / "evil\x1b[31m\nerror: all is well").symlink_to("/")
+    os.symlink("/etc/passwd", os.fsencode(folder) + b"/\xff\xfe")
+    assert told(folder).count("is a link") == 2
+
+
+def test_folders_nested_beyond_what_a_path_holds(submit: Callable[..., Path]) -> None:
+    folder = submit()
+    here = os.open(folder / "predictions.zarr", os.O_RDONLY)
+    for _ in range(40):
+        os.mkdir("d" * 200, dir_fd=here)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    assert "nested too deep" in told(folder)
+
+
+def test_a_key_beyond_int64_is_no_key(submit: Callable[..., Path]) -> None:
+    folder = edit(submit(), "region", data_type="uint64")
+    zarr.open_group(folder / "predictions.zarr", mode="a")["region"][:] = np.full(12, 2**64 - 1, np.uint64)
+    assert "18446744073709551615, which is no key" in told(folder)
+
+
+@pytest.mark.parametrize("value", [0, 1e8, "NaN", 10**400, [1], {"x": 1}, True, None])
+def test_nothing_is_filled_in(submit: Callable[..., Path], store: Path, value: object) -> None:
+    """A missing chunk costs nothing to send: it is an error, whatever the array's fill value says."""
+    folder = edit(submit(), "mass", fill_value=value)
+    assert not find_problems(folder, Truth(store))[0]
+    chunk_file(folder, 3).unlink()
+    assert "mass/c/3/0/0/0: is missing" in told(folder, store)
+    edit(folder, "region", fill_value=value)
+    (folder / "predictions.zarr" / "region" / "c" / "0").unlink()
+    assert "region/c/0: is missing" in told(folder)
+
+
+def test_a_blosc_frame_cannot_lie_of_its_own_size(submit: Callable[..., Path], store: Path) -> None:
+    """The decoder reads as far as the header says: in a process of its own, as it may die of it."""
+    folder = submit()
+    path = folder / "predictions.zarr" / "mass" / "c" / "0" / "0" / "0" / "0"
+    frame = path.read_bytes()
+    code = (
+        "import sys\nfrom benchmarks.validation import find_problems\n"
+        "print(*find_problems(sys.argv[1])[0], sep='\\n')"
+    )
+    for size in (0, 15, len(frame) - 1, len(frame) + 1, 2**31 - 1):
+        path.write_bytes(frame[:12] + struct.pack("<I", size) + b"\xff" * (len(frame) - 16))
+        done = subprocess.run(
+            [sys.executable, "-c", code, folder], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"size {size}: status {done.returncode}"
+        assert "cut short or longer than it says" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace(b'"task"', b'"track": "sz", "task"'), "stands twice"),
+        (lambda text: text.replace(b'"task"', b'"code\\ud800": 1, "task"'), "not valid JSON"),
+        (lambda text: text[:-5], "not valid JSON"),
+        (lambda text: text.replace(b"{", b'{"date": "2026-02-31", ', 1), "a day like"),
+    ],
+)
+def test_manifests_that_say_two_things(
+    submit: Callable[..., Path], change: Callable[[bytes], bytes], message: str
+) -> None:
+    folder = submit()
+    path = folder / "submission.json"
+    path.write_bytes(change(path.read_bytes()))
+    assert message in told(folder)
+
+
+def test_a_byte_order_mark_is_no_fault(submit: Callable[..., Path]) -> None:
+    path = submit() / "submission.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert find_problems(path.parent, None)[0] == []

@@ -46,7 +46,7 @@ def scored(
 ) -> dict[str, Any]:
     folder = write_submission(
         tmp_path_factory.mktemp("s") / "s", name="U-Net", authors=["A. Author", "B. Author"],
-        task="mass-map", track="sz", maps=blurred, split=test_split, mass_sigma=np.full_like(blurred, 0.1),
+        task="mass-map", track="sz", maps=blurred, rows=test_split, mass_sigma=np.full_like(blurred, 0.1),
         code="https://example.org/code", description="A network.",
     )  # fmt: skip
     return score_submission(folder, store)

@@ -31,7 +31,7 @@ from three_hundred_maps.testing import tiny_store
 def scored(store: Path, test_split: SplitArrays, blurred: np.ndarray, tmp_path_factory) -> dict:
     folder = write_submission(
         tmp_path_factory.mktemp("s") / "s", name="Blurred", authors=["A"], task="mass-map", track="sz",
-        maps=blurred, split=test_split, mass_sigma=np.full_like(blurred, 0.1),
+        maps=blurred, rows=test_split, mass_sigma=np.full_like(blurred, 0.1),
     )  # fmt: skip
     return score_submission(folder, store)
 
@@ -53,7 +53,7 @@ def test_averages_go_over_pixels_maps_halos_then_regions_with_equal_weight(tmp_p
     rng = np.random.default_rng(0)
     maps = split.maps["mass"] * 10 ** rng.normal(0, 0.1, (4, 2, 1, 1)).astype(np.float32)
     folder = write_submission(
-        tmp_path / "s", name="n", authors=["a"], task="mass-map", track="sz", maps=maps, split=split
+        tmp_path / "s", name="n", authors=["a"], task="mass-map", track="sz", maps=maps, rows=split
     )
     result = score_submission(folder, store)
     logs = [Features(m, truth.grid, truth.r500).log_inside for m in (maps, split.maps["mass"])]
@@ -148,7 +148,7 @@ def test_the_order_of_halos_and_the_chunks_do_not_matter(
     order = np.random.default_rng(1).permutation(len(blurred))
     keys = {k: test_split.halos[k][order] for k in ("region", "snapshot", "halo_id")}
     straight = score_submission(submit("a"), store)
-    shuffled = score_submission(submit("b", maps=blurred[order], split=keys), store)
+    shuffled = score_submission(submit("b", maps=blurred[order], rows=keys), store)
     for result in (straight, shuffled):
         result.pop("predictions_sha256")
     assert canonical_json(straight) == canonical_json(shuffled)
@@ -274,7 +274,7 @@ def test_a_store_without_halves_is_scored_without_a_floor(tmp_path: Path) -> Non
     split = read_split(store, "test", ["mass"])
     folder = write_submission(
         tmp_path / "s", name="n", authors=["a"], task="mass-map", track="sz",
-        maps=split.maps["mass"] * 1.2, split=split,
+        maps=split.maps["mass"] * 1.2, rows=split,
     )  # fmt: skip
     result = score_submission(folder, store)
     assert result["noise_floor"] is None

@@ -12,9 +12,10 @@ import zarr
 
 from benchmarks.leaderboard import render
 from benchmarks.scoring import score_submission
-from benchmarks.sealing import opaque_keys, seal
+from benchmarks.sealing import FILE_TIME, opaque_keys, public_seed, seal
 from benchmarks.submissions import write_submission
 from benchmarks.truth import Truth
+from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import SplitArrays, read_split
 from three_hundred_maps.store.schema import HALO_VARIABLES
@@ -51,6 +52,24 @@ def test_the_order_and_the_keys_tell_nothing(sealed: tuple[Path, Path], store: P
     assert (sealed[1] / "seal.json").is_file() and not (sealed[0] / "seal.json").exists()
 
 
+def test_the_files_tell_no_order(sealed: tuple[Path, Path]) -> None:
+    """One time for all files; written in the order of the keys, so that no number of an inode tells more."""
+    assert {path.stat().st_mtime for path in sealed[0].rglob("*")} == {FILE_TIME}
+    halos = sorted((sealed[0] / "test" / "sz" / "c").iterdir(), key=lambda p: int(p.name))
+    assert len(halos) == 12
+    codecs = zarr.open_group(sealed[0], mode="r")["test/sz"].compressors
+    assert "Crc32c" in type(codecs[-1]).__name__
+
+
+def test_a_public_seed_is_told() -> None:
+    def warning(*overrides: str, synthetic: bool = True) -> str | None:
+        recipe = load_recipe("mini", overrides=overrides).canonical()
+        return public_seed({"synthetic": synthetic, "recipe": recipe})
+
+    assert "anyone can build it again" in str(warning()) and "--set simulation.seed=N" in str(warning())
+    assert warning("simulation.seed=918273645546372819") is None and warning(synthetic=False) is None
+
+
 def test_each_sealed_map_is_the_halos_own(
     sealed: tuple[Path, Path], store: Path, test_split: SplitArrays
 ) -> None:
@@ -64,7 +83,8 @@ def test_the_sealed_truth_holds_no_maps_of_train(sealed: tuple[Path, Path], stor
     for split in ("train", "validation"):
         assert not list((sealed[1] / split / "mass").glob("c/*"))
         assert list((store / split / "mass").glob("c/*"))
-    assert Truth(sealed[1]).digest == Truth(store).digest
+    attrs = zarr.open_group(sealed[0], mode="r").attrs
+    assert Truth(sealed[1]).digest == attrs["dataset_digest"] != Truth(store).digest
 
 
 def test_sealed_and_open_score_alike(
@@ -72,7 +92,12 @@ def test_sealed_and_open_score_alike(
 ) -> None:
     truth = Truth(sealed[1])
     order = np.argsort(truth.keys["key"])
-    folder = submit("sealed", maps=blurred[order], split={"key": truth.keys["key"][order]})
+    folder = submit(
+        "sealed",
+        maps=blurred[order],
+        rows={"key": truth.keys["key"][order]},
+        dataset={"digest": truth.digest},
+    )
     hidden, public = score_submission(folder, sealed[1]), score_submission(submit("open"), store)
     assert hidden["scores"] == public["scores"] and hidden["tables"] == public["tables"]
     assert hidden["dataset"]["sealed"] and "cases" not in hidden and "cases" in public
@@ -82,7 +107,7 @@ def test_sealed_and_open_score_alike(
 
 def test_open_keys_do_not_fit_a_sealed_truth(sealed: tuple[Path, Path], submit: Callable[..., Path]) -> None:
     with pytest.raises(InputError, match="expected key"):
-        score_submission(submit(), sealed[1])
+        score_submission(submit(dataset=None), sealed[1])
 
 
 def test_a_key_of_another_seal_is_refused(
@@ -90,7 +115,7 @@ def test_a_key_of_another_seal_is_refused(
 ) -> None:
     keys = opaque_keys(Truth(store).halos, b"guessed")
     with pytest.raises(InputError, match="of 12 test halos missing"):
-        score_submission(submit(split={"key": keys}), sealed[1])
+        score_submission(submit(rows={"key": keys}, dataset=None), sealed[1])
 
 
 def test_what_cannot_be_sealed(sealed: tuple[Path, Path], store: Path, tmp_path: Path) -> None:
@@ -113,13 +138,13 @@ def test_predictions_from_sealed_inputs_need_no_other_value(
         maps = 1e7 + 1e13 * data["sz"].values
         folder = write_submission(
             tmp_path / "s", name="n", authors=["a"], task="mass-map", track="sz", maps=maps,
-            split={"key": data["key"].values}, dataset_digest=digest,
+            rows={"key": data["key"].values}, dataset={"digest": digest},
         )  # fmt: skip
     result = score_submission(folder, sealed[1])
     split = read_split(store, "test", ["sz"])
     plain = write_submission(
         tmp_path / "p", name="n", authors=["a"], task="mass-map", track="sz",
-        maps=1e7 + 1e13 * split.maps["sz"], split=split,
+        maps=1e7 + 1e13 * split.maps["sz"], rows=split,
     )  # fmt: skip
     assert result["scores"]["residual_rms_dex"]["value"] == pytest.approx(
         score_submission(plain, store)["scores"]["residual_rms_dex"]["value"], rel=1e-6

@@ -1,0 +1,167 @@
+"""What predictions belong to: halos and lines of sight of a split, a torch data set or `datasets` rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.keys import KEY, SEALED_KEY
+from three_hundred_maps.store.arrays import read_split, root_attrs, store_digest
+from three_hundred_maps.store.schema import MAP_DIMS
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The halos that maps are predicted for.
+
+    Parameters
+    ----------
+    keys
+        (halo,) by name: the key of every halo, or the opaque ``key`` of sealed inputs.
+    order
+        (halo, los): the place of each map where predictions come one a row; None where they can only come
+        as (halo, los, y, x).
+    dataset
+        What is known of the data set: name, digest, recipe_sha256, generator.
+    """
+
+    keys: dict[str, NDArray[Any]]
+    order: NDArray[np.int64] | None = None
+    dataset: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.keys.values())))
+
+    def arrange(self, maps: Any, name: str = "mass") -> Any:
+        """Maps as (halo, los, y, x).
+
+        Parameters
+        ----------
+        maps
+            (halo, los, y, x), or one map a row as (row, y, x) or (row, 1, y, x), or an xarray DataArray with
+            the dimensions halo, los, y, x in any order. Anything without a shape is given back as it is.
+        name
+            Of the variable, for messages.
+
+        Raises
+        ------
+        InputError
+            For masked pixels and dimensions of other names or numbers.
+        """
+        dims = getattr(maps, "dims", None)
+        if dims is not None:
+            if set(dims) != set(MAP_DIMS):
+                raise InputError(
+                    f"{name} has the dimensions {', '.join(map(str, dims))}; expected halo, los, y, x"
+                )
+            return maps.transpose(*MAP_DIMS)
+        if np.ma.is_masked(maps):
+            raise InputError(f"{name} has masked pixels: fill them, every pixel is scored")
+        shape = getattr(maps, "shape", None)
+        if shape is None or self.order is None:
+            return maps
+        one_a_row = len(shape) == 3 or (len(shape) == 4 and shape[1] == 1 and self.order.shape[1] > 1)
+        if one_a_row and shape[0] == self.order.size:
+            flat = np.asarray(maps).reshape(shape[0], *shape[-2:])
+            return flat[self.order]
+        return maps
+
+
+def generator_of(attrs: Mapping[str, Any]) -> str | None:
+    """Version of the synthetic simulation that made a store; None for maps of other simulations."""
+    version = attrs.get("simulation", {}).get("generator_version")
+    return None if version is None else f"synthetic {version}"
+
+
+def dataset_identity(store: Any) -> dict[str, str]:
+    """What a store is, as ``submission.json`` keeps it."""
+    attrs = root_attrs(store)
+    if attrs.get("sealed"):
+        return {"name": str(attrs["dataset"]), "digest": store_digest(store)}
+    identity = {"recipe_sha256": attrs["recipe_sha256"], "generator": generator_of(attrs)}
+    known = {name: str(value) for name, value in identity.items() if value is not None}
+    return {"name": str(attrs["name"]), "digest": store_digest(store), **known}
+
+
+def find_rows(rows: Any) -> Rows:
+    """What ``rows`` says of the halos predicted.
+
+    Parameters
+    ----------
+    rows
+        A pair (store, split); a `MapDataset`; rows of `datasets.load_dataset`; `SplitArrays`; or a mapping
+        with region, snapshot, halo_id (and simulation), or the sealed ``key``, each (halo,).
+
+    Raises
+    ------
+    InputError
+        Where it is none of these, or some lines of sight of a halo are not there.
+    """
+    if isinstance(rows, tuple) and len(rows) == 2:
+        store, split = rows
+        arrays = read_split(store, split, [])
+        return Rows(_keys(arrays.halos), _in_order(arrays), dataset_identity(store))
+    if hasattr(rows, "arrays"):
+        store = getattr(rows, "store", None)
+        return Rows(
+            _keys(rows.arrays.halos), _in_order(rows.arrays), dataset_identity(store) if store else {}
+        )
+    if hasattr(rows, "column_names"):
+        return _table_rows(rows)
+    if hasattr(rows, "halos"):
+        return Rows(_keys(rows.halos), _in_order(rows))
+    if isinstance(rows, Mapping):
+        return Rows(_keys(rows))
+    raise InputError(
+        "rows must be a pair (store, split), a MapDataset, rows of load_dataset, or a mapping with "
+        f"{', '.join(KEY)}; got {type(rows).__name__}"
+    )
+
+
+def _keys(values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    if SEALED_KEY in values:
+        return {SEALED_KEY: np.asarray(values[SEALED_KEY], np.int64)}
+    missing = [name for name in KEY[1:] if name not in values]
+    if missing:
+        raise InputError(
+            f"the halos' keys lack {', '.join(missing)}: give {', '.join(KEY)}, "
+            f"or {SEALED_KEY} of sealed inputs"
+        )
+    keys: dict[str, NDArray[Any]] = {name: np.asarray(values[name], np.int64) for name in KEY[1:]}
+    if KEY[0] in values:
+        keys = {KEY[0]: np.asarray(values[KEY[0]], np.str_), **keys}
+    if len({len(value) for value in keys.values()}) != 1 or not len(keys[KEY[1]]):
+        raise InputError(f"the keys of the halos have lengths {[len(v) for v in keys.values()]}")
+    return keys
+
+
+def _in_order(arrays: Any) -> NDArray[np.int64]:
+    n_halos, n_los = len(arrays), len(arrays.los_vector)
+    return np.arange(n_halos * n_los, dtype=np.int64).reshape(n_halos, n_los)
+
+
+def _table_rows(table: Any) -> Rows:
+    """Rows of `datasets`, in whatever order: one map each, gathered by halo and line of sight."""
+    names = [name for name in KEY if name in table.column_names]
+    if "los" not in table.column_names:
+        raise InputError("the rows lack the column los: load them with it")
+    columns = table.select_columns([*names, "los"]).with_format("numpy")[:]
+    los = np.asarray(columns.pop("los"), np.int64)
+    keys = _keys(columns)
+    first: dict[tuple[Any, ...], int] = {}
+    halo = [
+        first.setdefault(key, len(first)) for key in zip(*(v.tolist() for v in keys.values()), strict=True)
+    ]
+    n_los = int(los.max()) + 1
+    order = np.full((len(first), n_los), -1, np.int64)
+    order[halo, los] = np.arange(len(los))
+    if (order < 0).any() or order.size != len(los):
+        raise InputError(f"a submission needs every halo once along each of its {n_los} lines of sight")
+    name = getattr(table.info, "config_name", None)
+    keys = {key: value[order[:, 0]] for key, value in keys.items()}
+    return Rows(keys, order, {"name": name} if name else {})
