@@ -20,7 +20,7 @@ from three_hundred_maps.keys import KEY
 from three_hundred_maps.store.schema import MAP_DIMS, encode_ids, flag_attrs
 
 KIND = "submission"
-_ATTRIBUTES = {
+_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "mass": {"units": "Msun kpc-2", "long_name": "predicted total surface density"},
     "mass_sigma": {"units": "dex", "long_name": "sigma of log10 of the prediction"},
 }

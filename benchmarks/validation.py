@@ -172,7 +172,8 @@ def find_problems(
                 f"{PREDICTIONS} has the checksum {found[:16]}; {MANIFEST} says "
                 f"{manifest.predictions_sha256[:16]}: a file was changed or lost on the way"
             )
-    shapes, keys = [], []
+    shapes: list[str] = []
+    keys: list[str] = []
     if truth is not None:
         if manifest is not None:
             problems += _match_problems(manifest, truth)
