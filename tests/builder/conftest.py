@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from three_hundred_maps.builder import build
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 SMALL_MAPS = {"pixels": 16, "lines_of_sight": 2}
@@ -36,7 +38,7 @@ def lcdm(real, write_recipe):
                 "catalogue": {"kind": "ahf", "path": str(folder / "lcdm_gas_z0.z0.000.AHF_halos")},
                 "region_by": "halo",
             },
-            "selection": {"min_mass": 1.0e13},
+            "selection": {"min_mass": 1.0e13, "min_particles": 20},
             "maps": SMALL_MAPS,
             "store": {"shard_halos": 6},
         }
@@ -61,3 +63,20 @@ def synthetic(write_recipe):
         )
 
     return recipe
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """A synthetic store built by one undisturbed worker, and its recipe."""
+    folder = tmp_path_factory.mktemp("whole")
+    recipe = folder / "little.yaml"
+    content = {
+        "name": "little",
+        "simulation": {"kind": "synthetic", "regions": "1-4"},
+        "maps": {"pixels": 16, "lines_of_sight": 2},
+        "splits": {"scheme": "small"},
+        "store": {"shard_halos": 1},
+    }
+    recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
+    store = build(recipe, folder / "store", quiet=True)
+    return recipe, store

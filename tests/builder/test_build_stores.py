@@ -18,7 +18,7 @@ from conftest_build import hashes
 from three_hundred_maps import open_store
 from three_hundred_maps.builder import executors
 from three_hundred_maps.builder.remeasure import remeasure
-from three_hundred_maps.builder.run import build_store
+from three_hundred_maps.builder.run import build
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.derive import subset
@@ -48,7 +48,7 @@ def test_a_real_zoom_becomes_a_store(real, write_recipe, tmp_path):
         },
         selection={"min_mass": 1.0e13},
     )
-    store = build_store(recipe, tmp_path / "store", root=real, quiet=True)
+    store = build(recipe, tmp_path / "store", root=real, quiet=True)
     assert verify(store, deep=True).problems == []
     assert {s: v["halos"] for s, v in overview(store)["splits"].items()} == {
         "train": 1,
@@ -73,7 +73,7 @@ def test_a_real_zoom_becomes_a_store(real, write_recipe, tmp_path):
 
 
 def test_a_real_box_becomes_a_store_and_refused_halos_are_listed(lcdm, tmp_path):
-    store = build_store(lcdm(), tmp_path / "store", quiet=True)
+    store = build(lcdm(), tmp_path / "store", quiet=True)
     assert verify(store, deep=True).problems == []
     manifest = open_store(store).manifest
     assert (
@@ -92,25 +92,6 @@ def test_a_real_box_becomes_a_store_and_refused_halos_are_listed(lcdm, tmp_path)
     assert not np.array_equal(half["mass_half"], half["mass"])
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A synthetic store built by one undisturbed worker, and its recipe."""
-    import yaml
-
-    folder = tmp_path_factory.mktemp("whole")
-    recipe = folder / "little.yaml"
-    content = {
-        "name": "little",
-        "simulation": {"kind": "synthetic", "regions": "1-4"},
-        "maps": {"pixels": 16, "lines_of_sight": 2},
-        "splits": {"scheme": "small"},
-        "store": {"shard_halos": 1},
-    }
-    recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
-    store = build_store(recipe, folder / "store", quiet=True)
-    return recipe, store
-
-
 def test_a_synthetic_store_is_good_and_leaves_no_snapshots(whole):
     recipe, store = whole
     assert verify(store, deep=True).problems == []
@@ -123,7 +104,7 @@ def test_a_synthetic_store_is_good_and_leaves_no_snapshots(whole):
 
 def test_several_workers_give_the_same_bytes(whole, tmp_path):
     recipe, store = whole
-    several = build_store(recipe, tmp_path / "several", workers=3, quiet=True)
+    several = build(recipe, tmp_path / "several", workers=3, quiet=True)
     assert hashes(several) == hashes(store)
 
 
@@ -131,20 +112,20 @@ def test_parts_in_any_order_give_the_same_bytes(whole, tmp_path):
     recipe, store = whole
     parts = tmp_path / "parts"
     for i in (3, 1, 2):
-        build_store(recipe, parts, part=(i, 3), quiet=True)
-        build_store(recipe, parts, part=(i, 3), quiet=True)
+        build(recipe, parts, part=(i, 3), quiet=True)
+        build(recipe, parts, part=(i, 3), quiet=True)
         assert overview(parts)["state"].startswith("not finished")
         if i != 2:
             with pytest.raises(InputError, match="shards are done"):
                 finalise(parts)
     finalise(parts)
-    build_store(recipe, parts, part=(1, 3), quiet=True)
+    build(recipe, parts, part=(1, 3), quiet=True)
     assert hashes(parts) == hashes(store)
 
 
 def test_kept_snapshots_lie_beside_the_store(whole, tmp_path):
     recipe, _ = whole
-    build_store(
+    build(
         recipe,
         tmp_path / "store",
         overrides=["simulation.keep_snapshots=true", "simulation.regions=1"],
@@ -157,11 +138,11 @@ def test_a_changed_recipe_is_refused_with_the_difference(whole, tmp_path):
     recipe, store = whole
     difference = r"- maps.half_depth: 2.0; \+ maps.half_depth: 1.5"
     with pytest.raises(InputError, match=f"finished store of another recipe .*{difference}"):
-        build_store(recipe, store, overrides=["maps.half_depth=1.5"], quiet=True)
+        build(recipe, store, overrides=["maps.half_depth=1.5"], quiet=True)
     begun = tmp_path / "begun"
-    build_store(recipe, begun, part=(1, 4), quiet=True)
+    build(recipe, begun, part=(1, 4), quiet=True)
     with pytest.raises(InputError, match=difference):
-        build_store(recipe, begun, overrides=["maps.half_depth=1.5"], quiet=True)
+        build(recipe, begun, overrides=["maps.half_depth=1.5"], quiet=True)
     assert remeasure(store, recipe, overrides=("splits.scheme=small",), sample=1) == (1, [])
     with pytest.raises(InputError, match=difference):
         remeasure(store, recipe, overrides=("maps.half_depth=1.5",))
@@ -171,7 +152,7 @@ def test_a_subset_is_not_taken_for_what_its_recipe_builds(whole, tmp_path):
     recipe, store = whole
     part = subset(store, tmp_path / "part", halos=1)
     with pytest.raises(InputError, match="made of other stores by subset or merge"):
-        build_store(recipe, part, quiet=True)
+        build(recipe, part, quiet=True)
 
 
 def test_a_second_builder_is_refused(whole, tmp_path):
@@ -179,7 +160,7 @@ def test_a_second_builder_is_refused(whole, tmp_path):
 
     recipe, _ = whole
     with store_lock(tmp_path / "store"), pytest.raises(InputError, match="being built by another process"):
-        build_store(recipe, tmp_path / "store", quiet=True)
+        build(recipe, tmp_path / "store", quiet=True)
 
 
 def _worker_dies_once(task: tuple[str, int]) -> int:
@@ -221,10 +202,10 @@ def test_workers_that_always_die_end_the_build(monkeypatch):
 
 
 BUILD = (
-    "from three_hundred_maps.builder.run import build_store\n"
+    "from three_hundred_maps.builder.run import build\n"
     "if __name__ == '__main__':\n"
     "    print('begun', flush=True)\n"
-    "    build_store({recipe!r}, {store!r}, workers={workers}, quiet=True)\n"
+    "    build({recipe!r}, {store!r}, workers={workers}, quiet=True)\n"
 )
 
 
@@ -301,7 +282,7 @@ def test_a_dask_scheduler_does_the_work_though_a_worker_is_killed(whole, tmp_pat
 
         thread = threading.Thread(target=kill_in_mid_build)
         thread.start()
-        built = build_store(recipe, tmp_path / "dask", scheduler=cluster.scheduler_address, quiet=True)
+        built = build(recipe, tmp_path / "dask", scheduler=cluster.scheduler_address, quiet=True)
         thread.join()
     assert 0 < done[0] < sum(open_store(store)[split].sizes["halo"] for split in open_store(store))
     assert hashes(built) == hashes(store)

@@ -135,7 +135,7 @@ def recipe(real, tmp_path):
                 "catalogue": {"kind": "ahf", "path": str(folder / "lcdm_gas_z0.z0.000.AHF_halos")},
                 "region_by": "halo",
             },
-            "selection": {"min_mass": 6.0e13},
+            "selection": {"min_mass": 6.0e13, "min_particles": 100},
             "maps": {"pixels": 8, "lines_of_sight": 1},
         }
         for section, values in changes.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.snippets import snippets
+from tests.snippets import run_shell, snippets
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.mapping import VIEWS, get_view
 
@@ -35,10 +35,11 @@ def test_a_view_is_added_as_the_page_says(tmp_path, monkeypatch, capsys):
         assert float(total) < float(0.004 * gas.mass.sum(dtype="f8"))
 
         (text,) = (block.text for block in snippets(PAGE, "yaml"))
-        path = tmp_path / "recipe.yaml"
-        path.write_text(text, encoding="utf-8")
-        recipe = load_recipe(path)
+        (tmp_path / "with-metals.yaml").write_text(text, encoding="utf-8")
+        recipe = load_recipe(tmp_path / "with-metals.yaml")
         assert [get_view(name).name for name in recipe.maps.views] == ["sz", "mass", "metals"]
+        (commands,) = (block.text for block in snippets(PAGE, "bash"))
+        assert "metals" in run_shell(commands, tmp_path)  # the installed command, with spawned workers
     finally:
         for name in set(VIEWS) - set(registry):
             del VIEWS[name]

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.progress import progress
+from three_hundred_maps.io import spawn_pool
 
 Task = TypeVar("Task")
 LOST_WORKER_TRIES = 5
@@ -77,9 +80,6 @@ def environment(values: dict[str, str]) -> Iterator[None]:
 
 def _start_worker() -> None:
     """Make a pool's worker end with its parent, however that ends."""
-    import signal
-    import threading
-
     # Ctrl-C reaches the whole process group: the parent alone decides, so that workers print nothing.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -88,9 +88,7 @@ def _start_worker() -> None:
 
 
 def _end_with(sentinel: int) -> None:
-    from multiprocessing.connection import wait
-
-    wait([sentinel])
+    multiprocessing.connection.wait([sentinel])
     os._exit(1)
 
 
@@ -100,9 +98,8 @@ def _on_pool(
     left = dict(enumerate(tasks))
     failures = 0
     while left:
-        # spawn: a fork after a threaded codec deadlocks
-        context = multiprocessing.get_context("spawn")
-        pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_start_worker)
+        others = set(multiprocessing.active_children())
+        pool = spawn_pool(workers, _start_worker)
         try:
             with environment(ONE_THREAD):
                 futures = {pool.submit(function, task): number for number, task in left.items()}
@@ -115,14 +112,14 @@ def _on_pool(
             failures += 1
             if failures >= LOST_WORKER_TRIES:
                 raise InputError(
-                    f"workers die again and again ({LOST_WORKER_TRIES} times): out of memory?"
+                    f"workers died {LOST_WORKER_TRIES} times with nothing finished: out of memory?"
                     " run with fewer --workers"
                 ) from None
         finally:
-            processes = list((pool._processes or {}).values())
+            processes = set(multiprocessing.active_children()) - others
             pool.shutdown(wait=False, cancel_futures=True)
             if left:
-                # An error or Ctrl-C: what runs is abandoned, its shards are done again by the next build.
+                # After an error or Ctrl-C what runs is abandoned: its shards are made by the next build.
                 for process in processes:
                     process.terminate()
             for process in processes:
@@ -147,20 +144,10 @@ def _on_dask(
                 result = future.result()
             except KilledWorker as error:
                 raise InputError(
-                    f"the Dask worker {error.last_worker} died again and again: out of memory?"
-                    " give its job more"
+                    f"the Dask worker {error.last_worker} died repeatedly: out of memory? give its job more"
                 ) from None
             yield futures.pop(future), result
     finally:
         for future in futures:
             future.cancel()
         client.close()
-
-
-def halo_bar(total: int, done: int, name: str) -> Any:
-    """The one progress bar of a build, over halos."""
-    bar = progress(total=total, desc=name, unit="halo")
-    # What an earlier run did says nothing about this one's rate.
-    bar.initial = bar.n = done
-    bar.refresh()
-    return bar

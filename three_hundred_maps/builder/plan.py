@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from three_hundred_maps._version import __version__
+from three_hundred_maps.builder.probe import check_views
 from three_hundred_maps.builder.recipe import Recipe, recipe_text
 from three_hundred_maps.builder.selection import Candidate, LeftOut, cut, overlapping, thin
 from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import canonical_json, sha256_bytes
-from three_hundred_maps.mapping import HaloGrid, View, cutout_radius, get_view, lines_of_sight
+from three_hundred_maps.mapping import (
+    HaloGrid,
+    MapContext,
+    View,
+    cutout_radius,
+    emissivity_source,
+    get_view,
+    lines_of_sight,
+)
+from three_hundred_maps.mapping.views import xray_luminosity
+from three_hundred_maps.simulation.readers.source import SnapshotInfo
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.notes import EMPTY_TRAIN
 from three_hundred_maps.store.splits import assign_splits, merge_groups
 
 COMPRESSION = 1.5
@@ -31,6 +43,8 @@ PARTICLE_BYTES, GAS_BYTES = 20, 32
 """What a region holds for each particle, its index included, and for each of gas beside that."""
 SYNTHETIC_BYTES = {"light": 0.5e9, "full": 0.7e9}
 """Of the most massive synthetic region while it is made: measured, the program itself not counted."""
+SHOWN = 20
+"""Halos of a list that are named one by one."""
 PROGRAM_BYTES = 0.2e9
 """Interpreter, libraries and compiled kernels."""
 
@@ -51,6 +65,8 @@ class Plan:
         Of the store.
     particles
         By source, how many particles its snapshot has, and how many of gas; nothing where they are synthetic.
+    expected
+        Halos of ``rows`` that will most likely be excluded when their particles are read, with reasons.
     """
 
     recipe: Recipe
@@ -58,6 +74,12 @@ class Plan:
     left_out: tuple[LeftOut, ...]
     layout: Layout
     particles: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    expected: tuple[LeftOut, ...] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is remarkable before a particle is read; part of the store's attributes."""
+        return list(self.layout.attrs.get("warnings", ()))
 
     @property
     def halos(self) -> int:
@@ -111,17 +133,6 @@ class Plan:
         return (regions + self.halos * los * SECONDS_PER_HALO_LOS) / max(workers, 1)
 
 
-def views_of(recipe: Recipe) -> tuple[View, ...]:
-    """The recipe's views."""
-    return tuple(get_view(name) for name in recipe.maps.views)
-
-
-def halo_grid_of(recipe: Recipe, R200c_kpc: float) -> HaloGrid:
-    """The recipe's grid for a halo of that radius (proper kpc)."""
-    maps = recipe.maps
-    return HaloGrid(R200c_kpc, MapGrid(maps.pixels, maps.width, maps.half_depth, maps.smoothing_fwhm))
-
-
 def make_plan(sources: Sources) -> Plan:
     """Read headers and catalogues, select halos, and lay out the store.
 
@@ -131,19 +142,22 @@ def make_plan(sources: Sources) -> Plan:
         Where a file is missing or of another simulation, a view is unknown, or no halo is selected.
     """
     recipe = sources.recipe
-    views = views_of(recipe)
+    views = tuple(get_view(name) for name in recipe.maps.views)
+    check_views(views, MapContext(recipe.simulation.gas, emissivity_source(recipe.simulation.emissivity)))
     candidates: list[Candidate] = []
     left: list[LeftOut] = []
-    particles: dict[int, tuple[int, int]] = {}
+    infos: dict[int, SnapshotInfo] = {}
+    dark_msun: dict[int, float] = {}  # mass of a dark-matter particle; 0 where they differ
     box_kpc, h = 0.0, math.nan
     most = 0.0
     number = sources.snapshot_number()
     by_halo = recipe.simulation.kind == "gadget" and recipe.simulation.region_by == "halo"
     for source in sources.numbers():
-        info = None if sources.synthetic else sources.info(source)
-        halos, h, box_kpc = sources.halos(source, info)
-        if info is not None:
-            particles[source] = (sum(info.counts.values()), info.counts.get("gas", 0))
+        if not sources.synthetic:
+            opened = sources.open(source)
+            infos[source] = opened.info
+            dark_msun[source] = float(opened.mass_table[1]) * opened.factors["mass"]
+        halos, h, box_kpc = sources.halos(source, infos.get(source))
         kept, reasons = cut(halos, recipe.selection, h)
         most = max(most, float(halos.M200c_msun.max(initial=0.0)) * h)
 
@@ -181,29 +195,81 @@ def make_plan(sources: Sources) -> Plan:
         split: tuple(sorted((c for c in chosen if split_of[c.region] == split), key=lambda c: c.key))
         for split in schema.SPLITS
     }
-    layout = make_layout(sources, views, {split: len(rows[split]) for split in schema.SPLITS})
+    warnings = view_warnings(views, infos, recipe)
+    if not rows["train"]:
+        warnings.append(EMPTY_TRAIN)
+    layout = make_layout(sources, views, {split: len(rows[split]) for split in schema.SPLITS}, warnings)
     ordered = sorted([*left, *thinned], key=lambda item: (item.region, item.snapshot, item.halo_id))
-    return Plan(recipe, rows, tuple(ordered), layout, particles)
+    particles = {source: (sum(i.counts.values()), i.counts.get("gas", 0)) for source, i in infos.items()}
+    expected = expected_exclusions([c for split in rows.values() for c in split], infos, dark_msun, recipe)
+    return Plan(recipe, rows, tuple(ordered), layout, particles, tuple(expected))
+
+
+def view_warnings(views: Sequence[View], infos: Mapping[int, SnapshotInfo], recipe: Recipe) -> list[str]:
+    """Which views lack what they are made of, from the snapshots' headers."""
+    warnings = []
+
+    def where(lacking: list[int]) -> str:
+        return (
+            "the snapshot" if len(infos) == 1 else f"the snapshots of {len(lacking)} of {len(infos)} regions"
+        )
+
+    for view in views:
+        lacking = [k for k, info in infos.items() if not any(info.counts.get(s, 0) for s in view.species)]
+        if lacking:
+            names = " or ".join(view.species).replace("_", " ")
+            warnings.append(f"view {view.name}: no {names} in {where(lacking)}: these maps are 0")
+        lacking = [k for k, info in infos.items() if "metallicity" in info.assumptions and k not in lacking]
+        of_metals = view.contribution is xray_luminosity and recipe.simulation.emissivity != "bremsstrahlung"
+        if of_metals and lacking:
+            warnings.append(
+                f"view {view.name}: no metallicity in {where(lacking)}: the emission of metals is left out"
+            )
+    return warnings
+
+
+def expected_exclusions(
+    candidates: Sequence[Candidate],
+    infos: Mapping[int, SnapshotInfo],
+    dark_msun: Mapping[int, float],
+    recipe: Recipe,
+) -> list[LeftOut]:
+    """Halos whose dark-matter particles must be too few, by the catalogue's mass, or that fill their box."""
+    expected = []
+    for c in candidates:
+        if c.source not in infos:
+            continue
+        info, particle, least = infos[c.source], dark_msun[c.source], recipe.selection.min_particles
+        background = info.cosmology
+        with_gas = info.counts.get("gas", 0) > 0 and math.isfinite(background.omega_b)
+        dark = c.M200c_msun * (1.0 - background.omega_b / background.omega_m if with_gas else 1.0)
+        radius = cutout_radius(HaloGrid(c.R200c_kpc, recipe.maps.grid()))
+        if particle > 0 and dark / particle < least:
+            reason = f"too few dark-matter particles inside R200c: about {dark / particle:.0f}, below {least}"
+            expected.append(LeftOut(*c.key, f"{reason} (selection.min_particles)"))
+        elif 0 < info.box_kpc <= 2.0 * radius:
+            expected.append(
+                LeftOut(*c.key, f"a cut-out of radius {radius:.0f} kpc does not fit into the box")
+            )
+    return expected
 
 
 def merge_box(candidates: list[Candidate], recipe: Recipe, box_kpc: float) -> list[Candidate]:
     """Give halos of one box whose cut-outs overlap one region: the smallest of their ids."""
-    from dataclasses import replace
-
     centres = np.array([c.centre_kpc for c in candidates])
-    radii = np.array([cutout_radius(halo_grid_of(recipe, c.R200c_kpc)) for c in candidates])
+    radii = np.array([cutout_radius(HaloGrid(c.R200c_kpc, recipe.maps.grid())) for c in candidates])
     ids = [c.halo_id for c in candidates]
     group = merge_groups(ids, [(ids[i], ids[j]) for i, j in overlapping(centres, radii, box_kpc)])
     return [replace(c, region=group[c.halo_id]) for c in candidates]
 
 
-def make_layout(sources: Sources, views: tuple[View, ...], splits: Mapping[str, int]) -> Layout:
+def make_layout(
+    sources: Sources, views: Sequence[View], splits: Mapping[str, int], warnings: Sequence[str]
+) -> Layout:
     """The store's layout and root attributes."""
-    from three_hundred_maps._version import __version__
-
     recipe = sources.recipe
     given = recipe.maps.lines_of_sight
-    vectors, ups = lines_of_sight(given if isinstance(given, int) else np.array(given))
+    vectors, up_vectors = lines_of_sight(given if isinstance(given, int) else np.array(given))
     simulation, synthetic = sources.describe()
     attrs = {
         "name": recipe.name,
@@ -216,15 +282,14 @@ def make_layout(sources: Sources, views: tuple[View, ...], splits: Mapping[str, 
         "attribution": recipe.attribution,
         "citation": recipe.citation,
         "simulation": simulation,
+        **({"warnings": list(warnings)} if warnings else {}),
     }
     return Layout(
         maps=tuple(schema.map_variable(v.name, v.units, v.long_name) for v in views),
         splits=splits,
         vectors=vectors,
-        ups=ups,
-        grid=MapGrid(
-            recipe.maps.pixels, recipe.maps.width, recipe.maps.half_depth, recipe.maps.smoothing_fwhm
-        ),
+        ups=up_vectors,
+        grid=recipe.maps.grid(),
         shard_halos=recipe.store.shard_halos,
         attrs=attrs,
     )
@@ -253,15 +318,27 @@ def describe_plan(plan: Plan, workers: int = 1) -> str:
         f" ({plan.region_bytes() / 1e9:.2g} for the largest region, {plan.shard_bytes() / 1e9:.2g} for maps),"
         f" {workers * plan.worker_bytes() / 1e9:.2g} GB with {workers}",
         f"time: roughly {_duration(plan.seconds(workers))} with {workers} worker{'s' * (workers != 1)}",
-        f"left out above the mass limit: {len(plan.left_out)}",
+        *_listed("left out above the mass limit", plan.left_out),
+        *_listed("expected to be excluded when their particles are read", plan.expected),
     ]
-    reasons = Counter(_kind(item.reason) for item in plan.left_out)
+    if plan.particles:
+        limit, least = plan.recipe.selection.max_low_resolution_fraction, plan.recipe.selection.min_particles
+        lines += [
+            "only the particles tell whether a halo is excluded because",
+            "  there is none at the catalogue's centre, or its cut-out leaves the region",
+            f"  low-resolution particles hold over {limit:g} of it (selection.max_low_resolution_fraction)",
+            f"  it has below {least} dark-matter particles inside R200c (selection.min_particles)",
+        ]
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in plan.warnings)])
+
+
+def _listed(title: str, items: Sequence[LeftOut]) -> list[str]:
+    """How many halos there are of each kind of reason, and the first of them."""
+    reasons = Counter(_kind(item.reason) for item in items)
+    lines = [f"{title}: {len(items)}"]
     lines += [f"  {count:>6}  {reason}" for reason, count in sorted(reasons.items(), key=lambda x: -x[1])]
-    shown = plan.left_out[:20]
-    lines += [f"  region {i.region} halo {i.halo_id}: {i.reason}" for i in shown]
-    if len(plan.left_out) > len(shown):
-        lines.append(f"  ... and {len(plan.left_out) - len(shown)} more")
-    return "\n".join(lines)
+    lines += [f"  region {i.region} halo {i.halo_id}: {i.reason}" for i in items[:SHOWN]]
+    return lines + [f"  ... and {len(items) - SHOWN} more"] * (len(items) > SHOWN)
 
 
 def _kind(reason: str) -> str:

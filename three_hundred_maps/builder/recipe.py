@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import sha256_bytes
 from three_hundred_maps.mapping.views import GasCuts
 
@@ -107,6 +108,10 @@ class MapsRecipe(_Model):
     smoothing_fwhm: Annotated[float, Field(ge=0.0)] = 0.01
     lines_of_sight: Annotated[int, Field(ge=1)] | tuple[tuple[float, float, float], ...] = 29
     dm_smoothing: Literal["gaussian", "adaptive"] = "gaussian"
+
+    def grid(self) -> MapGrid:
+        """The map grid."""
+        return MapGrid(self.pixels, self.width, self.half_depth, self.smoothing_fwhm)
 
     @field_validator("views")
     @classmethod

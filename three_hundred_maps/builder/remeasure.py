@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from three_hundred_maps.builder.halo import Excluded, LoadedRegion, map_halo
 from three_hundred_maps.builder.plan import make_plan, sources_for
 from three_hundred_maps.builder.recipe import Recipe, load_recipe
-from three_hundred_maps.builder.shard import LoadedRegion, forget_region, load_region, map_halo
+from three_hundred_maps.builder.shard import forget_region, load_region
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import HaloKey, halo_keys
 from three_hundred_maps.progress import progress
@@ -90,17 +91,18 @@ def _compare(
 ) -> list[str]:
     where = f"halo {key} of {split}"
     there = read_split(store, split, [v.name for v in layout.map_variables(split)], slice(row, row + 1))
-    made = map_halo(recipe, loaded, key.halo_id, layout.vectors, layout.ups, half=schema.HALF in there.maps)
-    if isinstance(made, str):
-        return [f"{where} would be refused: {made}"]
-    values, rendered = made
+    half = schema.HALF in there.maps
+    try:
+        made = map_halo(recipe, loaded, key.halo_id, layout.vectors, layout.ups, half=half)
+    except Excluded as reason:
+        return [f"{where} would be excluded: {reason}"]
     problems = [
         f"{where}: {name} is {float(there.halos[name][0]):.8g}, measured {float(value):.8g}"
-        for name, value in values.items()
+        for name, value in made.values.items()
         if not np.isclose(float(there.halos[name][0]), float(value), rtol=VALUE_TOLERANCE, equal_nan=True)
     ]
     for name, maps in there.maps.items():
-        again = rendered[name][0]
+        again = made.maps[name][0]
         off = float(np.abs(maps[0] - again).max()) / max(float(again.max()), 1e-300)
         if off > MAP_TOLERANCE:
             problems.append(f"{where}: {name} differs from its particles by {off:.2g} of the largest pixel")

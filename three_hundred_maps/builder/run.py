@@ -1,21 +1,25 @@
-"""`build`: from a recipe to a finished store; taken up again wherever it stopped."""
+"""`build`: from a recipe to a finished store; resumed wherever it stopped."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from three_hundred_maps.builder.executors import halo_bar, run_tasks
+from three_hundred_maps.builder import repair
+from three_hundred_maps.builder.executors import run_tasks
 from three_hundred_maps.builder.plan import Plan, make_plan, sources_for
+from three_hundred_maps.builder.probe import warm_up
 from three_hundred_maps.builder.recipe import Recipe, load_recipe
 from three_hundred_maps.builder.scratch import Scratch, kept_folder
-from three_hundred_maps.builder.shard import ShardTask, forget_region, run_shard
+from three_hundred_maps.builder.shard import ShardTask, forget_region, remake_shard, run_shard
 from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_json
-from three_hundred_maps.progress import is_quiet, set_quiet
+from three_hundred_maps.progress import is_quiet, progress, set_quiet
 from three_hundred_maps.store.arrays import root_attrs
 from three_hundred_maps.store.compact import read_compaction
 from three_hundred_maps.store.finishing import finalise
@@ -27,7 +31,7 @@ from three_hundred_maps.store.writer import create_store, describe_difference, r
 PLAN_FILE = f"{PROGRESS}/plan.json"
 
 
-def build_store(
+def build(
     recipe: str | Path,
     out: str | Path,
     *,
@@ -38,31 +42,76 @@ def build_store(
     part: tuple[int, int] | None = None,
     quiet: bool = False,
 ) -> Path:
-    """What `three_hundred_maps.build` does; see there."""
-    if quiet:
-        before = is_quiet()
-        set_quiet(True)
-        try:
-            return build_store(
-                recipe,
-                out,
-                root=root,
-                overrides=overrides,
-                workers=workers,
-                scheduler=scheduler,
-                part=part,
-            )
-        finally:
-            set_quiet(before)
+    """Build a store from a recipe; resume one that was begun; make damaged shards of a finished one again.
+
+    Every shard is written whole and atomically, so that a build may be stopped at any moment, and resumed
+    here or elsewhere; however it is run, the bytes are the same. What is remarkable in the result is a
+    warning on standard error and in the store's attribute ``warnings``.
+
+    Parameters
+    ----------
+    recipe
+        A YAML file, or the name of a shipped recipe (``mini``, ``gadgetx``, ...).
+    out
+        The store: a new folder, or one that this recipe was begun in.
+    root
+        Folder that the recipe's paths are relative to; the recipe's own by default.
+    overrides
+        ``section.key=value`` strings, which stand above the recipe.
+    workers
+        Local processes, of one thread each.
+    scheduler
+        Address of a Dask scheduler (``tcp://host:8786``) whose workers do the work instead.
+    part
+        (i, n): do only the i-th of n parts of the shards, i from 1 to n, and leave the store unfinished
+        (`three_hundred_maps.store.finalise` finishes it when all parts are done).
+    quiet
+        Show no progress bar.
+
+    Returns
+    -------
+    pathlib.Path
+        The store, for `three_hundred_maps.open_store`.
+
+    Raises
+    ------
+    InputError
+        One line for whatever is wrong with the recipe, the files or the folder.
+
+    Examples
+    --------
+    >>> from three_hundred_maps import build, open_store
+    >>> store = build("mini", "stores/mini", overrides=["simulation.regions=1-6"], workers=2)
+    >>> open_store(store)["test"]["mass"].dims
+    ('halo', 'los', 'y', 'x')
+    """
+    was_quiet = is_quiet()
+    set_quiet(quiet or was_quiet)
+    try:
+        return _build(recipe, Path(out).absolute(), root, tuple(overrides), workers, scheduler, part)
+    finally:
+        set_quiet(was_quiet)
+
+
+def _build(
+    recipe: str | Path,
+    store: Path,
+    root: str | Path | None,
+    overrides: tuple[str, ...],
+    workers: int,
+    scheduler: str | None,
+    part: tuple[int, int] | None,
+) -> Path:
     if workers < 1:
         raise InputError(f"workers must be at least 1, not {workers}")
-    check_part(part)
-    content = load_recipe(recipe, overrides=tuple(overrides))
+    if part is not None and not 1 <= part[0] <= part[1]:
+        raise InputError(f"--part {part[0]}/{part[1]}: write I/N with I from 1 to N, as 3/16")
+    content = load_recipe(recipe, overrides=overrides)
     sources = sources_for(content, recipe, root)
-    store = Path(out).absolute()
     if (store / MANIFEST).exists():
         _require_same_recipe(store, content)
-        finalise(store)
+        if part is None:
+            _repair(store, sources, workers, scheduler)
         return store
     plan = make_plan(sources)
     require_writable(store)
@@ -71,14 +120,12 @@ def build_store(
         _do_shards(store, plan, sources, workers, scheduler, part)
         if part is None:
             _require_some_halo(store, plan)
-            finalise(store, provenance=_provenance(workers, scheduler), locked=True)
+            executor = "dask" if scheduler else "spawn"
+            provenance = {"back_end": "fast", "workers": workers, "executor": executor}
+            finalise(store, provenance=provenance, locked=True)
+    for warning in root_attrs(store).get("warnings", ()) if part is None else plan.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     return store
-
-
-def check_part(part: tuple[int, int] | None) -> None:
-    """Refuse a part that is none."""
-    if part is not None and not 1 <= part[0] <= part[1]:
-        raise InputError(f"--part {part[0]}/{part[1]}: write I/N with I from 1 to N, as 3/16")
 
 
 def require_writable(store: Path) -> None:
@@ -119,8 +166,6 @@ def _begin(store: Path, plan: Plan) -> None:
     elif read_layout(store).digest() != plan.layout.digest():
         difference = describe_difference(read_layout(store), plan.layout)
         raise InputError(f"{store} was begun with other settings ({difference}); give a new folder")
-    import json
-
     if json.loads((store / PLAN_FILE).read_bytes()) != {"plan": plan.digest()}:
         raise InputError(
             f"{store} was begun with other halos: the catalogue has changed since; give a new folder"
@@ -138,63 +183,87 @@ def _do_shards(
     if read_compaction(store) is not None:
         return
     mine = shards_of_part(plan.layout.all_shards(), part)
-    keep = sources.recipe.simulation.keep_snapshots
-    suffix = "" if part is None else f"-{part[0]}-of-{part[1]}"
-    scratch = kept_folder(store) if keep else store / PROGRESS / f"scratch{suffix}"
+    scratch = _scratch(store, sources, part)
     tasks = [
-        ShardTask(
-            str(store),
-            split,
-            shard,
-            sources.recipe.model_dump(mode="json"),
-            str(sources.base),
-            tuple((c.source, *c.key) for c in plan.shard_rows(split, shard)),
-            str(scratch),
-        )
-        for split, shard in mine
-        if not is_done(store, plan.layout, split, shard)
+        _task(store, sources, scratch, place, [(c.source, *c.key) for c in plan.shard_rows(*place)])
+        for place in mine
+        if not is_done(store, plan.layout, *place, checksums=True)
     ]
+    if not tasks:
+        return
     total = sum(len(plan.shard_rows(*place)) for place in mine)
-    left = sum(len(task.rows) for task in tasks)
+    done = total - sum(len(task.rows) for task in tasks)
+    bar = progress(total=total, desc=plan.recipe.name, unit="halo")
+    bar.initial = bar.n = done  # what an earlier run did says nothing about this one's rate
+    bar.refresh()
+    with bar:
+        _run(run_shard, tasks, sources, workers, scheduler, lambda _, halos: bar.update(halos))
+
+
+def _repair(store: Path, sources: Sources, workers: int, scheduler: str | None) -> None:
+    """Make the damaged shards of a finished store again."""
+    places = repair.damaged_shards(store)
+    if not places and not (store / PROGRESS).exists():
+        return
+    require_writable(store)
+    with store_lock(store):
+        scratch = _scratch(store, sources, None)
+        tasks = []
+        for place in places:
+            keys = repair.keys_of_shard(store, *place)
+            rows = [(sources.source_of(key.region), *key[1:]) for key in keys]
+            tasks.append(_task(store, sources, scratch, place, rows))
+        remade: list[dict[str, dict[str, Any]]] = []
+        _run(remake_shard, tasks, sources, workers, scheduler, lambda _, files: remade.append(files))
+        repair.update_manifest(store, remade)
+        finalise(store, locked=True)
+    for split, shard in places:
+        print(f"note: {store}: the damaged shard {shard} of {split} was made again", file=sys.stderr)
+
+
+def _scratch(store: Path, sources: Sources, part: tuple[int, int] | None) -> Path:
+    if sources.recipe.simulation.keep_snapshots:
+        return kept_folder(store)
+    return store / PROGRESS / ("scratch" if part is None else f"scratch-{part[0]}-of-{part[1]}")
+
+
+def _task(
+    store: Path,
+    sources: Sources,
+    scratch: Path,
+    place: tuple[str, int],
+    rows: Sequence[tuple[int, int, int, int]],
+) -> ShardTask:
+    recipe = sources.recipe.model_dump(mode="json")
+    return ShardTask(str(store), *place, recipe, str(sources.base), tuple(rows), str(scratch))
+
+
+def _run(
+    function: Callable[[ShardTask], Any],
+    tasks: Sequence[ShardTask],
+    sources: Sources,
+    workers: int,
+    scheduler: str | None,
+    told: Callable[[ShardTask, Any], Any],
+) -> None:
+    """Run tasks, and delete synthetic snapshots when no task needs them any more."""
     if not tasks:
         return
     warm_up()
-    needs = [[row[0] for row in task.rows] for task in tasks]
-    remover = Scratch(scratch, needs, keep=keep) if sources.synthetic else None
-    bar = halo_bar(total, total - left, plan.recipe.name)
+    remover = None
+    if sources.synthetic:
+        needs = [[row[0] for row in task.rows] for task in tasks]
+        keep = sources.recipe.simulation.keep_snapshots
+        remover = Scratch(Path(tasks[0].scratch), needs, keep=keep)
     try:
-        for task, halos in run_tasks(run_shard, tasks, workers=workers, scheduler=scheduler):
-            bar.update(halos)
+        for task, result in run_tasks(function, tasks, workers=workers, scheduler=scheduler):
+            told(task, result)
             if remover is not None:
                 remover.done(row[0] for row in task.rows)
     finally:
-        bar.close()
         forget_region()
     if remover is not None:
         remover.close()
-
-
-def warm_up() -> None:
-    """Compile the kernels (into numba's cache on disk) before several workers would each do so."""
-    import numpy as np
-
-    from three_hundred_maps.geometry import MapGrid
-    from three_hundred_maps.mapping import HaloGrid, get_view, lines_of_sight, render
-    from three_hundred_maps.simulation.cell_grid import CellGrid
-    from three_hundred_maps.simulation.cosmology import Cosmology
-    from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout, Particles
-
-    position = np.random.default_rng(0).normal(0, 10, (64, 3)).astype(np.float32)
-    grid = CellGrid.build(position)
-    rows = grid.within(np.zeros(3), 15.0, 0.0)
-    grid.relative(rows, np.zeros(3), 0.0, 1.0)
-    ones = np.ones(64, np.float32)
-    gas = dict.fromkeys(GAS_FIELDS, ones)
-    particles = {
-        name: Particles(position, ones, np.arange(64), gas if name == "gas" else {}) for name in SPECIES
-    }
-    cutout = Cutout(particles, 1e3, 0.0, Cosmology(0.7, 0.3, 0.7))
-    render(cutout, [get_view("sz"), get_view("mass")], HaloGrid(50.0, MapGrid(16)), *lines_of_sight(2))
 
 
 def _require_some_halo(store: Path, plan: Plan) -> None:
@@ -208,7 +277,3 @@ def _require_some_halo(store: Path, plan: Plan) -> None:
         f"none of the {plan.halos} selected halos can be mapped;"
         f" halo {first['halo_id']} of region {first['region']}: {first['reason']}"
     )
-
-
-def _provenance(workers: int, scheduler: str | None) -> dict[str, Any]:
-    return {"back_end": "fast", "workers": workers, "executor": "dask" if scheduler else "spawn"}

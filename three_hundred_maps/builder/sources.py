@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from three_hundred_maps.builder.recipe import Recipe
+from three_hundred_maps.builder.selection import overlapping
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.halos import Halos
-from three_hundred_maps.simulation.readers.snapshot import read_info
-from three_hundred_maps.simulation.readers.source import SnapshotInfo
+from three_hundred_maps.simulation.readers.snapshot import open_source
+from three_hundred_maps.simulation.readers.source import SnapshotInfo, Source
 
 BOX = 0
 """The source of a recipe with ``region_by: halo``: one snapshot that holds all halos."""
@@ -77,12 +78,19 @@ class Sources:
             ) from None
         return self.base / Path(filled).expanduser()
 
+    def source_of(self, region: int) -> int:
+        """The source that holds the halos of a region."""
+        return region if self.recipe.simulation.region_list() else BOX
+
     def info(self, source: int) -> SnapshotInfo:
         """The snapshot's header."""
+        return self.open(source).info
+
+    def open(self, source: int) -> Source:
+        """The snapshot, opened for reading."""
         simulation = self.recipe.simulation
-        return read_info(
-            self.snapshot_path(source), length_unit=simulation.length_unit, dialect=simulation.dialect
-        )
+        path = self.snapshot_path(source)
+        return open_source(path, length_unit=simulation.length_unit, dialect=simulation.dialect)
 
     def halos(self, source: int, info: SnapshotInfo | None = None) -> tuple[Halos, float, float]:
         """The catalogue of a source, h, and the side of the box in proper kpc (0: none)."""
@@ -140,8 +148,6 @@ class Sources:
         path = self.recipe.simulation.region_centres
         if path is None:
             return []
-        from three_hundred_maps.builder.selection import overlapping
-
         numbers, centres, radii, box = read_region_centres(self.base / Path(path).expanduser())
         missing = sorted(set(self.numbers()) - set(numbers))
         if missing:

@@ -33,7 +33,7 @@ def build(
     """Build a store of maps; re-run to resume a stopped build."""
     from three_hundred_maps.builder.plan import describe_plan, make_plan, sources_for
     from three_hundred_maps.builder.recipe import load_recipe
-    from three_hundred_maps.builder.run import build_store
+    from three_hundred_maps.builder.run import build as build_store
     from three_hundred_maps.store.overview import describe, overview
 
     count = workers or cores()

@@ -203,7 +203,7 @@ def xray_luminosity(particles: Particles, context: MapContext) -> NDArray[np.flo
 def with_xray_limit(context: MapContext, gas: Particles, R200c_kpc: float) -> MapContext:
     """The context with ``xray_limit`` set for this halo, where its gas rules have a ``xray_max_share``."""
     share = context.gas.xray_max_share
-    if share is None or not len(gas):
+    if share is None or context.xray_limit is not None:
         return context
     inner = gas.select(np.linalg.norm(gas.position, axis=1) < R200c_kpc)
     return replace(context, xray_limit=share * float(xray_luminosity(inner, context).sum()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from three_hundred_maps.store.compact import close_gaps, read_compaction
 from three_hundred_maps.store.layout import Layout, add_array, consolidate, memory_files
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest, write_manifest
+from three_hundred_maps.store.notes import closing_attrs
 from three_hundred_maps.store.provenance import write_provenance
 from three_hundred_maps.store.records import (
     PROGRESS,
@@ -87,6 +89,7 @@ def finalise(
                 " run the build again to go on"
             )
     layout, of_shards, left_out = close_gaps(store, layout)
+    layout = replace(layout, attrs=closing_attrs(store, layout))
     records = {split: _records(store, layout, split) for split in schema.SPLITS}
     _require_unique(store, records)
     statistics = merged_statistics(layout, records["train"])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import write_json
+from three_hundred_maps.io import sha256_file, write_json
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
 from three_hundred_maps.store.statistics import Statistics
@@ -131,8 +131,10 @@ def read_record(store: Path, split: str, shard: int, folder: str = PROGRESS) -> 
         ) from None
 
 
-def is_done(store: Path, layout: Layout, split: str, shard: int, folder: str = PROGRESS) -> bool:
-    """Whether a shard's record and all its files are there, of the right size."""
+def is_done(
+    store: Path, layout: Layout, split: str, shard: int, folder: str = PROGRESS, *, checksums: bool = False
+) -> bool:
+    """Whether a shard's record and all its files are there, of the right size; with ``checksums``, whole."""
     record = read_record(store, split, shard, folder)
     if record is None:
         return False
@@ -142,7 +144,9 @@ def is_done(store: Path, layout: Layout, split: str, shard: int, folder: str = P
             "build into an empty folder"
         )
     return all(
-        (store / name).is_file() and (store / name).stat().st_size == value["bytes"]
+        (store / name).is_file()
+        and (store / name).stat().st_size == value["bytes"]
+        and (not checksums or sha256_file(store / name) == value["sha256"])
         for name, value in record.files.items()
     )
 

@@ -1,0 +1,75 @@
+"""A handful of made-up particles: for trying views before a build, and for compiling before workers start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.mapping import HaloGrid, MapContext, View, get_view, lines_of_sight, render
+from three_hundred_maps.mapping.views import evaluate
+from three_hundred_maps.simulation.cell_grid import CellGrid
+from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout, Particles
+
+COUNT = 256
+_RANGES = {
+    "temperature": (1e4, 3e8),
+    "density": (1e1, 1e8),
+    "smoothing_length": (1.0, 100.0),
+    "hydrogen_fraction": (0.7, 0.76),
+    "electron_abundance": (1.1, 1.2),
+    "metallicity": (1e-4, 0.04),
+}
+"""Of the gas fields, as in clusters; what is not here is 0."""
+
+
+def made_up_cutout() -> Cutout:
+    """Particles of every species around a halo, with the values that they have in clusters."""
+    generator = np.random.default_rng(0)
+
+    def between(low: float, high: float) -> np.ndarray:
+        return np.exp(generator.uniform(np.log(low), np.log(high), COUNT)).astype(np.float32)
+
+    position = generator.normal(0.0, 10.0, (COUNT, 3)).astype(np.float32)
+    fields = {
+        name: between(*_RANGES[name]) if name in _RANGES else np.zeros(COUNT, np.float32)
+        for name in GAS_FIELDS
+    }
+    particles = {
+        name: Particles(position, between(1e8, 1e9), np.arange(COUNT), fields if name == "gas" else {})
+        for name in SPECIES
+    }
+    return Cutout(particles, 1e3, 0.0, Cosmology(0.7, 0.3, 0.7))
+
+
+def check_views(views: Sequence[View], context: MapContext) -> None:
+    """Try every view on made-up particles, before anything is read.
+
+    Raises
+    ------
+    InputError
+        For an error in a user's view, and for a view with negative values, which a store does not hold.
+    """
+    cutout = made_up_cutout()
+    for view in views:
+        for species in view.species:
+            for function in (view.contribution, view.weight):
+                if function is None:
+                    continue
+                values = evaluate(function, cutout[species], context, f"view {view.name}")
+                if not values.min() >= 0.0:
+                    raise InputError(
+                        f"view {view.name}: its values for {species} are negative or not finite;"
+                        " a store holds maps that are 0 or more"
+                    )
+
+
+def warm_up() -> None:
+    """Compile the kernels (into numba's cache on disk) before several workers would each do so."""
+    cutout = made_up_cutout()
+    grid = CellGrid.build(cutout["gas"].position)
+    grid.relative(grid.within(np.zeros(3), 15.0, 0.0), np.zeros(3), 0.0, 1.0)
+    render(cutout, [get_view("sz"), get_view("mass")], HaloGrid(50.0, MapGrid(16)), *lines_of_sight(2))
