@@ -1,8 +1,10 @@
 """One compiled primitive: add a stamp, interpolated between lattice points, to several images at once.
 
-It is written as vector instructions of the compiler's intermediate language, because the compiler cannot
-know that images and tables do not overlap and would otherwise add a float at a time. It is portable: on a
-processor with shorter vectors the compiler splits them.
+Why not plain numba: the compiler cannot know that images and tables do not overlap, so it adds a float at a
+time. Written as vector instructions of its intermediate language, the same algorithm takes well under half
+the time (`tools/speed/projection.py` measures it against other codes). It is portable: on a processor with
+shorter vectors the compiler splits them. Nothing here depends on physics or on the map grid: it needs a
+change only if numba or LLVM change their interface.
 """
 
 from __future__ import annotations
