@@ -131,7 +131,7 @@ def test_shipped_synthetic_recipes_plan_as_many_clusters_as_they_say(name):
     assert f"{plan.halos} halos" in describe_plan(plan, 2)
 
 
-def test_a_seed_that_no_header_holds_is_refused():
+def test_a_seed_that_no_header_holds_is_an_error():
     assert load_recipe("mini", overrides=(f"simulation.seed={2**64 - 1}",)).simulation.seed == 2**64 - 1
     with pytest.raises(InputError, match=r"simulation\.seed.*less than"):
         load_recipe("mini", overrides=(f"simulation.seed={2**64}",))

@@ -67,9 +67,13 @@ def check_views(views: Sequence[View], context: MapContext) -> None:
                     )
 
 
-def warm_up() -> None:
-    """Compile the kernels (into numba's cache on disk) before several workers would each do so."""
+def warm_up(grid: MapGrid) -> None:
+    """Compile the kernels (into numba's cache on disk) before several workers would each do so.
+
+    The stamps of ``grid`` that this makes are those that its maps are made with.
+    """
     cutout = made_up_cutout()
-    grid = CellGrid.build(cutout["gas"].position)
-    grid.relative(grid.within(np.zeros(3), 15.0, 0.0), np.zeros(3), 0.0, 1.0)
-    render(cutout, [get_view("sz"), get_view("mass")], HaloGrid(50.0, MapGrid(16)), *lines_of_sight(2))
+    cells = CellGrid.build(cutout["gas"].position)
+    cells.relative(cells.within(np.zeros(3), 15.0, 0.0), np.zeros(3), 0.0, 1.0)
+    halo_grid = HaloGrid(500.0 / max(grid.width, grid.half_depth) / 2.0, grid)
+    render(cutout, [get_view("sz"), get_view("mass")], halo_grid, *lines_of_sight(2))

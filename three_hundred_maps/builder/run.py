@@ -249,7 +249,7 @@ def _run(
     """Run tasks, and delete synthetic snapshots when no task needs them any more."""
     if not tasks:
         return
-    warm_up()
+    warm_up(sources.recipe.maps.grid())
     remover = None
     if sources.synthetic:
         needs = [[row[0] for row in task.rows] for task in tasks]
