@@ -24,3 +24,13 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             return numba.njit(**{**options, "cache": False})(function)
 
     return decorate
+
+
+def cache_folder() -> str | None:
+    """Where compiled code is kept on disk; None where no folder can be written (set ``NUMBA_CACHE_DIR``)."""
+    folder: str | None = njit(cache=True)(_nothing).stats.cache_path
+    return folder
+
+
+def _nothing() -> None:
+    """What `cache_folder` asks numba about."""

@@ -52,6 +52,7 @@ def doctor() -> None:
     home = cache_home()
     print(f"cache      {home} ({'there' if home.is_dir() else 'made at the first load'})")
     print(f"disk       {_free(home)} free there, {_free(Path.cwd())} here")
+    print(f"compiled   {_compiled()}")
     repository = os.environ.get("THREE_HUNDRED_MAPS_REPO")
     print(
         f"Hub        {repository or 'no repository set (THREE_HUNDRED_MAPS_REPO): data sets are built here'}"
@@ -68,6 +69,15 @@ def _gpu() -> str:
     if not torch.cuda.is_available():
         return "none that torch can use; training runs on the CPU"
     return f"{torch.cuda.get_device_name(0)}, CUDA {torch.version.cuda}"
+
+
+def _compiled() -> str:
+    if importlib.util.find_spec("numba") is None:
+        return "unknown: numba is not installed"
+    from three_hundred_maps.compiled import cache_folder
+
+    nowhere = "nowhere: set NUMBA_CACHE_DIR to a folder that can be written, else every process compiles anew"
+    return cache_folder() or nowhere
 
 
 def _free(folder: Path) -> str:
