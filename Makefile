@@ -5,16 +5,19 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 WORKERS ?= auto
 PYTEST_ARGS ?=
+OLDEST_VENV ?= .venv-oldest
+OLDEST_TESTS ?= tests/store tests/hub tests/baselines tests/benchmarks/test_submissions.py tests/mapping
 HALO ?= 39:128000000000001
 MASS_RUNS := sz-xray-star-0 calibrated flagship ridge-sz-xray-star scaling-sz mean_profile-sz climatology
 MASS_TITLE := The mass inside R200c
 
-.PHONY: help demo test test-long lint wheel-check speed docs constraints clean
+.PHONY: help demo test test-long test-oldest lint wheel-check speed docs constraints clean
 
 help:
 	@echo "make demo       from nothing to a report of scored U-Nets, in $(DEMO)/ (about 10 minutes on 2 cores)"
 	@echo "make test       ruff, mypy and the tests, in a virtual environment of their own"
-	@echo "make test-long  the long campaigns: kills, full disks, large files"
+	@echo "make test-long  the long campaigns: kills, full disks, large files; then test-oldest"
+	@echo "make test-oldest  tests with the oldest allowed numpy, zarr, xarray, datasets and torch"
 	@echo "make lint       ruff and mypy alone"
 	@echo "make wheel-check  build the wheel, install it in a clean environment, run its commands elsewhere"
 	@echo "make speed      the speed benchmarks, beside their peers"
@@ -45,8 +48,19 @@ lint: $(VENV)/.dev
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-test-long: $(VENV)/.dev
+test-long: $(VENV)/.dev test-oldest
 	$(BIN)/python -m pytest -m long --timeout 3600 $(PYTEST_ARGS)
+
+# The oldest versions that pyproject.toml allows of the packages whose interfaces move most.
+$(OLDEST_VENV)/.dev: pyproject.toml constraints.txt tools/oldest.py
+	$(PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/python -m pip install -q --upgrade 'pip>=25.1'
+	$(OLDEST_VENV)/bin/python tools/oldest.py > $(OLDEST_VENV)/oldest.txt
+	$(OLDEST_VENV)/bin/python -m pip install -q -c $(OLDEST_VENV)/oldest.txt -e '.[build,baselines,benchmarks]' --group test
+	@touch $@
+
+test-oldest: $(OLDEST_VENV)/.dev
+	$(OLDEST_VENV)/bin/python -m pytest --timeout 1800 -n $(WORKERS) $(OLDEST_TESTS)
 
 wheel-check: $(BIN)/python
 	$(BIN)/python -m pip install -q build -c constraints.txt
@@ -56,10 +70,9 @@ speed: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -c constraints.txt --group peers
 	for b in reading projection store scaling loading hub scoring training; do $(BIN)/python -m tools.speed.$$b; done
 
-# Hours on two cores: the calibration of fresh regions, some forty runs of the baselines, the sample and the pictures.
+# Hours on two cores: the calibration with fresh regions, some forty runs of the baselines, the sample and the pictures.
 docs: $(VENV)/.dev
-	$(BIN)/python -m tools.benchmarks_documentation
-	$(BIN)/python -m tools.baselines_documentation
+	$(BIN)/python -m tools.documentation
 	$(BIN)/three-hundred-maps build mini --out runs/mini
 	$(BIN)/three-hundred-maps simulate --check --report docs/synthetic.md
 	$(BIN)/three-hundred-maps sample --refresh --data runs/mini
@@ -74,4 +87,4 @@ constraints: $(VENV)/.dev
 	@echo "constraints.new holds what is installed now"
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST_VENV) dist build .pytest_cache .mypy_cache .ruff_cache

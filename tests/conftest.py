@@ -71,6 +71,7 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_collection_modifyitems(config, items):
     """Leave long campaigns to `make test-long` (``-m long``)."""
+    config.collected_files = {item.path for item in items}
     if "long" in (config.getoption("-m") or ""):
         return
     kept = [item for item in items if "long" not in item.keywords]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,19 @@ def test_shell_of_the_readme(cached_mini: dict[str, str], tmp_path: Path) -> Non
     assert (tmp_path / "site" / "index.html").is_file()
 
 
+def test_numbers_of_the_readme_are_those_of_the_results() -> None:
+    text = README.read_text(encoding="utf-8")
+    campaign = json.loads((ROOT / "docs" / "results.json").read_text(encoding="utf-8"))
+    masses = json.loads((ROOT / "docs" / "mass" / "results.json").read_text(encoding="utf-8"))["runs"]
+    best = min(masses, key=lambda run: run["scores"]["residual_rms_dex"]["value"])["scores"]
+    error = min(row["scores"]["residual_rms_dex"]["value"] for row in campaign["extra"])
+    climatology = campaign["no_input"]["climatology"]["residual_rms_dex"]["value"]
+    assert f"has {climatology:.3f} dex" in text and f"has {error:.3f} dex" in text
+    assert f"differ by {campaign['noise_floor']['residual_rms_dex']:.3f} dex" in text
+    bias, scatter = (best[name]["value"] for name in ("mass_bias", "mass_scatter"))
+    assert f"a bias of {bias:.3f} and a scatter of {scatter:.3f}" in text
+
+
 def test_make_targets_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {t for d in DOCUMENTS for t in re.findall(r"\bmake ([a-z-]+)", d.read_text(encoding="utf-8"))}
@@ -92,4 +107,7 @@ def test_citation_names_this_version() -> None:
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"version: {__version__}" in text and "10.1051/epjconf/202429300013" in text
     assert f"## {__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    path = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["version"][
+        "path"
+    ]
+    assert f'"{__version__}"' in (ROOT / path).read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -46,13 +47,17 @@ def main() -> None:
     """Build, inspect, install, run."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        run(sys.executable, "-m", "build", "--wheel", "--outdir", work, ROOT, cwd=work)
-        (wheel,) = work.glob("*.whl")
+        run(sys.executable, "-m", "build", "--sdist", "--wheel", "--outdir", work, ROOT, cwd=work)
+        (wheel,), (source,) = work.glob("*.whl"), work.glob("*.tar.gz")
         names = zipfile.ZipFile(wheel).namelist()
         missing = [name for name in NEEDED if not any(n.startswith(name) for n in names)]
-        foreign = [name for name in names if name.startswith(("tests/", "docs/"))]
+        foreign = [name for name in names if name.startswith(("tests/", "docs/", "tools/"))]
         if missing or foreign:
             sys.exit(f"the wheel lacks {missing} and should not hold {foreign[:5]}")
+        with tarfile.open(source) as archive:
+            held = {name.split("/")[1] for name in archive.getnames()}
+        if not held >= {"tools", "tests", "docs", "Makefile"}:
+            sys.exit(f"{source.name} holds only {sorted(held)}")
         print(f"{wheel.name}: {len(names)} files, {wheel.stat().st_size / 1e6:.2f} MB")
 
         run(sys.executable, "-m", "venv", "clean", cwd=work)

@@ -2,118 +2,38 @@
 
 Trains the seven sets of views with three seeds, the normalisations side by side and a probabilistic model,
 writes the baselines without a network, scores all of them with the benchmark, and renders the page
-(`baselines.results`). Every step is a command of its own that a user could type; a step whose result is
-there is passed over, so that the same command goes on after a stop. With ``--minutes`` no step begins after
-that time: what is left is for the next call, as on a GPU that is lent for minutes.
+(`tools.results_page`). Every step is a command of its own that a user could type; a step whose result is
+there is skipped, so that the same command resumes a stopped campaign.
 
-``--plan gpu`` measures the speed of training, trains the paper's width for 0.7 million samples a run, and
-one flagship; ``--plan cpu`` (where torch finds no GPU) trains 8 channels. ``--rehearse`` runs every step of
-a plan on the CPU, with few steps of a small network: what would fail is found before time on a GPU is spent.
+``--plan gpu`` trains the paper's width for 0.7 million samples a run, and one flagship; ``--plan cpu`` (where
+torch finds no GPU) trains 8 channels. For a GPU that is lent for minutes see `tools.gpu`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baselines.command import run_command
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
-from tools.steps import Step, add_running, claim, find_data, print_left, run_stages, share_of_cores
-
-VIEW_SETS = ("sz", "xray", "star", "sz,xray", "sz,star", "xray,star", "sz,xray,star")
-ALL_VIEWS = VIEW_SETS[-1]
-NORMS = ("instance", "group")
-"""Normalisations shown beside the default, which the runs by views use."""
-REFERENCES = (
-    ("climatology", ""),
-    *(("mean_profile", view) for view in ("sz", "xray", "star")),
-    *(("scaling", view) for view in ("sz", "xray")),
-    *(("ridge", views) for views in ("sz", "xray", "star", ALL_VIEWS)),
+from tools.plan import (
+    ALL_VIEWS,
+    LONG,
+    MARK,
+    NORMS,
+    ONE_ORIENTATION,
+    PLANS,
+    REFERENCES,
+    RESULT,
+    VIEW_SETS,
+    Plan,
+    baseline_name,
+    run_name,
 )
-MARK = "campaign.json"
-SPEED = ("speed.json", "projection.json")
-"""What is measured of training and of the projection."""
-RESULT = "result.json"
-LONG = {"long-all": ALL_VIEWS, "long-star": "star"}
-"""The paper's network as long as the flagship: beside it, and all views against the best single one."""
-ONE_ORIENTATION = "one-orientation"
-"""The prediction of the first run of all views without the average over the square's symmetries."""
-
-
-CALIBRATED = ("calibrated", "unet, calibrated", ("--calibrate",))
-RESIDUAL = ("residual", "residual unet with attention", ("--network", "residual"))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a machine trains: options of `baselines.unet`, by kind of run.
-
-    Parameters
-    ----------
-    common, steps
-        Of every run.
-    further
-        Other networks at the same number of steps: the run's folder, the model's name, its options.
-    flagship, flagship_steps
-        The one run that is to be the best.
-    long
-        Of the paper's network at the flagship's number of steps; none: it is not trained so.
-    speed, projection
-        Options of `tools.speed.training` and of `tools.speed.projection`; none: it is not run.
-    """
-
-    label: str
-    common: tuple[str, ...]
-    steps: int
-    further: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    flagship: tuple[str, ...] = ()
-    flagship_steps: int = 0
-    long: tuple[str, ...] = ()
-    speed: tuple[str, ...] = ()
-    projection: tuple[str, ...] = ()
-
-
-PLANS = {
-    "cpu": Plan(
-        label="8 channels, CPU",
-        common=("--preset", "cpu", "--device", "cpu", "--channels", "8"),
-        steps=400,
-        further=(CALIBRATED, RESIDUAL, ("encoder", "unet on resnet10t", ("--encoder", "resnet10t"))),
-        flagship=("--network", "residual", "--channels", "16", "--ema", "0.995", "--calibrate"),
-        flagship_steps=1600,
-        long=("--ema", "0.995"),
-    ),
-    "gpu": Plan(
-        label="32 channels, GPU",
-        common=("--preset", "gpu", "--device", "cuda", "--batch", "256"),
-        steps=2734,
-        further=(CALIBRATED, RESIDUAL, ("encoder", "unet on resnet18d", ("--encoder", "resnet18d"))),
-        flagship=("--network", "residual", "--drop", "0.05", "--calibrate"),
-        flagship_steps=8000,
-        speed=("--seconds", "3", "--rounds", "3"),
-        projection=("--particles", "1000000", "--judge-up-to", "0"),
-    ),
-}
-
-
-REHEARSAL_STEPS = 20
-
-
-def rehearsal(plan: Plan) -> Plan:
-    """``plan`` with every step of it, made small for any CPU: its own options stay, those after them win."""
-    small = ("--device", "cpu", "--channels", "4", "--batch", "16")
-    return replace(
-        plan,
-        label=f"{plan.label}: a rehearsal with 4 channels on a CPU",
-        common=(*plan.common, *small),
-        steps=REHEARSAL_STEPS,
-        flagship_steps=REHEARSAL_STEPS * plan.flagship_steps // plan.steps,
-        speed=(*plan.speed, *small, "--rounds", "1", "--seconds", "0.1") if plan.speed else (),
-        projection=(*plan.projection, "--particles", "20000", "--turns", "1") if plan.projection else (),
-    )
+from tools.results_page import write_page
+from tools.steps import Step, add_running, claim, find_data, print_left, run_stages, share_of_cores
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -129,19 +49,13 @@ def _command(args: list[str]) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="over what the recipe says, as `build --set`",
+        help="override a value of the recipe, as in `build --set`",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of runs, scores and the page")
-    parser.add_argument(
-        "--plan", choices=tuple(PLANS), default=None, help="default: by whether there is a GPU"
-    )
-    parser.add_argument(
-        "--rehearse", action="store_true", help="every step of the plan, made small for any CPU"
-    )
+    parser.add_argument("--plan", choices=tuple(PLANS), help="default: by whether there is a GPU")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds of each set of views")
-    parser.add_argument("--steps", type=int, default=None, help="steps of a run, instead of the plan's")
-    parser.add_argument("--page", type=Path, default=None, help="folder of the page (default: OUT/page)")
-    parser.add_argument("--bundle", type=Path, default=None, help="also gather what matters into this folder")
+    parser.add_argument("--steps", type=int, help="steps of a run, instead of the plan's")
+    parser.add_argument("--page", type=Path, help="folder of the page (default: OUT/page)")
     add_running(parser)
     options = parser.parse_args(args)
     if options.seeds < 1:
@@ -150,128 +64,84 @@ def _command(args: list[str]) -> None:
         import torch
 
         options.plan = "gpu" if torch.cuda.is_available() else "cpu"
-    out, threads = options.out, share_of_cores(options.workers)
-    store, build = find_data(options.data, out, options.set)
-    plan = rehearsal(PLANS[options.plan]) if options.rehearse else PLANS[options.plan]
-    stages = make_stages(plan, store, out, seeds=options.seeds, steps=options.steps, threads=threads)
+    store, build = find_data(options.data, options.out, options.set)
+    stages = make_stages(
+        PLANS[options.plan],
+        store,
+        options.out,
+        seeds=options.seeds,
+        steps=options.steps,
+        threads=share_of_cores(options.workers),
+    )
     if build is not None:
         stages.insert(0, [build])
     if options.list:
         print_left(stages)
         return
-    mark = {"data": options.data, "set": options.set, "plan": options.plan}
-    claim(out, MARK, {**mark, "rehearsal": True} if options.rehearse else mark)
-    if run_stages(stages, workers=options.workers, minutes=options.minutes):
-        return
-    from baselines.results import write_page
-
-    page = write_page(out, options.page or out / "page", label=plan.label)
-    print(page)
-    if options.bundle:
-        from tools.bundle import write_bundle
-
-        for file in write_bundle(out, page.parent, options.bundle):
-            print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
+    claim(options.out, MARK, {"data": options.data, "set": options.set, "plan": options.plan})
+    run_stages(stages, workers=options.workers)
+    print(write_page(options.out, options.page or options.out / "page"))
 
 
 def make_stages(
     plan: Plan, store: Path, out: Path, *, seeds: int, steps: int | None, threads: int
 ) -> list[list[Step]]:
     """The steps, in stages of which each needs those before it."""
-    runs, logs = out / "runs", out / "log"
-    training: list[Step] = []
+    runs = out / "runs"
+    submission = "submission/submission.json"
+    # Another number of steps is another budget: the flagship keeps its share of it.
+    length = steps or plan.steps
+    long_length = plan.flagship_steps * length // plan.steps
 
-    def train(name: str, *extra: str, length: int = steps or plan.steps) -> None:
-        words: tuple[str, ...] = (
-            "baselines.unet",
-            "--data",
-            str(store),
-            "--out",
-            str(runs / name),
-            *plan.common,
-            *extra,
-        )
-        words = (*words, "--steps", str(length), "--threads", str(threads), "--quiet")
-        training.append(
-            Step(name, words, runs / name / "submission" / "submission.json", logs / f"{name}.txt")
-        )
+    def train(name: str, *extra: str, length: int = length) -> Step:
+        run = runs / name
+        words = ["baselines.unet", "--data", str(store), "--out", str(run), *plan.common, *extra]
+        words += ["--steps", str(length), "--threads", str(threads), "--quiet"]
+        return Step(name, tuple(words), run / submission, out / "log" / f"{name}.txt")
+
+    def on_all_views(name: str, title: str, *extra: str, length: int = length) -> Step:
+        return train(name, "--views", ALL_VIEWS, "--name", title, *extra, length=length)
 
     # The longest first: else one worker ends with it while the others wait.
-    if plan.flagship:
-        # Another number of steps is another budget: the flagship keeps its share of it.
-        length = plan.flagship_steps * (steps or plan.steps) // plan.steps
-        train("flagship", "--views", ALL_VIEWS, "--name", "flagship", *plan.flagship, length=length)
-        for name, views in LONG.items() if plan.long else ():
-            title = f"unet, {plan.flagship_steps // plan.steps} times the samples"
-            train(name, "--views", views, "--name", title, *plan.long, length=length)
-    for seed in range(seeds):
-        for views in VIEW_SETS:
-            train(run_name(views, seed), "--views", views, "--seed", str(seed))
-    for norm in NORMS:
-        more = ("--norm", norm, "--test-symmetries", "1", "--name", f"unet, {norm} norm")
-        train(f"norm-{norm}", "--views", ALL_VIEWS, *more)
-    train("gaussian", "--views", ALL_VIEWS, "--loss", "gaussian", "--name", "unet with sigma")
-    for name, title, options in plan.further:
-        train(name, "--views", ALL_VIEWS, "--name", title, *options)
+    training = [on_all_views("flagship", "flagship", *plan.flagship, length=long_length)]
+    if plan.long:
+        title = f"unet, {plan.flagship_steps // plan.steps} times the samples"
+        training += [
+            train(name, "--views", views, "--name", title, *plan.long, length=long_length)
+            for name, views in LONG.items()
+        ]
+    training += [
+        train(run_name(views, seed), "--views", views, "--seed", str(seed))
+        for seed in range(seeds)
+        for views in VIEW_SETS
+    ]
+    training += [
+        on_all_views(f"norm-{norm}", f"unet, {norm} norm", "--norm", norm, "--test-symmetries", "1")
+        for norm in NORMS
+    ]
+    training.append(on_all_views("gaussian", "unet with sigma", "--loss", "gaussian"))
+    training += [on_all_views(name, title, *options) for name, title, options in plan.further]
     for baseline, views in REFERENCES:
-        name = f"{baseline}-{views.replace(',', '-')}".rstrip("-")
-        words: tuple[str, ...] = (
-            f"baselines.{baseline}",
-            "--data",
-            str(store),
-            "--out",
-            str(runs / name),
-            "--quiet",
-        )
-        words = (*words, *(("--views", views) if views else ()))
-        done = runs / name / "submission" / "submission.json"
-        training.append(Step(name, words, done, logs / f"{name}.txt", scrap=runs / name))
-    plain = runs / ONE_ORIENTATION / "submission"
+        name = baseline_name(baseline, views)
+        run = runs / name
+        words = [f"baselines.{baseline}", "--data", str(store), "--out", str(run), "--quiet"]
+        words += ["--views", views] if views else []
+        training.append(Step(name, tuple(words), run / submission, out / "log" / f"{name}.txt", scrap=run))
+
+    first, plain = runs / run_name(ALL_VIEWS, 0), runs / ONE_ORIENTATION
+    words = ["baselines.predict", str(first), "--data", str(store), "--out", str(plain / "submission")]
+    words += ["--symmetries", "1", "--name", "unet, one orientation", "--quiet"]
     predicting = Step(
-        ONE_ORIENTATION,
-        (
-            *("baselines.predict", str(runs / run_name(ALL_VIEWS, 0)), "--data", str(store)),
-            *("--out", str(plain), "--symmetries", "1", "--name", "unet, one orientation"),
-            "--quiet",
-        ),
-        plain / "submission.json",
-        logs / f"{ONE_ORIENTATION}.txt",
+        ONE_ORIENTATION, tuple(words), plain / submission, out / "log" / f"{ONE_ORIENTATION}.txt"
     )
-    scoring = [
-        Step(
-            f"score {step.name}",
-            (
-                *("benchmarks", "score", str(step.done.parent), "--data", str(store)),
-                *("--out", str(runs / step.name / RESULT), "--workers", str(threads), "--quiet"),
-            ),
-            runs / step.name / RESULT,
-            logs / f"score-{step.name}.txt",
-        )
-        for step in (*training, predicting)
-    ]
-    stages = [training, [predicting], scoring]
-    # First: of all that a lent GPU is for, this takes the least time.
-    measured = [
-        Step(
-            name,
-            (f"tools.speed.{name}", option, str(out / file), *words),
-            out / file,
-            logs / f"{name}.txt",
-        )
-        for name, option, file, words in (
-            ("training", "--out", SPEED[0], plan.speed),
-            ("projection", "--json", SPEED[1], plan.projection),
-        )
-        if words
-    ]
-    if measured:
-        stages.insert(0, measured)
-    return stages
 
+    def score(step: Step) -> Step:
+        result = runs / step.name / RESULT
+        words = ["benchmarks", "score", str(step.done.parent), "--data", str(store), "--out", str(result)]
+        words += ["--workers", str(threads), "--quiet"]
+        return Step(f"score {step.name}", tuple(words), result, out / "log" / f"score-{step.name}.txt")
 
-def run_name(views: str, seed: int) -> str:
-    """The folder of a run."""
-    return f"{views.replace(',', '-')}-{seed}"
+    return [training, [predicting], [score(step) for step in (*training, predicting)]]
 
 
 if __name__ == "__main__":

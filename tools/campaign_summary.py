@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from baselines.model import read_model_config
+from baselines.results import SCORES, kept_scores
 from baselines.settings import make_settings, read_config
 from benchmarks.compare import paired_difference
 from benchmarks.results import read_result
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split
-from tools.campaign import (
+from tools.plan import (
     ALL_VIEWS,
     LONG,
     MARK,
@@ -26,41 +27,23 @@ from tools.campaign import (
     PLANS,
     REFERENCES,
     RESULT,
+    SINGLE_VIEWS,
     VIEW_SETS,
+    baseline_name,
     run_name,
 )
 from tools.steps import find_data
 
-SCORES = (
-    "residual_rms_dex",
-    "residual_bias",
-    "residual_scatter",
-    "skill",
-    "mass_bias",
-    "mass_scatter",
-    "log_m200_scatter",
-    "ssim",
-    "k_0.9",
-    "k_0.5",
-    "peak_f1",
-    "concentration_scatter",
-    "coverage_68",
-    "coverage_95",
-    "crps",
-)
-"""Scores that the summary keeps; a result without one (no mass_sigma) goes without."""
 SMALL_SCALES = (3.0, 8.0)
 """Cycles per R200c between which gas is smooth and galaxies are not."""
 FURTHER = ("gaussian", "calibrated", "residual", "encoder", "long-all", "flagship")
 """Runs beside the paper's network."""
 
 
-def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
+def collect(campaign: Path) -> dict[str, Any]:
     """Every number of the page, as plain JSON."""
     runs = campaign / "runs"
     mark = mark_of(campaign)
-    if label is None:
-        label = PLANS[mark["plan"]].label
     seeds = sorted(int(path.name.rsplit("-", 1)[1]) for path in runs.glob(f"{run_name('sz', 0)[:-1]}[0-9]*"))
     if not seeds:
         raise InputError(f"{runs} holds no runs: python -m tools.campaign --out {campaign}")
@@ -71,11 +54,7 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
         for seed in seeds
     ]
     references = [
-        {
-            "baseline": baseline,
-            "views": views,
-            **_scored(runs / f"{baseline}-{views.replace(',', '-')}".rstrip("-")),
-        }
+        {"baseline": baseline, "views": views, **_scored(runs / baseline_name(baseline, views))}
         for baseline, views in REFERENCES
     ]
     everything = _network(runs / run_name(ALL_VIEWS, seeds[0]))
@@ -92,9 +71,9 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
             f"the runs in {runs} were scored on different data sets: delete those of the older one"
         )
     return {
-        "label": label,
+        "label": PLANS[mark["plan"]].label,
         "small_scales": list(SMALL_SCALES),
-        "plan": "cpu" if mark.get("rehearsal") else mark["plan"],
+        "plan": mark["plan"],
         "dataset": first["dataset"],
         "training_set": _training_set(store_of(campaign)),
         "command": _command_of(mark, first["dataset"]["name"], networks[0]["steps"]),
@@ -103,7 +82,7 @@ def collect(campaign: Path, label: str | None = None) -> dict[str, Any]:
         "references": references,
         "norms": norms,
         "extra": extra,
-        "frame": {name: kept_scores(value["scores"]) for name, value in first["references"].items()},
+        "no_input": {name: kept_scores(value["scores"]) for name, value in first["references"].items()},
         "noise_floor": {name: first["noise_floor"].get(name) for name in SCORES},
         "gains": [_gain(runs, seed) for seed in seeds],
         "long_gain": _long_gain(runs),
@@ -140,16 +119,10 @@ def _command_of(mark: Mapping[str, Any], name: str, steps: int) -> str:
     """The one command that makes the page; a store is called by the name of its recipe."""
     data = mark["data"] if mark["set"] else name
     overrides = "".join(f"--set {override} " for override in mark["set"])
-    rehearsal = "--rehearse " if mark.get("rehearsal") else ""
     return (
-        f"python -m tools.campaign --data {data} {overrides}--out DIR --plan {mark['plan']} {rehearsal}"
+        f"python -m tools.campaign --data {data} {overrides}--out DIR --plan {mark['plan']} "
         f"--workers 2 --steps {steps} --page docs"
     )
-
-
-def kept_scores(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a result's scores that a page shows."""
-    return {name: scores[name] for name in SCORES if name in scores}
 
 
 def _small_scales(result: Mapping[str, Any]) -> dict[str, float]:
@@ -202,7 +175,7 @@ def _network(run: Path) -> dict[str, Any]:
 
 def _gain(runs: Path, seed: int) -> dict[str, Any]:
     """All views against the best single one of a seed: the share by which the error is lower."""
-    singles = {view: read_result(runs / run_name(view, seed) / RESULT) for view in ("sz", "xray", "star")}
+    singles = {view: read_result(runs / run_name(view, seed) / RESULT) for view in SINGLE_VIEWS}
     best = min(singles, key=lambda view: singles[view]["scores"]["residual_rms_dex"]["value"])
     everything = read_result(runs / run_name(ALL_VIEWS, seed) / RESULT)
     return {"seed": seed, **_gain_over(everything, singles[best])}

@@ -62,10 +62,8 @@ def _command(args: list[str]) -> None:
         return
     claim(out, MARK, {"data": options.data, "twin": options.twin})
     # A build takes all cores by itself.
-    if run_stages(stages[:1], workers=1, minutes=options.minutes):
-        return
-    if run_stages(stages[1:], workers=options.workers, minutes=options.minutes):
-        return
+    run_stages(stages[:1], workers=1)
+    run_stages(stages[1:], workers=options.workers)
     results = sorted((out / "results").glob("*.json"))
     for result in results:
         if options.results:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from baselines.results import interval, number, view_names
 from benchmarks.results import read_result
+from three_hundred_maps.display import markdown_table
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes
-from tools.results_page import interval, number, table, view_names
 
 PAGE = "cross-code.md"
 SCORE = "residual_rms_dex"
@@ -28,7 +29,7 @@ def render(results: Sequence[Result]) -> str:
     Raises
     ------
     InputError
-        Where a result across codes has no result at home beside it.
+        Where a result across codes has no in-domain result beside it.
     """
     away = [result for result in results if result["task"] == "cross-code"]
     names = sorted({result["dataset"]["name"] for result in away})
@@ -42,13 +43,13 @@ def render(results: Sequence[Result]) -> str:
         key = (result["dataset"]["digest"], result["track"])
         if key not in home:
             raise InputError(
-                f"no result at home for {result['track']} on {result['dataset']['name']}: "
+                f"no in-domain result for {result['track']} on {result['dataset']['name']}: "
                 "run python -m tools.cross_code"
             )
         rows.append(_row(result, home[key]))
     sizes = {result["dataset"]["name"]: result for result in away}
-    frames = ", ".join(
-        f"{number(sizes[name]['references']['frame']['scores'][SCORE]['value'], SCORE)} on `{name}`"
+    climatologies = ", ".join(
+        f"{number(sizes[name]['references']['climatology']['scores'][SCORE]['value'], SCORE)} on `{name}`"
         for name in names
     )
     regions = sorted({str(result["dataset"]["regions"]) for result in away})
@@ -57,7 +58,7 @@ def render(results: Sequence[Result]) -> str:
         "trained on",
         "tested on",
         SCORE,
-        "at home",
+        "in-domain model",
         "degradation",
         "95 % interval",
         "mass bias",
@@ -70,10 +71,10 @@ def render(results: Sequence[Result]) -> str:
         f"({max(result['parameters'] for result in away) / 1e6:.2f} M parameters) are trained on the train "
         "split of one, or of both, and tested on the test split of each "
         f"({' and '.join(regions)} held-out regions; a region is in the same split of both). Degradation is "
-        "the residual_rms_dex less that of the model trained at home, paired over regions; an interval that "
+        "the residual_rms_dex less that of the in-domain model, paired over regions; an interval that "
         "holds 0 is a tie.",
         "",
-        f"What sees nothing, the climatology of the test's own code, has {frames}.",
+        f"The no-input baseline, the climatology of the test's own code, has {climatologies}.",
         "",
         *(
             [
@@ -84,7 +85,7 @@ def render(results: Sequence[Result]) -> str:
             if any(result["dataset"]["synthetic"] for result in away)
             else []
         ),
-        *table(heads, rows),
+        markdown_table(heads, rows),
         "",
         "Written from `benchmarks/results` by",
         "",

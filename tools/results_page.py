@@ -1,29 +1,75 @@
-"""The results page's text, from the numbers of results.json alone."""
+"""The results page of a campaign: results.json, results.md and figures in its folder.
+
+``python -m tools.results_page FOLDER`` renders FOLDER/results.md again from FOLDER/results.json alone.
+"""
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from tools.campaign import ALL_VIEWS, VIEW_SETS
+import numpy as np
 
-VIEW_NAMES = {"sz": "SZ", "xray": "X-ray", "star": "stars"}
-MAIN = ("residual_rms_dex", "skill", "mass_bias", "mass_scatter", "ssim", "k_0.5")
-HEADS = {
-    "residual_rms_dex": "residual_rms_dex",
-    "skill": "skill",
-    "mass_bias": "mass bias",
-    "mass_scatter": "mass scatter",
-    "ssim": "ssim",
-    "k_0.5": "k_0.5 (per R200c)",
-    "coverage_68": "coverage 68 %",
-    "coverage_95": "coverage 95 %",
-    "crps": "crps (dex)",
-}
-DIGITS = {"residual_rms_dex": 4, "crps": 4, "k_0.5": 2}
+from baselines.results import HEADS, MAIN, PAGE, SUMMARY, cells, interval, number, view_names
+from baselines.results_figures import draw_statistics
+from benchmarks import figures
+from three_hundred_maps.display import markdown_table
+from three_hundred_maps.io import write_bytes, write_json
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.schema import TARGET
+from tools.campaign_summary import collect, store_of
+from tools.plan import ALL_VIEWS, SINGLE_VIEWS, VIEW_SETS, run_name
+
+SHOWN_MODELS = (*SINGLE_VIEWS, ALL_VIEWS)
+SHOWN_CLUSTERS = 3
 GOAL_GAIN = 0.15
 GOAL_MASS_BIAS, GOAL_MASS_SCATTER = 0.01, 0.03
+
+
+def write_page(campaign: Path, out: Path) -> Path:
+    """Write results.json, results.md and the figures of a finished campaign into ``out``."""
+    summary, folder = collect(campaign), out / "figures"
+    runs = {
+        views: campaign / "runs" / run_name(views, summary["networks"][0]["seed"]) for views in SHOWN_MODELS
+    }
+    picture = draw_predictions(
+        store_of(campaign), {view_names(views): run / "submission" for views, run in runs.items()}
+    )
+    write_bytes(folder / "results-predictions.png", figures.png(picture))
+    first = {row["views"]: row for row in reversed(summary["networks"])}
+    draw_statistics({view_names(views): first[views] for views in SHOWN_MODELS}, folder)
+    write_json(out / SUMMARY, summary)
+    return render_again(out)
+
+
+def render_again(folder: Path) -> Path:
+    """Write results.md from results.json."""
+    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    write_bytes(folder / PAGE, render(summary).encode())
+    return folder / PAGE
+
+
+def draw_predictions(store: Path, submissions: Mapping[str, Path]) -> Any:
+    """The paper's figure 3 for test clusters of low, middle and high mass: predictions of models by label."""
+    import zarr
+
+    truth = read_split(store, "test", [TARGET])
+    order = np.argsort(truth.halos["M200c"])
+    maps = {
+        label: zarr.open_array(folder / "predictions.zarr" / TARGET, mode="r")
+        for label, folder in submissions.items()
+    }
+    places = np.linspace(0, len(order) - 1, SHOWN_CLUSTERS + 2).round().astype(int)[1:-1]
+    rows = []
+    for halo in dict.fromkeys(order[places].tolist()):
+        predicted = {label: np.asarray(array[halo, 0]) for label, array in maps.items()}
+        label = f"M200c = {truth.halos['M200c'][halo]:.2g} Msun"
+        rows.append((label, truth.maps[TARGET][halo, 0], predicted))
+    return figures.predictions_and_truth(rows, list(maps))
 
 
 def render(summary: Mapping[str, Any]) -> str:
@@ -41,10 +87,9 @@ def render(summary: Mapping[str, Any]) -> str:
         + (" of the synthetic simulation" if dataset["synthetic"] else "")
         + ".",
         "",
-        "What a model of one simulation code reaches on another's clusters is [a page of its own]"
-        "(cross-code.md).",
+        "For models applied to the clusters of another simulation code, see [their page](cross-code.md).",
         "",
-        "This page and its figures are written by a command from the run files; no number is typed:",
+        "A command writes this page and its figures from the files of the runs:",
         "",
         "```sh",
         summary["command"],
@@ -55,7 +100,7 @@ def render(summary: Mapping[str, Any]) -> str:
         "The paper's U-Net. Values are means over seeds, with half the range of the seeds; the 95 % interval "
         f"over regions is that of seed {seeds[0]}. Mass is that inside a cylinder of R200c.",
         "",
-        *_views_table(networks, seeds),
+        _views_table(networks, seeds),
         "",
         f"The noise floor (half of the particles against the other half): residual_rms_dex "
         f"{number(summary['noise_floor']['residual_rms_dex'], 'residual_rms_dex')}, mass scatter "
@@ -69,23 +114,23 @@ def render(summary: Mapping[str, Any]) -> str:
         "",
         "![Power ratio and cross-correlation with the truth by scale](figures/results-scales.png)",
         "",
-        "## What each view knows of small scales",
+        "## Small scales, by view",
         "",
         *_small_scales(summary, seeds[0]),
         "",
-        "## What needs no network, and what sees nothing",
+        "## Baselines without a network, and without input",
         "",
-        *_references_table(summary),
+        _references_table(summary),
         "",
         "## Normalisation: the amplitude trap",
         "",
-        "Instance normalisation, that of fastMRI's U-Net, takes the mean of every channel away, map by map: "
+        "Instance normalisation, as in fastMRI's U-Net, subtracts the mean of every channel from each map: "
         "the network is blind to the amplitude of its input, and the amplitude is the mass. Same network, "
-        "data, steps and seed, predicted in one orientation. (What such a network does learn of the "
-        "amplitude it writes as bright texture finer than the score grid. The average of logarithms over "
-        "eight orientations takes that away, and its masses then fall short.)",
+        "data, steps and seed, predicted in one orientation. (Such a network encodes the little that it "
+        "learns of the amplitude as bright texture finer than the score grid. Averaging logarithms over "
+        "eight orientations removes that texture, and the masses are then too low.)",
         "",
-        *_norms_table(summary["norms"]),
+        _norms_table(summary["norms"]),
     ]
     if summary["extra"]:
         lines += ["", "## Further models", "", *_further(summary)]
@@ -93,20 +138,20 @@ def render(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _views_table(networks: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
+def _views_table(networks: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> str:
     rows = []
     for views in VIEW_SETS:
         runs = sorted((row for row in networks if row["views"] == views), key=lambda row: row["seed"])
         first = runs[0]["scores"]["residual_rms_dex"]
-        cells = [view_names(views)]
+        row = [view_names(views)]
         for score in MAIN:
-            cells.append(_spread([run["scores"][score]["value"] for run in runs], score))
+            row.append(_spread([run["scores"][score]["value"] for run in runs], score))
             if score == "residual_rms_dex":
-                cells.append(interval(first, score))
-        cells.append(f"{statistics.mean(run['seconds'] for run in runs):.0f} s")
-        rows.append(cells)
+                row.append(interval(first, score))
+        row.append(f"{statistics.mean(run['seconds'] for run in runs):.0f} s")
+        rows.append(row)
     heads = ["views", HEADS[MAIN[0]], "95 % interval", *(HEADS[name] for name in MAIN[1:]), "training"]
-    return table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def _gains(gains: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -148,26 +193,27 @@ def _small_scales(summary: Mapping[str, Any], seed: int) -> list[str]:
     ]
     return [
         f"Predicted over true power, and the correlation of both, averaged over {low:g} to {high:g} cycles "
-        "per R200c on the held-out regions; the truth's noise is taken off by its half-samples. Gas is "
-        "smooth there; galaxies mark the lumps.",
+        "per R200c on the held-out regions; the truth's noise is removed by means of its half-samples. Gas "
+        "is smooth there; galaxies trace the substructure.",
         "",
-        *table(heads, rows),
+        markdown_table(heads, rows),
     ]
 
 
-def _references_table(summary: Mapping[str, Any]) -> list[str]:
+def _references_table(summary: Mapping[str, Any]) -> str:
     rows = []
     for row in summary["references"]:
-        rows.append([row["name"], view_names(row["views"]) or "none", *_cells(row["scores"], MAIN)])
-    for name, scores in summary["frame"].items():
-        rows.append([f"`{name}`", "none", *_cells(scores, MAIN)])
-    return table(["baseline", "views", *(HEADS[name] for name in MAIN)], rows)
+        rows.append([row["name"], view_names(row["views"]), *cells(row["scores"], MAIN)])
+    for name, scores in summary["no_input"].items():
+        if name != "climatology":  # a baseline of its own
+            rows.append([f"`{name}`", "none", *cells(scores, MAIN)])
+    return markdown_table(["baseline", "views", *(HEADS[name] for name in MAIN)], rows)
 
 
-def _norms_table(norms: Sequence[Mapping[str, Any]]) -> list[str]:
+def _norms_table(norms: Sequence[Mapping[str, Any]]) -> str:
     names = ("residual_rms_dex", "skill", "mass_bias", "mass_scatter")
-    rows = [[f"`{row['norm']}`", *_cells(row["scores"], names)] for row in norms]
-    return table(["normalisation", *(HEADS[name] for name in names)], rows)
+    rows = [[f"`{row['norm']}`", *cells(row["scores"], names)] for row in norms]
+    return markdown_table(["normalisation", *(HEADS[name] for name in names)], rows)
 
 
 def _further(summary: Mapping[str, Any]) -> list[str]:
@@ -180,7 +226,7 @@ def _further(summary: Mapping[str, Any]) -> list[str]:
             f"{row['parameters']:,}",
             f"{row['steps'] * row['batch']:,}",
             f"{row['seconds']:.0f} s",
-            *_cells(row["scores"], names),
+            *cells(row["scores"], names),
         ]
         for row in extra
     ]
@@ -188,14 +234,16 @@ def _further(summary: Mapping[str, Any]) -> list[str]:
     bias, scatter = (best["scores"][name]["value"] for name in ("mass_bias", "mass_scatter"))
     reached = "reached" if abs(bias) <= GOAL_MASS_BIAS else "missed"
     also = "reached" if scatter <= GOAL_MASS_SCATTER else "missed"
-    known = summary["frame"]["oracle R200c"]["mass_scatter"]["value"]
+    known = summary["no_input"]["oracle R200c"]["mass_scatter"]["value"]
     long = summary["long_gain"]
     return [
         "On all views, the same training set; predictions are averaged over the square's eight symmetries "
         "unless the name says otherwise. Samples are maps seen in training, its seconds wall time on "
         + ("a GPU." if summary["plan"] == "gpu" else "one core, which other work may have shared."),
         "",
-        *table(["model", "parameters", "samples", "training", *(HEADS[name] for name in names)], rows),
+        markdown_table(
+            ["model", "parameters", "samples", "training", *(HEADS[name] for name in names)], rows
+        ),
         "",
         *(
             [
@@ -210,7 +258,7 @@ def _further(summary: Mapping[str, Any]) -> list[str]:
         f"Best: {best['name']}. Its mass inside R200c has a bias of {number(bias, 'mass_bias')} (goal: "
         f"within {GOAL_MASS_BIAS}, {reached}) and a scatter of {number(scatter, 'mass_scatter')} (goal: "
         f"within {GOAL_MASS_SCATTER}, {also}). The mean profile scaled by the true R200c, which no model is "
-        f"told, has a scatter of {number(known, 'mass_scatter')}.",
+        f"given, has a scatter of {number(known, 'mass_scatter')}.",
         "",
         _calibration(extra),
     ]
@@ -225,22 +273,8 @@ def _calibration(extra: Sequence[Mapping[str, Any]]) -> str:
         )
     return (
         "When these runs were made, `--calibrate` added a constant. It is now a regression on the views' "
-        "radial profiles; what that makes of the masses is [a page of its own](mass/results.md)."
+        "radial profiles; [this page](mass/results.md) gives the masses that result."
     )
-
-
-def view_names(views: str) -> str:
-    """``sz,xray`` as a person says it."""
-    return " + ".join(VIEW_NAMES.get(view, view) for view in views.split(",") if view)
-
-
-def _cells(scores: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    return [number(scores[name]["value"], name) if name in scores else "-" for name in names]
-
-
-def number(value: float | None, score: str) -> str:
-    """A score's value with its digits."""
-    return "-" if value is None else f"{value:.{DIGITS.get(score, 3)}f}"
 
 
 def _spread(values: Sequence[float | None], score: str) -> str:
@@ -251,21 +285,9 @@ def _spread(values: Sequence[float | None], score: str) -> str:
     return mean if len(known) == 1 else f"{mean} ± {number((max(known) - min(known)) / 2, score)}"
 
 
-def interval(score: Mapping[str, Any], name: str) -> str:
-    """A score's interval, where it has one."""
-    if score["low"] is None or score["high"] is None:
-        return "-"
-    return f"{number(score['low'], name)} to {number(score['high'], name)}"
-
-
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table."""
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
-
-
-__all__ = ["ALL_VIEWS", "interval", "number", "render", "table", "view_names"]
+if __name__ == "__main__":
+    print(render_again(Path(sys.argv[1])))

@@ -1,6 +1,6 @@
-"""Long work as commands in stages: each step is one that a user could type, and is done once.
+"""Long work as commands in stages: each step is one that a user could type, and is run once.
 
-A step whose result is there is passed over, so that the same command goes on after a stop.
+A step whose result is there is skipped, so that the same command resumes what was stopped.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -49,7 +50,6 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, default=1, help="steps at once; each takes its share of the cores"
     )
-    parser.add_argument("--minutes", type=float, default=None, help="begin no step after so many minutes")
     parser.add_argument("--list", action="store_true", help="print the commands that are left and stop")
 
 
@@ -98,17 +98,13 @@ def find_data(
     return store, Step(f"build {folder}", words, store / "manifest.json", out / "log" / f"build-{folder}.txt")
 
 
-def run_stages(stages: Sequence[Sequence[Step]], *, workers: int, minutes: float | None) -> int:
-    """Run the steps that are not done, stage by stage; the number of those that time did not allow."""
-    began = time.monotonic()
+def run_stages(stages: Sequence[Sequence[Step]], *, workers: int) -> None:
+    """Run the steps that are not done, stage by stage, ``workers`` of them at once."""
     for stage in stages:
-        left = run_stage(
-            stage, workers=workers, threads=share_of_cores(workers), began=began, minutes=minutes
-        )
-        if left:
-            print(f"{left} steps of this stage are left: give the same command again to go on")
-            return left
-    return 0
+        with ThreadPoolExecutor(workers) as pool:
+            waiting = [step for step in stage if not step.done.exists()]
+            for _ in pool.map(lambda step: run_step(step, share_of_cores(workers)), waiting):
+                pass
 
 
 def print_left(stages: Sequence[Sequence[Step]]) -> None:
@@ -117,27 +113,16 @@ def print_left(stages: Sequence[Sequence[Step]]) -> None:
         print(step.command)
 
 
-def run_stage(
-    stage: Sequence[Step], *, workers: int, threads: int, began: float, minutes: float | None
-) -> int:
-    """Run the steps that are not done; the number of those that time did not allow."""
-    waiting = [step for step in stage if not step.done.exists()]
-    skipped: list[Step] = []
+def run_step(step: Step, threads: int, timeout: float | None = None) -> None:
+    """Run one command, its output kept in a log; InputError with its last line where it fails.
 
-    def run(step: Step) -> None:
-        if minutes is not None and time.monotonic() - began > 60 * minutes:
-            skipped.append(step)
-            return
-        run_step(step, threads)
-
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(run, waiting):
-            pass
-    return len(skipped)
-
-
-def run_step(step: Step, threads: int) -> None:
-    """Run one command, its words kept in a log; InputError with its last line where it fails."""
+    Parameters
+    ----------
+    threads
+        Of numerical libraries.
+    timeout
+        Seconds after which it and what it started are ended, without an error.
+    """
     step.log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
@@ -146,9 +131,23 @@ def run_step(step: Step, threads: int) -> None:
     with open(step.log, "w", encoding="utf-8") as log:
         log.write(f"$ {step.command}\n")
         log.flush()
-        status = subprocess.run(
-            [sys.executable, "-m", *step.words], stdout=log, stderr=subprocess.STDOUT, env=environment
-        ).returncode
+        process = subprocess.Popen(
+            [sys.executable, "-m", *step.words],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            print(f"{step.name}: stopped after {timeout:.0f} s", flush=True)
+            return
+        finally:
+            if process.poll() is None:
+                # Its workers too; what it has written so far is kept by whole files alone.
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     if status:
         last = step.log.read_text(encoding="utf-8").strip().splitlines()[-1]
         raise InputError(f"the step {step.name} ended with status {status}: {last} (see {step.log})")

@@ -11,10 +11,9 @@ import pytest
 
 from tests.snippets import run_shell, snippets
 from three_hundred_maps.testing import tiny_store
-from tools.baselines_documentation import PAGE, TABLES, fill
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAIN = ROOT / PAGE
+TRAIN = ROOT / "docs" / "train.md"
 
 NOT_FOR_TRAINING = (
     "click", "colossus", "dask", "datasets", "distributed", "h5py", "jinja2", "matplotlib", "numba", "pandas",
@@ -55,11 +54,6 @@ def test_python_of_the_page(full_store: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         shown.append(done.stdout.strip())
     assert shown == ["(2, 80, 80)", "(4, 80, 80)"]
-
-
-def test_the_table_of_settings_is_current() -> None:
-    text = TRAIN.read_text(encoding="utf-8")
-    assert fill(text, TABLES) == text, "make it anew: python -m tools.baselines_documentation"
 
 
 def test_training_and_predicting_need_numpy_torch_zarr_and_timm_alone(store: Path, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from benchmarks.constants import VERSION
 from benchmarks.results import read_result
 from tests.snippets import run_shell, snippets
 from three_hundred_maps.testing import tiny_store
-from tools.benchmarks_documentation import PAGE, TABLES, fill
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBMIT = ROOT / "docs" / "submit.md"
@@ -113,11 +112,6 @@ def test_the_kept_results_are_results() -> None:
         if path.name != "README.md":
             result = read_result(path)
             assert result["benchmark_version"] == VERSION, path.name
-
-
-def test_the_specifications_tables_are_current() -> None:
-    text = (ROOT / PAGE).read_text("utf-8")
-    assert fill(text, TABLES) == text, "make them anew: python -m tools.benchmarks_documentation"
 
 
 def test_a_stranger_can_follow_the_page(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +30,6 @@ from three_hundred_maps.simulation.synthetic.satellites import (
 from three_hundred_maps.simulation.synthetic.setup import RESOLUTIONS, velocity_200c
 from three_hundred_maps.simulation.synthetic.stars import stellar_mass
 from three_hundred_maps.units import BOLTZMANN_ERG_PER_K, KM_CM, PROTON_MASS_G
-from tools.realism.hollows import hollow_shares, outward_rise
-from tools.realism.knowledge import significance
-from tools.realism.report import count_plans, physics_digest, render_page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -143,32 +139,6 @@ def test_stellar_masses_peak_in_efficiency_near_1e12() -> None:
     assert np.log10(stellar_mass(1e14)) == pytest.approx(11.8, abs=0.1)
 
 
-def test_significance_finds_a_peak_and_not_its_absence() -> None:
-    rng = np.random.default_rng(11)
-    y, x = np.mgrid[:80, :80]
-    r = np.hypot((x - 39.5) * 0.025, (y - 39.5) * 0.025)
-    smooth = 1.0 / (0.1 + r) + 0.05 * rng.standard_normal(r.shape)
-    assert abs(significance(smooth, 0.4, 0.2, 0.0)) < 4.0
-    bright = smooth + 2.0 * np.exp(
-        -0.5 * (((x - 39.5) * 0.025 - 0.4) ** 2 + ((y - 39.5) * 0.025 - 0.2) ** 2) / 0.03**2
-    )
-    assert significance(bright, 0.4, 0.2, 0.0) > 10.0
-    assert significance(bright, 0.4, 0.2, 1e3) < 1.0  # the floor counts
-
-
-def test_outward_rise_finds_a_hollow_and_not_its_absence() -> None:
-    """Against densities whose rise is known: falling as r^-2, a step of 4, an empty inside."""
-    rng = np.random.default_rng(13)
-    falling = 1.5 * rng.random(40000)
-    assert outward_rise(falling) < 1.05
-    ball = 1.5 * np.cbrt(rng.random(400000))
-    step = np.concatenate([ball[ball > 0.8], ball[ball <= 0.8][::4]])
-    assert outward_rise(step) == pytest.approx(4.0, rel=0.15)
-    assert outward_rise(ball[ball > 0.8]) == np.inf
-    with pytest.raises(InputError, match="regions: 0"):
-        hollow_shares("gizmo", 0)
-
-
 def test_campaign_resumes_and_refuses_other_data(tmp_path: Path) -> None:
     out = tmp_path / "simulation"
     (files,) = simulate_regions(out, 1, seed=4)
@@ -214,16 +184,3 @@ def test_command_names_bad_input_in_one_line(
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1 and said[0].startswith("error: ") and words in said[0]
     assert not (tmp_path / "new").exists()
-
-
-def test_page_is_current() -> None:
-    """docs/synthetic.md is what its numbers give, and those are of the generator as it is now."""
-    values = json.loads((ROOT / "docs" / "synthetic" / "values.json").read_text(encoding="utf-8"))
-    assert values["digest"] == physics_digest(), (
-        "docs/synthetic.md is stale: run three-hundred-maps simulate --check --report docs/synthetic.md"
-    )
-    counted = count_plans(values["seed"])
-    assert {name: values[name] for name in counted} == counted
-    assert (ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8") == render_page(values)
-    for name in ("relations.png", "gallery-gadgetx.png", "gallery-gizmo.png"):
-        assert (ROOT / "docs" / "synthetic" / name).stat().st_size > 10_000

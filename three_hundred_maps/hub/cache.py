@@ -20,7 +20,7 @@ HOME_VARIABLE = "THREE_HUNDRED_MAPS_HOME"
 START_S, REGION_CORE_S = 15.0, 1.8
 """What a build takes: to start and finish, and for each region of light resolution on one core."""
 
-_EXTRA = ("numba", "scipy", "h5py", "colossus")
+_EXTRA = ("numba", "scipy", "h5py")
 
 
 def store_path(recipe: Recipe) -> Path:

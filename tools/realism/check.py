@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import spawn_pool
 from three_hundred_maps.simulation.synthetic.calibration import (
     F_GAS,
     F_GAS_SCATTER,
@@ -32,7 +31,7 @@ SELECTED_MSUN = 10**13.5 / H
 
 
 @dataclass(frozen=True)
-class Line:
+class CheckRow:
     """One line of the table: what, of which flavour, measured, and the range it must lie in."""
 
     quantity: str
@@ -69,7 +68,7 @@ def survey(
                 if progress:
                     progress(1)
         else:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            with spawn_pool(workers) as pool:
                 for table in pool.map(_survey_and_delete, jobs, chunksize=2):
                     tables.append(table)
                     if progress:
@@ -96,7 +95,7 @@ def _slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(np.polyfit(np.log10(x), np.log10(y), 1)[0])
 
 
-def _fractions(table: NDArray[np.float64], flavour: Flavour) -> list[Line]:
+def _fractions(table: NDArray[np.float64], flavour: Flavour) -> list[CheckRow]:
     lines = []
     log_m500 = np.log10(_column(table, "M500c"))
     for name, targets, scatters in (("f_gas", F_GAS, F_GAS_SCATTER), ("f_star", F_STAR, F_STAR_SCATTER)):
@@ -107,7 +106,7 @@ def _fractions(table: NDArray[np.float64], flavour: Flavour) -> list[Line]:
             if near.sum() >= 5:
                 median = float(np.median(value[near] / expected[near]) * target)
                 lines.append(
-                    Line(
+                    CheckRow(
                         f"{name},500 at log M500 {node:.1f}",
                         flavour,
                         median,
@@ -121,7 +120,7 @@ def _fractions(table: NDArray[np.float64], flavour: Flavour) -> list[Line]:
             if near.sum() >= 8:
                 spread = _half_range(value[near] - expected[near])
                 lines.append(
-                    Line(
+                    CheckRow(
                         f"{name} scatter at {node:.1f}",
                         flavour,
                         spread,
@@ -139,7 +138,7 @@ _SLOPES: dict[Flavour, dict[str, tuple[float, float]]] = {
 }
 
 
-def _relations(table: NDArray[np.float64], flavour: Flavour) -> list[Line]:
+def _relations(table: NDArray[np.float64], flavour: Flavour) -> list[CheckRow]:
     chosen = table[_column(table, "M200c") > SELECTED_MSUN]
     n = len(chosen)
     m500, y = _column(chosen, "M500c"), _column(chosen, "Y_mpc2")
@@ -148,18 +147,18 @@ def _relations(table: NDArray[np.float64], flavour: Flavour) -> list[Line]:
     slope, at_6e14 = map(float, np.polyfit(np.log10(m500 / 6e14), np.log10(y), 1))
     massive = m500 > 1e14
     lines = [
-        Line("Y500-M500 slope", flavour, slope, *ranges["Y-M"], n),
-        Line("Y500 at 6e14 Msun (1e-4 Mpc^2)", flavour, float(10**at_6e14 * 1e4), 0.43, 0.65, n),
-        Line("bolometric L-M slope", flavour, _slope(m500, luminosity), *ranges["L-M"], n),
-        Line("L-T slope", flavour, _slope(kelvin, luminosity), *ranges["L-T"], n),
+        CheckRow("Y500-M500 slope", flavour, slope, *ranges["Y-M"], n),
+        CheckRow("Y500 at 6e14 Msun (1e-4 Mpc^2)", flavour, float(10**at_6e14 * 1e4), 0.43, 0.65, n),
+        CheckRow("bolometric L-M slope", flavour, _slope(m500, luminosity), *ranges["L-M"], n),
+        CheckRow("L-T slope", flavour, _slope(kelvin, luminosity), *ranges["L-T"], n),
     ]
     if flavour == "gizmo":
         above = _slope(m500[massive], y[massive])
-        lines.insert(1, Line("Y500-M500 slope above 1e14", flavour, above, 1.7, 1.95, int(massive.sum())))
+        lines.insert(1, CheckRow("Y500-M500 slope above 1e14", flavour, above, 1.7, 1.95, int(massive.sum())))
     return lines
 
 
-def _structure(table: NDArray[np.float64], flavour: Flavour) -> list[Line]:
+def _structure(table: NDArray[np.float64], flavour: Flavour) -> list[CheckRow]:
     chosen = table[_column(table, "M200c") > SELECTED_MSUN]
     n = len(chosen)
     ratio = np.log10(_column(chosen, "c200c") / _column(chosen, "c_median"))
@@ -172,26 +171,27 @@ def _structure(table: NDArray[np.float64], flavour: Flavour) -> list[Line]:
     correlation = np.corrcoef(ranks[0], ranks[1])
     closure = np.abs(_column(table, "M200c") / _column(table, "M_intended") - 1.0)
     return [
-        Line("c200c over Ishiyama et al. 2021, median", flavour,
+        CheckRow("c200c over Ishiyama et al. 2021, median", flavour,
              float(10 ** np.nanmedian(ratio)), 0.9, 1.1, n),
-        Line("c200c scatter (dex)", flavour, _half_range(ratio[np.isfinite(ratio)]), 0.12, 0.20, n),
-        Line("hydrostatic bias, median", flavour,
+        CheckRow("c200c scatter (dex)", flavour, _half_range(ratio[np.isfinite(ratio)]), 0.12, 0.20, n),
+        CheckRow("hydrostatic bias, median", flavour,
              float(np.nanmedian(_column(chosen, "hse_bias"))), 0.08, 0.25, n),
-        Line("M500c/M200c over NFW's, median", flavour, float(np.nanmedian(share)), 0.95, 1.05, n),
-        Line("subhaloes above m/M = 1e-3 at 1e14.5", flavour,
+        CheckRow("M500c/M200c over NFW's, median", flavour, float(np.nanmedian(share)), 0.95, 1.05, n),
+        CheckRow("subhaloes above m/M = 1e-3 at 1e14.5", flavour,
              float(np.mean(_column(chosen, "n_sub")[near])), 8.0, 13.0, int(near.sum())),
-        Line("f_sub, median", flavour, float(np.median(f_sub)), 0.06, 0.10, n),
-        Line("rank correlation of f_sub with relaxation", flavour, float(correlation[0, 1]), -1.0, -0.4, n),
-        Line("centre offset, median (R200c)", flavour, float(np.median(offset)), 0.035, 0.065, n),
-        Line("relaxed share", flavour, float(relaxed.mean()), 0.4, 0.6, n),
-        Line("M200c of catalogue against input, largest error", flavour,
+        CheckRow("f_sub, median", flavour, float(np.median(f_sub)), 0.06, 0.10, n),
+        CheckRow("rank correlation of f_sub with relaxation", flavour,
+                 float(correlation[0, 1]), -1.0, -0.4, n),
+        CheckRow("centre offset, median (R200c)", flavour, float(np.median(offset)), 0.035, 0.065, n),
+        CheckRow("relaxed share", flavour, float(relaxed.mean()), 0.4, 0.6, n),
+        CheckRow("M200c of catalogue against input, largest error", flavour,
              float(closure.max()), 0.0, 0.01, len(table)),
     ]  # fmt: skip
 
 
-def check_tables(tables: dict[Flavour, NDArray[np.float64]]) -> list[Line]:
+def check_tables(tables: dict[Flavour, NDArray[np.float64]]) -> list[CheckRow]:
     """Every line of the table, from the survey of each flavour."""
-    lines: list[Line] = []
+    lines: list[CheckRow] = []
     for flavour, table in tables.items():
         lines += _fractions(table, flavour) + _relations(table, flavour) + _structure(table, flavour)
     return lines
@@ -204,7 +204,7 @@ def flatness(table: NDArray[np.float64]) -> tuple[list[int], float]:
     return counts.tolist(), float(counts.max() / np.median(counts))
 
 
-def format_lines(lines: list[Line]) -> str:
+def format_lines(lines: list[CheckRow]) -> str:
     """The table as text."""
     width = max(len(line.quantity) for line in lines)
     rows = [f"{'quantity':{width}}  flavour       value   from     to      n"]
@@ -216,7 +216,7 @@ def format_lines(lines: list[Line]) -> str:
     return "\n".join(rows)
 
 
-def format_json(lines: list[Line]) -> str:
+def format_json(lines: list[CheckRow]) -> str:
     """The table as JSON."""
     return json.dumps([{**asdict(line), "ok": line.ok} for line in lines], indent=1)
 
@@ -233,6 +233,6 @@ def run_check(
     regions: int = CHECK_REGIONS,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
-) -> list[Line]:
+) -> list[CheckRow]:
     """Survey fresh regions in both flavours and say how they compare."""
     return check_tables(run_surveys(seed, regions, workers, progress))

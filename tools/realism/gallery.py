@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.display import COLOUR_MAPS
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.synthetic.calibration import F_GAS, F_STAR, LOG_M500
 from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, H
@@ -18,7 +19,6 @@ GALLERY_SEED, GALLERY_CLUSTERS, COLUMNS = 55001, 16, 8
 _GROUPS = (13.5, 13.9)
 """log10 M200c (Msun/h) of the groups shown."""
 _GAP = 4
-_COLOURS = {"sz": "magma", "xray": "inferno", "star": "gray", "mass": "viridis"}
 
 
 def tile(image: NDArray[np.float32], colours: str, floor_percentile: float) -> NDArray[np.float64]:
@@ -41,7 +41,7 @@ def _pictures(flavour: Flavour, region: int) -> list[tuple[bool, float, list[NDA
     from three_hundred_maps.mapping.views import get_view
 
     vectors, ups = lines_of_sight(29)
-    views = [get_view(name) for name in _COLOURS]
+    views = [get_view(name) for name in COLOUR_MAPS]
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         opened = open_region(Path(scratch), GALLERY_SEED, region, flavour)
@@ -56,7 +56,7 @@ def _pictures(flavour: Flavour, region: int) -> list[tuple[bool, float, list[NDA
             maps = render(cutout, views, frame, vectors[:1], ups[:1])
             tiles = [
                 tile(maps[name][0][0], colours, 30.0 if name == "star" else 3.0)
-                for name, colours in _COLOURS.items()
+                for name, colours in COLOUR_MAPS.items()
             ]
             found.append((i == 0, float(masses[i]), tiles))
     return found
@@ -76,11 +76,11 @@ def draw_gallery(flavour: Flavour, path: Path) -> None:
     groups = sorted([item for item in found if not item[0]][:COLUMNS], key=lambda item: -item[1])
     size = centrals[0][2][0].shape[0] + _GAP
     blocks = GALLERY_CLUSTERS // COLUMNS + 1
-    mosaic = np.ones((blocks * (len(_COLOURS) * size + 2 * _GAP), COLUMNS * size - _GAP, 3))
+    mosaic = np.ones((blocks * (len(COLOUR_MAPS) * size + 2 * _GAP), COLUMNS * size - _GAP, 3))
     for k, (_, _, tiles) in enumerate(centrals + groups):
         block, column = divmod(k, COLUMNS)
         for j, picture in enumerate(tiles):
-            y = (block * len(_COLOURS) + j) * size + block * 2 * _GAP
+            y = (block * len(COLOUR_MAPS) + j) * size + block * 2 * _GAP
             mosaic[y : y + size - _GAP, column * size : column * size + size - _GAP] = picture
     imsave(path, np.repeat(np.repeat(mosaic, 2, axis=0), 2, axis=1), metadata={"Software": "matplotlib"})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import itertools
 import json
 import subprocess
 import sys
@@ -16,60 +16,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.io import sha256_bytes
-from three_hundred_maps.simulation import synthetic
+from three_hundred_maps.display import markdown_table
 from three_hundred_maps.simulation.synthetic.region import make_region, simulate_region
 from three_hundred_maps.simulation.synthetic.setup import FLAVOURS, GENERATOR_VERSION
 from three_hundred_maps.simulation.synthetic.universe import draw_halos
+from tools.realism.cavities import (
+    CAVITY_REGIONS,
+    CAVITY_RISE,
+    CAVITY_SEED,
+    MASS_EDGES,
+    cavity_counts,
+)
 from tools.realism.check import (
+    CHECK_SEED,
     SELECTED_MSUN,
-    Line,
+    CheckRow,
     check_tables,
     flatness,
     run_surveys,
 )
 from tools.realism.gallery import draw_gallery, draw_relations
-from tools.realism.hollows import (
-    HOLLOW_REGIONS,
-    HOLLOW_RISE,
-    HOLLOW_SEED,
-    MASS_EDGES,
-    hollow_shares,
-)
-from tools.realism.knowledge import KNOWLEDGE_SEED, PLAUSIBLE, standing_out
+from tools.realism.substructure import PLAUSIBLE, SUBSTRUCTURE_SEED, detected_fraction
 from tools.realism.survey import MEASURED
 
-PHYSICS = (
-    "setup", "profiles", "kernels", "universe", "fields", "satellites", "calibration", "dark_matter", "stars",
-    "gas_profiles", "gas_parts", "gas", "catalogue", "region",
-)  # fmt: skip
-"""Modules that decide what a seed gives: the page is stale once one of them changes."""
 FULL_SET = 5041
 PLANNED = 2000
 """Regions whose plans are counted."""
 SPEED_SEED, SPEED_REGIONS, LARGEST_OF = 99001, 12, 400
 
 
-def physics_digest() -> str:
-    """Digest of the generator's code without comments, docstrings and layout."""
-    folder = Path(synthetic.__file__).parent
-    parts = []
-    for name in PHYSICS:
-        tree = ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list):
-                node.body = [  # type: ignore[attr-defined]
-                    item
-                    for item in body
-                    if not (
-                        isinstance(item, ast.Expr)
-                        and isinstance(item.value, ast.Constant)
-                        and isinstance(item.value.value, str)
-                    )
-                ]
-        parts.append(ast.dump(tree))
-    return sha256_bytes("\n".join(parts).encode())[:16]
+def fingerprint() -> dict[str, dict[str, list[float]]]:
+    """Mean and standard deviation of every field of one region's particles: what the generator makes.
+
+    Equal to 1e-5 on any processor; a change of the generator's physics changes it by more.
+    """
+    return {
+        flavour: {
+            f"{kind} {name}": [float(f(values, dtype=np.float64)) for f in (np.mean, np.std)]
+            for kind, fields in make_region(CHECK_SEED, 1, flavour, "light").particles.items()
+            for name, values in fields.items()
+        }
+        for flavour in FLAVOURS
+    }
 
 
 def measure_speed(resolution: str, regions: int) -> dict[str, float]:
@@ -134,22 +122,22 @@ def make_report(
     regions: int,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
-) -> list[Line]:
+) -> list[CheckRow]:
     """Measure everything afresh and write ``page`` with its figures and numbers in a folder beside it."""
     folder = page.parent / page.stem
     folder.mkdir(parents=True, exist_ok=True)
     tables = run_surveys(seed, regions, workers, progress)
     lines = check_tables(tables)
     values: dict[str, Any] = {
-        "digest": physics_digest(),
+        "fingerprint": fingerprint(),
         "version": GENERATOR_VERSION,
         "seed": seed,
         "regions": regions,
         "lines": [{**asdict(line), "ok": line.ok} for line in lines],
         **count_plans(seed),
-        "knowledge_seed": KNOWLEDGE_SEED,
-        "knowledge": {flavour: standing_out(flavour) for flavour in FLAVOURS},
-        "hollows": {flavour: hollow_shares(flavour) for flavour in FLAVOURS},
+        "substructure_seed": SUBSTRUCTURE_SEED,
+        "detected": {flavour: detected_fraction(flavour) for flavour in FLAVOURS},
+        "cavities": {flavour: cavity_counts(flavour) for flavour in FLAVOURS},
         "speed": {
             "light": measure_speed("light", SPEED_REGIONS),
             "full": measure_speed("full", max(SPEED_REGIONS // 2, 1)),
@@ -193,7 +181,7 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
     needed = int(np.ceil(FULL_SET / values["clusters_per_region"] / 50.0) * 50)
     text = [_INTRODUCTION]
     text.append(
-        f"Generator version {values['version']}, physics `{values['digest']}`; base seed {values['seed']}, "
+        f"Generator version {values['version']}, base seed {values['seed']}, "
         f"{values['regions']} regions in each flavour, none of which was used for tuning. Written by\n\n"
         "    three-hundred-maps simulate --check --report docs/synthetic.md\n\n"
         f"{len(values['lines']) - len(missed)} of {len(values['lines'])} lines are in range."
@@ -206,27 +194,26 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
     )
     text.append(f"## Relations\n\n![relations]({stem}/relations.png)")
     rows = [
-        "| quantity | flavour | value | from | to | halos | |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for line in values["lines"]:
-        mark = "" if line["ok"] else "**out of range**"
-        rows.append(
-            f"| {line['quantity']} | {line['flavour']} | {line['value']:.4g} | {line['low']:.4g} | "
-            f"{line['high']:.4g} | {line['number']} | {mark} |"
+        (
+            *(row["quantity"], row["flavour"], *(f"{row[name]:.4g}" for name in ("value", "low", "high"))),
+            *(row["number"], "" if row["ok"] else "**out of range**"),
         )
-    text.append("## Calibration\n\n" + "\n".join(rows))
-    rows = ["| view | gadgetx | gizmo | plausible |", "| --- | --- | --- | --- |"]
+        for row in values["lines"]
+    ]
+    heads = ("quantity", "flavour", "value", "from", "to", "halos", "")
+    text.append("## Calibration\n\n" + markdown_table(heads, rows))
+    rows = []
     for view, (low, high) in PLAUSIBLE.items():
-        shares = [values["knowledge"][flavour][view][0] for flavour in FLAVOURS]
-        rows.append(f"| {view} | {shares[0]:.0%} | {shares[1]:.0%} | {low:.0%}-{high:.0%} |")
-    number = values["knowledge"]["gadgetx"]["star"][1]
+        shares = (values["detected"][flavour][view][0] for flavour in FLAVOURS)
+        rows.append((view, *(f"{share:.0%}" for share in shares), f"{low:.0%}-{high:.0%}"))
+    number = values["detected"]["gadgetx"]["star"][1]
     text.append(
-        "## What each view knows of substructure\n\n"
-        "The share of projected subhaloes (m/M > 5e-3, 0.15-0.92 R200c from the centre) that stand out above "
-        "3 sigma: mean in an aperture of 0.05 R200c against the scatter of such apertures around the ring. "
-        f"{number} projections, seed {values['knowledge_seed']}; reported, never tuned on.\n\n"
-        + "\n".join(rows)
+        "## Substructure in each view\n\n"
+        "The share of projected subhaloes (m/M > 5e-3, 0.15-0.92 R200c from the centre) that are detected "
+        "above 3 sigma: mean in an aperture of 0.05 R200c against the scatter of such apertures around the "
+        "ring. "
+        f"{number} projections, seed {values['substructure_seed']}; reported, never tuned on.\n\n"
+        + markdown_table(("view", *FLAVOURS, "plausible"), rows)
         + "\n\nWhat a ridge regression and a U-Net make of each view on held-out regions, and at which "
         "scales, is in [the results](results.md)."
     )
@@ -253,15 +240,17 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
 
 def _shortcomings(values: dict[str, Any]) -> str:
     """What was once wrong with the generator's clusters, measured, and what is known to be simple in it."""
-    rows = ["| log10 M200c (Msun/h) | gadgetx | gizmo |", "| --- | --- | --- |"]
-    for k, (low, high) in enumerate(zip(MASS_EDGES[:-1], MASS_EDGES[1:], strict=True)):
-        cells = ["{} of {}".format(*values["hollows"][flavour][k]) for flavour in FLAVOURS]
-        rows.append(f"| {low}-{high} | {' | '.join(cells)} |")
+    rows = [
+        (f"{low}-{high}", *("{} of {}".format(*values["cavities"][flavour][k]) for flavour in FLAVOURS))
+        for k, (low, high) in enumerate(itertools.pairwise(MASS_EDGES))
+    ]
     return (
-        "## Hollow halos\n\n"
+        "## Central cavities\n\n"
         "Clusters whose gas density, in shells of 0.1-1.5 R200c, rises outwards by more than a factor of "
-        f"{HOLLOW_RISE} (seed {HOLLOW_SEED}, {HOLLOW_REGIONS} regions); a smooth halo's gas never does, that "
-        "around a halo with a second core or a filament may:\n\n" + "\n".join(rows) + "\n\n"
+        f"{CAVITY_RISE} (seed {CAVITY_SEED}, {CAVITY_REGIONS} regions); a smooth halo's gas never does, that "
+        "around a halo with a second core or a filament may:\n\n"
+        + markdown_table(("log10 M200c (Msun/h)", *FLAVOURS), rows)
+        + "\n\n"
         "## Known shortcomings\n\n"
         "Bow shocks and sloshing spirals are analytic forms laid over hydrostatic gas; there is no "
         "hydrodynamics, and nothing evolves: one snapshot, z = 0. Winds are random flags and black holes a "

@@ -11,9 +11,9 @@ from three_hundred_maps.simulation.synthetic.profiles import lengths
 from three_hundred_maps.simulation.synthetic.region import RegionData, make_region
 from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, Flavour, H
 
-HOLLOW_SEED, HOLLOW_REGIONS = 92001, 200
-HOLLOW_RISE = 1.3
-"""A halo counts as hollow when its gas density rises outwards by more than this factor."""
+CAVITY_SEED, CAVITY_REGIONS = 92001, 200
+CAVITY_RISE = 1.3
+"""A halo counts as having a cavity when its gas density rises outwards by more than this factor."""
 MASS_EDGES = (13.5, 14.0, 15.3)
 """log10 M200c (Msun/h) of the two classes that are reported."""
 _EDGES = np.geomspace(0.1, 1.5, 15)
@@ -49,15 +49,15 @@ def gas_rise(data: RegionData, halo: Halo) -> float:
     return outward_rise(lengths(position) / halo.radius)
 
 
-def hollow_shares(
-    flavour: Flavour, regions: int = HOLLOW_REGIONS, seed: int = HOLLOW_SEED
+def cavity_counts(
+    flavour: Flavour, regions: int = CAVITY_REGIONS, seed: int = CAVITY_SEED
 ) -> list[tuple[int, int]]:
-    """Hollow and all distinct halos of each class of mass, in ``regions`` fresh regions.
+    """Halos with a cavity and all distinct halos of each class of mass, in ``regions`` fresh regions.
 
     Returns
     -------
     list of (int, int)
-        Hollow, all; one pair for each interval of `MASS_EDGES`.
+        With a cavity, all; one pair for each interval of `MASS_EDGES`.
 
     Raises
     ------
@@ -72,8 +72,8 @@ def hollow_shares(
         for halo in data.halos:
             log_mass = float(np.log10(halo.mass * H))
             if log_mass >= MASS_EDGES[0]:
-                found.append((log_mass, gas_rise(data, halo) > HOLLOW_RISE))
+                found.append((log_mass, gas_rise(data, halo) > CAVITY_RISE))
     return [
-        (sum(hollow for m, hollow in found if low <= m < high), sum(low <= m < high for m, _ in found))
+        (sum(cavity for m, cavity in found if low <= m < high), sum(low <= m < high for m, _ in found))
         for low, high in zip(MASS_EDGES[:-1], MASS_EDGES[1:], strict=True)
     ]

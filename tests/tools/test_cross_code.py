@@ -54,7 +54,7 @@ def test_names_that_cannot_be_told_apart_are_refused(tmp_path: Path, capsys: pyt
 
 def test_a_result_across_codes_needs_the_one_at_home():
     away = {"task": "cross-code", "track": "sz", "trained_on": "b", "dataset": {"name": "a", "digest": "0"}}
-    with pytest.raises(InputError, match="no result at home for sz on a"):
+    with pytest.raises(InputError, match="no in-domain result for sz on a"):
         render([away])
 
 

@@ -1,4 +1,4 @@
-"""The figures of the results page: predictions beside the truth, residuals, and what is right where."""
+"""Figures from results alone: the distribution of the residuals, and what is right at which scale."""
 
 from __future__ import annotations
 
@@ -11,54 +11,15 @@ import numpy as np
 
 from benchmarks import figures
 from three_hundred_maps.io import write_bytes
-from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.schema import TARGET
-from tools.campaign import ALL_VIEWS, run_name
-from tools.results_page import view_names
 
-MODELS = ("sz", "xray", "star", ALL_VIEWS)
-SHOWN = 3
 MOST_INSIDE = 5
 """Lines of a legend that an axis has room for."""
-
-
-def draw_figures(campaign: Path, store: Path, summary: Mapping[str, Any], folder: Path) -> None:
-    """Write the page's pictures into ``folder``."""
-    write_bytes(folder / "results-predictions.png", figures.png(predictions(campaign, store, summary)))
-    draw_statistics({view_names(views): _first(summary, views) for views in MODELS}, folder)
 
 
 def draw_statistics(models: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
     """Write the pictures that need results alone: ``models`` has histogram and curves of each, by label."""
     write_bytes(folder / "results-residuals.png", figures.png(residuals(models)))
     write_bytes(folder / "results-scales.png", figures.png(scales(models)))
-
-
-def _first(summary: Mapping[str, Any], views: str) -> Mapping[str, Any]:
-    return next(row for row in summary["networks"] if row["views"] == views)
-
-
-def predictions(campaign: Path, store: Path, summary: Mapping[str, Any]) -> Any:
-    """The paper's figure 3 for clusters of low, middle and high mass of the split test."""
-    truth = read_split(store, "test", [TARGET])
-    order = np.argsort(truth.halos["M200c"])
-    chosen = order[np.linspace(0, len(order) - 1, SHOWN + 2).round().astype(int)[1:-1]]
-    seed = summary["networks"][0]["seed"]
-    rows = []
-    for halo in (int(value) for value in chosen):
-        predicted = {}
-        for views in MODELS:
-            submission = campaign / "runs" / run_name(views, seed) / "submission"
-            predicted[view_names(views)] = _map(submission, halo)
-        label = f"M200c = {truth.halos['M200c'][halo]:.2g} Msun"
-        rows.append((label, truth.maps[TARGET][halo, 0], predicted))
-    return figures.predictions_and_truth(rows, [view_names(views) for views in MODELS])
-
-
-def _map(submission: Path, halo: int) -> np.ndarray:
-    import zarr
-
-    return np.asarray(zarr.open_array(submission / "predictions.zarr" / TARGET, mode="r")[halo, 0])
 
 
 def residuals(models: Mapping[str, Mapping[str, Any]]) -> Any:

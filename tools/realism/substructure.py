@@ -15,10 +15,10 @@ from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, H
 from tools.realism.survey import open_region
 
-KNOWLEDGE_SEED = 93001
+SUBSTRUCTURE_SEED = 93001
 VIEWS = ("sz", "xray", "star", "mass")
 PLAUSIBLE = {"star": (0.6, 1.0), "sz": (0.0, 0.2), "xray": (0.1, 0.4), "mass": (0.7, 1.0)}
-"""Ranges of `standing_out` that a realistic simulation should fall in."""
+"""Ranges of `detected_fraction` that a realistic simulation should fall in."""
 
 APERTURE = 0.05
 """Radius in R200c within which a subhalo's light is summed."""
@@ -57,10 +57,10 @@ def significance(image: NDArray[np.float64], x: float, y: float, floor: float, p
     return (float(ring[0]) - median) / scatter
 
 
-def standing_out(
+def detected_fraction(
     flavour: Flavour,
     regions: int = 16,
-    seed: int = KNOWLEDGE_SEED,
+    seed: int = SUBSTRUCTURE_SEED,
     sights: int = 3,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, tuple[float, int]]:

@@ -1,0 +1,51 @@
+"""What the packages import is declared, in the extra that they belong to; what is declared is imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ("three_hundred_maps", "baselines", "benchmarks")
+OWN = {*SHIPPED, "tools", *sys.stdlib_module_names}
+NEEDED_BY_OTHERS = {"torchvision", "dask-jobqueue"}
+"""Declared and not imported: for timm's models; for users' own schedulers (docs/cluster.md)."""
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[\s<>=!~;\[]", name, maxsplit=1)[0]).lower()
+
+
+def imported() -> dict[str, set[str]]:
+    """Distributions that the shipped packages import, with the files that do."""
+    found: dict[str, set[str]] = {}
+    distributions = importlib.metadata.packages_distributions()
+    for package in SHIPPED:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names = [item.name for item in node.names]
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names = [node.module]
+                else:
+                    continue
+                for name in (
+                    {name.split(".")[0] for name in names} - sys.stdlib_module_names - {*SHIPPED, "tools"}
+                ):
+                    found.setdefault(_normal(distributions.get(name, [name])[0]), set()).add(path.name)
+    return found
+
+
+def test_dependencies_are_declared_as_used() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {name: listed for name, listed in project["optional-dependencies"].items() if name != "all"}
+    declared = {_normal(one) for listed in (project["dependencies"], *extras.values()) for one in listed}
+    used = imported()
+    assert not {name: files for name, files in used.items() if name not in declared}
+    assert declared - set(used) == NEEDED_BY_OTHERS
+    # `all` is all of them.
+    assert project["optional-dependencies"]["all"] == [f"three_hundred_maps[{','.join(extras)}]"]

@@ -1,0 +1,82 @@
+"""The generated tables of ``docs/benchmark.md`` and ``docs/train.md``: ``python -m tools.documentation``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from baselines.settings import Settings, default_words, meaning
+from benchmarks.constants import STANDARD, VERSION
+from benchmarks.registry import CURVES, SCORES
+from benchmarks.tasks import TASKS
+from three_hundred_maps.display import markdown_table
+from three_hundred_maps.io import write_bytes
+
+BETTER = {"low": "lower", "high": "higher"}
+
+
+def scores_table() -> str:
+    """Every score: name, unit, which way is better, meaning."""
+    rows = [
+        (
+            f"`{s.name}`",
+            s.units,
+            BETTER[s.better] if isinstance(s.better, str) else f"{s.better:g}",
+            s.meaning,
+        )
+        for s in SCORES.values()
+    ]
+    rows += [(f"`{name}` (a curve)", "", "", text) for name, text in CURVES.items()]
+    return markdown_table(("score", "unit", "better", "meaning"), rows)
+
+
+def constants_table() -> str:
+    """Every constant of this version."""
+    rows = []
+    for field in dataclasses.fields(STANDARD):
+        value = getattr(STANDARD, field.name)
+        text = ", ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else f"{value:g}"
+        rows.append((f"`{field.name}`", text))
+    return f"Version {VERSION}, digest `{STANDARD.digest()}`.\n\n" + markdown_table(
+        ("constant", "value"), rows
+    )
+
+
+def tasks_table() -> str:
+    """Every task, with the recipes of its data."""
+    rows = [(f"`{t.name}`", t.text, "; ".join(f"{a} → {b}" for a, b in t.recipes)) for t in TASKS.values()]
+    return markdown_table(("task", "what it is", "trained on → scored on"), rows)
+
+
+def settings_table() -> str:
+    """Every setting of training: option, defaults (also those of presets), meaning."""
+    rows = [
+        (f"`--{item.name.replace('_', '-')}`", "; ".join(default_words(item.name)), meaning(item))
+        for item in dataclasses.fields(Settings)
+    ]
+    return markdown_table(("option", "default", "meaning"), rows)
+
+
+PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "docs/benchmark.md": {"scores": scores_table, "constants": constants_table, "tasks": tasks_table},
+    "docs/train.md": {"settings": settings_table},
+}
+"""The tables of each page, by the name between their markers."""
+
+
+def fill(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
+    """A page with its tables made anew between their markers."""
+    for name, make in tables.items():
+        start, end = f"<!-- table {name} -->\n", "<!-- end -->"
+        head, found, rest = text.partition(start)
+        _, closed, tail = rest.partition(end)
+        if not found or not closed:
+            raise ValueError(f"the page has no place for the table {name}")
+        text = head + start + make() + "\n" + end + tail
+    return text
+
+
+if __name__ == "__main__":
+    for page, tables in PAGES.items():
+        write_bytes(Path(page), fill(Path(page).read_text("utf-8"), tables).encode())
