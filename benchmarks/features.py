@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import metrics
 from benchmarks.grid import Grid
+from three_hundred_maps.geometry import floored_log
 
 Array = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ class Features:
         self.halos, self.los = maps.shape[:2]
         self.grid = grid
         self.r500 = r500
-        self.raw = np.asarray(maps, np.float64).reshape(-1, grid.pixels, grid.pixels)
+        self.raw = np.asarray(maps, np.float64).reshape(-1, grid.maps.pixels, grid.maps.pixels)
         if smooth is not None:
             self.smooth = np.asarray(smooth, np.float64).reshape(self.raw.shape)
 
@@ -50,7 +50,7 @@ class Features:
     @functools.cached_property
     def log(self) -> Array:
         """(map, y, x): l on the score grid."""
-        return metrics.log_surface_density(self.smooth, self.grid.constants.floor)
+        return floored_log(self.smooth, self.grid.constants.floor)
 
     @functools.cached_property
     def log_inside(self) -> Array:
@@ -70,7 +70,7 @@ class Features:
     @functools.cached_property
     def raw_log_inside(self) -> Array:
         """(map, pixel): l of raw pixels inside R200c."""
-        return metrics.log_surface_density(self.raw_inside, self.grid.constants.floor)
+        return floored_log(self.raw_inside, self.grid.constants.floor)
 
     @functools.cached_property
     def floored(self) -> Array:
@@ -125,28 +125,18 @@ class Features:
         """Peaks of every map."""
         return metrics.find_peaks(self.smooth, self.mass_200, self.grid)
 
+    def repeated(self, los: int) -> Features:
+        """The same maps along ``los`` lines of sight: derived once a halo, then copied."""
+        maps = np.repeat(self.raw, los, axis=0).reshape(self.halos, los, *self.raw.shape[1:])
+        result = Features(maps, self.grid, self.r500)
+        # cached_property looks here first.
+        result.__dict__.update({name: np.repeat(getattr(self, name), los, axis=0) for name in _ARRAYS})
+        result.__dict__["peaks"] = [peaks for peaks in self.peaks for _ in range(los)]
+        return result
 
-class Repeated(Features):
-    """Features of maps that are the same along every line of sight: derived once a halo, then repeated.
 
-    Parameters
-    ----------
-    maps
-        (halo, 1, y, x) on the score grid, Msun kpc-2.
-    los
-        Lines of sight.
-    """
-
-    def __init__(self, maps: Array, los: int, grid: Grid, r500: Array) -> None:
-        self._one = Features(maps, grid, r500, smooth=maps)
-        self.halos, self.los, self.grid, self.r500 = len(maps), los, grid, r500
-
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith("_") or name in ("halos", "los", "grid", "r500"):
-            return super().__getattribute__(name)
-        value = getattr(self._one, name)
-        if isinstance(value, list):
-            return [item for item in value for _ in range(self.los)]
-        if isinstance(value, tuple):
-            return tuple(np.repeat(item, self.los, axis=0) for item in value)
-        return np.repeat(value, self.los, axis=0)
+_ARRAYS = (
+    *("smooth", "log", "log_inside", "smooth_inside", "raw_inside", "raw_log_inside", "floored"),
+    *("spectrum", "masses", "profiles", "concentrations"),
+)
+"""What `measure` asks of a prediction, as arrays (map, ...)."""

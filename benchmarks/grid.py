@@ -13,11 +13,11 @@ from benchmarks.constants import Constants
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import (
     SCORE_FWHM,
+    MapGrid,
     aperture_fractions,
     gaussian_kernel,
-    pixel_centres,
-    radius_grid,
     ring_fractions,
+    ring_map,
     smooth_score_grid,
 )
 
@@ -26,58 +26,54 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Grid:
-    """Geometry of maps of ``pixels`` a side, ``width`` R200c wide around the halo."""
+    """Where the benchmark's constants lie on the maps' grid.
 
-    pixels: int
-    width: float
+    Parameters
+    ----------
+    maps
+        Geometry of the maps.
+    constants
+        Of the benchmark.
+    """
+
+    maps: MapGrid
     constants: Constants
 
     def __post_init__(self) -> None:
-        if self.width < 2.0 * self.constants.mask_radius * (1 - 1e-9):
-            raise InputError(f"maps {self.width} R200c wide do not hold the circle R < R200c that is scored")
+        if self.maps.width < 2.0 * self.constants.mask_radius * (1 - 1e-9):
+            raise InputError(
+                f"maps {self.maps.width} R200c wide do not hold the circle R < R200c that is scored"
+            )
         least = 2 * self.constants.ssim_border + 2
-        if self.pixels < least:
-            raise InputError(f"maps of {self.pixels} pixels are too small to score; at least {least} a side")
-
-    @property
-    def pixel(self) -> float:
-        """Size of a pixel, R200c."""
-        return self.width / self.pixels
-
-    @property
-    def area(self) -> float:
-        """Area of a pixel, R200c^2."""
-        return self.pixel**2
+        if self.maps.pixels < least:
+            raise InputError(
+                f"maps of {self.maps.pixels} pixels are too small to score; at least {least} a side"
+            )
 
     def smooth(self, maps: NDArray[np.generic]) -> Array:
         """Maps (..., y, x) on the score grid, in their own units."""
         # The shared function's FWHM is fixed; a pixel scaled the other way is the same smoothing.
-        return smooth_score_grid(maps, self.pixel * SCORE_FWHM / self.constants.score_fwhm)
-
-    @functools.cached_property
-    def radius(self) -> Array:
-        """(y, x): R / R200c of the pixel centres."""
-        return radius_grid(self.pixels, self.pixel)
+        return smooth_score_grid(maps, self.maps.pixel * SCORE_FWHM / self.constants.score_fwhm)
 
     @functools.cached_property
     def inside(self) -> NDArray[np.int64]:
         """(pixel,): flat places of the pixels that count."""
-        return np.flatnonzero(self.radius.ravel() < self.constants.mask_radius)
+        return np.flatnonzero(self.maps.radius.ravel() < self.constants.mask_radius)
 
     @functools.cached_property
     def central(self) -> NDArray[np.bool_]:
         """(pixel,): which counted pixels lie in the central circle."""
-        return self.radius.ravel()[self.inside] < self.constants.central_radius
+        return self.maps.radius.ravel()[self.inside] < self.constants.central_radius
 
     @functools.cached_property
     def inside_bin(self) -> NDArray[np.int64]:
         """(pixel,): which bin of the table by radius each counted pixel is in."""
         edges = np.asarray(self.constants.table_radius[1:-1])
-        return np.searchsorted(edges, self.radius.ravel()[self.inside], side="right")
+        return np.searchsorted(edges, self.maps.radius.ravel()[self.inside], side="right")
 
     def circle(self, radius: float) -> Array:
         """(y, x): area of every pixel inside R < ``radius``, exactly, in R200c^2."""
-        return aperture_fractions(self.pixels, radius, self.pixel) * self.area
+        return aperture_fractions(self.maps.pixels, radius, self.maps.pixel) * self.maps.area
 
     @functools.cached_property
     def circles(self) -> Array:
@@ -93,13 +89,13 @@ class Grid:
     @functools.cached_property
     def profile_weights(self) -> Array:
         """(ring, y, x): weights whose sum over a map is the mean surface density of the ring."""
-        areas = ring_fractions(self.pixels, self.profile_edges, self.pixel)
+        areas = ring_fractions(self.maps.pixels, self.profile_edges, self.maps.pixel)
         return areas / areas.sum(axis=(1, 2), keepdims=True)
 
     @functools.cached_property
     def hann(self) -> Array:
         """(y, x): the two-dimensional Hann window, of mean square 1."""
-        line = np.sin(np.pi * (np.arange(self.pixels) + 0.5) / self.pixels) ** 2
+        line = np.sin(np.pi * (np.arange(self.maps.pixels) + 0.5) / self.maps.pixels) ** 2
         window = np.outer(line, line)
         return window / math.sqrt(float(np.mean(window**2)))
 
@@ -112,14 +108,14 @@ class Grid:
     @functools.cached_property
     def k_bins(self) -> tuple[NDArray[np.int64], Array]:
         """(mode,) bin of every mode of `rfft2` (len(k) for none), and how many modes it stands for."""
-        frequency_y = np.fft.fftfreq(self.pixels, self.pixel)
-        frequency_x = np.fft.rfftfreq(self.pixels, self.pixel)
+        frequency_y = np.fft.fftfreq(self.maps.pixels, self.maps.pixel)
+        frequency_x = np.fft.rfftfreq(self.maps.pixels, self.maps.pixel)
         k = np.hypot(frequency_y[:, None], frequency_x[None, :])
         place = np.rint(k / self.constants.power_step).astype(np.int64) - 1
         place[(place < 0) | (place >= len(self.k))] = len(self.k)
         weight = np.full(k.shape, 2.0)
         weight[:, 0] = 1.0
-        if self.pixels % 2 == 0:
+        if self.maps.pixels % 2 == 0:
             weight[:, -1] = 1.0
         return place.ravel(), weight.ravel()
 
@@ -137,8 +133,8 @@ class Grid:
         if reach > c.ssim_border:
             raise InputError("the window of ssim reaches beyond the border that is left out")
         kernel = gaussian_kernel(c.ssim_sigma, c.ssim_truncate)
-        rows = self.pixels - 2 * c.ssim_border
-        matrix = np.zeros((rows, self.pixels))
+        rows = self.maps.pixels - 2 * c.ssim_border
+        matrix = np.zeros((rows, self.maps.pixels))
         for row in range(rows):
             first = row + c.ssim_border - reach
             matrix[row, first : first + len(kernel)] = kernel
@@ -148,9 +144,9 @@ class Grid:
     def peak_rings(self) -> tuple[tuple[NDArray[np.int64], ...], float]:
         """Flat places of the pixels of each background ring, and the rings' width in R200c."""
         c = self.constants
-        step = c.peak_ring * self.pixel
-        ring = np.floor(self.radius.ravel() / step * (1 + 1e-12)).astype(np.int64)
-        reach = c.peak_outer + c.peak_aperture + 2 * self.pixel
+        step = c.peak_ring * self.maps.pixel
+        ring = np.floor(self.maps.radius.ravel() / step * (1 + 1e-12)).astype(np.int64)
+        reach = c.peak_outer + c.peak_aperture + 2 * self.maps.pixel
         last = min(int(ring.max()), int(reach / step) + 1)
         places = (np.flatnonzero(ring == r) for r in range(last + 1))
         return tuple(p for p in places if len(p)), step
@@ -158,35 +154,29 @@ class Grid:
     @functools.cached_property
     def peak_weights(self) -> Array:
         """(dy, dx): area of the pixels around a peak inside its aperture, R200c^2."""
-        reach = int(math.ceil(self.constants.peak_aperture / self.pixel - 0.5))
+        reach = int(math.ceil(self.constants.peak_aperture / self.maps.pixel - 0.5))
         side = 2 * max(reach, 0) + 1
-        return aperture_fractions(side, self.constants.peak_aperture, self.pixel) * self.area
+        return aperture_fractions(side, self.constants.peak_aperture, self.maps.pixel) * self.maps.area
 
     @functools.cached_property
     def peak_allowed(self) -> NDArray[np.bool_]:
         """(y, x): where a peak may lie."""
         c = self.constants
         margin = max(c.peak_window, self.peak_weights.shape[0] // 2)
-        allowed = (self.radius > c.peak_inner) & (self.radius < c.peak_outer)
+        allowed = (self.maps.radius > c.peak_inner) & (self.maps.radius < c.peak_outer)
         edge = np.zeros_like(allowed)
-        edge[margin : self.pixels - margin, margin : self.pixels - margin] = True
+        edge[margin : self.maps.pixels - margin, margin : self.maps.pixels - margin] = True
         return allowed & edge
-
-    @functools.cached_property
-    def centres(self) -> Array:
-        """(pixel,): pixel centres along an axis, R200c."""
-        return pixel_centres(self.pixels, self.width)
 
     def climatology(self, rings: Array) -> Array:
         """(y, x): ring values (40,) at every pixel's radius: linear between ring centres, held beyond."""
         n = self.constants.climatology_rings
         if len(rings) != n:
             raise InputError(f"the store's climatology has {len(rings)} rings; the benchmark's has {n}")
-        centres = (np.arange(n) + 0.5) * (self.constants.mask_radius / n)
-        return np.interp(self.radius, centres, rings)
+        return ring_map(rings, self.maps.radius / self.constants.mask_radius)
 
 
 @functools.lru_cache(maxsize=8)
-def make_grid(pixels: int, width: float, constants: Constants) -> Grid:
+def make_grid(maps: MapGrid, constants: Constants) -> Grid:
     """The `Grid` of these maps, made once a process."""
-    return Grid(pixels, width, constants)
+    return Grid(maps, constants)

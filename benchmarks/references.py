@@ -6,7 +6,6 @@ They depend on the dataset alone, so they are measured once and kept in the cach
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.constants import VERSION
-from benchmarks.features import Features, Repeated
+from benchmarks.features import Features
 from benchmarks.grid import Grid
 from benchmarks.intervals import Estimate
 from benchmarks.measure import Measured
 from benchmarks.registry import SCORES
 from benchmarks.summary import Summary, above_noise, score_values
 from benchmarks.truth import Truth
+from three_hundred_maps.climatology import column_scale
 from three_hundred_maps.io import cache_home, write_json
 
 Array = NDArray[np.float64]
@@ -47,7 +47,7 @@ def oracle_log(truth: Truth, rows: NDArray[np.int64]) -> Array:
     """(halo, 1, y, x): l of the mean profile in units of R200c rho_crit = 3 M200c / (800 pi R200c^2), dex."""
     image = truth.grid.climatology(truth.climatology.scaled_climatology)
     mass, radius = (np.asarray(truth.halos[k], np.float64)[rows] for k in ("M200c", "R200c"))
-    scale = np.log10(3.0 * mass / (800.0 * math.pi * radius**2))
+    scale = np.log10([column_scale(*row) for row in zip(mass, radius, strict=True)])
     return image[None, None] + scale[:, None, None, None]
 
 
@@ -56,7 +56,8 @@ _LOGS = {"climatology": climatology_log, "oracle R200c": oracle_log}
 
 def reference_features(name: str, truth: Truth, rows: NDArray[np.int64]) -> Features:
     """The maps of a reference row: they live on the score grid, so they are not smoothed again."""
-    return Repeated(10.0 ** _LOGS[name](truth, rows), truth.n_los, truth.grid, truth.r500[rows])
+    maps = 10.0 ** _LOGS[name](truth, rows)
+    return Features(maps, truth.grid, truth.r500[rows], smooth=maps).repeated(truth.n_los)
 
 
 def scale_noise(name: str, value: float | None) -> float | None:

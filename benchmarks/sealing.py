@@ -160,7 +160,7 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
         small[name] = (values, ("los", "xyz"), {"units": "1"})
     for name in ("y", "x"):
         small[name] = (
-            truth.grid.centres.astype(np.float32),
+            truth.grid.maps.centres.astype(np.float32),
             (name,),
             {"units": AXIS_VARIABLES[name].units, "long_name": AXIS_VARIABLES[name].long_name},
         )
@@ -175,8 +175,8 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
             "dataset": truth.name,
             "dataset_digest": digest,
             "views": list(truth.views),
-            "pixels": truth.grid.pixels,
-            "width_R200c": truth.grid.width,
+            "pixels": truth.grid.maps.pixels,
+            "width_R200c": truth.grid.maps.width,
             "half_depth_R200c": truth.attrs["half_depth_R200c"],
             "smoothing_fwhm_R200c": truth.attrs["smoothing_fwhm_R200c"],
             "license": truth.attrs["license"],

@@ -15,6 +15,7 @@ from benchmarks.grid import Grid, make_grid
 from benchmarks.manifest import load_json
 from benchmarks.rows import generator_of
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.keys import KEY, SEALED_KEY
 from three_hundred_maps.store.schema import HALF
 
@@ -92,9 +93,7 @@ class Truth:
                     f"{store}: {name} of the {SPLIT} split holds values that cannot be scored with"
                 )
         self.has_half = HALF in open_group(store)[SPLIT]
-        self.grid: Grid = make_grid(
-            int(self.attrs["pixels"]), float(self.attrs["width_R200c"]), self.constants
-        )
+        self.grid: Grid = make_grid(MapGrid.from_attrs(self.attrs, store), constants)
         climatology = read_statistics(store).climatology
         if climatology is None or climatology.pixels.sum() == 0:
             raise InputError(f"{store} has no climatology in its statistics: it has no train split")

@@ -66,7 +66,7 @@ def order_of(predictions: Predictions, truth: Truth) -> tuple[NDArray[np.int64],
 
 def _shape_problems(predictions: Predictions, truth: Truth) -> Iterator[str]:
     halos = len(predictions)
-    tail = (truth.n_los, truth.grid.pixels, truth.grid.pixels)
+    tail = (truth.n_los, truth.grid.maps.pixels, truth.grid.maps.pixels)
     for name, info in predictions.maps.items():
         if info.shape[1:] != tail:
             yield (

@@ -121,9 +121,9 @@ class MapGrid:
             ) from None
 
 
-def floored_log(maps: NDArray[np.generic]) -> NDArray[np.float64]:
-    """l(m) = log10(max(m, S0)) of surface densities in Msun kpc-2, dex; any shape."""
-    return np.asarray(np.log10(np.maximum(maps, FLOOR_MSUN_KPC2)), np.float64)
+def floored_log(maps: NDArray[np.generic], floor: float = FLOOR_MSUN_KPC2) -> NDArray[np.float64]:
+    """l(m) = log10(max(m, S0)) of surface densities in Msun kpc-2, dex; any shape; ``floor`` is S0."""
+    return np.asarray(np.log10(np.maximum(maps, floor)), np.float64)
 
 
 def score_log(maps: NDArray[np.generic], pixel: float) -> NDArray[np.float64]:

@@ -10,7 +10,6 @@ from benchmarks.metrics.peaks import PeakList, find_peaks, match_peaks
 from benchmarks.metrics.power import cross_correlation, falling_k, mode_powers, power_ratio, spectrum
 from benchmarks.metrics.probability import gaussian_coverage, gaussian_crps
 from benchmarks.metrics.residuals import (
-    log_surface_density,
     mean_square,
     moments_from_powers,
     residual_powers,
@@ -27,7 +26,6 @@ __all__ = [
     "gaussian_coverage",
     "gaussian_crps",
     "local_moments",
-    "log_surface_density",
     "match_peaks",
     "mean_square",
     "mode_powers",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 from benchmarks.grid import Grid
 
@@ -45,20 +46,6 @@ def excess(maps: Array, grid: Grid) -> Array:
     return result.reshape(maps.shape)
 
 
-def _window_maxima(maps: Array, reach: int) -> Array:
-    for axis in (1, 2):
-        best = maps.copy()
-        size = maps.shape[axis]
-        for shift in range(1, reach + 1):
-            low = [slice(None)] * 3
-            high = [slice(None)] * 3
-            low[axis], high[axis] = slice(0, size - shift), slice(shift, size)
-            np.maximum(best[tuple(low)], maps[tuple(high)], out=best[tuple(low)])
-            np.maximum(best[tuple(high)], maps[tuple(low)], out=best[tuple(high)])
-        maps = best
-    return maps
-
-
 def find_peaks(maps: Array, masses: Array, grid: Grid) -> list[PeakList]:
     """The peaks of every map.
 
@@ -75,7 +62,8 @@ def find_peaks(maps: Array, masses: Array, grid: Grid) -> list[PeakList]:
     """
     c = grid.constants
     e = excess(maps, grid)
-    top = (e == _window_maxima(e, c.peak_window)) & grid.peak_allowed & (e > 0)
+    side = 2 * c.peak_window + 1
+    top = (e == maximum_filter(e, size=(1, side, side), mode="nearest")) & grid.peak_allowed & (e > 0)
     n, y, x = np.nonzero(top)
     span = np.arange(-c.peak_window, c.peak_window + 1)
     windows = e[n[:, None, None], y[:, None, None] + span[:, None], x[:, None, None] + span]
@@ -92,7 +80,7 @@ def find_peaks(maps: Array, masses: Array, grid: Grid) -> list[PeakList]:
     n, y, x, mass = n[order], y[order], x[order], mass[order]
     first = np.searchsorted(n, np.arange(len(maps) + 1))
     return [
-        _separate(PeakList(y[a:b], x[a:b], mass[a:b]), c.peak_separation / grid.pixel)
+        _separate(PeakList(y[a:b], x[a:b], mass[a:b]), c.peak_separation / grid.maps.pixel)
         for a, b in zip(first[:-1], first[1:], strict=True)
     ]
 
@@ -117,7 +105,7 @@ def match_peaks(truth: PeakList, predicted: PeakList, grid: Grid) -> NDArray[np.
     matched = np.zeros(len(truth.mass), bool)
     if not len(predicted.mass):
         return matched
-    limit = (grid.constants.peak_match / grid.pixel) ** 2 * _SLACK
+    limit = (grid.constants.peak_match / grid.maps.pixel) ** 2 * _SLACK
     square = ((truth.y[:, None] - predicted.y) ** 2 + (truth.x[:, None] - predicted.x) ** 2).astype(float)
     for i in range(len(matched)):
         j = int(np.argmin(square[i]))

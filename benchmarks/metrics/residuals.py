@@ -10,11 +10,6 @@ from three_hundred_maps.errors import InputError
 Array = NDArray[np.float64]
 
 
-def log_surface_density(maps: NDArray[np.generic], floor: float) -> Array:
-    """l(m) = log10(max(m, S0)) of maps in Msun kpc-2, dex; ``floor`` is S0."""
-    return np.log10(np.maximum(np.asarray(maps, np.float64), floor))
-
-
 def mean_square(residual: Array) -> Array:
     """(map,): mean over pixels of r^2 (dex^2), for r (map, pixel) of the pixels that count."""
     return np.einsum("np,np->n", residual, residual) / residual.shape[1]

@@ -18,8 +18,9 @@ from benchmarks.measure import measure
 from benchmarks.summary import Summary, histogram_quantile
 from three_hundred_maps import nfw
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import MapGrid
 
-GRID = make_grid(80, 2.0, STANDARD)
+GRID = make_grid(MapGrid(80, 2.0), STANDARD)
 CLIMATOLOGY = np.full(len(GRID.inside), 8.0)
 RANGE = 3.0
 
@@ -27,8 +28,8 @@ RANGE = 3.0
 def cluster_maps(n: int = 4, los: int = 2, seed: int = 0, pixels: int = 80) -> np.ndarray:
     """(halo, los, y, x): isothermal clusters with a few Gaussian clumps, Msun kpc-2."""
     rng = np.random.default_rng(seed)
-    grid = make_grid(pixels, 2.0, STANDARD)
-    y, x = np.meshgrid(grid.centres, grid.centres, indexing="ij")
+    grid = make_grid(MapGrid(pixels, 2.0), STANDARD)
+    y, x = np.meshgrid(grid.maps.centres, grid.maps.centres, indexing="ij")
     maps = np.empty((n, los, pixels, pixels))
     for halo in range(n):
         for line in range(los):
@@ -171,7 +172,7 @@ def test_parseval_holds_for_the_modes() -> None:
 
 def test_a_wave_lands_in_its_bin_of_k() -> None:
     for k in (2.0, 7.5, 19.0):
-        wave = np.cos(2 * np.pi * k * GRID.centres)[None, None, :] * np.ones((1, 80, 1))
+        wave = np.cos(2 * np.pi * k * GRID.maps.centres)[None, None, :] * np.ones((1, 80, 1))
         power = metrics.mode_powers(*[metrics.spectrum(wave, GRID)] * 2, GRID)
         assert GRID.k[np.argmax(power)] == k
 
@@ -259,9 +260,9 @@ def test_peaks_are_found_with_their_mass() -> None:
     assert list(zip(peaks.y, peaks.x, strict=True)) == [(20, 40), (40, 60)]
     field = clump_map([(40, 60, 2e10)])
     total = metrics.aperture_masses(field, GRID.circle(1.0))[0]
-    excess = 2e10 * (0.5 * 9 + 0.5) * GRID.area
+    excess = 2e10 * (0.5 * 9 + 0.5) * GRID.maps.area
     # All of a clump of 3 x 3 pixels lies within 2 pixels but for a sliver at the corners.
-    corner = 4 * 0.5 * 2e10 * GRID.area * (1 - GRID.peak_weights[1, 1] / GRID.area)
+    corner = 4 * 0.5 * 2e10 * GRID.maps.area * (1 - GRID.peak_weights[1, 1] / GRID.maps.area)
     assert peaks_of(field).mass[0] == pytest.approx((excess - corner) / total, rel=1e-9)
 
 
@@ -275,7 +276,7 @@ def test_what_is_no_peak() -> None:
 
 
 def test_of_two_close_peaks_the_larger_stays() -> None:
-    wide = make_grid(80, 2.0, dataclasses.replace(STANDARD, peak_separation=0.2))
+    wide = make_grid(MapGrid(80, 2.0), dataclasses.replace(STANDARD, peak_separation=0.2))
     field = clump_map([(20, 40, 2e10), (20, 45, 4e10)])
     assert len(peaks_of(field).mass) == 2
     kept = peaks_of(field, wide)
@@ -399,7 +400,7 @@ def test_each_constant_changes_a_score(
 ) -> None:
     value, score = CHANGES[name]
     constants = dataclasses.replace(STANDARD, **{name: value})
-    grid = make_grid(80, 2.0, constants)
+    grid = make_grid(MapGrid(80, 2.0), constants)
     scores = scores_of(noisy[0], noisy[2], grid, noisy[1])
     assert scores[score] is not None
     assert scores[score] != standard.get(score), f"{name} = {value} leaves {score} as it is"
@@ -417,6 +418,6 @@ def test_every_constant_is_looked_at() -> None:
 
 def test_maps_that_cannot_be_scored_are_refused() -> None:
     with pytest.raises(InputError, match="R200c wide"):
-        Grid(80, 1.5, STANDARD)
+        Grid(MapGrid(80, 1.5), STANDARD)
     with pytest.raises(InputError, match="too small"):
-        Grid(8, 2.0, STANDARD)
+        Grid(MapGrid(8, 2.0), STANDARD)

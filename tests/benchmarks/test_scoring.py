@@ -83,9 +83,9 @@ def test_the_oracle_row_is_the_mean_profile_scaled_by_the_true_r200c(store: Path
     image = references.oracle_log(truth, rows)
     rho_crit = truth.halos["M200c"][:2] / (800 * np.pi / 3 * truth.halos["R200c"][:2] ** 3)
     expected = truth.climatology.scaled_climatology[0] + np.log10(truth.halos["R200c"][:2] * rho_crit)
-    centre = truth.grid.pixels // 2
+    centre = truth.grid.maps.pixels // 2
     inner = np.interp(
-        truth.grid.radius[centre, centre], [0.0125, 0.0375], truth.climatology.scaled_climatology[:2]
+        truth.grid.maps.radius[centre, centre], [0.0125, 0.0375], truth.climatology.scaled_climatology[:2]
     )
     assert image[:, 0, centre, centre] == pytest.approx(
         expected + inner - truth.climatology.scaled_climatology[0]
