@@ -137,6 +137,6 @@ class Features:
 
 _ARRAYS = (
     *("smooth", "log", "log_inside", "smooth_inside", "raw_inside", "raw_log_inside", "floored"),
-    *("spectrum", "masses", "profiles", "concentrations"),
+    *("spectrum", "masses", "mass_200", "profiles", "concentrations"),
 )
 """What `measure` asks of a prediction, as arrays (map, ...)."""

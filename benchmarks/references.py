@@ -6,6 +6,7 @@ They depend on the dataset alone, so they are measured once and kept in the cach
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,16 @@ from benchmarks.features import Features
 from benchmarks.grid import Grid
 from benchmarks.intervals import Estimate
 from benchmarks.measure import Measured
+from benchmarks.metrics import aperture_masses, cross_correlation, falling_k
 from benchmarks.registry import SCORES
 from benchmarks.summary import Summary, above_noise, score_values
-from benchmarks.truth import Truth
+from benchmarks.truth import TARGET, Truth
 from three_hundred_maps.climatology import column_scale
 from three_hundred_maps.io import cache_home, write_json
+from three_hundred_maps.store.arrays import iter_shards
 
 Array = NDArray[np.float64]
-FORMAT = 5
+FORMAT = 6
 """Of the cached file: raised when what is kept, or how it is measured, changes."""
 
 REFERENCES = {
@@ -89,16 +92,19 @@ class Background:
         By score: the value, scaled to the full sample; None where the store has no half-samples.
     noise_power
         (halo, k): power of the truth without its noise; None likewise.
+    relation
+        Slope and intercept of `mass_relation`; None where the store has no maps of its train split.
     """
 
     references: dict[str, dict[str, Any]]
     noise_floor: dict[str, float | None] | None
     noise_power: Array | None
+    relation: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For the cache."""
         power = None if self.noise_power is None else self.noise_power.tolist()
-        return {"references": self.references, "noise_floor": self.noise_floor, "noise_power": power}
+        return {**vars(self), "noise_power": power}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Background:
@@ -108,6 +114,7 @@ class Background:
             value["references"],
             value["noise_floor"],
             None if power is None else np.asarray(power, np.float64),
+            value["relation"] and tuple(value["relation"]),
         )
 
 
@@ -118,22 +125,54 @@ def background_of(truth: Truth, measured: Mapping[str, Measured]) -> Background:
     if NOISE in measured:
         noise_power = np.asarray(measured[NOISE].per_halo["power_cross"], np.float64)
         noise_floor = _noise_floor(measured[NOISE], region, truth.grid)
-    references = {}
+    background = Background({}, noise_floor, noise_power, mass_relation(truth))
     for name, text in REFERENCES.items():
         summary = Summary(measured[name], region, truth.grid, noise_power)
-        scores = summary.scores()
-        references[name] = {
+        background.references[name] = {
             "text": text,
-            "scores": score_values({**scores, **above_noise(scores, noise_floor)}),
+            "scores": score_values(all_scores(summary, truth, background)),
             "curves": {k: v for k, v in summary.curves().items() if not k.endswith("noise_free")},
             "regions": summary.per_region(),
         }
-    return Background(references, noise_floor, noise_power)
+    return background
+
+
+def all_scores(summary: Summary, truth: Truth, background: Background) -> dict[str, Estimate]:
+    """Every score: also those that need the data set's background."""
+    scores = summary.scores()
+    scores |= above_noise(scores, background.noise_floor)
+    if background.relation is not None:
+        slope, intercept = background.relation
+        # A map below the floor everywhere still has a logarithm.
+        least = math.pi * truth.constants.floor
+        mass, radius = (np.asarray(truth.halos[k], np.float64)[:, None] for k in ("M200c", "R200c"))
+        cylinder = np.maximum(summary.measured.per_halo["mass_200"], least) * radius**2
+        error = slope * np.log10(cylinder) + intercept - np.log10(mass)
+        scores["log_m200_scatter"] = summary.pooled(error)[1]
+    return scores
+
+
+def mass_relation(truth: Truth) -> tuple[float, float] | None:
+    """Slope and intercept of log10 M200c on log10 M(<R200c) of the cylinder, by the train split's true maps.
+
+    Least squares over all maps as they are in the store; None without maps of two halos.
+    """
+    circle = truth.grid.circle(1.0)
+    cylinder: list[Array] = []
+    mass: list[Array] = []
+    for shard in iter_shards(truth.path, "train", [TARGET]):
+        maps = np.asarray(shard.maps[TARGET], np.float64)
+        inside = aperture_masses(maps.reshape(-1, *maps.shape[2:]), circle)
+        radius = np.repeat(np.asarray(shard.halos["R200c"], np.float64), maps.shape[1])
+        cylinder.append(np.log10(inside * radius**2))
+        mass.append(np.log10(np.repeat(shard.halos["M200c"], maps.shape[1])))
+    if not mass or len(np.unique(np.concatenate(mass))) < 2:
+        return None
+    slope, intercept = np.polyfit(np.concatenate(cylinder), np.concatenate(mass), 1)
+    return float(slope), float(intercept)
 
 
 def _noise_floor(measured: Measured, region: NDArray[Any], grid: Grid) -> dict[str, float | None]:
-    from benchmarks.metrics import cross_correlation, falling_k
-
     summary = Summary(measured, region, grid)
     values = {name: scale_noise(name, estimate.value) for name, estimate in summary.scores().items()}
     power_p, power_t, cross = (rows.sum(axis=0) for rows in summary.power_sums())

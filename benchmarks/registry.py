@@ -114,8 +114,8 @@ _SCORES = (
         "scatter of log M200c",
         "dex",
         "low",
-        "half the 16-84 % range of log10 M200c from the predicted cylinder mass, by the relation of the "
-        "train split's truth, less the true one",
+        "half the 16-84 % range of log10 M200c by the predicted cylinder mass inside R200c, and a line "
+        "fitted to the train split's truth, less the true one",
     ),
     Score(
         "concentration_scatter",

@@ -22,7 +22,7 @@ from benchmarks.measure import Measured, measure
 from benchmarks.registry import BELOW_NOISE, RANKING
 from benchmarks.results import SCHEMA, read_result
 from benchmarks.submissions import check_values
-from benchmarks.summary import Summary, above_noise, score_values
+from benchmarks.summary import Summary, score_values
 from benchmarks.tables import conditional_tables
 from benchmarks.tasks import TASKS
 from benchmarks.truth import Block, Truth
@@ -207,8 +207,7 @@ def assemble(
     c = truth.constants
     region = truth.halos["region"]
     summary = Summary(measured, region, truth.grid, background.noise_power)
-    estimates = summary.scores()
-    scores = score_values({**estimates, **above_noise(estimates, background.noise_floor)})
+    scores = score_values(references.all_scores(summary, truth, background))
     flags = _flags(scores, measured, background.noise_floor, c)
     maps = float(measured.counts["maps"])
     mean = measured.counts["residual_sum"] / maps

@@ -127,7 +127,7 @@ class Summary:
         with np.errstate(all="ignore"):
             return of_means(rows, function, self.constants, limits=limits)
 
-    def _pooled(self, values: NDArray[Any]) -> tuple[Estimate, Estimate]:
+    def pooled(self, values: NDArray[Any]) -> tuple[Estimate, Estimate]:
         """Median and scatter, with intervals, of values (halo, los)."""
         flat = values.ravel().astype(np.float64)
         row = np.repeat(self.regions.row, values.shape[1])
@@ -163,10 +163,10 @@ class Summary:
         """Cylinder masses and concentrations."""
         ratios = self._field("mass_ratio")
         for column, suffix in enumerate(_suffixes(self.constants.apertures)):
-            bias, scatter = self._pooled(ratios[..., column] - 1.0)
+            bias, scatter = self.pooled(ratios[..., column] - 1.0)
             yield f"mass_bias{suffix}", bias
             yield f"mass_scatter{suffix}", scatter
-        yield "concentration_scatter", self._pooled(self._field("concentration_ratio") - 1.0)[1]
+        yield "concentration_scatter", self.pooled(self._field("concentration_ratio") - 1.0)[1]
 
     def peaks(self) -> Iterator[tuple[str, Estimate]]:
         """Completeness, purity and F1 of peaks, pooled over maps."""
@@ -236,7 +236,7 @@ class Summary:
         found = dict(self.residuals())
         ratios = self._field("mass_ratio")
         column = _suffixes(self.constants.apertures).index("")
-        found["mass_bias"], found["mass_scatter"] = self._pooled(ratios[..., column] - 1.0)
+        found["mass_bias"], found["mass_scatter"] = self.pooled(ratios[..., column] - 1.0)
         return found
 
     def secondary(self) -> dict[str, Estimate]:
@@ -278,9 +278,7 @@ class Summary:
             result[f"cross_correlation{suffix}"] = _curve("k", self.grid.k, cross)
         edges = self.grid.profile_edges
         middle = np.sqrt(edges[1:] * edges[:-1])
-        profiles = [
-            self._pooled(self._field("profile_ratio")[..., ring] - 1.0) for ring in range(len(middle))
-        ]
+        profiles = [self.pooled(self._field("profile_ratio")[..., ring] - 1.0) for ring in range(len(middle))]
         result["profile_bias"] = _curve("radius", middle, [bias for bias, _ in profiles])
         result["profile_scatter"] = _curve("radius", middle, [scatter for _, scatter in profiles])
         truth = self.regions.sums(self._field("peaks_truth"))

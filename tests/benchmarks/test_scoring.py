@@ -37,7 +37,7 @@ def scored(store: Path, test_split: SplitArrays, blurred: np.ndarray, tmp_path_f
 
 
 def test_a_result_has_every_score_with_an_interval(scored: dict) -> None:
-    assert set(scored["scores"]) == set(SCORES) - {"degradation", "log_m200_scatter"}
+    assert set(scored["scores"]) == set(SCORES) - {"degradation"}
     for name, score in scored["scores"].items():
         assert score["low"] <= score["value"] <= score["high"], name
     assert set(scored["curves"]) == set(CURVES)
@@ -75,6 +75,28 @@ def test_what_the_truths_noise_leaves_of_the_rms(scored: dict) -> None:
     for scores in (scored["scores"], *(row["scores"] for row in scored["references"].values())):
         rms, above = scores[RANKING]["value"], scores["rms_above_noise"]["value"]
         assert rms**2 == pytest.approx(above**2 + scored["noise_floor"][RANKING] ** 2, rel=1e-8)
+
+
+def test_the_mass_relation_is_fitted_on_train_truth_and_scatters_as_its_maps_do(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "s", halos=(12, 1, 6), n_los=2, seed=5)
+    truth, train = Truth(store), read_split(store, "train", ["mass"])
+    slope, intercept = references.mass_relation(truth)
+    circle = truth.grid.circle(1.0)
+    inside = np.sum(train.maps["mass"] * circle, axis=(2, 3), dtype=float)
+    cylinder = np.log10(inside * train.halos["R200c"][:, None] ** 2)
+    errors = slope * cylinder + intercept - np.log10(train.halos["M200c"])[:, None]
+    assert errors.mean() == pytest.approx(0.0, abs=1e-9)
+    assert np.sum(errors * cylinder) == pytest.approx(0.0, abs=1e-6)
+    split = read_split(store, "test", ["mass"])
+    folder = write_submission(
+        tmp_path / "f", name="n", authors=["a"], task="mass-map", track="sz", maps=split.maps["mass"],
+        split=split,
+    )  # fmt: skip
+    found = score_submission(folder, store)["scores"]["log_m200_scatter"]["value"]
+    smooth = Features(split.maps["mass"], truth.grid, truth.r500).mass_200.reshape(6, 2)
+    line = slope * np.log10(smooth * split.halos["R200c"][:, None] ** 2) + intercept
+    low, high = np.quantile(line - np.log10(split.halos["M200c"])[:, None], [0.16, 0.84])
+    assert found == pytest.approx(0.5 * (high - low), rel=1e-9)
 
 
 def test_the_oracle_row_is_the_mean_profile_scaled_by_the_true_r200c(store: Path) -> None:
