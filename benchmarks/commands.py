@@ -20,22 +20,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
 
 
-def find_store(data: str) -> Path:
-    """The store at a path, or that of a config, which is built and cached at its first use."""
-    path = Path(data)
-    if path.exists() or len(path.parts) > 1:
-        return path
-    from three_hundred_maps.hub.configs import find_source
-
-    found = getattr(find_source(data), "path", None)
-    if not isinstance(found, Path):
-        raise InputError(
-            f"the config {data!r} is here as Parquet, and scoring reads a Zarr store: "
-            f"three-hundred-maps build {data} --out STORE, then --data STORE"
-        )
-    return found
-
-
 def validate(
     submission: Submission,
     data: Annotated[str | None, typer.Option("--data", help="The store predicted on.")] = None,
@@ -44,7 +28,7 @@ def validate(
 ) -> None:
     """Tell all that is wrong with a submission, and what was expected."""
     from benchmarks.packing import opened
-    from benchmarks.truth import Truth
+    from benchmarks.truth import Truth, find_store
     from benchmarks.validation import find_problems
 
     truth = None if data is None else Truth(find_store(data))
@@ -78,6 +62,7 @@ def score(
     from benchmarks.packing import opened
     from benchmarks.results import write_result
     from benchmarks.scoring import score_submission
+    from benchmarks.truth import find_store
 
     if quiet or as_json:
         set_quiet(True)
@@ -125,6 +110,7 @@ def pack(
 ) -> None:
     """Check a submission and make one archive of it, ready to send."""
     from benchmarks import packing
+    from benchmarks.truth import find_store
 
     archive = packing.pack(submission, out, None if data is None else find_store(data))
     if not quiet:

@@ -190,7 +190,7 @@ def cache_folder() -> Path:
 
 
 def _cache_path(truth: Truth) -> Path:
-    name = f"v{VERSION}-{FORMAT}-{truth.constants.digest()}-{truth.digest[:32]}.json"
+    name = f"v{VERSION}-{FORMAT}-{truth.constants.digest()}-{truth.digest[:32]}-{truth.split}.json"
     return cache_folder() / name
 
 

@@ -44,8 +44,25 @@ class Block:
     half: NDArray[np.float32] | None
 
 
+def find_store(data: str | Path) -> Path:
+    """The store at a path, or that of a config, which is built and cached at its first use."""
+    path = Path(data)
+    if path.exists() or len(path.parts) > 1:
+        return path
+    # The Hub's packages, for a name alone.
+    from three_hundred_maps.hub.configs import find_source
+
+    found = getattr(find_source(str(data)), "path", None)
+    if not isinstance(found, Path):
+        raise InputError(
+            f"the config {str(data)!r} is here as Parquet, and scoring reads a Zarr store: "
+            f"three-hundred-maps build {data} --out STORE, then --data STORE"
+        )
+    return found
+
+
 class Truth:
-    """The test split of a finished store.
+    """A split of a finished store, by default ``test``.
 
     Parameters
     ----------
@@ -53,6 +70,8 @@ class Truth:
         Its path.
     constants
         Of the benchmark.
+    split
+        Results are of ``test`` alone.
 
     Attributes
     ----------
@@ -71,28 +90,28 @@ class Truth:
         Where the store is not finished, has no mass maps, no test halo, or no statistics of train.
     """
 
-    def __init__(self, store: str | Path, constants: Constants = STANDARD) -> None:
+    def __init__(self, store: str | Path, constants: Constants = STANDARD, *, split: str = SPLIT) -> None:
         from three_hundred_maps.store.arrays import open_group, read_split, root_attrs, store_digest
         from three_hundred_maps.store.statistics import read_statistics
 
         self.path = Path(store)
-        self.constants = constants
+        self.constants, self.split = constants, split
         self.digest = store_digest(store)
         self.attrs = root_attrs(store)
         if TARGET not in self.attrs["views"]:
             raise InputError(f"{store} has no view {TARGET!r}: there is no truth to score against")
-        first = read_split(store, SPLIT, [])
+        first = read_split(store, split, [])
         self.halos: dict[str, NDArray[Any]] = first.halos
         self.n_halos, self.n_los = len(first), len(first.los_vector)
         if self.n_halos == 0:
-            raise InputError(f"{store} has no halo in its {SPLIT} split: there is nothing to score")
+            raise InputError(f"{store} has no halo in its {split} split: there is nothing to score")
         for name in ("M200c", "R200c", "R500c", "redshift"):
             values = np.asarray(self.halos[name], np.float64)
             if not np.isfinite(values).all() or (name != "redshift" and (values <= 0).any()):
                 raise InputError(
-                    f"{store}: {name} of the {SPLIT} split holds values that cannot be scored with"
+                    f"{store}: {name} of the {split} split holds values that cannot be scored with"
                 )
-        self.has_half = HALF in open_group(store)[SPLIT]
+        self.has_half = HALF in open_group(store)[split]
         self.grid: Grid = make_grid(MapGrid.from_attrs(self.attrs, store), constants)
         climatology = read_statistics(store).climatology
         if climatology is None or climatology.pixels.sum() == 0:
@@ -139,10 +158,10 @@ class Truth:
 
         names = [TARGET] + ([HALF] if half and self.has_half else [])
         start = 0
-        for shard in iter_shards(self.path, SPLIT, names):
+        for shard in iter_shards(self.path, self.split, names):
             rows = np.arange(start, start + len(shard))
             start += len(shard)
             mass = shard.maps[TARGET]
             if not np.isfinite(mass).all():
-                raise InputError(f"{self.path}: the mass maps of the {SPLIT} split hold NaN or inf")
+                raise InputError(f"{self.path}: the mass maps of the {self.split} split hold NaN or inf")
             yield Block(rows, mass, shard.maps.get(HALF))

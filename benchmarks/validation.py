@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.manifest import MANIFEST, PREDICTIONS, Manifest, read_manifest
 from benchmarks.predictions import Predictions, check_tree
+from benchmarks.rows import Rows
 from benchmarks.submissions import tree_digest, value_problem
 from benchmarks.tasks import check_task
 from benchmarks.texts import shown
@@ -33,9 +34,9 @@ def _tuples(columns: Iterable[NDArray[Any]]) -> list[tuple[Any, ...]]:
     return list(zip(*(values.tolist() for values in columns), strict=True))
 
 
-def order_of(predictions: Predictions, truth: Truth) -> tuple[NDArray[np.int64], list[str]]:
+def order_of(given: Predictions | Rows, truth: Truth) -> tuple[NDArray[np.int64], list[str]]:
     """Row in the predictions of every halo of the truth (-1: missing), and what is wrong with the keys."""
-    keys, expected = dict(predictions.keys), truth.keys
+    keys, expected = dict(given.keys), truth.keys
     simulation = KEY[0]
     if simulation in expected and simulation not in keys and len(set(expected[simulation].tolist())) == 1:
         # Of one simulation, the other keys say all.
@@ -49,14 +50,14 @@ def order_of(predictions: Predictions, truth: Truth) -> tuple[NDArray[np.int64],
         lengths = {name: len(v) for name, v in keys.items()}
         return nothing, [f"{PREDICTIONS}: key variables differ in length: {lengths}"]
     names = "(" + ", ".join(expected) + ")"
-    given, wanted = _tuples([keys[name] for name in expected]), _tuples(expected.values())
-    counts = Counter(given)
-    place = {key: row for row, key in enumerate(given)}
+    found, wanted = _tuples([keys[name] for name in expected]), _tuples(expected.values())
+    counts = Counter(found)
+    place = {key: row for row, key in enumerate(found)}
     problems = [
         f"{PREDICTIONS}: {len(keys)} {what}: {names} = {_listed(keys)}"
         for keys, what in (
             ([key for key in wanted if key not in place], f"of {truth.n_halos} test halos missing"),
-            (sorted(set(given) - set(wanted)), f"halos that are not in the test split of {truth.name}"),
+            (sorted(set(found) - set(wanted)), f"halos that are not in the test split of {truth.name}"),
             (sorted(key for key, count in counts.items() if count > 1), "halos more than once"),
         )
         if keys

@@ -90,7 +90,7 @@ def test_the_mass_relation_is_fitted_on_train_truth_and_scatters_as_its_maps_do(
     split = read_split(store, "test", ["mass"])
     folder = write_submission(
         tmp_path / "f", name="n", authors=["a"], task="mass-map", track="sz", maps=split.maps["mass"],
-        split=split,
+        rows=split,
     )  # fmt: skip
     found = score_submission(folder, store)["scores"]["log_m200_scatter"]["value"]
     smooth = Features(split.maps["mass"], truth.grid, truth.r500).mass_200.reshape(6, 2)

@@ -1,0 +1,100 @@
+"""Scores of maps in memory: what `score` says of a submission, without writing one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.references import all_scores
+from benchmarks.rows import Rows, find_rows
+from benchmarks.scoring import score_maps
+from benchmarks.summary import Summary, score_values
+from benchmarks.tasks import check_task
+from benchmarks.truth import SPLIT, Truth, find_store
+from benchmarks.validation import order_of
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import root_attrs
+from three_hundred_maps.store.schema import SPLITS
+
+
+class Evaluator:
+    """Scores predicted maps against a split of a store.
+
+    Parameters
+    ----------
+    store
+        A store, or the name of a config as ``mini``.
+    task
+        The task; it changes no score.
+    workers
+        Threads; 0 for as many as there are processors.
+
+    Raises
+    ------
+    InputError
+        Where there is no such store or task.
+    """
+
+    def __init__(self, store: str | Path, task: str = "mass-map", *, workers: int = 0) -> None:
+        for problem in check_task(task):
+            raise InputError(problem)
+        self.store, self.task, self.workers = find_store(store), task, workers
+        root_attrs(self.store)
+        self._truths: dict[str, Truth] = {}
+
+    def evaluate(self, maps: Any, rows: Any = SPLIT, *, mass_sigma: Any = None) -> dict[str, dict[str, Any]]:
+        """Every score with its interval.
+
+        Parameters
+        ----------
+        maps
+            (halo, los, y, x), or one map a row (row, y, x): total surface density, Msun kpc-2.
+        rows
+            What ``maps`` belong to, in their order: a split of the store by its name, a `MapDataset`, rows of
+            `datasets.load_dataset`, or a mapping with the halos' keys. A whole split, in any order.
+        mass_sigma
+            As ``maps``: sigma of log10 of the prediction, dex.
+
+        Returns
+        -------
+        ``{score: {"value", "low", "high"}}``, as a result has it.
+
+        Raises
+        ------
+        InputError
+            Where maps or rows are not those of a split.
+        """
+        if isinstance(rows, str) and rows not in SPLITS:
+            raise InputError(f"no split {rows!r}: a store has {', '.join(SPLITS)}")
+        found = find_rows((self.store, rows) if isinstance(rows, str) else rows)
+        truth, order = self._match(found, [rows] if isinstance(rows, str) else [SPLIT, *SPLITS])
+        given = {"mass": maps} if mass_sigma is None else {"mass": maps, "mass_sigma": mass_sigma}
+        arranged = {name: np.asarray(found.arrange(values, name)) for name, values in given.items()}
+        expected = (truth.n_halos, truth.n_los, truth.grid.maps.pixels, truth.grid.maps.pixels)
+        for name, values in arranged.items():
+            if values.shape != expected:
+                raise InputError(f"{name} has the shape {values.shape}; expected {expected} or one map a row")
+
+        def read(variable: str, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+            return arranged[variable][order[chosen]].astype(np.float32)
+
+        measured, background = score_maps(truth, read, sigma=mass_sigma is not None, workers=self.workers)
+        assert measured is not None
+        summary = Summary(measured, truth.halos["region"], truth.grid, background.noise_power)
+        return score_values(all_scores(summary, truth, background))
+
+    def _match(self, found: Rows, splits: list[str]) -> tuple[Truth, NDArray[np.int64]]:
+        """The split that the rows are of, and the row of each of its halos."""
+        first = ""
+        for split in splits:
+            if split not in self._truths:
+                self._truths[split] = Truth(self.store, split=split)
+            truth = self._truths[split]
+            order, problems = order_of(found, truth)
+            if not problems:
+                return truth, order
+            first = first or problems[0]
+        raise InputError(f"the rows are those of no whole split of {self.store}: {first}")

@@ -1,0 +1,60 @@
+"""Scores of maps in memory are those of a submission, whatever the rows are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import Evaluator
+from benchmarks.registry import RANKING
+from benchmarks.scoring import score_submission
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import SplitArrays, read_split
+from three_hundred_maps.torch_data import MapDataset
+
+
+def test_the_scores_are_those_of_a_submission(
+    submit: Callable[..., Path], store: Path, test_split: SplitArrays, blurred: np.ndarray
+) -> None:
+    sigma = np.full_like(blurred, 0.1)
+    expected = score_submission(submit(mass_sigma=sigma), store)["scores"]
+    evaluator = Evaluator(store)
+    assert evaluator.evaluate(blurred, mass_sigma=sigma) == expected
+    order = np.random.default_rng(0).permutation(len(blurred))
+    keys = {name: values[order] for name, values in test_split.halos.items()}
+    assert evaluator.evaluate(blurred[order], keys, mass_sigma=sigma[order]) == expected
+
+
+def test_one_map_a_row_of_a_torch_data_set(store: Path, test_split: SplitArrays, blurred: np.ndarray) -> None:
+    evaluator = Evaluator(store)
+    rows = MapDataset(store, "test", ["sz"])
+    scores = evaluator.evaluate(blurred.reshape(-1, *blurred.shape[2:]), rows)
+    assert scores == evaluator.evaluate(blurred)
+
+
+def test_another_split_is_found_by_its_rows(store: Path) -> None:
+    maps = read_split(store, "train", ["mass"]).maps["mass"]
+    evaluator = Evaluator(store)
+    for rows in ("train", MapDataset(store, "train", ["sz"])):
+        assert evaluator.evaluate(maps * 1.2, rows)[RANKING]["value"] == pytest.approx(
+            np.log10(1.2), rel=1e-3
+        )
+
+
+def test_what_cannot_be_evaluated(store: Path, blurred: np.ndarray) -> None:
+    evaluator = Evaluator(store)
+    for maps, rows, message in (
+        (blurred, "tests", "no split 'tests'"),
+        (blurred[:3], "test", r"shape \(3, 2, 80, 80\); expected \(12, 2, 80, 80\)"),
+        (blurred[:3], MapDataset(store, "test", ["sz"], halos=slice(0, 3)), "9 of 12 test halos missing"),
+        (-blurred, "test", "mass is negative"),
+    ):
+        with pytest.raises(InputError, match=message):
+            evaluator.evaluate(maps, rows)
+    with pytest.raises(InputError, match="no task 'mass'"):
+        Evaluator(store, "mass")
+    with pytest.raises(InputError, match="no store"):
+        Evaluator(store / "nothing")
