@@ -7,10 +7,12 @@ needs neither torch nor datasets.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from three_hundred_maps._version import __version__
 from three_hundred_maps.hub import hook as _hook
+from three_hundred_maps.store import names as _names
 
 if TYPE_CHECKING:
     from three_hundred_maps.builder import build
@@ -57,6 +59,17 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     return sorted(__all__)
 
+
+def _store_of_config(name: str) -> Path | None:
+    try:
+        from three_hundred_maps.hub.stores import store_of_config
+    except ImportError:  # what runs on a GPU machine needs no more than numpy, torch and zarr
+        return None
+    return store_of_config(name)
+
+
+# open_store("mini"), read_split("mini", ...) and whatever else takes a store take a config's name too.
+_names.register_resolver(_store_of_config)
 
 # datasets.load_dataset("three_hundred_maps") works from here on, in either import order, without importing
 # datasets now.

@@ -115,6 +115,17 @@ def test_names_are_resolved_where_no_such_folder_is(tiny, tmp_path, monkeypatch)
         open_store("little")
 
 
+def test_a_config_is_a_name_of_its_store(tiny, monkeypatch, tmp_path):
+    from three_hundred_maps.hub import stores
+
+    monkeypatch.chdir(tmp_path)
+    source = type("Source", (), {"path": tiny})()
+    monkeypatch.setattr(stores, "find_source", lambda name: source if name == "mini" else None)
+    assert open_store("mini").attrs["name"] == "tiny" and len(read_split("mini", "test", ["sz"])) == 4
+    with pytest.raises(InputError, match="'sample' is here as Parquet, and this needs a Zarr store"):
+        open_store("sample")
+
+
 # -- finishing ---------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,107 @@
+"""The architecture: no file imports what imports it, and packages import downwards alone."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = "three_hundred_maps"
+TOP = (CORE, "baselines", "benchmarks", "tools")
+
+LAYERS = (
+    ("simulation",),
+    ("mapping",),
+    ("store",),
+    ("builder",),
+    ("hub", "testing", "torch_data", "torch_transforms"),
+    ("cli", "__main__"),
+    ("baselines", "benchmarks"),
+    ("tools",),
+)
+"""From the bottom up; below them all lie the core's other modules (errors, keys, geometry, io, ...)."""
+
+UPWARDS = {
+    (f"{CORE}.cli.project", "tools"): "a maintainers' check is a command too, where tools is there",
+    ("baselines.results", "tools"): "the results' page is drawn by a maintainers' program",
+}
+"""Imports against the layers that are known, with the reason."""
+
+
+CAMPAIGN = {
+    "baselines.results",
+    "tools.bundle",
+    "tools.campaign",
+    "tools.campaign_summary",
+    "tools.results_figures",
+    "tools.results_page",
+    "tools.runs_page",
+}
+"""The one circle that is left, to be opened; no other may come."""
+
+
+def sources() -> dict[str, str]:
+    """Every module of the project, by name; a package by its own."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path.read_text(
+            encoding="utf-8"
+        )
+        for top in TOP
+        for path in sorted((ROOT / top).rglob("*.py"))
+    }
+
+
+def imports(files: dict[str, str], module: str) -> Iterator[str]:
+    """Modules of the project that a file imports anywhere, inside functions and for types too."""
+    for node in ast.walk(ast.parse(files[module])):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [item.name for item in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert not node.level, f"{module}: imports are absolute"
+            inner = [f"{node.module}.{item.name}" for item in node.names]
+            names = [name if name in files else node.module for name in inner]
+        yield from (name for name in names if name in files and name != module)
+
+
+def graph(files: dict[str, str]) -> dict[str, set[str]]:
+    """What each module imports; the core's front door opens on all and is left out."""
+    return {
+        module: set(imports(files, module)) - {CORE} - (CAMPAIGN if module in CAMPAIGN else set())
+        for module in files
+        if module != CORE
+    }
+
+
+def layer(module: str) -> int:
+    """Number of a module's layer, -1 below all."""
+    parts = module.split(".")
+    name = parts[1] if parts[0] == CORE else parts[0]
+    return next((number for number, names in enumerate(LAYERS) if name in names), -1)
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    edges = graph(sources())
+    assert len(edges) > 150 and f"{CORE}.simulation.region" in edges
+    TopologicalSorter(edges).prepare()
+
+
+def test_packages_import_downwards_alone() -> None:
+    upwards = {
+        (module, other.split(".")[0] if other.split(".")[0] != CORE else other)
+        for module, others in graph(sources()).items()
+        for other in others
+        if layer(other) > layer(module)
+    }
+    assert upwards <= set(UPWARDS)
+
+
+def test_a_circle_would_be_seen() -> None:
+    files = sources()
+    files[f"{CORE}.errors"] += f"\n\ndef wrong():\n    from {CORE}.store.writer import write_shard\n"
+    with pytest.raises(CycleError, match="store"):
+        TopologicalSorter(graph(files)).prepare()
