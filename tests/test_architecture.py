@@ -27,21 +27,8 @@ LAYERS = (
 
 UPWARDS = {
     (f"{CORE}.cli.project", "tools"): "a maintainers' check is a command too, where tools is there",
-    ("baselines.results", "tools"): "the results' page is drawn by a maintainers' program",
 }
 """Imports against the layers that are known, with the reason."""
-
-
-CAMPAIGN = {
-    "baselines.results",
-    "tools.bundle",
-    "tools.campaign",
-    "tools.campaign_summary",
-    "tools.results_figures",
-    "tools.results_page",
-    "tools.runs_page",
-}
-"""The one circle that is left, to be opened; no other may come."""
 
 
 def sources() -> dict[str, str]:
@@ -70,11 +57,7 @@ def imports(files: dict[str, str], module: str) -> Iterator[str]:
 
 def graph(files: dict[str, str]) -> dict[str, set[str]]:
     """What each module imports; the core's front door opens on all and is left out."""
-    return {
-        module: set(imports(files, module)) - {CORE} - (CAMPAIGN if module in CAMPAIGN else set())
-        for module in files
-        if module != CORE
-    }
+    return {module: set(imports(files, module)) - {CORE} for module in files if module != CORE}
 
 
 def layer(module: str) -> int:
