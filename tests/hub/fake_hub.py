@@ -12,6 +12,7 @@ import json
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,7 +53,8 @@ class Trouble:
     """What goes wrong the first ``times`` times.
 
     A status; ``cut`` (half is sent, then the line is cut), ``stall`` (half is sent, then nothing more),
-    ``corrupt``, ``redirect``, or ``no-ranges`` (all is sent, whatever range was asked for).
+    ``corrupt``, ``redirect``, ``no-ranges`` (all is sent, whatever range was asked for), ``endless``,
+    ``drip`` (a byte at a time), ``nameless`` (no commit is named), or ``body`` (200 and a text).
     """
 
     match: str
@@ -139,6 +141,10 @@ class _Handler(BaseHTTPRequestHandler):
         if trouble is not None and isinstance(trouble.kind, int):
             self.body()
             self.reply(trouble.kind, b"trouble", **trouble.headers)
+            return
+        if trouble is not None and trouble.kind == "body":
+            self.body()
+            self.reply(200, trouble.headers["body"].encode(), Content_Type="application/json")
             return
         if trouble is not None and trouble.kind == "redirect":
             self.reply(302, Location=self.path + ("&" if url.query else "?") + "redirected=1")
@@ -231,6 +237,11 @@ class _Handler(BaseHTTPRequestHandler):
         data = files[path]
         etag = hashlib.sha256(data).hexdigest() if is_large(path, data) else git_sha(data)
         common = {"ETag": f'"{etag}"', "X_Repo_Commit": sha, "Accept_Ranges": "bytes"}
+        if trouble is not None and trouble.kind == "nameless":
+            del common["X_Repo_Commit"]
+        if trouble is not None and trouble.kind in ("endless", "drip"):
+            self.pour(1 if trouble.kind == "drip" else 1 << 16, trouble.headers.get("length"), common)
+            return
         if trouble is not None and trouble.kind == "corrupt":
             data = bytes([data[0] ^ 0xFF]) + data[1:]
         status, part = 200, data
@@ -254,6 +265,23 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(2)
             return
         self.reply(status, part, Content_Length=str(len(part)), **common)
+
+    def pour(self, block: int, length: str | None, common: dict[str, str]) -> None:
+        """Send blocks until the other side has enough of it; without a length they are chunks."""
+        self.send_response(200)
+        for name, value in common.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header(*(("Content-Length", length) if length else ("Transfer-Encoding", "chunked")))
+        self.end_headers()
+        data = b"x" * block
+        try:
+            while True:
+                self.wfile.write(data if length else b"%x\r\n%b\r\n" % (block, data))
+                self.wfile.flush()
+                if block == 1:
+                    time.sleep(0.02)
+        except OSError:
+            self.close_connection = True
 
     # -- writing ------------------------------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ import pytest
 import three_hundred_maps
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import load_dataset
-from three_hundred_maps.hub.columns import COLUMNS
+from three_hundred_maps.hub.columns import COLUMN_VARIABLES, COLUMNS
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
+from three_hundred_maps.store.schema import SPLITS
 from three_hundred_maps.testing import tiny_store
 
 VIEWS = ("sz", "xray", "star", "mass")
@@ -34,16 +34,16 @@ def test_rows_are_the_stores_bit_by_bit(store: Path, home: Path, split: str) -> 
         assert maps.dtype == np.float32
         assert maps.tobytes() == truth.maps[view].tobytes()
     for name in COLUMNS:
-        values = np.array(
-            exact[name].to_pylist(), HALO_VARIABLES[name].dtype if name in HALO_VARIABLES else None
-        )
+        values = COLUMN_VARIABLES[name].column(exact[name].to_pylist())
         if name == "los":
             assert np.array_equal(values, np.tile(np.arange(n_los), n_halos))
         elif name == "los_vector":
             assert np.array_equal(values, np.tile(truth.los_vector, (n_halos, 1)))
         else:
-            assert np.array_equal(values, np.repeat(truth.halos[name], n_los), equal_nan=True)
-            assert str(loaded.features[name].dtype) == truth.halos[name].dtype.name
+            assert np.array_equal(
+                values, np.repeat(truth.halos[name], n_los), equal_nan=values.dtype.kind == "f"
+            )
+            assert loaded.features[name].dtype == COLUMN_VARIABLES[name].dtype
 
 
 def test_all_splits_of_a_config_named_after_the_store(store: Path, home: Path) -> None:
@@ -191,12 +191,14 @@ class TestRefused:
             ({"split": ["train", "dev[:3]"]}, "no split 'dev'"),
             ({"streaming": True, "num_proc": 2}, "one or the other"),
             ({"data_files": "x.parquet"}, "data_dir="),
-            ({"columns": ["mass", "m200"]}, "no column m200; it holds sz, xray, star, mass, region"),
+            ({"columns": ["mass", "m200"]}, "no column m200; it holds sz, xray, star, mass, simulation"),
             ({"columns": "mass", "views": "mass"}, "give one"),
             ({"view": "mass"}, "no argument view; .* views, columns"),
             ({"split": "train[:10"}, "train\\[:10"),
-            ({"path": "mini"}, "write load_dataset\\('three_hundred_maps', CONFIG\\)"),
-            ({"path": "../org/maps"}, "data_dir="),
+            ({"path": "maxi", "data_dir": None}, "no such config or folder; write a config"),
+            ({"path": "mini", "name": "sample", "data_dir": None}, "give one config"),
+            ({"path": "../org/maps", "data_dir": None}, "does not exist"),
+            ({"path": "."}, "give one folder"),
             ({"revision": "v1", "data_dir": None}, "THREE_HUNDRED_MAPS_REPO"),
         ],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -319,7 +320,6 @@ NO_WAITING = "import time; time.sleep = lambda seconds: None\n"
 
 PASSES = {
     "500": Trouble("500", 500, times=2),
-    "500-head": Trouble("500-head", 500, times=2, method="HEAD"),
     "429": Trouble("429", 429, headers={"Retry-After": "1"}),
     "503": Trouble("503", 503, times=3),
     "cut": Trouble("cut", "cut"),
@@ -329,13 +329,10 @@ PASSES = {
 LASTS = {
     "always-corrupt": (Trouble("always-corrupt", "corrupt", times=99), "do not match the manifest, twice"),
     "always-500": (Trouble("always-500", 500, times=99), "the server is in trouble (500)"),
-    "always-502-head": (
-        Trouble("always-502", 502, times=99, method="HEAD"),
-        "the server is in trouble (502)",
-    ),
+    "always-502": (Trouble("always-502", 502, times=99), "the server is in trouble (502)"),
     "always-429": (Trouble("always-429", 429, times=99), "asks for fewer requests (429)"),
     "always-403": (Trouble("always-403", 403, times=99), "your token does not allow this (403)"),
-    "always-404": (Trouble("always-404", 404, times=99, method="HEAD"), "404"),
+    "always-404": (Trouble("always-404", 404, times=99), "404"),
     "missing": (Trouble("nothing-matches", 500), "the repository holds no such file"),
 }
 FETCH = (
@@ -345,14 +342,11 @@ import hashlib, json, sys
 from pathlib import Path
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import publish
-from three_hundred_maps.hub.remote import fetch
-from three_hundred_maps.hub.transfer import fetch_into
-for name, sha256 in json.loads(sys.argv[1]).items():
+from three_hundred_maps.hub import remote
+from three_hundred_maps.hub.remote import fetch_into
+for name, (sha256, size) in json.loads(sys.argv[1]).items():
     try:
-        if sys.argv[2:]:
-            file = fetch_into(Path(sys.argv[2]), "org/files", name, sha256=sha256)
-        else:
-            file = fetch("org/files", name, sha256=sha256)
+        file = fetch_into(Path(sys.argv[2]), "org/files", name, sha256=sha256, size=size)
         print(name, "ok", hashlib.sha256(file.read_bytes()).hexdigest() == sha256, sep="\\t")
     except InputError as error:
         print(name, "failed", error, sep="\\t")
@@ -370,58 +364,77 @@ threading.Thread(target=watch, daemon=True).start()
 """As soon as a file has grown to a given size the process is killed."""
 
 MIB = 1 << 20
+HURRY = """
+from three_hundred_maps.hub import remote
+remote.GRACE_S, remote.LEAST_BYTES_PER_S = 0.5, 1e6
+"""
+
+
+def wanted_of(files: dict[str, bytes]) -> str:
+    """Checksum and size of each file, as JSON."""
+    return json.dumps({name: [hashlib.sha256(data).hexdigest(), len(data)] for name, data in files.items()})
 
 
 class TestTrouble:
     """What passes is tried again; what does not is told as it is."""
 
-    def fetch(self, run: Run, hub: FakeHub, names: list[str], *folder: str) -> dict[str, tuple[str, str]]:
+    def fetch(self, run: Run, hub: FakeHub, names: list[str], folder: Path) -> dict[str, tuple[str, str]]:
         files = {f"{name}.bin": f"content of {name} ".encode() * 999 for name in names}
         hub.add("org/files", {n: d for n, d in files.items() if n != "missing.bin"})
-        wanted = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        out = run("-c", FETCH, json.dumps(wanted), *folder, hub=hub).stdout
+        out = run("-c", FETCH, wanted_of(files), str(folder), hub=hub).stdout
         rows = [line.split("\t") for line in out.splitlines()]
         return {name: (state, text) for name, state, text in rows}
 
-    @pytest.mark.parametrize("into", ["cache", "folder"])
-    def test_what_passes(self, run: Run, hub: FakeHub, tmp_path: Path, into: str) -> None:
-        # Into a folder no file is asked for by HEAD first.
-        met = {name: t for name, t in PASSES.items() if into == "cache" or t.method == "GET"}
-        hub.troubles = [replace(trouble) for trouble in met.values()]
-        found = self.fetch(run, hub, list(met), *([str(tmp_path / "out")] if into == "folder" else []))
-        assert found == {f"{name}.bin": ("ok", "True") for name in met}
-        assert [trouble.times for trouble in hub.troubles] == [0] * len(met)
+    def test_what_passes(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
+        hub.troubles = [replace(trouble) for trouble in PASSES.values()]
+        found = self.fetch(run, hub, list(PASSES), tmp_path)
+        assert found == {f"{name}.bin": ("ok", "True") for name in PASSES}
+        assert [trouble.times for trouble in hub.troubles] == [0] * len(PASSES)
 
-    @pytest.mark.parametrize("into", ["cache", "folder"])
-    def test_what_does_not_pass(self, run: Run, hub: FakeHub, tmp_path: Path, into: str) -> None:
-        met = {name: t for name, t in LASTS.items() if into == "cache" or t[0].method == "GET"}
-        hub.troubles = [replace(trouble) for trouble, _ in met.values()]
-        found = self.fetch(run, hub, list(met), *([str(tmp_path / "out")] if into == "folder" else []))
-        for name, (_, says) in met.items():
+    def test_what_does_not_pass(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
+        hub.troubles = [replace(trouble) for trouble, _ in LASTS.values()]
+        found = self.fetch(run, hub, list(LASTS), tmp_path)
+        for name, (_, says) in LASTS.items():
             state, text = found[f"{name}.bin"]
             assert state == "failed"
             assert says in text, text
             assert f"org/files/{name}.bin" in text
-        assert not list((tmp_path / "out").glob("*.bin"))
-        assert not list((tmp_path / "out").glob(".always-corrupt*"))
+        assert not list(tmp_path.glob("*.bin"))
+        assert not list(tmp_path.glob(".always-corrupt*"))
+
+    @pytest.mark.parametrize("chunked", [True, False])
+    def test_more_bytes_than_announced_are_not_taken(
+        self, run: Run, hub: FakeHub, tmp_path: Path, chunked: bool
+    ) -> None:
+        """A server that sends without end, with and without a length that it announces."""
+        hub.add("org/files", {"shard.bin": b"x" * 250_000})
+        hub.troubles = [Trouble("shard", "endless", headers={} if chunked else {"length": str(10**12)})]
+        wanted = json.dumps({"shard.bin": ["0" * 64, 250_000]})
+        out = run("-c", FETCH, wanted, str(tmp_path), hub=hub).stdout
+        assert "sends more than 250,000 bytes" in out
+        assert sum(file.stat().st_size for file in tmp_path.glob(".*.partial")) <= 250_000
+
+    def test_a_dripping_server_is_left(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
+        hub.add("org/files", {"shard.bin": b"x" * 250_000})
+        hub.troubles = [Trouble("shard", "drip", times=9)]
+        wanted = json.dumps({"shard.bin": ["0" * 64, 250_000]})
+        hurry = FETCH.replace("from three_hundred_maps.hub import remote\n", HURRY)
+        began = time.monotonic()
+        assert "too slow" in run("-c", hurry, wanted, str(tmp_path), hub=hub).stdout
+        assert time.monotonic() - began < 20
 
     def test_a_cut_connection_goes_on_where_it_was(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
         data = random.Random(0).randbytes(24 * MIB)
         hub.add("org/files", {"large.bin": data})
-        hub.troubles = [Trouble("large", "cut")]
-        wanted = json.dumps({"large.bin": hashlib.sha256(data).hexdigest()})
-        assert "True" in run("-c", FETCH, wanted, hub=hub).stdout
-        # huggingface_hub writes in blocks of 10 MiB: one had arrived of the 12 that were sent.
-        assert hub.ranges == [f"bytes={10 * MIB}-"]
-        hub.troubles, hub.ranges[:] = [Trouble("large", "cut", times=2)], []
-        assert "True" in run("-c", FETCH, wanted, str(tmp_path / "out"), hub=hub).stdout
+        hub.troubles = [Trouble("large", "cut", times=2)]
+        assert "True" in run("-c", FETCH, wanted_of({"large.bin": data}), str(tmp_path), hub=hub).stdout
         assert hub.ranges == [f"bytes={12 * MIB}-", f"bytes={18 * MIB}-"]
 
     def killed_half_way(self, run: Run, hub: FakeHub, data: bytes, out: Path) -> str:
-        """Fetch a file until half of it is there; the checksum that was asked for."""
+        """Fetch a file until half of it is there; what was asked for."""
         hub.add("org/files", {"large.bin": data})
         hub.troubles, hub.ranges[:] = [Trouble("large", "stall")], []
-        wanted = json.dumps({"large.bin": hashlib.sha256(data).hexdigest()})
+        wanted = wanted_of({"large.bin": data})
         run("-c", KILLED, wanted, str(out), str(len(data) // 2), hub=hub, status=-9)
         assert not (out / "large.bin").exists()
         return wanted
@@ -453,7 +466,7 @@ class TestTrouble:
         other = random.Random(5).randbytes(6 * MIB)
         # The manifest tells of the new content: nothing of the old one is built upon.
         hub.add("org/files", {"large.bin": other})
-        new = json.dumps({"large.bin": hashlib.sha256(other).hexdigest()})
+        new = wanted_of({"large.bin": other})
         assert "True" in run("-c", FETCH, new, str(tmp_path), hub=hub).stdout
         assert hub.ranges == []
         # A half that is of something else is found by the checksum, and fetched from its first byte.
@@ -469,7 +482,9 @@ class TestTrouble:
 from pathlib import Path
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import download
+from three_hundred_maps.io import OWN_LIST, write_json
 from three_hundred_maps.store.lock import hold
+write_json(Path("out/.download") / OWN_LIST, {"kind": ".download", "files": []})
 with hold(Path("out/.download/.lock"), "held"):
     try:
         download("org/maps", "out")
@@ -491,6 +506,58 @@ download("org/maps", "out")
         run("-c", NO_WAITING + load(store), hub=published)
         assert [trouble.times for trouble in published.troubles] == [0, 0, 0]
 
+    @pytest.mark.parametrize("command", ["download", "load"])
+    def test_malformed_manifests_are_one_line(self, run: Run, published: FakeHub, command: str) -> None:
+        files = published.repos["org/maps"].find("main")[1]
+        whole = json.loads(files["manifest.json"])
+        shard = next(path for path in whole["files"] if path.endswith("train/mass/c/0/0/0/0"))
+        bad: dict[str, bytes] = {
+            "deep": b"[" * 100_000,
+            "list": b"[1]",
+            "null": b"null",
+            "text": b"\xff\xfe\x00",
+            "huge": b" " * 1000 + b"1" * 100_000,
+        }
+        for name, place, value in (
+            ("number", ["configs", "tiny"], 3),
+            ("none", ["configs"], None),
+            ("splits", ["configs", "tiny", "splits"], []),
+            ("split", ["configs", "tiny", "splits", "test"], None),
+            ("paths", ["configs", "tiny", "splits", "test", "parquet"], [None]),
+            ("views", ["configs", "tiny", "views"], [["mass"]]),
+            ("digest", ["configs", "tiny", "digest"], None),
+            ("zarr", ["configs", "tiny", "zarr"], 7),
+            ("entry", ["files", shard], None),
+            ("bytes", ["files", shard, "bytes"], "many"),
+            ("negative", ["files", shard, "bytes"], -1),
+            ("sha", ["files", shard, "sha256"], "abc"),
+            ("no sha", ["files", shard], {"bytes": 3}),
+            ("pixels", ["configs", "tiny", "pixels"], [80, "80"]),
+        ):
+            content = json.loads(files["manifest.json"])
+            at = content
+            for key in place[:-1]:
+                at = at[key]
+            at[place[-1]] = value
+            bad[name] = json.dumps(content).encode()
+        for i, data in enumerate(bad.values()):
+            published.add(f"org/bad{i}", {**files, "manifest.json": data})
+        out = run("-c", MALFORMED, command, str(len(bad)), hub=published).stdout.splitlines()
+        assert len(out) == len(bad), out
+        assert all("manifest.json" in line or "org/bad" in line for line in out)
+
+    def test_an_answer_without_a_commit(self, run: Run, published: FakeHub) -> None:
+        published.troubles = [Trouble("manifest.json", "nameless")]
+        assert "names no commit" in run("-c", REASONS, "org/maps", hub=published).stdout
+
+    def test_answers_of_the_interface_that_are_none(self, run: Run, hub: FakeHub, own_export: Path) -> None:
+        command = (*COMMAND, "publish", str(own_export), "org/maps")
+        hub.add("org/maps", {"README.md": b""})
+        for body in (b"[]", b"not json", b"null", b"3", b'{"id": 3}'):
+            hub.troubles = [Trouble("/api/datasets/", "body", times=9, headers={"body": body.decode()})]
+            said = run(*command, hub=hub, token=True, status=2).stderr
+            assert said.startswith("error: ") and said.count("\n") == 1, said
+
     def test_the_true_reason(self, run: Run, published: FakeHub) -> None:
         published.add("org/private", {"manifest.json": b"{}"}, private=True)
         published.add("org/other", {"README.md": b"someone's data"})
@@ -509,6 +576,20 @@ download("org/maps", "out")
         assert "cannot be reached" in run("-c", REASONS, "org/maps", hub=hub).stdout
         assert "HF_HUB_OFFLINE is set" in run("-c", REASONS, "org/maps").stdout
 
+
+MALFORMED = """
+import sys
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.hub import download, load_dataset
+for i in range(int(sys.argv[2])):
+    try:
+        if sys.argv[1] == "load":
+            load_dataset(f"org/bad{i}", split="test")
+        else:
+            download(f"org/bad{i}", f"out{i}")
+    except InputError as error:
+        print(error)
+"""
 
 REASONS = (
     NO_WAITING

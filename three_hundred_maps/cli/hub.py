@@ -100,7 +100,7 @@ def sample(
         source = find_source(DEFAULT, data_dir=data)
         if not isinstance(source, StoreSource):
             raise InputError("the sample is made from a store: give one by --data")
-        refresh_sample(source.path)
+        refresh_sample(Path(source.path))
     reason = why_stale()
     if reason is not None:
         raise InputError(f"the sample in {sample_folder()} is stale: {reason}; run it with --refresh")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,13 @@ from datasets.exceptions import DatasetGenerationError
 from three_hundred_maps._version import __version__
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache
+from three_hundred_maps.hub.card_text import BIBTEX, HOMEPAGE
 from three_hundred_maps.hub.columns import COLUMNS, ROW_FORMAT
 from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, config_names, find_source
 from three_hundred_maps.hub.rows import row_features
 from three_hundred_maps.hub.sources import Chunk, Source
 from three_hundred_maps.io import cache_home, sha256_bytes
+from three_hundred_maps.progress import note
 from three_hundred_maps.store.schema import SPLITS
 
 _BASE_ARGUMENTS = {
@@ -40,35 +43,20 @@ class MapsConfig(datasets.BuilderConfig):
     columns: tuple[str, ...] | None = None
 
 
-def choose_views(wanted: str | Sequence[str] | None, source: Source) -> tuple[str, ...]:
-    """The views that were asked for, in the order of the source; InputError for one it lacks."""
+def choose(
+    option: str, wanted: str | Sequence[str] | None, known: Sequence[str], source: Source
+) -> tuple[str, ...]:
+    """The names that an option asks for, in the order of ``known``; InputError for one that is not there."""
     if wanted is None:
-        return source.views
+        return tuple(known)
     names = [name.strip() for name in wanted.split(",")] if isinstance(wanted, str) else list(wanted)
-    unknown = [str(name) for name in names if name not in source.views]
-    if unknown or not names:
-        raise InputError(
-            f"views={','.join(map(str, names))!r}: {source.name} holds no view "
-            f"{', '.join(unknown) or '(none was named)'}; it holds {', '.join(source.views)}"
-        )
-    return tuple(view for view in source.views if view in names)
-
-
-def choose_columns(
-    wanted: str | Sequence[str] | None, source: Source
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The views and the other columns among the names that were asked for, in the order of a row."""
-    if wanted is None:
-        return source.views, COLUMNS
-    names = [name.strip() for name in wanted.split(",")] if isinstance(wanted, str) else list(wanted)
-    known = (*source.views, *COLUMNS)
     unknown = [str(name) for name in names if name not in known]
     if unknown or not names:
         raise InputError(
-            f"columns={','.join(map(str, names))!r}: {source.name} holds no column "
+            f"{option}s={','.join(map(str, names))!r}: {source.name} holds no {option} "
             f"{', '.join(unknown) or '(none was named)'}; it holds {', '.join(known)}"
         )
-    return tuple(v for v in source.views if v in names), tuple(c for c in COLUMNS if c in names)
+    return tuple(name for name in known if name in names)
 
 
 class ThreeHundredMaps(datasets.ArrowBasedBuilder):
@@ -116,9 +104,17 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
                 "are views, columns, data_dir and revision"
             )
         self.source = find_source(config_name, data_dir=data_dir, repository=repo, revision=revision)
-        self.views, self.columns = choose_columns(columns, self.source)
-        if columns is None:
-            self.views = choose_views(views, self.source)
+        self.views, self.columns = choose("view", views, self.source.views, self.source), COLUMNS
+        if columns is not None:
+            names = choose("column", columns, (*self.source.views, *COLUMNS), self.source)
+            self.views = tuple(name for name in names if name in self.source.views)
+            self.columns = tuple(name for name in names if name in COLUMNS)
+        if config_name is None and data_dir is None and repo is None:
+            rows = sum(self.source.rows.values())
+            note(
+                f"config {self.source.name!r} (none was named), {rows:,} rows; the 24 rows of the "
+                f"package are config {SAMPLE!r}"
+            )
         # The cache follows the content of the source: its digest is in the path of what is cached.
         if cache_dir is None and os.environ.get(cache.HOME_VARIABLE):
             cache_dir = str(cache_home() / "arrow")
@@ -127,25 +123,33 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
         kept = [self.source.name, *self.views]
         if self.columns != COLUMNS:
             kept.append(f"columns-{sha256_bytes(','.join(self.columns).encode())[:8]}")
+        arguments = {
+            "config_name": name if known else SAMPLE,
+            "config_id": "-".join(kept),
+            "hash": f"{self.source.digest[:16]}-{ROW_FORMAT}",
+            "views": self.views,
+            "columns": self.columns,
+            **kwargs,
+        }
+        self._cache_error: OSError | None = None
         try:
-            super().__init__(
-                cache_dir=cache_dir,
-                config_name=name if known else SAMPLE,
-                config_id="-".join(kept),
-                hash=f"{self.source.digest[:16]}-{ROW_FORMAT}",
-                views=self.views,
-                columns=self.columns,
-                **kwargs,
-            )
+            super().__init__(cache_dir=cache_dir, **arguments)
         except OSError as error:
-            folder = Path(cache_dir or datasets.config.HF_DATASETS_CACHE)
-            raise cache.unwritable(folder, error) from None
+            # A cache that cannot be written serves what it holds, and streams need none.
+            self._cache_error = error
+            with tempfile.TemporaryDirectory() as scratch:
+                super().__init__(cache_dir=scratch, **arguments)
+            self._cache_dir_root = str(Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser())
+            self._cache_dir = self._output_dir = self._build_cache_dir()
         self.config.name = self.info.config_name = self.source.name
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
             description="Maps of galaxy clusters: every row is one cluster along one line of sight.",
             features=row_features(self.views, self.source.pixels, self.columns),
+            license=str(self.source.about.get("license") or ""),
+            citation="\n\n".join([BIBTEX, str(self.source.about.get("citation") or "")]).strip(),
+            homepage=HOMEPAGE,
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
@@ -164,8 +168,10 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
                 yield f"{i}_{j}", table
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """As in `datasets`; what a user can mend is raised as `InputError`."""
+        """As in `datasets`; what a user can mend is an `InputError`, and a filled cache may be read-only."""
         try:
+            if self._cache_error is not None:
+                raise self._cache_error
             super().download_and_prepare(*args, **kwargs)
         except DatasetGenerationError as error:
             cause = error.__cause__
@@ -175,4 +181,20 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
         except ConnectionError:
             raise
         except OSError as error:
-            raise cache.unwritable(Path(self._cache_dir_root), error) from None
+            if not (Path(self._output_dir) / datasets.config.DATASET_INFO_FILENAME).is_file():
+                raise cache.unwritable(Path(self._cache_dir_root), error) from None
+            self.info = self._load_info()
+
+    def as_dataset(self, split: Any = None, **kwargs: Any) -> Any:
+        """As in `datasets`; a split that is not there is an `InputError`."""
+        try:
+            return super().as_dataset(split, **kwargs)
+        except ValueError as error:
+            raise InputError(f"split={split!r}: {error}") from None
+
+    def as_streaming_dataset(self, split: str | None = None, **kwargs: Any) -> Any:
+        """As in `datasets`; a split that is not there is an `InputError`."""
+        try:
+            return super().as_streaming_dataset(split, **kwargs)
+        except ValueError as error:
+            raise InputError(f"split={split!r}: {error}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -10,22 +9,28 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from three_hundred_maps._version import __version__
+from filelock import FileLock, Timeout
+
 from three_hundred_maps.builder.recipe import Recipe
-from three_hundred_maps.errors import InputError
+from three_hundred_maps.errors import InputError, declared_packages, installed_version
 from three_hundred_maps.io import cache_home
-from three_hundred_maps.progress import is_quiet
+from three_hundred_maps.progress import is_quiet, note
+from three_hundred_maps.simulation.synthetic.setup import GENERATOR_VERSION
+from three_hundred_maps.store.schema import SCHEMA_VERSION
 
 HOME_VARIABLE = "THREE_HUNDRED_MAPS_HOME"
 START_S, REGION_CORE_S = 15.0, 1.8
 """What a build takes: to start and finish, and for each region of light resolution on one core."""
 
-_EXTRA = ("numba", "scipy", "h5py")
-
 
 def store_path(recipe: Recipe) -> Path:
-    """Where the cached store of a recipe lies: a changed recipe or package version has another place."""
-    return cache_home() / "stores" / f"{recipe.name}-{__version__}-{recipe.sha256()[:16]}"
+    """Where the cached store of a recipe lies.
+
+    Its name tells the data set's identity: name, recipe and version of the generator; and the store's schema,
+    because another one is not read.
+    """
+    name = f"{recipe.name}-{recipe.sha256()[:16]}-g{GENERATOR_VERSION}-s{SCHEMA_VERSION}.zarr"
+    return cache_home() / "stores" / name
 
 
 def is_finished(path: Path) -> bool:
@@ -43,7 +48,7 @@ def unwritable(folder: Path, error: OSError) -> InputError:
 
 def missing_packages() -> list[str]:
     """Packages that a build needs and that are not installed."""
-    return [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+    return [name for name in declared_packages()["build"] if installed_version(name) is None]
 
 
 def build_on_the_spot(config: str, recipe: Recipe) -> Path:
@@ -51,15 +56,13 @@ def build_on_the_spot(config: str, recipe: Recipe) -> Path:
 
     The build is a process of its own, so that a script without a main guard or a notebook is safe, and it
     runs under a file lock: of two processes at once one builds, the other waits and takes what it built. An
-    interrupted build is taken up where it stopped.
+    interrupted build is resumed.
 
     Raises
     ------
     InputError
         The extra ``[build]`` is not installed, the cache cannot be written, or the build says no.
     """
-    from filelock import FileLock
-
     missing = missing_packages()
     if missing:
         raise InputError(
@@ -74,19 +77,17 @@ def build_on_the_spot(config: str, recipe: Recipe) -> Path:
         _probe(path.parent)
     except OSError as error:
         raise unwritable(path.parent, error) from None
-    from filelock import Timeout
-
     try:
         lock.acquire()
     except Timeout:
-        _note(f"three_hundred_maps: another process is building {config!r}; waiting for it")
+        note(f"another process is building {config!r}; waiting for it")
         lock.acquire(timeout=-1)
     try:
         if not is_finished(path):
-            _note(announcement(config, recipe, path))
+            note(announcement(config, recipe, path))
             _run_build(config, path)
         if not is_finished(path):
-            raise InputError(f"the build of {config!r} left no finished store in {path}; run it again")
+            raise InputError(f"the build of {config!r} left no finished store in {path}; re-run to resume")
     finally:
         lock.release()
     return path
@@ -100,7 +101,7 @@ def announcement(config: str, recipe: Recipe, path: Path) -> str:
     halos = recipe.selection.max_halos or round(1.5 * regions)
     megabytes = 0.7e-6 * halos * n_los * recipe.maps.pixels**2 * 4 * len(recipe.maps.views)
     return (
-        f"three_hundred_maps: building config {config!r} from its synthetic simulation, once: {regions} "
+        f"building config {config!r} from its synthetic simulation, once: {regions} "
         f"regions, about {halos:,} clusters x {n_los} lines of sight, some {megabytes:,.0f} MB in {path}; "
         f"about {_duration(regions)} on {_workers()} cores"
     )
@@ -121,11 +122,6 @@ def _probe(folder: Path) -> None:
     probe = folder / f".probe-{os.getpid()}"
     probe.touch()
     probe.unlink()
-
-
-def _note(text: str) -> None:
-    if not is_quiet():
-        print(text, file=sys.stderr, flush=True)
 
 
 def _run_build(config: str, path: Path) -> None:

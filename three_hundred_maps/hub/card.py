@@ -1,27 +1,31 @@
 """The data set card: one template for the Hub and for the shipped sample, every number from the manifest.
 
-What comes from a store (names, licences, recipes, citations) is text of strangers: it is escaped.
+What comes from a store (names, licences, recipes, citations) is untrusted text: it is escaped.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import yaml
+from huggingface_hub import DatasetCardData
 
+from three_hundred_maps.display import markdown_table
 from three_hundred_maps.hub import card_text as text
-from three_hundred_maps.hub.columns import COLUMNS
-from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
+from three_hundred_maps.hub.columns import COLUMN_VARIABLES, LOS_VECTOR
+from three_hundred_maps.store.schema import SPLITS
 
 SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{1,40}")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#!|~])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#!~])")
 
 
 def plain(value: Any) -> str:
-    """Text from a store as Markdown that shows it and does nothing else: one line, no HTML, no links."""
+    """Text from a store as Markdown that shows it and does nothing else: one line, no HTML, no links.
+
+    Vertical bars are left to `markdown_table`.
+    """
     line = " ".join(str(value).split())
     return _MARKDOWN.sub(r"\\\1", html.escape(line, quote=False))
 
@@ -54,12 +58,6 @@ def number(value: Any, digits: int = 3) -> str:
     if value != 0 and not 1e-2 <= abs(value) < 1e4:
         return f"{value:.{digits - 1}e}"
     return f"{value:.{digits}g}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def render_card(manifest: Mapping[str, Any], repository: str, *, shipped: bool = False) -> str:
@@ -107,7 +105,7 @@ def opening(configs: Mapping[str, Any]) -> str:
 
 
 def front_matter(manifest: Mapping[str, Any], *, shipped: bool) -> str:
-    """The YAML that the Hub and `datasets` read, by a YAML library: nothing in it can break out."""
+    """The YAML that the Hub and `datasets` read."""
     configs = manifest["configs"]
     rows = sum(entry["rows"] for c in configs.values() for entry in c["splits"].values())
     sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -123,16 +121,16 @@ def front_matter(manifest: Mapping[str, Any], *, shipped: bool) -> str:
             if data_files and not (shipped and suffix):
                 listed.append({"config_name": f"{name}{suffix}", "data_files": data_files})
     listed[0]["default"] = True
-    content = {
-        "pretty_name": text.SAMPLE_TITLE if shipped else text.TITLE,
-        "license": names[0] if len(names) == 1 else "other",
-        "task_categories": ["image-to-image"],
-        "tags": ["astronomy", "astrophysics", "cosmology", "galaxy-clusters", "dark-matter", "simulation"]
-        + (["synthetic"] if any(c["synthetic"] for c in configs.values()) else []),
-        "size_categories": [next((label for limit, label in sizes if rows < limit), "1M<n<10M")],
-        "configs": listed,
-    }
-    return f"---\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}---"
+    tags = ["astronomy", "astrophysics", "cosmology", "galaxy-clusters", "dark-matter", "simulation"]
+    data = DatasetCardData(
+        pretty_name=text.SAMPLE_TITLE if shipped else text.TITLE,
+        license=names[0] if len(names) == 1 else "other",
+        task_categories=["image-to-image"],
+        tags=tags + ["synthetic"] * any(c["synthetic"] for c in configs.values()),
+        size_categories=[next((label for limit, label in sizes if rows < limit), "1M<n<10M")],
+        configs=listed,
+    )
+    return f"---\n{data.to_yaml()}\n---"
 
 
 def spdx(license: Any) -> str:
@@ -194,17 +192,10 @@ def fields(configs: Mapping[str, Any]) -> str:
                 info = c["view_info"][view]
                 shape = f"float32 ({height}, {width})"
                 rows.append([f"`{view}`", shape, plain(info["units"]), plain(info["long_name"])])
-    for name in COLUMNS:
-        if name == "los":
-            rows.append(["`los`", "int32", "1", "number of the line of sight"])
-        elif name == "los_vector":
-            rows.append(
-                ["`los_vector`", "float64 (3)", "1", "unit vector to the observer, in the simulation box"]
-            )
-        else:
-            v = HALO_VARIABLES[name]
-            rows.append([f"`{name}`", v.dtype, v.units, v.long_name])
-    return table(("column", "type", "unit", "meaning"), rows) + "\n\n" + text.FIELDS
+    for name, v in COLUMN_VARIABLES.items():
+        kind = f"{v.dtype} (3)" if name == LOS_VECTOR.name else v.dtype
+        rows.append([f"`{name}`", kind, v.units, v.long_name])
+    return markdown_table(("column", "type", "unit", "meaning"), rows) + "\n\n" + text.FIELDS
 
 
 def splits(configs: Mapping[str, Any], *, shipped: bool) -> str:
@@ -219,7 +210,7 @@ def splits(configs: Mapping[str, Any], *, shipped: bool) -> str:
             rows.append([f"`{name}`", split, f"{s['regions']:,}", halos, f"{s['rows']:,}", span])
     head = ("config", "split", "regions", "clusters", "rows", "M200c (Msun)")
     note = text.SAMPLE_SPLITS if shipped else text.SPLITS_NOTE
-    return table(head, rows) + "\n\n" + note
+    return markdown_table(head, rows) + "\n\n" + note
 
 
 def statistics(configs: Mapping[str, Any]) -> str:
@@ -232,7 +223,7 @@ def statistics(configs: Mapping[str, Any]) -> str:
             empty = "-" if info["zero_fraction"] is None else f"{100 * info['zero_fraction']:.2f} %"
             rows.append([f"`{name}`", f"`{view}`", plain(info["units"]), *quantiles, empty])
     head = ("config", "view", "unit", "log10: 1 %", "50 %", "99 %", "pixels of 0")
-    return table(head, rows) + "\n\n" + text.STATISTICS
+    return markdown_table(head, rows) + "\n\n" + text.STATISTICS
 
 
 def making(configs: Mapping[str, Any], *, shipped: bool) -> str:
@@ -250,13 +241,15 @@ def making(configs: Mapping[str, Any], *, shipped: bool) -> str:
             )
         )
         lines.append(
-            f"{c['lines_of_sight']} lines of sight a cluster; {frame}. Refused halos: {c['refused']}. "
+            f"{c['lines_of_sight']} lines of sight a cluster; {frame}. Excluded halos: {c['excluded']}. "
             f"Recipe sha256 `{plain(c['recipe_sha256'])[:16]}`, store digest `{plain(c['digest'])[:16]}`."
         )
+        if c.get("warnings"):
+            lines.append("\n".join(f"- **Warning:** {plain(warning)}" for warning in c["warnings"]))
         simulation = c.get("simulation")
         if isinstance(simulation, dict) and simulation:
             facts = [[plain(key), plain(listed(value))] for key, value in sorted(simulation.items())]
-            lines.append(table(("simulation", "value"), facts))
+            lines.append(markdown_table(("simulation", "value"), facts))
         if c.get("recipe") and not shipped:
             lines.append(
                 f"<details><summary>The whole recipe</summary>\n\n{fenced(c['recipe'], 'yaml')}\n\n</details>"
@@ -274,7 +267,7 @@ def limits(configs: Mapping[str, Any]) -> str:
 def licences(configs: Mapping[str, Any]) -> str:
     """Licence and attribution of each config."""
     rows = [[f"`{n}`", plain(c["license"]), plain(c["attribution"] or "-")] for n, c in configs.items()]
-    return table(("config", "licence", "attribution"), rows)
+    return markdown_table(("config", "licence", "attribution"), rows)
 
 
 def citations(configs: Mapping[str, Any]) -> str:

@@ -3,6 +3,8 @@
 TITLE = "three_hundred_maps: multi-view maps of galaxy clusters"
 SAMPLE_TITLE = "three_hundred_maps: the shipped sample"
 
+HOMEPAGE = "https://the300-project.org"
+
 SYNTHETIC = (
     "**Synthetic.** These clusters were drawn by the embedded synthetic simulation of `three_hundred_maps`, not by "
     "a cosmological run: they serve to learn, to test and to compare methods, not to do astrophysics with."
@@ -21,12 +23,12 @@ see. It follows [de Andres et al. 2024](https://arxiv.org/abs/2404.05400)."""
 LOADING = """\
 | way | needs | what to type |
 | --- | --- | --- |
-| ours | `pip install three_hundred_maps` | `three_hundred_maps.load_dataset("{repository}", "{config}", views=["{view}"])` |
+| ours | `pip install -e .` in a checkout of the project's repository | `three_hundred_maps.load_dataset("{repository}", "{config}", views=["{view}"])` |
 | `datasets`, taught our name | the same, imported first | `datasets.load_dataset("three_hundred_maps", "{config}")`, with `THREE_HUNDRED_MAPS_REPO={repository}` |
 | plain `datasets` | `pip install datasets` | `datasets.load_dataset("{repository}", "{config}", columns=["{view}", "M200c"])` |
 | xarray, from the Zarr store | `pip install xarray zarr huggingface_hub` | `xarray.open_zarr("hf://datasets/{repository}/{zarr}", group="{split}")` |
 
-Ours:
+Ours, which is installed from its repository as long as no release is on PyPI:
 
 ```python
 from three_hundred_maps import load_dataset
@@ -62,10 +64,10 @@ The catalogue of clusters, with a picture of each, is the config `{config}-halos
 """
 
 LOADING_CACHE = """
-Rows are cached where `datasets` caches them (`HF_HOME`, by default `~/.cache/huggingface`; `THREE_HUNDRED_MAPS_HOME`
-overrides it for ours): the folder `datasets` holds Arrow copies, `hub` holds downloads; stores that were built on
-your machine lie in the folder `three_hundred_maps` of `HF_HOME` or of `~/.cache`. Delete any of them to clear it; it
-is filled again when it is needed.
+Rows are cached as Arrow where `datasets` caches them (`HF_HOME`, by default `~/.cache/huggingface`). Our own folder
+`three_hundred_maps` of `HF_HOME`, or of `~/.cache`, holds downloads in `hub` and stores that were built on your
+machine in `stores`; `THREE_HUNDRED_MAPS_HOME` moves all of these. Delete any of them to clear it; it is filled again
+when it is needed.
 """
 
 LOADING_ZARR = """
@@ -82,7 +84,7 @@ print({split}["{view}"].attrs["units"], {split}["{view}"].shape)
 LOADING_SAMPLE = """\
 | way | needs | what to type |
 | --- | --- | --- |
-| ours | `pip install three_hundred_maps` | `three_hundred_maps.load_dataset("three_hundred_maps", "{config}")` |
+| ours | `pip install -e .` in a checkout of the project's repository | `three_hundred_maps.load_dataset("{config}")` |
 | `datasets`, taught our name | the same, imported first | `datasets.load_dataset("three_hundred_maps", "{config}")` |
 | plain `datasets` | a checkout of the repository, as or below the working folder | `datasets.load_dataset("three_hundred_maps")` |
 | any reader of Parquet | a checkout | the files in `three_hundred_maps/{config}/parquet` |
@@ -103,17 +105,23 @@ rows = datasets.load_dataset("three_hundred_maps", "{config}", split="{split}", 
 print(sum(1 for _ in rows), "rows")
 ```
 
-Without a config both load `mini`, which is built on your machine once. Rows are cached where `datasets` caches them
-(`HF_HOME`, by default `~/.cache/huggingface`), stores that were built under `three_hundred_maps` in `HF_HOME` or in
-`~/.cache`; `THREE_HUNDRED_MAPS_HOME` overrides both. Delete a folder to clear it."""
+The same line without a config, `datasets.load_dataset("three_hundred_maps")`, gives two data sets: in a checkout,
+with nothing of ours imported, these 24 rows; after `import three_hundred_maps` the config `mini`, which is built on
+your machine once, and a line on standard error says so. `rows.info.config_name` tells them apart: `sample` or `mini`.
+
+Rows are cached where `datasets` caches them (`HF_HOME`, by default `~/.cache/huggingface`), stores that were built
+under `three_hundred_maps` in `HF_HOME` or in `~/.cache`; `THREE_HUNDRED_MAPS_HOME` overrides both. Delete a folder to
+clear it."""
 
 FIELDS = """\
 Maps hold raw physical values, never normalised. Lengths are proper, masses in Msun, the Hubble parameter is nowhere
-left in. The key of a cluster is (`region`, `snapshot`, `halo_id`): ids repeat between regions. A map spans 2 R200c;
-the centre of the cluster lies on the corner of the four middle pixels; the first axis is y, upwards. The value of a
-masked or unknown property is NaN. `with_format("numpy")` of `datasets` makes every float single precision;
-`with_format("arrow")` keeps the doubles as they are. In the benchmark of this data set only the maps and the redshift may be used as
-input: every other column is truth, or tells it."""
+left in. The key of a cluster is (`simulation`, `region`, `snapshot`, `halo_id`): ids repeat between regions. A map
+spans 2 R200c; the centre of the cluster lies on the corner of the four middle pixels; the first axis is y, upwards.
+The value of a masked or unknown property is NaN. `with_format("numpy")` of `datasets` makes arrays single precision
+(maps, `los_vector`, and any column of several rows) and leaves the scalars of one row double;
+`with_format("arrow")` keeps all doubles. The fields of the Parquet files carry `unit` and `long_name` in their
+metadata. In the benchmark of this data set only the maps and the redshift may be used as input: every other column
+is truth, or tells it."""
 
 WHY_REGIONS = """\
 Splits are by region of the simulation, never by map or by cluster: all projections, neighbours and snapshots of one
@@ -121,7 +129,7 @@ region lie in one split. Two projections of one cluster share its mass and its s
 surroundings; split at random, a model is tested on clusters that it has seen."""
 
 SPLITS_NOTE = (
-    "`n of N` says how many clusters are in, of those that were planned; the difference was refused."
+    "`n of N` says how many clusters are in, of those that were planned; the difference was excluded."
 )
 SAMPLE_SPLITS = (
     "The sample is an excerpt of the config `mini`, one line of sight a cluster: enough to look at and to try code on, "
@@ -143,8 +151,8 @@ LIMITS = """\
 - Made for: learning mass maps from observables, comparing methods under one benchmark, teaching.
 - Not made for: measuring cosmological parameters, or masses of observed clusters, without a model of the telescope.
   There is no instrument, no noise, no background and no foreground in these maps.
-- Maps are framed by the true R200c, which by itself tells something of the mass: compare with `frame`, the predictor
-  that sees nothing else, which stands on every board of the benchmark.
+- Maps are framed by the true R200c, which by itself tells something of the mass: compare with the no-input baseline,
+  which stands on every board of the benchmark.
 - The mass of a map is that of a box of the stated depth, not of the sphere{excess}.
 - The sample is flat in mass by selection, not as the sky is: masses are neither the mass function nor independent of
   each other within a region.

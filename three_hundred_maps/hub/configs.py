@@ -10,7 +10,9 @@ from three_hundred_maps.builder.recipe import Recipe, load_recipe, shipped_recip
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache
 from three_hundred_maps.hub.manifests import MANIFEST, parse_manifest
+from three_hundred_maps.hub.remote import fetch_manifest
 from three_hundred_maps.hub.sources import ParquetSource, Source, StoreSource, open_folder
+from three_hundred_maps.progress import note
 
 SAMPLE = "sample"
 DEFAULT = "mini"
@@ -67,7 +69,7 @@ def find_source(
         None of these serves; the message says which to do and how.
     """
     if data_dir is not None:
-        return open_folder(Path(data_dir).expanduser(), config)
+        return open_folder(os.fspath(data_dir), config)
     asked = repository is not None or revision is not None
     repository = repository or os.environ.get(REPOSITORY_VARIABLE) or None
     if revision is not None and repository is None:
@@ -85,19 +87,37 @@ def find_source(
     recipe = _recipe(config) if config in shipped_recipes() else None
     if recipe is not None and cache.is_finished(cache.store_path(recipe)):
         return StoreSource.open(cache.store_path(recipe))
-    reason = ""
     if repository is not None:
         try:
             return _from_hub(repository, config, None)
         except InputError as error:
             if recipe is None or recipe.simulation.kind != "synthetic":
                 raise
-            reason = str(error)
-            cache._note(f"three_hundred_maps: {reason}; building instead")
+            note(f"{error}; building instead")
     assert recipe is not None
     if recipe.simulation.kind != "synthetic":
         raise InputError(f"config {config!r} is not here: {REAL_DATA.format(config=config)}")
     return StoreSource.open(cache.build_on_the_spot(config, recipe))
+
+
+def find_store(where: str | os.PathLike[str]) -> str:
+    """The store that a path, a URL, or the name of a config names; of a config, the one in the cache.
+
+    Raises
+    ------
+    InputError
+        A config whose store is not in the cache.
+    """
+    text = os.fspath(where)
+    if Path(text).exists() or text not in shipped_recipes():
+        return text
+    path = cache.store_path(_recipe(text))
+    if not cache.is_finished(path):
+        raise InputError(
+            f"the store of config {text!r} is not in the cache; load_dataset({text!r}) builds it there, "
+            f"three-hundred-maps build {text} --out STORE elsewhere"
+        )
+    return str(path)
 
 
 def _sample() -> Source:
@@ -110,7 +130,5 @@ def _sample() -> Source:
 
 
 def _from_hub(repository: str, config: str | None, revision: str | None) -> Source:
-    from three_hundred_maps.hub.remote import fetch_manifest
-
     manifest, commit = fetch_manifest(repository, revision=revision)
     return ParquetSource.from_manifest(manifest, config, repository=repository, revision=commit)

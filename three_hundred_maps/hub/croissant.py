@@ -12,44 +12,25 @@ from typing import Any
 from three_hundred_maps._version import __version__
 from three_hundred_maps.hub import card_text as text
 from three_hundred_maps.hub.card import limits, opening
-from three_hundred_maps.hub.columns import COLUMNS
-from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
+from three_hundred_maps.hub.columns import COLUMN_VARIABLES, LOS_VECTOR
+from three_hundred_maps.store.schema import SPLITS
 
 _TYPES = {
     "float64": "sc:Float",
     "float32": "sc:Float",
     "int64": "sc:Integer",
+    "int32": "sc:Integer",
     "uint8": "sc:Integer",
     "string": "sc:Text",
 }
-_CR_TERMS = [
-    "citeAs",
-    "column",
-    "equivalentProperty",
-    "extract",
-    "field",
-    "fileProperty",
-    "fileObject",
-    "fileSet",
-    "format",
-    "includes",
-    "isLiveDataset",
-    "jsonPath",
-    "key",
-    "md5",
-    "parentField",
-    "path",
-    "recordSet",
-    "references",
-    "regex",
-    "repeated",
-    "replace",
-    "samplingRate",
-    "separator",
-    "source",
-    "subField",
-    "transform",
-]
+# fmt: off
+_CR_TERMS = (
+    "citeAs", "column", "equivalentProperty", "extract", "field", "fileProperty", "fileObject",
+    "fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5",
+    "parentField", "path", "recordSet", "references", "regex", "repeated", "replace",
+    "samplingRate", "separator", "source", "subField", "transform",
+)
+# fmt: on
 _UNCHECKED = "https://github.com/mlcommons/croissant/issues/80"
 """What the specification's own examples give as checksum of a git repository, which has none."""
 
@@ -136,7 +117,7 @@ def responsible_ai(configs: Mapping[str, Any]) -> dict[str, Any]:
         "rai:dataCollectionType": ["Software Collection", "Others"],
         "rai:dataPreprocessingProtocol": [_bare(text.MADE), _bare(text.WHY_REGIONS)],
         "rai:dataCollectionMissingData": (
-            "Halos whose cut-out leaves its region or holds low-resolution particles are refused and "
+            "Halos whose cut-out leaves its region or holds low-resolution particles are excluded and "
             "counted; unknown properties are NaN."
         ),
         "rai:dataUseCases": [
@@ -221,15 +202,9 @@ def _record_set(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         info = config["view_info"][view]
         description = f"{info['long_name']}, unit {info['units']}: {height} rows of {width} pixels"
         fields.append(_field(name, view, "sc:Float", description, repeated=True))
-    for column in COLUMNS:
-        if column == "los":
-            fields.append(_field(name, column, "sc:Integer", "number of the line of sight"))
-        elif column == "los_vector":
-            described = "unit vector to the observer, in the simulation box"
-            fields.append(_field(name, column, "sc:Float", described, repeated=True))
-        else:
-            v = HALO_VARIABLES[column]
-            fields.append(_field(name, column, _TYPES[v.dtype], f"{v.long_name}, unit {v.units}"))
+    for column, v in COLUMN_VARIABLES.items():
+        described = f"{v.long_name}, unit {v.units}"
+        fields.append(_field(name, column, _TYPES[v.dtype], described, repeated=column == LOS_VECTOR.name))
     return {
         "@type": "cr:RecordSet",
         "@id": name,

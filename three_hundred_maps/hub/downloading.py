@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub.manifests import manifest_configs
-from three_hundred_maps.hub.remote import checked_repository, fetch_manifest
-from three_hundred_maps.hub.transfer import fetch_into
-from three_hundred_maps.io import sha256_file
+from three_hundred_maps.hub.manifests import choose_config
+from three_hundred_maps.hub.remote import fetch_into, fetch_manifest, partial_path
+from three_hundred_maps.io import OWN_LIST, own_files, remove_own, sha256_file, write_json
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store import schema
+from three_hundred_maps.store.arrays import halo_columns, open_group
+from three_hundred_maps.store.finishing import write_small_files
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.lock import hold
 from three_hundred_maps.store.manifest import MANIFEST, PROVENANCE, read_manifest, write_manifest
@@ -41,7 +42,7 @@ def download(
 ) -> Path:
     """Fetch the Zarr store of a config into ``out``, whole or in part.
 
-    Every file is checked against the sha256 of the manifest. An interrupted download goes on at the bytes it
+    Every file is checked against the sha256 of the manifest. An interrupted download resumes at the bytes it
     had reached. A part is a whole store too, with a manifest of its own: splits that were not asked for hold
     no halos, views that were not are absent. Its statistics are those of the whole train split, as published.
 
@@ -50,7 +51,7 @@ def download(
     repository
         ``ORG/NAME``.
     out
-        A new folder, or one that an earlier call began.
+        A new folder, or one to resume.
     config
         By default the repository's first.
     splits, views
@@ -71,14 +72,9 @@ def download(
         A repository, config, split, view or shard that is not there; a checksum that does not match; a
         folder that holds other things.
     """
-    checked_repository(repository)
     manifest, commit = fetch_manifest(repository, revision=revision)
-    configs = manifest_configs(manifest, repository)
-    name = config or next(iter(configs))
-    if name not in configs:
-        raise InputError(f"{repository} holds no config {name!r}; it holds {', '.join(configs)}")
-    record = configs[name]
-    if not record.get("zarr"):
+    name, record = choose_config(manifest, config, repository)
+    if not record["zarr"]:
         raise InputError(f"{repository}: config {name!r} has no Zarr store; read its rows by load_dataset")
     store = Path(out)
     chosen = _choose(record, name, splits, views)
@@ -94,9 +90,13 @@ def download(
         )
     staging = store / STAGING
     busy = f"{store} is being downloaded by another process; wait for it, or stop it first"
+    fetched = staging / record["zarr"]
+    own = [fetched / path for path in wanted]
+    own += [partial_path(fetched / path, entry["sha256"]) for path, entry in wanted.items()]
+    names = {path.relative_to(staging).as_posix() for path in own} | (own_files(staging, STAGING) or set())
+    write_json(staging / OWN_LIST, {"kind": STAGING, "files": sorted(names)})
     with hold(staging / ".lock", busy):
         _fetch_all(repository, commit, prefix, wanted, staging)
-        fetched = staging / record["zarr"]
         if whole:
             # The manifest moves last: with it the store is finished.
             for path in sorted(wanted, key=lambda p: (p == MANIFEST, p)):
@@ -105,7 +105,10 @@ def download(
             read_manifest(store)
         else:
             _assemble(fetched, store, chosen, sorted(wanted), str(record["digest"]), shards)
-        shutil.rmtree(staging)
+        remove_own(staging, STAGING)
+        (staging / ".lock").unlink()
+        if not any(staging.iterdir()):
+            staging.rmdir()
     return store
 
 
@@ -139,7 +142,7 @@ def _is_there(
         if not whole and there.get("part_of") == _part(digest, chosen, shards):
             return True
         raise InputError(f"{store} is another store already; choose a new folder for --out")
-    if not (store / STAGING).is_dir():
+    if own_files(store / STAGING, STAGING) is None:
         raise InputError(f"{store} holds other things; choose a new folder for --out")
     return False
 
@@ -168,7 +171,7 @@ def _is_wanted(
 
 
 def _fetch_all(repository: str, commit: str, prefix: str, wanted: Mapping[str, Any], staging: Path) -> None:
-    total = sum(int(entry["bytes"]) for entry in wanted.values())
+    total = sum(entry["bytes"] for entry in wanted.values())
     with (
         progress(total=total, desc=f"downloading {prefix.split('/')[0]}", unit="B") as bar,
         ThreadPoolExecutor(CONNECTIONS) as pool,
@@ -180,6 +183,7 @@ def _fetch_all(repository: str, commit: str, prefix: str, wanted: Mapping[str, A
                 repository,
                 prefix + path,
                 sha256=entry["sha256"],
+                size=entry["bytes"],
                 revision=commit,
                 arrived=bar.update,
             )
@@ -202,9 +206,6 @@ def _assemble(
     shards: Sequence[int] | None,
 ) -> None:
     """Make a store of its own of the shards that were fetched: they are moved, not written anew."""
-    from three_hundred_maps.store.arrays import halo_columns, open_group
-    from three_hundred_maps.store.finishing import write_small_files
-
     root: Any = open_group(fetched)
     layout = Layout.of_store(fetched)
     numbers = {
@@ -220,15 +221,11 @@ def _assemble(
         )
         for split in schema.SPLITS
     }
-    part = Layout(
+    part = replace(
+        layout,
         maps=tuple(v for v in layout.maps if v.name in chosen[1]),
         splits={split: len(rows[split]) for split in schema.SPLITS},
-        vectors=layout.vectors,
-        ups=layout.ups,
-        grid=layout.grid,
-        shard_halos=layout.shard_halos,
         attrs={**layout.attrs, "part_of": _part(digest, chosen, shards)},
-        half=layout.half,
     )
     names = (*schema.HALO_VARIABLES, *(f"total_{view}" for view in part.views))
     columns = {

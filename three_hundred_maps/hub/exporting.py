@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,24 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.card import render_card
 from three_hundred_maps.hub.croissant import render_croissant
 from three_hundred_maps.hub.manifests import EXPORT_FORMAT, MANIFEST, checked_path, parse_manifest
-from three_hundred_maps.hub.parquet import colour_ranges, write_split
+from three_hundred_maps.hub.parquet import colour_ranges, plan_files, write_split
 from three_hundred_maps.hub.pictures import gallery, panel
 from three_hundred_maps.hub.record import describe_store, file_entry
 from three_hundred_maps.hub.side_files import render_citation, render_eval
 from three_hundred_maps.hub.sources import StoreSource
-from three_hundred_maps.io import canonical_json, sha256_bytes, sha256_file, write_bytes, write_json
+from three_hundred_maps.io import (
+    OWN_LIST,
+    canonical_json,
+    own_files,
+    remove_own,
+    sha256_bytes,
+    sha256_file,
+    write_bytes,
+    write_json,
+)
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.manifest import read_manifest
+from three_hundred_maps.store.manifest import OUTSIDE, read_manifest
 from three_hundred_maps.store.schema import SPLITS
 from three_hundred_maps.store.statistics import read_statistics
 
@@ -36,7 +44,9 @@ ROOT_FILES = ("README.md", "croissant.json", "eval.yaml", "CITATION.cff")
 MAX_FILES, MAX_FOLDER_ENTRIES, MAX_FILE_BYTES = 100_000, 10_000, 200e9
 """Limits of a Hub repository: files in all, entries of a folder, bytes of a file."""
 
-_MARK = ".exporting.json"
+KIND = "export"
+"""What an interrupted export's folder of a config says it is, in its own list of files."""
+
 GALLERY_ROWS = 4
 
 
@@ -49,8 +59,8 @@ def export(
 ) -> dict[str, Any]:
     """Write the Hub layout of finished stores into ``out``: one folder a config, named after its store.
 
-    An interrupted export goes on where it stopped; a config whose store has not changed is kept as it is;
-    configs exported before stay.
+    An interrupted export is resumed; a config whose store has not changed is kept as it is; configs exported
+    before stay. Of an export that is replaced, only the files that its manifest lists are removed.
 
     Parameters
     ----------
@@ -92,8 +102,9 @@ def export(
         old = configs.get(source.name)
         if old is not None and _unchanged(root, old, source, files, zarr=zarr):
             continue
-        files = {path: entry for path, entry in files.items() if not path.startswith(f"{source.name}/")}
-        record, entries = export_config(source, root, zarr=zarr)
+        mine = {path for path in files if path.startswith(f"{source.name}/")}
+        record, entries = export_config(source, root, mine, zarr=zarr)
+        files = {path: entry for path, entry in files.items() if path not in mine}
         configs[source.name] = record
         files.update(entries)
         check_limits(files)
@@ -109,9 +120,10 @@ def check_folder(root: Path) -> dict[str, Any]:
     manifest: dict[str, Any] = {}
     if (root / MANIFEST).is_file():
         manifest = parse_manifest((root / MANIFEST).read_bytes(), str(root))
-    known = {MANIFEST, ".cache", *ROOT_FILES, *manifest.get("configs", {})}
+    known = {MANIFEST, ".cache", *manifest.get("configs", {})} if manifest else set()
+    known |= {name for name in ROOT_FILES if name in manifest.get("files", {})}
     foreign = sorted(
-        entry.name for entry in root.iterdir() if entry.name not in known and not (entry / _MARK).is_file()
+        entry.name for entry in root.iterdir() if entry.name not in known and own_files(entry, KIND) is None
     )
     if foreign:
         raise InputError(
@@ -136,25 +148,38 @@ def _unchanged(
 
 
 def export_config(
-    source: StoreSource, root: Path, *, zarr: bool = True, folder_name: str | None = None
+    source: StoreSource, root: Path, before: Set[str] = frozenset(), *, zarr: bool = True
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write the folder of one config; its record and the manifest's lines of its files."""
+    """Write the folder of one config; its record and the manifest's lines of its files.
+
+    Parameters
+    ----------
+    before
+        Files, relative to ``root``, that an earlier export of the config wrote: those that are not of this
+        one are removed.
+    """
     record = describe_store(source)
-    name = folder_name or source.name
-    folder = root / name
-    mark = {"digest": source.digest, "row_format": record["row_format"]}
-    if folder.exists() and _read_mark(folder) != mark:
-        shutil.rmtree(folder)
-    write_json(folder / _MARK, mark)
+    folder = root / source.name
+    splits = [split for split in SPLITS if source.halos[split]]
+    planned = ["images/clusters.png", *(f"halos/{split}.parquet" for split in splits)]
+    planned += [f"parquet/{name}" for split in splits for name, _ in plan_files(source, split)]
+    planned += [f"{ZARR}/{name}" for name in store_checksums(source.path)] if zarr else []
+    own = {path.removeprefix(f"{source.name}/") for path in before} | (own_files(folder, KIND) or set())
+    mark = {"kind": KIND, "digest": source.digest, "row_format": record["row_format"]}
+    if own and not _is_marked(folder, mark):
+        write_json(folder / OWN_LIST, {"kind": KIND, "files": sorted(own | set(map(_partial, own)))})
+        remove_own(folder, KIND)
+    for name in planned:
+        if name not in own and (folder / name).exists():
+            raise InputError(f"{folder / name} is not this command's own file; move it away")
+    listed = {*own, *planned}
+    write_json(folder / OWN_LIST, {**mark, "files": sorted(listed | set(map(_partial, listed)))})
     entries: dict[str, Any] = {}
-    record["zarr"] = None
+    record["zarr"] = f"{source.name}/{ZARR}" if zarr else None
     if zarr:
-        record["zarr"] = f"{name}/{ZARR}"
-        entries.update(copy_store(source.path, folder / ZARR, root))
+        entries.update(copy_store(Path(source.path), folder / ZARR, root))
     ranges = colour_ranges(read_statistics(source.path), source.views)
-    for split in progress(SPLITS, desc=f"{name}: Parquet", unit="split"):
-        if not source.halos[split]:
-            continue
+    for split in progress(splits, desc=f"{source.name}: Parquet", unit="split"):
         paths, catalogue = write_split(source, split, folder, ranges)
         for path in (*paths, catalogue):
             key, entry = file_entry(root, path, sha256_file(path))
@@ -166,25 +191,42 @@ def export_config(
     record["images"] = [picture.relative_to(root).as_posix()]
     key, entry = file_entry(root, picture, sha256_file(picture))
     entries[key] = entry
-    (folder / _MARK).unlink()
+    stale = {f"{source.name}/{name}" for name in listed | set(map(_partial, listed))} - set(entries)
+    write_json(
+        folder / OWN_LIST, {"kind": KIND, "files": sorted(p.removeprefix(f"{source.name}/") for p in stale)}
+    )
+    remove_own(folder, KIND)
     return record, entries
 
 
-def _read_mark(folder: Path) -> Any:
+def _partial(name: str) -> str:
+    """Where a file grows before it has its name."""
+    folder, slash, file = name.rpartition("/")
+    return f"{folder}{slash}.{file}.partial"
+
+
+def _is_marked(folder: Path, mark: Mapping[str, Any]) -> bool:
+    """Whether an export of the same store was interrupted in ``folder``, so that what is there can stay."""
     try:
-        return json.loads((folder / _MARK).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-        return None
+        there = json.loads((folder / OWN_LIST).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    return isinstance(there, dict) and {key: there.get(key) for key in mark} == dict(mark)
+
+
+def store_checksums(store: Path | str) -> dict[str, str]:
+    """sha256 of every file of a finished store: those of its manifest, and the two it does not list."""
+    manifest = read_manifest(store)
+    listed = {checked_path(path, str(store)): entry["sha256"] for path, entry in manifest["files"].items()}
+    files = [Path(store) / name for name in OUTSIDE]
+    return listed | {file.name: sha256_file(file) for file in files if file.is_file()}
 
 
 def copy_store(store: Path, target: Path, root: Path) -> dict[str, Any]:
     """Copy the files of a finished store, each checked against its manifest on the way."""
-    manifest = read_manifest(store)
     entries: dict[str, Any] = {}
     inside = store.resolve()
-    listed = {checked_path(path, str(store)): entry["sha256"] for path, entry in manifest["files"].items()}
-    extra = {n: sha256_file(store / n) for n in ("manifest.json", "provenance.json") if (store / n).is_file()}
-    for path, sha256 in progress((listed | extra).items(), desc="copying the store", unit="file"):
+    for path, sha256 in progress(store_checksums(store).items(), desc="copying the store", unit="file"):
         file = store / path
         if not file.resolve().is_relative_to(inside):
             raise InputError(f"{store}: {path} is a link that leaves the store; it is not followed")
@@ -201,7 +243,10 @@ def copy_store(store: Path, target: Path, root: Path) -> dict[str, Any]:
             # Not made durable one by one: the source is at hand, and what is sent is checked again.
             copy.parent.mkdir(parents=True, exist_ok=True)
             partial = copy.with_name(f".{copy.name}.partial")
-            partial.write_bytes(data)
+            try:
+                partial.write_bytes(data)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(copy)) from error
             os.replace(partial, copy)
         key, entry = file_entry(root, copy, sha256)
         entries[key] = entry

@@ -7,13 +7,16 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import datasets
+
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub import hook
+from three_hundred_maps.hub.configs import config_names
+from three_hundred_maps.hub.hook import NAME, install
 from three_hundred_maps.store.schema import SPLITS
 
 
 def load_dataset(
-    path: str = hook.NAME,
+    path: str | os.PathLike[str] = NAME,
     name: str | None = None,
     *,
     split: Any = None,
@@ -30,7 +33,8 @@ def load_dataset(
     Parameters
     ----------
     path
-        ``"three_hundred_maps"``, or ``"ORG/NAME"`` for a copy on the Hugging Face Hub.
+        ``"three_hundred_maps"``; or a config by its name alone, as ``"mini"``; a folder or URL, as for
+        ``data_dir``; ``"ORG/NAME"`` for a copy on the Hugging Face Hub.
     name
         The config; ``mini`` by default, ``sample`` always works.
     split
@@ -42,7 +46,7 @@ def load_dataset(
     streaming
         Read rows as they are asked for, and keep no copy in the cache.
     data_dir
-        A finished store, or a folder that was exported or downloaded.
+        A finished store (a folder or a URL), or a folder that was exported or downloaded.
     revision
         A tag, branch or commit of the Hub repository.
     num_proc
@@ -62,41 +66,46 @@ def load_dataset(
         An unknown config, view, column, split or argument; an unfinished store; no source that serves.
     """
     path = os.fspath(path)
-    if path != hook.NAME:
-        if path.count("/") != 1 or path.startswith((".", "/", "~")):
+    if path != NAME:
+        if is_place(path):
+            if data_dir is not None:
+                raise InputError(f"load_dataset({path!r}, data_dir={os.fspath(data_dir)!r}): give one folder")
+            data_dir = path
+        elif path in config_names():
+            if name not in (None, path):
+                raise InputError(f"load_dataset({path!r}, {name!r}): give one config")
+            name = path
+        elif path.count("/") == 1:
+            kwargs["repo"] = path
+        else:
             raise InputError(
-                f"load_dataset({path!r}): write load_dataset('three_hundred_maps', CONFIG), or 'ORG/NAME' "
-                "for a repository on the Hub; a folder of yours is given by data_dir="
+                f"load_dataset({path!r}): there is no such config or folder; write a config "
+                f"({', '.join(config_names())}), a folder or URL of a store, or 'ORG/NAME' of the Hub"
             )
-        kwargs["repo"] = path
     check_split(split)
     if streaming and num_proc is not None:
         raise InputError("num_proc fills the cache, which streaming=True does not: give one or the other")
     if "data_files" in kwargs:
         raise InputError("data_files is not understood here; give a store by data_dir=")
-    import datasets
-
-    hook.install()
+    install()
     if data_dir is not None:
         kwargs["data_dir"] = os.fspath(data_dir)
-    try:
-        return datasets.load_dataset(
-            hook.NAME,
-            name,
-            split=split,
-            streaming=streaming,
-            revision=revision,
-            num_proc=num_proc,
-            views=views,
-            columns=columns,
-            **kwargs,
-        )
-    except ValueError as error:
-        if isinstance(error, InputError) or not re.match(
-            r"(Unknown split|Bad split|Unrecognized)", str(error)
-        ):
-            raise
-        raise InputError(f"split={split!r}: {error}") from None
+    return datasets.load_dataset(
+        NAME,
+        name,
+        split=split,
+        streaming=streaming,
+        revision=revision,
+        num_proc=num_proc,
+        views=views,
+        columns=columns,
+        **kwargs,
+    )
+
+
+def is_place(path: str) -> bool:
+    """Whether a text names a folder or a URL, and not a config or a repository."""
+    return "://" in path or path.startswith((".", "/", "~")) or os.path.isdir(path)
 
 
 def check_split(split: Any) -> None:

@@ -1,13 +1,13 @@
-"""Small pictures of maps as PNG bytes, with the base installation alone: for the viewer and the card."""
+"""Small pictures of maps as PNG bytes for the viewer and the card."""
 
 from __future__ import annotations
 
-import struct
-import zlib
+import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 LEVELS = 64
 """Colours a view: four views share one palette of 256."""
@@ -63,22 +63,11 @@ def panel(
 
 def png(indices: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
     """A palette picture as PNG: indices (y, x), palette (n <= 256, 3)."""
-    height, width = indices.shape
-    lines = np.zeros((height, width + 1), np.uint8)  # each line begins with its filter: none
-    lines[:, 1:] = indices
-
-    def block(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    return b"".join(
-        (
-            b"\x89PNG\r\n\x1a\n",
-            block(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-            block(b"PLTE", palette.astype(np.uint8).tobytes()),
-            block(b"IDAT", zlib.compress(lines.tobytes(), 9)),
-            block(b"IEND", b""),
-        )
-    )
+    picture = Image.fromarray(indices).convert("P")
+    picture.putpalette(palette.astype(np.uint8).tobytes())
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
 
 
 def gallery(rows: Sequence[NDArray[np.uint8]], palette: NDArray[np.uint8], scale: int = 2) -> bytes:

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HfHubHTTPError,
-    HTTPError,
-    LocalTokenNotFoundError,
-    RepositoryNotFoundError,
-)
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub.exporting import ROOT_FILES, write_root_files
+from three_hundred_maps.hub.exporting import write_root_files
 from three_hundred_maps.hub.manifests import MANIFEST, parse_manifest
-from three_hundred_maps.hub.remote import bad_token, checked_repository, explain, patiently
+from three_hundred_maps.hub.remote import checked_repository, with_retries
 from three_hundred_maps.io import sha256_file
-
-T = TypeVar("T")
-CITED = ("manifest.json",)
 
 
 @dataclass(frozen=True)
@@ -131,13 +123,13 @@ def publish(
     if plan.new and pull_request:
         raise InputError(f"{repository} does not exist: a pull request needs a repository to go to")
     if plan.new:
-        reach(
+        with_retries(
             lambda: api.create_repo(repository, repo_type="dataset", private=not public, exist_ok=True),
             repository,
         )
     address = None
     if plan.send or plan.remove:
-        commit = reach(
+        commit = with_retries(
             lambda: api.upload_folder(
                 repo_id=repository,
                 repo_type="dataset",
@@ -151,7 +143,7 @@ def publish(
         )
         address = commit.pr_url or commit.commit_url
     if tag is not None:
-        reach(
+        with_retries(
             lambda: api.create_tag(repository, tag=tag, repo_type="dataset", exist_ok=True),
             repository,
         )
@@ -160,7 +152,7 @@ def publish(
 
 def check_tag(api: HfApi, repository: str, tag: str, *, changes: bool) -> None:
     """InputError where a tag is there already, unless it is on what is published and nothing will change."""
-    refs = reach(lambda: api.list_repo_refs(repository, repo_type="dataset"), repository)
+    refs = with_retries(lambda: api.list_repo_refs(repository, repo_type="dataset"), repository)
     commits = [ref.target_commit for ref in refs.tags if ref.name == tag]
     main = [ref.target_commit for ref in refs.branches if ref.name == "main"]
     if commits and (changes or commits != main):
@@ -194,7 +186,9 @@ def make_plan(api: HfApi, root: Path, manifest: Mapping[str, Any], repository: s
     data = (root / MANIFEST).read_bytes()
     local[MANIFEST] = {"bytes": len(data), "sha256": sha256_file(root / MANIFEST)}
     try:
-        info = reach(lambda: api.dataset_info(repository), repository, missing=True)
+        info = with_retries(
+            lambda: api.dataset_info(repository), repository, let_through=(RepositoryNotFoundError,)
+        )
     except RepositoryNotFoundError:
         sizes = {path: int(entry["bytes"]) for path, entry in sorted(local.items())}
         return Plan(repository, True, not public, sizes, (), ())
@@ -223,7 +217,7 @@ def remote_checksums(api: HfApi, repository: str) -> dict[str, str]:
         return found
 
     try:
-        return reach(listing, repository, missing=True)
+        return with_retries(listing, repository, let_through=(EntryNotFoundError,))
     except EntryNotFoundError:
         return {}
 
@@ -232,8 +226,6 @@ def checksum_like(there: str, file: Path, entry: Mapping[str, Any]) -> str:
     """The checksum of a local file, of the kind that the repository gave: sha256, or a git blob's sha1."""
     if len(there) == 64:
         return str(entry["sha256"])
-    import hashlib
-
     data = file.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
@@ -241,29 +233,3 @@ def checksum_like(there: str, file: Path, entry: Mapping[str, Any]) -> str:
 def escape_pattern(path: str) -> str:
     """A path as a pattern that matches it alone."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in path)
-
-
-def reach(call: Callable[[], T], repository: str, *, missing: bool = False) -> T:
-    """`patiently`, with the reasons of writing; ``missing`` lets "not found" through."""
-
-    def attempt() -> T:
-        try:
-            return call()
-        except LocalTokenNotFoundError:
-            raise InputError("you are not logged in to the Hub: hf auth login, or set HF_TOKEN") from None
-        except UnicodeEncodeError:
-            raise bad_token() from None
-
-    if not missing:
-        return patiently(attempt, repository)
-    try:
-        return attempt()
-    except (RepositoryNotFoundError, EntryNotFoundError):
-        raise
-    except (HTTPError, HfHubHTTPError, ConnectionError) as error:
-        if getattr(getattr(error, "response", None), "status_code", 500) < 500:
-            raise explain(error, repository) from None
-        return patiently(attempt, repository)
-
-
-__all__ = ["ROOT_FILES", "Plan", "publish"]

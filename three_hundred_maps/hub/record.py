@@ -46,7 +46,8 @@ def describe_store(source: StoreSource) -> dict[str, Any]:
         "map_mass_over_M200c": mass_in_maps(train),
         "pixels": list(source.pixels),
         "lines_of_sight": int(train["los_vector"].shape[0]),
-        "refused": len(manifest.get("refused", [])),
+        "excluded": len(manifest.get("excluded", manifest.get("refused", []))),
+        "warnings": list(attrs.get("warnings") or ()),
         "splits": {
             split: describe_split(root[split], source, split, manifest.get("halos_planned", {}))
             for split in SPLITS

@@ -1,28 +1,40 @@
-"""Reading a Hub repository: files fetched, checked and retried; the true reason where that does not help."""
+"""Reading a Hub repository: bounded in bytes and time, checked, resumed; the true reason where it fails.
+
+Files are fetched here and not by ``hf_hub_download``, because that fills a new file in every process (what a
+killed one had is lost), takes as many bytes as a server sends, and waits for ever on one that sends a byte
+a second.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
 import time
 from collections.abc import Callable
+from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
+from urllib.parse import quote
 
-from huggingface_hub import HfFileSystem, hf_hub_download
+from filelock import FileLock
+from huggingface_hub import HfFileSystem, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HTTPError,
-    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.manifests import MANIFEST, parse_manifest
-from three_hundred_maps.io import sha256_file
+from three_hundred_maps.io import cache_home, sha256_file, write_bytes
 
 ATTEMPTS = 4
 """How often something is tried in all where the server or the line fails for a while."""
@@ -31,10 +43,27 @@ FIRST_WAIT_S = 0.5
 PATIENCE_S = 5.0
 """A call that took longer has been tried again and again by huggingface_hub itself."""
 
+MAX_MANIFEST_BYTES = 64 << 20
+"""Twice what a repository of as many files as the Hub takes needs."""
+
+GRACE_S, LEAST_BYTES_PER_S = 60.0, 20_000.0
+"""A file of n bytes may take ``GRACE_S + n / LEAST_BYTES_PER_S`` seconds."""
+
 _TEMPORARY = (408, 429, 500, 502, 503, 504)
+_OK, _NOT_SATISFIABLE = 200, 416
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _FAILURES = (HTTPError, HfHubHTTPError, EntryNotFoundError, ConnectionError)
+_MALFORMED = (LookupError, TypeError, AttributeError, JSONDecodeError, RecursionError)
 T = TypeVar("T")
+
+
+class MissingFileError(InputError):
+    """The repository is there and does not hold the file."""
+
+
+class UnreachableError(InputError):
+    """The Hub cannot be reached, or may not be (HF_HUB_OFFLINE)."""
 
 
 def checked_repository(repository: str) -> str:
@@ -44,21 +73,10 @@ def checked_repository(repository: str) -> str:
     return repository
 
 
-def status_of(error: BaseException | None) -> int | None:
-    """The HTTP status behind an error, also where the library wrapped it."""
-    while error is not None:
-        response = getattr(error, "response", None)
-        if response is not None:
-            return int(response.status_code)
-        error = error.__cause__ or error.__context__
-    return None
-
-
 def explain(error: Exception, repository: str, path: str = "") -> InputError:
     """The true reason of a failure to reach the Hub, and what to do about it."""
-    what = f"{repository}/{path}" if path else repository
-    status = status_of(error)
-    offline = isinstance(error, OfflineModeIsEnabled) or isinstance(error.__cause__, OfflineModeIsEnabled)
+    kind: type[InputError] = InputError
+    status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, GatedRepoError):
         reason = "its owner asks for a request of access first: make one on its page, then: hf auth login"
     elif isinstance(error, RepositoryNotFoundError) or status == 401:
@@ -68,119 +86,239 @@ def explain(error: Exception, repository: str, path: str = "") -> InputError:
         )
     elif isinstance(error, RevisionNotFoundError):
         reason = "it has no such revision"
-    elif offline:
-        reason = "HF_HUB_OFFLINE is set and no copy is in the cache"
-    elif isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-        reason = "the repository holds no such file"
+    elif isinstance(error, OfflineModeIsEnabled):
+        kind, reason = UnreachableError, "HF_HUB_OFFLINE is set and no copy is in the cache"
+    elif isinstance(error, EntryNotFoundError):
+        kind, reason = MissingFileError, "the repository holds no such file"
     elif status == 403:
         reason = "your token does not allow this (403): log in with one that does: hf auth login"
     elif status == 429:
-        reason = "the server asks for fewer requests (429): run it again in some minutes to go on"
+        reason = "the server asks for fewer requests (429): re-run in some minutes to resume"
     elif status is not None and status >= 500:
-        reason = f"the server is in trouble ({status}), also after waiting: run it again later to go on"
+        reason = f"the server is in trouble ({status}), also after waiting: re-run later to resume"
     elif status is not None:
         reason = f"the server answered {status}"
     else:
-        cause = error.__cause__ or error
-        reason = f"the Hub cannot be reached ({type(cause).__name__}: {cause}): run it again to go on"
-    return InputError(f"{what}: {reason}")
+        kind = UnreachableError
+        reason = f"the Hub cannot be reached ({type(error).__name__}: {error}): re-run to resume"
+    return kind(f"{repository}/{path}: {reason}" if path else f"{repository}: {reason}")
 
 
-def bad_token() -> InputError:
-    """The error for a token that no header can carry; it is not shown."""
-    return InputError(
-        "your token of the Hub holds characters that no token has: log in again by: hf auth login, or set "
-        "HF_TOKEN anew"
-    )
-
-
-def may_pass(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether a failure may be over a moment later: trouble of the server or of the line."""
-    if isinstance(error, OfflineModeIsEnabled) or isinstance(error.__cause__, OfflineModeIsEnabled):
-        return False
-    status = status_of(error)
+    status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return status in _TEMPORARY
-    return isinstance(error, LocalEntryNotFoundError) or not isinstance(error, EntryNotFoundError)
+    return not isinstance(error, (OfflineModeIsEnabled, EntryNotFoundError))
 
 
-def patiently(call: Callable[[], T], repository: str, path: str = "") -> T:
-    """Run ``call``, again after a pause where the failure may pass; else raise what `explain` makes of it.
+def with_retries(
+    call: Callable[[], T],
+    repository: str,
+    path: str = "",
+    let_through: tuple[type[Exception], ...] = (),
+) -> T:
+    """Run ``call``, again after a pause where the failure is transient; else raise what `explain` says.
 
-    The waits a server asks for (``Retry-After``) are kept by huggingface_hub itself.
+    The waits a server asks for (``Retry-After``) are kept by huggingface_hub itself. ``let_through`` are
+    failures that the caller handles.
     """
-    wait = FIRST_WAIT_S
     for attempt in range(ATTEMPTS):
         begun = time.monotonic()
         try:
             return call()
+        except let_through:
+            raise
+        except LocalTokenNotFoundError:
+            raise InputError("you are not logged in to the Hub: hf auth login, or set HF_TOKEN") from None
         except _FAILURES as error:
             last = attempt == ATTEMPTS - 1 or time.monotonic() - begun > PATIENCE_S
-            if last or not may_pass(error):
+            if last or not is_transient(error):
                 raise explain(error, repository, path) from None
         except UnicodeEncodeError:
-            raise bad_token() from None
-        except OSError as error:
-            # huggingface_hub: a file shorter than announced, "Consistency check failed".
-            if "Consistency check" not in str(error) or attempt == ATTEMPTS - 1:
-                raise
-        time.sleep(wait)
-        wait *= 2
+            raise InputError(
+                "your token of the Hub holds characters that no token has: log in again by: hf auth login, "
+                "or set HF_TOKEN anew"
+            ) from None
+        except _MALFORMED as error:
+            raise InputError(
+                f"{repository}: the server's answer cannot be understood ({type(error).__name__}): "
+                "is it a Hub?"
+            ) from None
+        time.sleep(FIRST_WAIT_S * 2**attempt)
     raise AssertionError("unreachable")
 
 
-def fetch(repository: str, path: str, *, revision: str | None = None, sha256: str | None = None) -> Path:
-    """A file of a data set repository in the Hub's cache, fetched where it is not there yet.
+def _receive(
+    url: str, stream: IO[bytes], limit: int, seconds: float, arrived: Callable[[int], object], what: str
+) -> str:
+    """Append to ``stream`` what it lacks of what is at ``url``; return the commit that the answer names.
+
+    Raises
+    ------
+    InputError
+        More than ``limit`` bytes in all, or more than ``seconds``.
+    """
+    there = stream.tell()
+    # Packed on the way, bytes could not be counted.
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+    if there:
+        headers["Range"] = f"bytes={there}-"
+    deadline = time.monotonic() + seconds
+    # A broken line is tried again by `with_retries`: with what has come until then the range is another.
+    with http_stream_backoff(
+        "GET", url, headers=headers, retry_on_exceptions=(), retry_on_status_codes=(408, 429)
+    ) as response:
+        if there and response.status_code == _NOT_SATISFIABLE:
+            return ""  # All had arrived; its checksum tells whether it is the right file.
+        hf_raise_for_status(response)
+        if there and response.status_code == _OK:
+            # A server that knows no ranges sends the whole file.
+            stream.truncate(0)
+            arrived(-there)
+            there = 0
+        for block in response.iter_raw():
+            there += len(block)
+            if there > limit:
+                raise InputError(f"{what}: the server sends more than {limit:,} bytes; nothing more is taken")
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"{what}: only {there:,} of at most {limit:,} bytes came in {seconds:.0f} s: the server "
+                    "is too slow; re-run later to resume"
+                )
+            stream.write(block)
+            arrived(len(block))
+        answers = [*response.history, response]
+    return next((a.headers["X-Repo-Commit"] for a in answers if "X-Repo-Commit" in a.headers), "")
+
+
+def partial_path(target: Path, sha256: str) -> Path:
+    """Where a file grows: named by the content it is to have, so that what has changed since starts anew."""
+    return target.with_name(f".{target.name}.{sha256[:16]}.partial")
+
+
+def fetch_into(
+    folder: Path,
+    repository: str,
+    path: str,
+    *,
+    sha256: str,
+    size: int,
+    revision: str | None = None,
+    arrived: Callable[[int], object] = lambda size: None,
+) -> Path:
+    """Fetch a file of a data set repository to its path below ``folder``; there already, nothing is done.
+
+    A killed or broken transfer resumes at the byte it had reached.
 
     Parameters
     ----------
-    sha256
-        What the file must hash to. A file that does not is fetched once more and, if that does not help,
-        removed and refused.
+    folder
+        Of one process at a time.
+    repository, path, revision
+        Which file.
+    sha256, size
+        What it must hash to, and how many bytes it has. Where it hashes to something else it is fetched once
+        more, from its first byte; more bytes are never taken.
+    arrived
+        Called with numbers of bytes as they arrive, or are found to be there; less than 0 where bytes that
+        were counted are fetched again.
+
+    Raises
+    ------
+    InputError
+        The true reason why it cannot be had; where the bytes never match, nothing of them is kept.
     """
+    target = folder / path
+    if target.is_file() and target.stat().st_size == size and sha256_file(target) == sha256:
+        arrived(size)
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(target, sha256)
+    url = hf_hub_url(repository, path, repo_type="dataset", revision=revision)
+    what = f"{repository}/{path}"
 
-    def get(force: bool) -> Path:
-        found = hf_hub_download(
-            repository, path, repo_type="dataset", revision=revision, force_download=force
-        )
-        return Path(found)
+    def receive() -> None:
+        # A killed process leaves what it wrote: nothing waits in a buffer.
+        try:
+            with open(partial, "ab", buffering=0) as stream:
+                _receive(url, stream, size, GRACE_S + size / LEAST_BYTES_PER_S, arrived, what)
+        except OSError as error:
+            # A failing device does not say which file it failed on.
+            if error.errno is None or error.filename:
+                raise
+            raise OSError(error.errno, error.strerror, str(partial)) from error
 
-    file = patiently(lambda: get(False), repository, path)
-    if sha256 is None or sha256_file(file) == sha256:
-        return file
-    file = patiently(lambda: get(True), repository, path)
-    found = sha256_file(file)
-    if found != sha256:
-        file.resolve().unlink()
-        file.unlink(missing_ok=True)
-        raise damaged(repository, path, found, sha256)
-    return file
-
-
-def damaged(repository: str, path: str, found: str, wanted: str) -> InputError:
-    """What to say of a file whose bytes are not those of the manifest, however often it is fetched."""
-    return InputError(
-        f"{repository}/{path}: the bytes do not match the manifest, twice (sha256 {found[:12]}..., not "
-        f"{wanted[:12]}...): the copy on the server is damaged; tell its owner. Nothing of it was kept"
+    arrived(partial.stat().st_size if partial.exists() else 0)
+    found = ""
+    for _ in range(2):
+        with_retries(receive, repository, path)
+        found = sha256_file(partial)
+        if found == sha256:
+            os.replace(partial, target)
+            return target
+        arrived(-partial.stat().st_size)
+        partial.unlink()
+    raise InputError(
+        f"{what}: the bytes do not match the manifest, twice (sha256 {found[:12]}..., not {sha256[:12]}...): "
+        "the copy on the server is damaged; tell its owner. Nothing of it was kept"
     )
 
 
+def cache_folder(repository: str) -> Path:
+    """Where files of a repository are cached."""
+    return cache_home() / "hub" / repository.replace("/", "--")
+
+
+def fetch_cached(repository: str, path: str, version: str, **about: Any) -> Path:
+    """A file of a repository in the cache, fetched where it is not there yet; ``about`` as for `fetch_into`.
+
+    ``version`` names the content that the file is a part of.
+    """
+    folder = cache_folder(repository) / version
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        return fetch_into(folder, repository, path, **about)
+
+
 def fetch_manifest(repository: str, *, revision: str | None = None) -> tuple[dict[str, Any], str]:
-    """The manifest of an exported repository, and the commit it is of."""
+    """The manifest of an exported repository, and the commit it is of.
+
+    It is kept in the cache, and serves from there where the Hub cannot be reached.
+    """
     checked_repository(repository)
+    kept = cache_folder(repository) / "refs" / f"{quote(revision or 'main', safe='')}.json"
+    url = hf_hub_url(repository, MANIFEST, repo_type="dataset", revision=revision)
+    what = f"{repository}/{MANIFEST}"
+    stream = io.BytesIO()
+
+    def receive() -> str:
+        return _receive(url, stream, MAX_MANIFEST_BYTES, 4 * GRACE_S, lambda size: None, what)
+
     try:
-        file = fetch(repository, MANIFEST, revision=revision)
-    except InputError as error:
-        if "holds no such file" in str(error):
-            raise InputError(
-                f"{repository} has no {MANIFEST}: it was not made by three-hundred-maps publish; "
-                f"try datasets.load_dataset({repository!r})"
-            ) from None
-        raise
-    return parse_manifest(file.read_bytes(), repository), file.parent.name
+        commit = with_retries(receive, repository, MANIFEST)
+    except MissingFileError:
+        raise InputError(
+            f"{repository} has no {MANIFEST}: it was not made by three-hundred-maps publish; "
+            f"try datasets.load_dataset({repository!r})"
+        ) from None
+    except UnreachableError:
+        if not kept.is_file():
+            raise
+        commit, _, text = kept.read_bytes().decode("utf-8", "replace").partition("\n")
+        return parse_manifest(text.encode(), repository), commit
+    if not _COMMIT.fullmatch(commit):
+        raise InputError(f"{repository}: the server's answer names no commit: is it a Hub?")
+    manifest = parse_manifest(stream.getvalue(), repository)
+    # A cache that cannot be written costs the offline copy alone.
+    with contextlib.suppress(OSError):
+        write_bytes(kept, commit.encode() + b"\n" + stream.getvalue())
+    return manifest, commit
 
 
 def open_file(repository: str, path: str, *, revision: str | None = None) -> Any:
     """A file of a repository opened for reading by ranges."""
     at = f"@{revision}" if revision else ""
-    return patiently(lambda: HfFileSystem().open(f"datasets/{repository}{at}/{path}", "rb"), repository, path)
+    return with_retries(
+        lambda: HfFileSystem().open(f"datasets/{repository}{at}/{path}", "rb"), repository, path
+    )

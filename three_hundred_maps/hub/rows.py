@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 from datasets import Array2D, Features, List, Value
 from numpy.typing import NDArray
 
-from three_hundred_maps.hub.columns import COLUMNS
+from three_hundred_maps.hub.columns import COLUMN_VARIABLES, COLUMNS
 from three_hundred_maps.store.arrays import SplitArrays
 from three_hundred_maps.store.schema import HALO_VARIABLES
 
@@ -19,13 +19,26 @@ def row_features(views: Sequence[str], pixels: tuple[int, int], columns: Sequenc
     """The features of a row: each view as ``Array2D`` float32 (y, x), then ``columns`` (of `COLUMNS`)."""
     features: dict[str, Any] = {view: Array2D(shape=pixels, dtype="float32") for view in views}
     for name in columns:
-        if name == "los":
-            features[name] = Value("int32")
-        elif name == "los_vector":
-            features[name] = List(Value("float64"), length=3)
-        else:
-            features[name] = Value(HALO_VARIABLES[name].dtype)
+        value = Value(COLUMN_VARIABLES[name].dtype)
+        features[name] = List(value, length=3) if name == "los_vector" else value
     return Features(features)
+
+
+def with_units(schema: pa.Schema, view_info: Mapping[str, Mapping[str, Any]]) -> pa.Schema:
+    """``schema`` whose fields carry ``unit`` and ``long_name`` in their metadata.
+
+    Parameters
+    ----------
+    view_info
+        ``units`` and ``long_name`` of each view.
+    """
+    known = {name: (v.units, v.long_name) for name, v in {**HALO_VARIABLES, **COLUMN_VARIABLES}.items()}
+    known |= {view: (info["units"], info["long_name"]) for view, info in view_info.items()}
+    for i, field in enumerate(schema):
+        if field.name in known:
+            unit, long_name = known[field.name]
+            schema = schema.set(i, field.with_metadata({"unit": unit, "long_name": long_name}))
+    return schema
 
 
 def to_table(split: SplitArrays, views: Sequence[str], columns: Sequence[str] = COLUMNS) -> pa.Table:
@@ -51,7 +64,7 @@ def to_table(split: SplitArrays, views: Sequence[str], columns: Sequence[str] = 
             vectors = np.ascontiguousarray(np.tile(split.los_vector, (n_halos, 1)), dtype=np.float64)
             values[name] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), 3)
         else:
-            values[name] = np.repeat(HALO_VARIABLES[name].column(split.halos[name]), n_los)
+            values[name] = np.repeat(COLUMN_VARIABLES[name].column(split.halos[name]), n_los)
     schema = row_features(views, pixels, columns).arrow_schema
     arrays = [
         column if isinstance(column, pa.Array) else pa.array(column, type=field.type)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from three_hundred_maps._version import __version__
 from three_hundred_maps.builder.recipe import load_recipe
@@ -58,13 +58,11 @@ def refresh_sample(store: Path, package: Path | None = None) -> Path:
         raise InputError(f"{store} is a store of {source.name!r}; the sample is taken of {DEFAULT!r}")
     root = package or sample_folder().parent
     folder = root / SAMPLE
-    if folder.exists():
-        shutil.rmtree(folder)
     files: dict[str, Any] = {}
     for split, wanted in ROWS.items():
         part = pick(source, split, wanted)
         path = folder / "parquet" / f"{split}-00000-of-00001.parquet"
-        write_rows(path, iter([part]), source.views, source.pixels)
+        write_rows(path, iter([part]), source)
         key, entry = file_entry(root, path, sha256_file(path))
         files[key] = entry
         regions = np.asarray(part["region"])
@@ -115,8 +113,6 @@ def pick(source: StoreSource, split: str, wanted: int) -> Any:
         part = read_split(source.path, split, list(source.views), slice(row, row + 1))
         los = (7 * number) % len(part.los_vector)
         tables.append(to_table(part, source.views).slice(los, 1))
-    import pyarrow as pa
-
     return pa.concat_tables(tables).combine_chunks()
 
 
@@ -148,6 +144,3 @@ def why_stale(package: Path | None = None) -> str | None:
     if (root / "README.md").read_text(encoding="utf-8") != render_card(manifest, "", shipped=True):
         return "the card is not what the manifest renders to"
     return None
-
-
-__all__ = ["pick", "refresh_sample", "why_stale"]

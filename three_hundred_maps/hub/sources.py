@@ -11,20 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.columns import COLUMNS
-from three_hundred_maps.hub.manifests import (
-    MANIFEST,
-    VIEW,
-    checked_name,
-    checked_path,
-    manifest_configs,
-    parse_manifest,
-)
+from three_hundred_maps.hub.manifests import MANIFEST, VIEW, checked_name, choose_config, parse_manifest
+from three_hundred_maps.hub.remote import fetch_cached, open_file
 from three_hundred_maps.hub.rows import map_column, map_values, row_features, to_table
 from three_hundred_maps.store.arrays import open_group, read_split, shard_size, store_digest
 from three_hundred_maps.store.schema import SPLITS
@@ -48,6 +41,8 @@ class Source(Protocol):
     def pixels(self) -> tuple[int, int]: ...
     @property
     def rows(self) -> Mapping[str, int]: ...
+    @property
+    def about(self) -> Mapping[str, Any]: ...
     def chunks(self, split: str, *, remote: bool) -> list[Chunk]: ...
     def tables(
         self, chunk: Chunk, views: Sequence[str], columns: Sequence[str] = COLUMNS
@@ -56,19 +51,21 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class StoreSource:
-    """A finished Zarr store on this machine."""
+    """A finished Zarr store at a path or a URL; ``about``: its root attributes."""
 
-    path: Path
+    path: Path | str
     name: str
     digest: str
     views: tuple[str, ...]
     pixels: tuple[int, int]
     rows: Mapping[str, int]
+    about: Mapping[str, Any]
+    view_info: Mapping[str, Mapping[str, str]]
     halos: Mapping[str, int]
     shard_halos: int
 
     @classmethod
-    def open(cls, path: Path) -> StoreSource:
+    def open(cls, path: Path | str) -> StoreSource:
         """Look at a store; InputError where it is none, is unfinished or carries bad names."""
         digest = store_digest(path)
         root: Any = open_group(path)
@@ -77,6 +74,7 @@ class StoreSource:
         for view in views:
             if not VIEW.fullmatch(view):
                 raise InputError(f"{path}: {view!r} cannot be the name of a view")
+        train = root["train"]
         shapes = {split: root[f"{split}/{views[0]}"].shape for split in SPLITS}
         return cls(
             path,
@@ -85,8 +83,10 @@ class StoreSource:
             views,
             pixels=tuple(shapes["train"][2:]),
             rows={split: shape[0] * shape[1] for split, shape in shapes.items()},
+            about=dict(root.attrs),
+            view_info={v: {k: str(train[v].attrs[k]) for k in ("units", "long_name")} for v in views},
             halos={split: shape[0] for split, shape in shapes.items()},
-            shard_halos=shard_size(root[f"train/{views[0]}"]),
+            shard_halos=shard_size(train[views[0]]),
         )
 
     def chunks(self, split: str, *, remote: bool) -> list[Chunk]:
@@ -104,7 +104,7 @@ class StoreSource:
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """Parquet files of one config of an exported folder, here or on the Hub."""
+    """Parquet files of one config of an exported folder, here or on the Hub; ``about``: its record."""
 
     root: Path | None
     repository: str | None
@@ -114,46 +114,37 @@ class ParquetSource:
     views: tuple[str, ...]
     pixels: tuple[int, int]
     rows: Mapping[str, int]
+    about: Mapping[str, Any]
     files: Mapping[str, tuple[str, ...]]
-    sha256: Mapping[str, str]
+    entries: Mapping[str, Mapping[str, Any]]
 
     @classmethod
     def from_manifest(
         cls,
-        manifest: Mapping[str, Any],
+        manifest: dict[str, Any],
         config: str | None,
         *,
         root: Path | None = None,
         repository: str | None = None,
         revision: str | None = None,
     ) -> ParquetSource:
-        """The source of one config (None: the only or first one) of a manifest that `exporting` wrote."""
-        where = repository or str(root)
-        configs = manifest_configs(manifest, where)
-        if config is None:
-            config = next(iter(configs))
-        if config not in configs:
-            raise InputError(f"{where} holds no config {config!r}; it holds {', '.join(configs)}")
-        entry = configs[config]
-        try:
-            views = tuple(entry["views"])
-            height, width = entry["pixels"]
-            rows = {split: int(entry["splits"][split]["rows"]) for split in entry["splits"]}
-            files = {
-                split: tuple(checked_path(path, where) for path in entry["splits"][split]["parquet"])
-                for split in entry["splits"]
-            }
-            sha256 = {p: str(manifest["files"][p]["sha256"]) for paths in files.values() for p in paths}
-            digest = str(entry["digest"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{where}: its {MANIFEST} is damaged ({error!r}); export or download it again"
-            ) from None
-        if not views or any(not isinstance(v, str) or not VIEW.fullmatch(v) for v in views):
-            raise InputError(f"{where}: its {MANIFEST} names views that cannot be: {views!r}")
-        if set(files) - set(SPLITS):
-            raise InputError(f"{where}: its {MANIFEST} names splits other than {', '.join(SPLITS)}")
-        return cls(root, repository, revision, config, digest, views, (height, width), rows, files, sha256)
+        """The source of one config (None: the only or first one) of a manifest that was checked."""
+        name, record = choose_config(manifest, config, repository or str(root))
+        splits = record["splits"]
+        files = {split: tuple(entry["parquet"]) for split, entry in splits.items()}
+        return cls(
+            root,
+            repository,
+            revision,
+            name,
+            record["digest"],
+            tuple(record["views"]),
+            (record["pixels"][0], record["pixels"][1]),
+            rows={split: entry["rows"] for split, entry in splits.items()},
+            about={key: value for key, value in record.items() if key in ("license", "citation")},
+            files=files,
+            entries={path: manifest["files"][path] for paths in files.values() for path in paths},
+        )
 
     def chunks(self, split: str, *, remote: bool) -> list[Chunk]:
         """(file, first row group, last row group): whole files where they are streamed from the Hub."""
@@ -178,10 +169,16 @@ class ParquetSource:
             if not file.is_file():
                 raise InputError(f"{self.root}: {path} is missing; export or download it again")
             return file
-        from three_hundred_maps.hub.remote import fetch
-
         assert self.repository is not None
-        return fetch(self.repository, path, revision=self.revision, sha256=self.sha256[path])
+        entry = self.entries[path]
+        return fetch_cached(
+            self.repository,
+            path,
+            self.digest[:16],
+            revision=self.revision,
+            sha256=entry["sha256"],
+            size=entry["bytes"],
+        )
 
     def tables(
         self, chunk: Chunk, views: Sequence[str], columns: Sequence[str] = COLUMNS
@@ -189,8 +186,6 @@ class ParquetSource:
         """One table a row group, of the columns that are wanted alone."""
         path, first, last = chunk
         if self.repository is not None and last is None:
-            from three_hundred_maps.hub.remote import open_file
-
             with open_file(self.repository, path, revision=self.revision) as stream:
                 yield from self._row_groups(pq.ParquetFile(stream), first, last, views, columns)
         else:
@@ -223,14 +218,17 @@ class ParquetSource:
             yield pa.Table.from_arrays(arrays, schema=schema)
 
 
-def open_folder(path: Path, config: str | None = None) -> Source:
-    """The source of a folder: a store (finished), or what `export` or `download` wrote.
+def open_folder(where: str | Path, config: str | None = None) -> Source:
+    """The source of a folder: a store (finished; a URL too), or what `export` or `download` wrote.
 
     Raises
     ------
     InputError
         Where the folder does not exist or is neither.
     """
+    if "://" in str(where):
+        return StoreSource.open(str(where))
+    path = Path(where).expanduser()
     if not path.exists():
         raise InputError(f"data_dir: {path} does not exist")
     if (path / "zarr.json").exists():
@@ -242,18 +240,3 @@ def open_folder(path: Path, config: str | None = None) -> Source:
         f"data_dir: {path} is neither a store (three-hundred-maps build) nor an exported folder "
         "(three-hundred-maps export)"
     )
-
-
-def as_arrays(table: pa.Table, views: Sequence[str], pixels: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Columns of a table as numpy: views (rows, y, x), ``los_vector`` (rows, 3), the others (rows,)."""
-    arrays: dict[str, np.ndarray] = {}
-    for name in table.column_names:
-        column = table[name]
-        if name in views:
-            arrays[name] = map_values(column, pixels)
-        elif name == "los_vector":
-            flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            arrays[name] = np.asarray(flat, dtype=np.float64).reshape(-1, 3)
-        else:
-            arrays[name] = column.to_numpy()
-    return arrays
