@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -16,15 +18,16 @@ import yaml
 from fake_hub import FakeHub, Run, files_of
 
 from tests.snippets import snippets
-from three_hundred_maps.errors import InputError
+from three_hundred_maps.errors import InputError, describe_os_error
 from three_hundred_maps.hub import exporting, load_dataset
 from three_hundred_maps.hub.card import fenced, number, plain
+from three_hundred_maps.hub.columns import ROW_FORMAT
 from three_hundred_maps.hub.exporting import check_limits, export
 from three_hundred_maps.hub.manifests import MANIFEST, checked_path
 from three_hundred_maps.hub.parquet import plan_files
 from three_hundred_maps.hub.pictures import LEVELS, levels, palette_of, png
 from three_hundred_maps.hub.sources import StoreSource
-from three_hundred_maps.io import sha256_file
+from three_hundred_maps.io import OWN_LIST, sha256_file
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
@@ -135,11 +138,12 @@ def test_a_rebuilt_store_replaces_its_config(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_export_goes_on(store: Path, exported: Path, tmp_path: Path) -> None:
-    """As a kill would leave it: a marked folder, no manifest, a file half done under its own name."""
+    """As a kill would leave it: a list of what is to come, no manifest, a file half done."""
     out = tmp_path / "out"
     shutil.copytree(exported / "tiny", out / "tiny")
     source = StoreSource.open(store)
-    (out / "tiny" / ".exporting.json").write_text(json.dumps({"digest": source.digest, "row_format": 1}))
+    mark = {"kind": "export", "digest": source.digest, "row_format": ROW_FORMAT}
+    (out / "tiny" / OWN_LIST).write_text(json.dumps({**mark, "files": sorted(files_of(out / "tiny"))}))
     (out / "tiny" / "parquet" / "test-00000-of-00001.parquet").unlink()
     (out / "tiny" / "parquet" / ".test-00000-of-00001.parquet.partial").write_bytes(b"half")
     kept = out / "tiny" / "parquet" / "train-00000-of-00001.parquet"
@@ -148,6 +152,34 @@ def test_an_interrupted_export_goes_on(store: Path, exported: Path, tmp_path: Pa
     assert kept.stat().st_mtime_ns == before
     assert manifest == manifest_of(exported)
     assert set(files_of(out)) == {*manifest["files"], MANIFEST}
+
+
+def test_exporting_again_keeps_what_others_put_there(tmp_path: Path) -> None:
+    """Only files of the export's own list are removed, whatever lies beside them."""
+    out = tmp_path / "out"
+    first = export([tiny_store(tmp_path / "a", halos=(9, 1, 1), n_los=1, shard_halos=4, pixels=16)], out)
+    mine = (out / "tiny" / "notes.txt", out / "tiny" / "parquet" / "own.csv", out / "tiny/maps.zarr/x/y")
+    for file in mine:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine")
+    other = tiny_store(tmp_path / "b", halos=(2, 1, 1), n_los=1, seed=5, pixels=16)
+    second = export([other], out)
+    assert [file.read_text() for file in mine] == ["mine"] * 3
+    there = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
+    assert there == {*second["files"], MANIFEST, *(p.relative_to(out).as_posix() for p in mine)}
+    assert set(first["files"]) - set(second["files"])
+    # A file of the user's that would have to be overwritten stops the export before it changes anything.
+    third = tiny_store(tmp_path / "c", halos=(9, 1, 1), n_los=1, shard_halos=4, pixels=16)
+    (out / "tiny/maps.zarr/train/mass/c/2/0/0").mkdir(parents=True)
+    (out / "tiny/maps.zarr/train/mass/c/2/0/0/0").write_text("mine")
+    with pytest.raises(InputError, match="not this command's own file"):
+        export([third], out)
+    readme = tmp_path / "repository"
+    readme.mkdir()
+    (readme / "README.md").write_text("mine")
+    with pytest.raises(InputError, match="holds other things"):
+        export([other], readme)
+    assert (readme / "README.md").read_text() == "mine"
 
 
 def test_large_splits_become_files_of_bounded_size(store: Path) -> None:
@@ -159,6 +191,8 @@ def test_large_splits_become_files_of_bounded_size(store: Path) -> None:
         VIEWS,
         (80, 80),
         dict.fromkeys(SPLITS, 5041 * 29),
+        source.about,
+        source.view_info,
         dict.fromkeys(SPLITS, 5041),
         32,
     )
@@ -171,8 +205,34 @@ def test_large_splits_become_files_of_bounded_size(store: Path) -> None:
     assert len(files) == 32
 
 
+def test_fields_carry_unit_and_long_name(exported: Path) -> None:
+    for name in ("parquet/train-00000-of-00001.parquet", "halos/train.parquet"):
+        schema = pq.read_schema(exported / "tiny" / name)
+        for column in ("M200c", *(["mass", "los_vector"] if name.startswith("parquet") else [])):
+            metadata = schema.field(column).metadata
+            assert metadata[b"long_name"]
+            assert metadata[b"unit"] == {"M200c": b"Msun", "mass": b"Msun kpc-2", "los_vector": b"1"}[column]
+
+
+def test_a_device_that_fails_names_the_file(store: Path, tmp_path: Path, monkeypatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fail)
+    with pytest.raises(OSError) as caught:
+        export([store], tmp_path / "out", zarr=False)
+    assert str(caught.value.filename).endswith(".parquet")
+    assert "input/output error" in describe_os_error(caught.value)
+
+
 class TestCard:
     """What the README.md says."""
+
+    def test_warnings_of_the_store_are_shown(self, store: Path, tmp_path: Path) -> None:
+        write_one_each(tmp_path / "s", store, name="warned", warnings=["no <b>stars</b> | in region 3"])
+        export([tmp_path / "s"], tmp_path / "out")
+        card = (tmp_path / "out" / "README.md").read_text()
+        assert "- **Warning:** no &lt;b&gt;stars&lt;/b&gt; | in region 3" in card
 
     def test_front_matter_names_every_file_of_every_config(self, exported: Path) -> None:
         text = (exported / "README.md").read_text()
@@ -451,7 +511,7 @@ class TestPictures:
 
 def test_card_helpers() -> None:
     assert plain("a\n b <i>&") == "a b &lt;i&gt;&amp;"
-    assert plain("[l](u) |*_`#") == r"\[l\]\(u\) \|\*\_\`\#"
+    assert plain("[l](u) |*_`#") == r"\[l\]\(u\) |\*\_\`\#"  # the bar is the table's to escape
     assert fenced("a ```` b", "x").startswith("`````x\n")
     assert [number(v) for v in (None, 3, 0.0, 0.5, 1.2e15, 12345)] == [
         "-",

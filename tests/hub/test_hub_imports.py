@@ -113,6 +113,7 @@ import datasets
 found = datasets.load_dataset("three_hundred_maps")
 assert "three_hundred_maps" not in sys.modules
 print(sum(rows.num_rows for rows in found.values()), found["train"].features["mass"])
+assert found["train"].info.config_name == "sample"
 """
     assert run("-c", code, cwd=cwd).stdout.strip() == "24 Array2D(shape=(80, 80), dtype='float32')"
 

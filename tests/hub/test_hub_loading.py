@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import three_hundred_maps
+from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub import load_dataset
+from three_hundred_maps.hub import cache, load_dataset
 from three_hundred_maps.hub.columns import COLUMN_VARIABLES, COLUMNS
+from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import SPLITS
 from three_hundred_maps.testing import tiny_store
@@ -126,6 +128,30 @@ def test_processes_fill_the_same_cache(store: Path, home: Path) -> None:
     truth = read_split(store, "train")
     assert rows["mass"][:].tobytes() == truth.maps["mass"].tobytes()
     assert rows["region"][:].tolist() == np.repeat(truth.halos["region"], 3).tolist()
+
+
+def test_names_folders_and_what_is_loaded(store: Path, home: Path, capfd) -> None:
+    """A config, a folder, a path: each by the first argument alone; a line says what no name gives."""
+    assert len(load_dataset(store, split="test")) == len(load_dataset(str(store), split="test")) == 9
+    assert len(load_dataset("sample", split="train")) == 14
+    info = load_dataset(store, split="test").info
+    assert (info.license, info.homepage) == ("CC0-1.0", "https://the300-project.org")
+    assert "deandres2024maps" in info.citation
+    set_quiet(False)
+    shutil.copytree(store, cache.store_path(load_recipe("mini")))
+    capfd.readouterr()
+    rows = datasets.load_dataset("three_hundred_maps", split="test")
+    assert "config 'tiny' (none was named), 45 rows; the 24 rows of the package are config 'sample'" in (
+        capfd.readouterr().err
+    )
+    assert rows.info.config_name == "tiny"
+
+
+def test_what_with_format_gives(store: Path, home: Path) -> None:
+    """As the card says: arrays single, scalars of one row double."""
+    rows = load_dataset(store, split="test").with_format("numpy")
+    assert rows[0]["M200c"].dtype == np.float64
+    assert rows[:2]["M200c"].dtype == rows[0]["los_vector"].dtype == rows[0]["mass"].dtype == np.float32
 
 
 def test_torch_tensors(store: Path, home: Path) -> None:

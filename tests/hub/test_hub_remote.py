@@ -421,7 +421,7 @@ class TestTrouble:
         hurry = FETCH.replace("from three_hundred_maps.hub import remote\n", HURRY)
         began = time.monotonic()
         assert "too slow" in run("-c", hurry, wanted, str(tmp_path), hub=hub).stdout
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 200  # its 250,000 bytes would take 5,000 s
 
     def test_a_cut_connection_goes_on_where_it_was(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
         data = random.Random(0).randbytes(24 * MIB)
