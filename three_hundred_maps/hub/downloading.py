@@ -106,9 +106,8 @@ def download(
         else:
             _assemble(fetched, store, chosen, sorted(wanted), str(record["digest"]), shards)
         remove_own(staging, STAGING)
-        (staging / ".lock").unlink()
-        if not any(staging.iterdir()):
-            staging.rmdir()
+    if not any(staging.iterdir()):
+        staging.rmdir()
     return store
 
 
