@@ -81,14 +81,55 @@ def test_large_identifiers(tmp_path):
     assert halos.halo_id.tolist() == given["ID"]
 
 
-def test_files_of_an_mpi_run(tmp_path):
+def test_identifiers_above_2_63(tmp_path):
+    """Unsigned identifiers come out as int64 with the same bits, hosts too; 2^64 - 1 is none."""
+    above = [(1 << 63) + 5, (1 << 64) - 2, 7]
+    given = {name: np.array(v, np.float64) for name, v in columns().items() if name not in ("ID", "hostHalo")}
+    path = write_ahf(tmp_path / "a.AHF_halos", {"ID": np.array(above, object), **given})
+    text = path.read_text().splitlines()
+    rows = [line.split("\t") for line in text[1:]]
+    for row, host in zip(rows, ((1 << 64) - 1, above[0], -1), strict=True):
+        row[1] = str(host)
+    path.write_text("\n".join([text[0], *("\t".join(row) for row in rows)]) + "\n")
+    halos = ahf(path)
+    assert halos.halo_id.view(np.uint64).tolist() == above
+    assert halos.distinct.tolist() == [True, False, True]
+    assert halos.host_id[1] == halos.halo_id[0]
+    np.testing.assert_allclose(halos.f_sub, [0.1, 0, 0], rtol=1e-6)
+
+
+def test_one_halo_without_offset_or_resolution(tmp_path):
+    """A nan in a column that a catalogue need not have is one halo's that does not say."""
+    given = columns(com_offset=[np.nan, 20.0, 4.0], fMhires=[0.5, np.nan, -np.inf])
+    halos = ahf(write_ahf(tmp_path / "a.AHF_halos", given))
+    assert np.isnan(halos.com_offset).tolist() == [True, False, False]
+    assert halos.f_high_resolution.tolist() == [0.5, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "#id num_p mvir mbound_vir rvir vmax rvmax vrms x y z",
+        "#ID DescID Mvir Vmax Vrms Rvir Rs Np X Y Z",
+        "#scale(0) id(1) desc_scale(2) desc_id(3) num_prog(4)",
+    ],
+)
+def test_rockstar_given_as_ahf(tmp_path, header):
+    path = tmp_path / "halos_0.0.ascii"
+    path.write_text(f"{header}\n#a = 1.000000\n1 2 3\n")
+    with pytest.raises(InputError, match="columns of a Rockstar catalogue, not of AHF: .* kind csv"):
+        ahf(path)
+
+
+@pytest.mark.parametrize("z", ["0.000", "-0.000"])
+def test_files_of_an_mpi_run(tmp_path, z):
     """Several files a snapshot; only the first names the columns; any of them, the prefix or a pattern do."""
     given = columns(9)
     whole = ahf(write_ahf(tmp_path / "whole.AHF_halos", given))
     stem = tmp_path / "GIZMO-NewMDCLUSTER_0001.snap_128"
     for rank in range(3):
         part = {name: values[3 * rank : 3 * rank + 3] for name, values in given.items()}
-        path = write_ahf(tmp_path / f"{stem.name}.{rank:04d}.z0.000.AHF_halos", part)
+        path = write_ahf(tmp_path / f"{stem.name}.{rank:04d}.z{z}.AHF_halos", part)
         if rank:
             path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
     write_ahf(tmp_path / "GIZMO-NewMDCLUSTER_0001.snap_127.0000.z0.022.AHF_halos", columns(2))
@@ -118,7 +159,8 @@ def test_one_file_by_its_pattern(tmp_path):
         (lambda text: text.split("\n", 1)[1], "does not name the columns"),
         (lambda text: text.replace("Xc(6)", "Qc(6)"), "no column 'xc'"),
         (lambda text: text.replace("Mhalo(4)", "M(4)"), "no column 'mhalo'"),
-        (lambda text: text.replace("1e+15", "nan"), "not finite"),
+        (lambda text: text.replace("1e+15", "nan"), "mass holds a number that is not finite"),
+        (lambda text: text.replace("128000000000001", str(1 << 64)), "not a whole number"),
         (lambda text: text.replace("1e+15", "0"), "mass or radius of zero"),
         (lambda text: text.replace("1e+15", "many"), "damaged"),
         (lambda text: text.rsplit("\t", 3)[0] + "\n", "line 4 has 80 columns, the first names 83"),
@@ -277,6 +319,10 @@ def test_subfind_of_arepo(tmp_path):
         (lambda f: f["Header"].attrs.__setitem__("Ngroups_Total", 9), "the header counts 9 groups"),
         (lambda f: f["Header"].attrs.__setitem__("Redshift", 0.0), "of redshift 0"),
         (lambda f: f["Group/Group_M_Crit200"].__setitem__(slice(None), 0), "no group has an M200c"),
+        (
+            lambda f: f["Header"].attrs.update({"Ngroups_ThisFile": 0, "Ngroups_Total": 0}),
+            "the catalogue has no halos",
+        ),
     ],
 )
 def test_broken_subfind(tmp_path, change, message):
@@ -310,14 +356,14 @@ def test_a_catalogue_that_belongs(pair):
 @pytest.mark.parametrize(
     ("mass", "length", "message"),
     [
-        (0.6777, 1.0, "h too small: they seem to be in Msun/h, and are read as Msun"),
-        (1 / 0.6777, 1.0, "1/h too large: they seem to be in Msun, and are read as Msun/h"),
+        (0.6777, 1.0, "they seem to be in Msun/h, and are read as Msun, or"),
+        (1 / 0.6777, 1.0, "they seem to be in Msun, and are read as Msun/h, or"),
         (1e3, 1.0, "1000 too large"),
         (1e-3, 1.0, "1000 too small"),
         (1e-10, 1.0, "1e10 too small"),
         (1.0, 1e-3, "lengths are a factor 1000 too small"),
         (1.0, 1e3, "lengths are a factor 1000 too large"),
-        (1.0, 0.6777, "lengths are a factor h too small"),
+        (1.0, 0.6777, "lengths are a factor 1/h too small"),
         (1.0, 1 / 0.6777, "lengths are a factor 1/h too large"),
         (1.0, 1.5, "1.z too large: one of catalogue and snapshot is comoving"),
         (1.0, 1 / 1.5, "1.z too small"),
@@ -342,7 +388,7 @@ def test_a_snapshot_in_mpc_that_does_not_say_so(tmp_path):
     write_gadget(tmp_path / "mpc", replace(small.header, length_unit="Mpc/h"), small.particles)
     region = Region.open(tmp_path / "mpc")
     halos = read_catalogue("ahf", small.catalogue, cosmology=region.info.cosmology, redshift=0.1)
-    with pytest.raises(InputError, match="factor 1000 too large: .* set simulation.length_unit"):
+    with pytest.raises(InputError, match="factor 1000 too large: .* set simulation.length_unit to Mpc/h"):
         check_catalogue(region, halos)
     assert check_catalogue(Region.open(tmp_path / "mpc", length_unit="Mpc/h"), halos) == []
 
@@ -353,3 +399,39 @@ def test_catalogue_of_another_region(pair):
         check_catalogue(region, replace(halos, centre_kpc=halos.centre_kpc + 7000.0))
     with pytest.raises(InputError, match="no distinct halo"):
         check_catalogue(region, replace(halos, host_id=halos.halo_id))
+
+
+def test_a_catalogue_of_another_definition(pair):
+    """200 times the mean density: no unit is to blame, and the catalogue's own overdensity shows it."""
+    region, halos = pair
+    wider = replace(halos, M200c_msun=1.45 * halos.M200c_msun, R200c_kpc=1.6 * halos.R200c_kpc)
+    with pytest.raises(
+        InputError, match="another definition than M200c .their mean density .* is 71 times"
+    ) as e:
+        check_catalogue(region, wider)
+    assert "Msun/h" not in str(e.value)
+    with pytest.raises(InputError, match="read as Msun/h, or they are of another definition"):
+        check_catalogue(region, replace(halos, M200c_msun=1.45 * halos.M200c_msun))
+
+
+def test_a_centre_beside_the_halo(pair):
+    region, halos = pair
+    moved = halos.centre_kpc + [300.0 / 0.6777 / 1.5, 0.0, 0.0]
+    notes = check_catalogue(region, replace(halos, centre_kpc=moved))
+    centres = [note for note in notes if "away from the densest point" in note]
+    assert len(centres) == len(halos)
+    assert "29" in centres[0]  # of 295 kpc
+
+
+def test_real_units_that_do_not_match(real):
+    """A file that says Mpc/h, read as Mpc; a catalogue in other units."""
+    path = real / "gadget4_zoom/zoom.z0.989.AHF_halos"
+    region = Region.open(real / "gadget4_zoom/snapshot_z0.989.hdf5", length_unit="Mpc")
+    halos = read_catalogue("ahf", path, cosmology=region.info.cosmology, redshift=region.info.redshift)
+    with pytest.raises(InputError, match="factor 1/h too large: .* set simulation.length_unit to Mpc/h"):
+        check_catalogue(region, halos)
+    right = Region.open(real / "gadget4_zoom/snapshot_z0.989.hdf5")
+    assert check_catalogue(right, halos) == []
+    mpc = replace(halos, centre_kpc=halos.centre_kpc / 1e3, R200c_kpc=halos.R200c_kpc / 1e3)
+    with pytest.raises(InputError, match="factor 1000 too small: the snapshot's are plausible in Mpc/h"):
+        check_catalogue(right, mpc)

@@ -17,6 +17,9 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.readers.snapshot import read_info
 from three_hundred_maps.simulation.region import Region
+from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
+from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
+from three_hundred_maps.testing.dialects import DIALECTS
 from three_hundred_maps.testing.small import small_snapshot
 
 SLOWEST_S = 5.0
@@ -299,6 +302,54 @@ def test_hostile_hdf5(originals, tmp_path, name):
         read_all(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("format", ["gizmo", "gadget2", "swift"])
+def test_a_few_values_that_codes_write_are_mended(tmp_path, format):
+    """A zero mass, density or smoothing length and rounded abundances cost a particle, not the region."""
+    small = small_snapshot(tmp_path, format=format, particles=1000)
+    whole = Region.open(small.snapshot)
+    gas = small.particles[0]
+    gas["mass"][3] = gas["smoothing_length"][5] = gas["density"][7] = 0.0
+    gas["density"][8] = gas["smoothing_length"][8] = 0.0
+    gas["electron_abundance"][9] = -1e-8
+    small.particles[1]["mass"][4] = 0.0
+    if format == "gadget2":
+        write_gadget(tmp_path / "mended", small.header, small.particles)
+    else:
+        write_hdf5(tmp_path / "mended", small.header, small.particles, dialect=DIALECTS[format])
+    region = Region.open(tmp_path / "mended")
+    expected = {
+        "gas: mass of 0, left out": 1,
+        "gas: density of 0, derived from the other columns": 2,
+        "gas: smoothing length of 0, derived from the other columns": 2,
+        "gas: electron abundance below 0, set to 0": 1,
+        "dark_matter: mass of 0, left out": 1,
+    }
+    if format == "swift":  # has no electrons
+        del expected["gas: electron abundance below 0, set to 0"]
+    assert region.corrections == expected
+    assert whole.corrections == {}
+    around = np.array([30_000.0] * 3), 29_000.0
+    before, after = whole.cutout(*around)["gas"], region.cutout(*around)["gas"]
+    kept = before.select(np.isin(before.index, [3, 8], invert=True))
+    np.testing.assert_array_equal(after.index, kept.index)
+    for name in ("density", "smoothing_length"):
+        np.testing.assert_allclose(after.fields[name], kept.fields[name], rtol=1e-5, err_msg=name)
+    assert 4 not in region.cutout(*around)["dark_matter"].index
+
+
+def test_many_zeros_are_damage(tmp_path):
+    small = small_snapshot(tmp_path, particles=1000)
+    with h5py.File(small.snapshot, "r+") as file:
+        file["PartType0/Masses"][:11] = 0.0
+    with pytest.raises(InputError, match="gas: mass of row 0 is 0 .11 of 1000"):
+        Region.open(small.snapshot)
+    with h5py.File(small.snapshot, "r+") as file:
+        file["PartType0/Masses"][:11] = 1.0
+        file["PartType0/ElectronAbundance"][0] = -0.01
+    with pytest.raises(InputError, match="electron abundance of row 0 is -0.01"):
+        Region.open(small.snapshot)
 
 
 def test_virtual_and_external_data(originals, tmp_path):

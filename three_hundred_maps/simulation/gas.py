@@ -65,7 +65,10 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 """What a column must lie between, in proper units; a value outside means a damaged or misread file."""
 
 POSITIVE = frozenset(("mass", "density", "smoothing_length"))
-"""Columns in which zero is refused too: it would weigh nothing, or divide."""
+"""Columns in which zero means nothing: it would weigh nothing, or divide."""
+
+CLIPPED = frozenset(("electron_abundance", "hydrogen_fraction", "helium_fraction"))
+"""Columns that rounding takes a little below zero; metallicities are taken as zero there anyway."""
 
 
 def full_ionisation(hydrogen_fraction: Real) -> Real:

@@ -22,6 +22,10 @@ INNER_RADIUS = 0.05
 """Of the NFW fit, in R200c; the outer one is R200c."""
 
 
+class TooSmallCutout(InputError):
+    """The mean density is above the threshold as far as the particles go."""
+
+
 def measure(cutout: Cutout) -> dict[str, float]:
     """Measure a halo around the centre of its cut-out.
 
@@ -112,7 +116,8 @@ def spherical_overdensity(
     Raises
     ------
     InputError
-        Where the density is below the threshold at the centre, or above it as far as the particles go.
+        Where the density is below the threshold at the centre; `TooSmallCutout` where it is above it as far
+        as the particles go.
     """
     sphere = 4.0 / 3.0 * math.pi * density_msun_kpc3
     above = enclosed_msun >= sphere * radius_kpc**3
@@ -121,7 +126,7 @@ def spherical_overdensity(
     if not len(above) or (len(below) and below[0] == first):
         raise InputError("there is no halo around this centre: the density there is below the threshold")
     if not len(below):
-        raise InputError(
+        raise TooSmallCutout(
             f"the mean density is above the threshold out to {radius_kpc[-1]:.0f} kpc: too small a cut-out"
         )
     mass = float(enclosed_msun[below[0] - 1])

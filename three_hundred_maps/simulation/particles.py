@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,3 +107,13 @@ class Cutout:
 
     def __getitem__(self, species: str) -> Particles:
         return self.particles[species]
+
+    def within(self, radius_kpc: float) -> Cutout:
+        """What of the cut-out lies within a smaller radius."""
+        inner = {
+            species: part.select(
+                np.flatnonzero((part.position.astype(np.float64) ** 2).sum(1) <= radius_kpc**2)
+            )
+            for species, part in self.particles.items()
+        }
+        return replace(self, particles=inner, radius_kpc=radius_kpc)

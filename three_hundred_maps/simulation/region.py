@@ -22,7 +22,9 @@ from three_hundred_maps.simulation.contamination import (
     contamination_reason,
 )
 from three_hundred_maps.simulation.gas import (
+    CLIPPED,
     LIMITS,
+    NEIGHBOURS,
     POSITIVE,
     columns_of,
     gas_fields,
@@ -33,6 +35,11 @@ from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout,
 from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.readers.source import SnapshotInfo, Source
 
+_MOST_ZEROS = 0.01
+"""Share of the rows of a column that may hold a zero which means nothing."""
+_ROUNDING = 1e-3
+"""Abundances are not farther below zero than this."""
+
 
 class Region:
     """The particles of a snapshot and their index; make one with `Region.open`.
@@ -41,6 +48,8 @@ class Region:
     ----------
     info
         What the snapshot is, with everything that was assumed about its gas.
+    corrections
+        How many values were mended, by what was done.
     """
 
     info: SnapshotInfo
@@ -54,6 +63,8 @@ class Region:
         self._mass: dict[str, NDArray[np.float32] | float] = {}
         self._gas: dict[str, NDArray[np.float32]] = {}
         self._grids: dict[str, CellGrid] = {}
+        self._massless: set[str] = set()
+        self.corrections: dict[str, int] = {}
         said = dict(source.info.assumptions)
         for species in SPECIES:
             kinds = [kind for kind in source.species_types[species] if source.count(kind)]
@@ -114,6 +125,20 @@ class Region:
         return (low + self._origin) * self._factors["position"], (high + self._origin) * self._factors[
             "position"
         ]
+
+    def mean_density_msun_kpc3(self) -> float:
+        """All mass over the volume of the box around all particles, proper Msun kpc^-3."""
+        low, high = self.bounds_kpc()
+        total = 0.0
+        for species, grid in self._grids.items():
+            stored = self._mass[species]
+            each = (
+                stored
+                if isinstance(stored, float)
+                else float(stored.sum(dtype=np.float64)) / max(len(stored), 1)
+            )
+            total += len(grid.position) * each
+        return total * self._factors["mass"] / float(np.prod(high - low))
 
     @cached_property
     def extent_kpc(self) -> float:
@@ -211,6 +236,8 @@ class Region:
     def _cut(self, species: str, at: NDArray[np.float64], radius: float) -> Particles:
         grid = self._grids[species]
         rows = grid.within(at, radius, self._box)
+        if species in self._massless:
+            rows = rows[np.asarray(self._mass[species])[rows] > 0]
         position = grid.relative(rows, at, self._box, self._factors["position"])
         stored = self._mass[species]
         if isinstance(stored, np.ndarray):
@@ -257,7 +284,8 @@ class Region:
                 part[:] = source.mass_table[kind]
             else:
                 source.read(kind, "mass", part, self._origin)
-                _check(part, "mass", species, self.path, self._factors["mass"])
+                if self._check(part, "mass", species):
+                    self._massless.add(species)
             start += len(part)
         return masses
 
@@ -272,8 +300,64 @@ class Region:
         for name in sorted(present):
             column = np.empty(n, np.float32)
             source.read(0, name, column, self._origin)
-            _check(column, name, "gas", self.path, self._factors.get(name, 1.0))
             self._gas[name] = column
+        zeros = [name for name in self._gas if self._check(self._gas[name], name, "gas")]
+        if zeros:
+            self._fill_gas(n, source.info.kernel)
+
+    def _fill_gas(self, n: int, kernel: str) -> None:
+        """Give gas of no density or smoothing length what the other implies; leave it out without either."""
+        stored = self._mass["gas"]
+        mass = np.full(n, stored, np.float32) if isinstance(stored, float) else stored
+        density = self._gas.get("density")
+        smoothing = self._gas.get("smoothing_length", np.zeros(n, np.float32))
+        if density is None:
+            density = np.zeros(n, np.float32)
+        # Both in the file's units; the kernel's radius may be in another one than the positions.
+        unit = self._factors["smoothing_length"] / self._factors["position"]
+        sphere = NEIGHBOURS[kernel] / (4.0 / 3.0 * math.pi)
+        for row in np.flatnonzero((density <= 0) | (smoothing <= 0)).tolist():
+            if smoothing[row] > 0 and "density" in self._gas:
+                density[row] = sphere * mass[row] / (unit * smoothing[row]) ** 3
+            elif density[row] > 0 and "smoothing_length" in self._gas:
+                smoothing[row] = np.cbrt(sphere * mass[row] / density[row]) / unit
+            elif "density" in self._gas and density[row] <= 0:
+                mass[row] = 0.0
+                self._massless.add("gas")
+        self._mass["gas"] = mass
+
+    def _check(self, column: NDArray[np.float32], name: str, species: str) -> int:
+        """Refuse values that no snapshot has, mend those that codes are known to write; the number of zeros.
+
+        Zeros where they mean nothing (mass, density, smoothing length) may be in 1 % of the rows, and
+        abundances that rounding took below zero are set to zero.
+        """
+        if not len(column):
+            return 0
+        least, most = (limit / self._factors.get(name, 1.0) for limit in LIMITS[name])
+        low, high = float(column.min()), float(column.max())
+        if name in CLIPPED and -_ROUNDING <= low < 0.0:
+            below = (column < 0) & (column >= -_ROUNDING)
+            column[below] = 0.0
+            self._note(f"{species}: {name.replace('_', ' ')} below 0, set to 0", int(below.sum()))
+            low = float(column.min())
+        zeros = int(np.count_nonzero(column == 0)) if name in POSITIVE and low == 0.0 else 0
+        within = least <= low and high <= most  # false for NaN
+        if within and zeros <= _MOST_ZEROS * len(column):
+            if zeros:
+                done = "left out" if name == "mass" else "derived from the other columns"
+                self._note(f"{species}: {name.replace('_', ' ')} of 0, {done}", zeros)
+            return zeros
+        bad = ~np.isfinite(column) | (column > most)
+        bad |= (column <= least) if name in POSITIVE else (column < least)
+        row = int(np.argmax(bad))
+        raise InputError(
+            f"{self.path}: {species}: {name.replace('_', ' ')} of row {row} is {column[row]:.6g} "
+            f"({int(bad.sum())} of {len(column)} rows are not usable): damaged, or in other units"
+        )
+
+    def _note(self, what: str, number: int) -> None:
+        self.corrections[what] = self.corrections.get(what, 0) + number
 
     def _read_star_winds(self, source: Source, said: dict[str, str]) -> NDArray[np.bool_] | None:
         """Which of type 4 are winds: AREPO keeps launched gas there, with a formation time of 0 or less."""
@@ -313,21 +397,3 @@ def _positions(source: Source, kinds: list[int], origin: NDArray[np.float64]) ->
         source.read(kind, "position", position[start:stop], origin)
         start = stop
     return position
-
-
-def _check(column: NDArray[np.float32], name: str, species: str, path: Path, factor: float) -> None:
-    """Refuse values that no snapshot has; ``factor`` makes them proper."""
-    if not len(column):
-        return
-    least, most = (limit / factor for limit in LIMITS[name])
-    low, high = float(column.min()), float(column.max())
-    above = low > least if name in POSITIVE else low >= least
-    if math.isfinite(low) and math.isfinite(high) and above and high <= most:
-        return
-    bad = ~np.isfinite(column) | (column > most)
-    bad |= (column <= least) if name in POSITIVE else (column < least)
-    row = int(np.argmax(bad))
-    raise InputError(
-        f"{path}: {species}: {name.replace('_', ' ')} of row {row} is {column[row]:.6g} "
-        f"({int(bad.sum())} of {len(column)} rows are not usable): damaged, or in other units"
-    )

@@ -30,7 +30,9 @@ _NAMES = {
 _OPTIONAL = ("f_high_resolution", "com_offset")
 _LONGEST_LINE = 1 << 16
 _COLUMN = re.compile(r"^(?P<name>[^()]+?)(\(\d+\))?$")
-_REDSHIFT = re.compile(r"\.z(?P<z>\d+\.\d+)\.(?:\d+\.)?AHF_halos")
+_REDSHIFT = re.compile(r"\.z(?P<z>-?\d+\.\d+)\.(?:\d+\.)?AHF_halos")
+_PIECE = re.compile(r"^(?P<stem>.+)\.\d{4}(?P<rest>\.z-?\d+\.\d+\.AHF_halos)$")
+_ROCKSTAR = {"num_p", "mbound_vir", "descid", "desc_id"}
 
 
 def read_ahf(
@@ -38,8 +40,10 @@ def read_ahf(
 ) -> Halos:
     """Read an AHF_halos catalogue: see `catalogue.read_catalogue`.
 
-    A host of -1, or of 0 where no halo has the identifier 0, means that there is none. The redshift is taken
-    from the file's name, where AHF writes it (``.z0.989.``).
+    A host of -1, or of 0 where no halo has the identifier 0, means that there is none. Identifiers are
+    unsigned in AHF: those above 2^63 become negative (``np.uint64`` gives them back). The redshift is taken
+    from the file's name, where AHF writes it (``.z0.989.``). A com_offset or fMhires that is not a number is
+    taken as one that the catalogue does not give.
     """
     files = ahf_files(path)
     columns: list[str] | None = None
@@ -53,7 +57,8 @@ def read_ahf(
     table = {name: _numbers(words[name], name, files[0]) for name in words if name not in ("id", "host")}
     halo_id = _integers(words["id"], "id", files[0])
     host = _integers(words["host"], "host", files[0])
-    host = np.where((host < 0) | ((host == 0) & ~np.any(halo_id == 0)), NO_HOST, host)
+    none = np.array([word.startswith("-") for word in words["host"]]) | ((host == 0) & ~np.any(halo_id == 0))
+    host = np.where(none, NO_HOST, host)
     unit = _length_unit(length_unit, cosmology, redshift)
     mass, radius = table["mass"] / cosmology.h, table["radius"] * unit
     centre = np.stack([table["x"], table["y"], table["z"]], 1) * unit
@@ -62,7 +67,7 @@ def read_ahf(
         raise InputError(f"{files[0]}: halo {halo_id[row]} has a mass or radius of zero or less")
     if len(np.unique(halo_id)) != len(halo_id):
         raise InputError(f"{files[0]}: halo identifiers occur twice: files of different snapshots?")
-    f_high = table.get("f_high_resolution", np.ones(len(mass)))
+    f_high = np.nan_to_num(table.get("f_high_resolution", np.ones(len(mass))), nan=1.0)
     offset = np.full(len(mass), math.nan)
     if "com_offset" in table:
         offset = table["com_offset"] * unit / radius
@@ -84,7 +89,7 @@ def ahf_files(path: str | Path) -> list[Path]:
     """The files of a catalogue: one, all of an MPI run, or those of a pattern or prefix."""
     path = Path(path)
     if path.is_file():
-        match = re.match(r"^(?P<stem>.+)\.(?P<rank>\d{4})(?P<rest>\.z\d+\.\d+\.AHF_halos)$", path.name)
+        match = _PIECE.match(path.name)
         if match is None:
             return [path]
         return sorted(path.parent.glob(f"{glob.escape(match['stem'])}.[0-9][0-9][0-9][0-9]{match['rest']}"))
@@ -92,7 +97,7 @@ def ahf_files(path: str | Path) -> list[Path]:
     found = sorted(Path(name) for name in glob.glob(pattern) if Path(name).is_file())
     if not found:
         raise InputError(f"{path}: no AHF_halos catalogue here (nothing matches {Path(pattern).name})")
-    of = {re.sub(r"\.\d{4}(\.z\d)", r"\1", name.name) for name in found}
+    of = {_PIECE.sub(r"\g<stem>\g<rest>", name.name) for name in found}
     if len(of) > 1:
         raise InputError(f"{path}: {len(of)} different catalogues match: {', '.join(sorted(of)[:3])}")
     return found
@@ -118,6 +123,11 @@ def _read_table(path: Path, columns: list[str] | None) -> tuple[list[str], dict[
                     continue
                 if columns is None:
                     break
+                if _ROCKSTAR & set(columns):
+                    raise InputError(
+                        f"{path}: these are the columns of a Rockstar catalogue, not of AHF: write its "
+                        "distinct halos into a table of kind csv (docs/build-your-own.md)"
+                    )
                 if not wanted:
                     wanted = {n: _position(columns, n, path) for n in _NAMES if _has(columns, n)}
                     table = {name: [] for name in wanted}
@@ -145,6 +155,8 @@ def _numbers(words: list[str], name: str, path: Path) -> NDArray[np.float64]:
         values = np.array([float(word) for word in words])
     except ValueError as error:
         raise InputError(f"{path}: column {name}: {error}: damaged") from None
+    if name in _OPTIONAL:
+        return np.where(np.isfinite(values), values, math.nan)
     if not np.isfinite(values).all():
         raise InputError(f"{path}: column {name} holds a number that is not finite")
     return values
@@ -153,7 +165,8 @@ def _numbers(words: list[str], name: str, path: Path) -> NDArray[np.float64]:
 def _integers(words: list[str], name: str, path: Path) -> NDArray[np.int64]:
     """Identifiers run to 19 digits, more than a float64 holds."""
     try:
-        return np.array([int(word) for word in words], np.int64)
+        numbers = [int(word) for word in words]
+        return np.array([n - (1 << 64) if 1 << 63 <= n < 1 << 64 else n for n in numbers], np.int64)
     except (ValueError, OverflowError):
         raise InputError(
             f"{path}: column {name} holds something that is not a whole number: damaged"

@@ -23,7 +23,8 @@ LENGTH_ENDINGS = {
     "Mpc": (1e3, False, False),
 }
 MASS_ENDINGS = {"msun_h": True, "msun": False}
-_PLAIN = ("halo_id", "host_id", "f_high_resolution", "com_offset", "f_sub", "redshift")
+_OPTIONAL = ("f_high_resolution", "com_offset", "f_sub")
+"""Of these a number that is not finite means that the halo has none."""
 _MOST_ROWS = 50_000_000
 
 
@@ -99,7 +100,7 @@ def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
         centre_kpc=np.stack(given, 1),
         M200c_msun=mass,
         R200c_kpc=radius,
-        f_high_resolution=high,
+        f_high_resolution=np.nan_to_num(high, nan=1.0),
         com_offset=offset,
         f_sub=f_sub,
         redshift=own,
@@ -142,6 +143,9 @@ def _numbers(columns: dict[str, list[str]], name: str, path: Path) -> NDArray[np
         except ValueError:
             raise InputError(f"{path}: line {row + 2}: {name} is {text!r}, not a number") from None
         if not math.isfinite(values[row]):
+            if name in _OPTIONAL:
+                values[row] = math.nan
+                continue
             raise InputError(f"{path}: line {row + 2}: {name} is {text!r}, not a finite number")
     return values
 

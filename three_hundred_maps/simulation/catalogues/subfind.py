@@ -58,6 +58,8 @@ def read_subfind(
         )
     table = {name: np.concatenate(parts) for name, parts in groups.items() if parts}
     subs = {name: np.concatenate(parts) for name, parts in subhalos.items() if parts}
+    if not header["groups"]:
+        raise InputError(f"{files[0]}: the catalogue has no halos (its header counts 0 groups)")
     if not len(table.get("mass", ())) or len(table["mass"]) != header["groups"]:
         raise InputError(
             f"{files[0]}: the header counts {header['groups']:.0f} groups, the files hold "

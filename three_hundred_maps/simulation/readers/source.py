@@ -223,3 +223,9 @@ def read_exactly(stream: io.RawIOBase | io.BufferedIOBase, path: Path, target: m
         if not got:
             raise InputError(f"{path}: the file ended while it was read: is it still being written?")
         done += got
+
+
+def unit_ratio(first: str, second: str, h: float) -> float:
+    """One unit of length over another, by their names in `LENGTH_UNITS`."""
+    sizes = [kpc / (h if with_h else 1.0) for kpc, with_h in (LENGTH_UNITS[first], LENGTH_UNITS[second])]
+    return sizes[0] / sizes[1]
