@@ -19,6 +19,7 @@ from three_hundred_maps.builder import build, load_recipe
 from three_hundred_maps.builder.plan import describe_plan, make_plan, sources_for
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.notes import EMPTY_TRAIN, closing_attrs, write_notes
+from three_hundred_maps.store.overview import describe, overview
 from three_hundred_maps.store.records import read_layout
 from three_hundred_maps.testing.small import small_snapshot
 
@@ -86,6 +87,8 @@ def test_a_view_dominated_by_few_particles_is_a_warning_with_its_cure(small, tmp
     assert "view xray: in 2 of 2 halos ten particles give over 30%" in warning and "xray_max_share" in warning
     assert set(attrs["ten_brightest_share"]) == {"sz", "xray", "star", "mass"}
     assert capsys.readouterr().err == f"warning: {warning}\n"
+    shown = describe(overview(tmp_path / "store"))
+    assert f"warning: {warning}" in shown and f"xray {share['median']:.1%} ({share['largest']:.1%})" in shown
     cured = build(recipe, tmp_path / "cured", overrides=["simulation.gas.xray_max_share=0.01"], quiet=True)
     assert open_store(cured).attrs["ten_brightest_share"]["xray"]["largest"] < 0.5
 

@@ -44,6 +44,8 @@ def _common(layout: Layout, attrs: Mapping[str, Any]) -> dict[str, Any]:
         "synthetic": attrs["synthetic"],
         "simulation": attrs["simulation"],
         "license": attrs["license"],
+        "warnings": list(attrs.get("warnings", ())),
+        "ten_brightest_share": dict(attrs.get("ten_brightest_share", {})),
         "package_version": attrs["package_version"],
         "recipe_sha256": attrs["recipe_sha256"],
         "views": {v.name: v.units for v in layout.maps},
@@ -155,7 +157,7 @@ def describe(content: Mapping[str, Any]) -> str:
         f"{content['name']}  ({content['path']})",
         content["description"],
         f"state        {content['state']}: {content['halos']} of {content['halos_planned']} halos"
-        + (f", {len(content['refused'])} refused" if content["refused"] else ""),
+        + (f", {len(content['refused'])} excluded" if content["refused"] else ""),
         f"simulation   {simulation.get('code', '?')}, z = {simulation.get('redshift', float('nan')):.4g}"
         + (", synthetic" if content["synthetic"] else ""),
         f"maps         {content['lines_of_sight']} lines of sight, {pixels} x {pixels} pixels"
@@ -185,10 +187,15 @@ def describe(content: Mapping[str, Any]) -> str:
             f"{_number(s['minimum'], '.2e'):>11}{_number(s['median'], '.2e'):>11}"
             f"{_number(s['maximum'], '.2e'):>11}   {content['views'][view]}"
         )
+    if content["ten_brightest_share"]:
+        shares = content["ten_brightest_share"].items()
+        lines += ["", "ten brightest particles' share of the light inside R200c: median (largest)"]
+        lines.append("  ".join(f"{view} {s['median']:.1%} ({s['largest']:.1%})" for view, s in shares))
+    lines += [f"warning: {warning}" for warning in content["warnings"]]
     if content["refused"]:
         lines.append("")
     for item in content["refused"][:3]:
-        lines.append(f"refused: region {item['region']} halo {item['halo_id']}: {item['reason']}")
+        lines.append(f"excluded: region {item['region']} halo {item['halo_id']}: {item['reason']}")
     if len(content["refused"]) > 3:
         lines.append(f"... and {len(content['refused']) - 3} more (--json lists them)")
     return "\n".join(lines)
