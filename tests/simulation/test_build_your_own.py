@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tests.snippets import run_shell, snippets
 from three_hundred_maps import open_store
 from three_hundred_maps.builder import build
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
 from three_hundred_maps.testing.small import small_snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,3 +134,27 @@ def test_a_wrong_unit_is_refused_before_any_map(real, tmp_path):
         else:
             with pytest.raises(InputError, match=message):
                 build(RECIPES / "csv.yaml", out, root=tmp_path, overrides=QUICK, quiet=True)
+
+
+def test_what_does_not_fit_is_told_also_when_quiet(tmp_path, capsys):
+    """A centre beside its halo and mended particles are warnings; a wrong unit is refused with the key."""
+    small = small_snapshot(tmp_path, format="gadget2", particles=2000)
+    small.particles[0]["mass"][0] = 0.0
+    write_gadget(tmp_path / "snap", small.header, small.particles)
+    write_gadget(tmp_path / "mpc", replace(small.header, length_unit="Mpc/h"), small.particles)
+    rows = [
+        f"{row},{x + 300.0},{y},{z},{mass}"
+        for row, ((x, y, z), mass) in enumerate(zip(small.centres, small.M200c, strict=True))
+    ]
+    names = "halo_id,x_ckpc_h,y_ckpc_h,z_ckpc_h,M200c_msun_h"
+    (tmp_path / "halos.csv").write_text("\n".join([names, *rows]) + "\n")
+    recipe = yaml.safe_load((RECIPES / "csv.yaml").read_text())
+    recipe["simulation"]["snapshot"] = "snap"
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    build(tmp_path / "recipe.yaml", tmp_path / "store", overrides=QUICK, quiet=True)
+    said = capsys.readouterr().err
+    assert "warning: halo 0: the catalogue's centre is " in said
+    assert "1 x gas: mass of 0, left out" in said
+    mpc = (*QUICK, "simulation.snapshot=mpc")
+    with pytest.raises(InputError, match="read as kpc/h; set simulation.length_unit if they are in .*Mpc/h"):
+        build(tmp_path / "recipe.yaml", tmp_path / "other", overrides=mpc, quiet=True)

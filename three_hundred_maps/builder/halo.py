@@ -33,6 +33,8 @@ from three_hundred_maps.store import schema
 MEASURING_RADIUS = 1.3
 """The first cut-out, in the catalogue's R200c: R200c is measured in it, which then scales the map grid."""
 MEASURING_TRIES = 3
+_SLACK = 1.05
+"""A halo is cut out once, for maps of a measured R200c that is so much larger than the catalogue's."""
 RELAXED_OFFSET = RELAXED_SUBSTRUCTURE = 0.1
 
 
@@ -107,11 +109,12 @@ def map_halo(
         raise Excluded("it is not in the catalogue")
     row = loaded.row_of[halo_id]
     centre, mass = halos.centre_kpc[row], float(halos.M200c_msun[row])
-    values = _measured(region, centre, float(halos.R200c_kpc[row]))
+    radius = cutout_radius(HaloGrid(_SLACK * float(halos.R200c_kpc[row]), recipe.maps.grid()))
+    values, cutout = _measured(region, centre, float(halos.R200c_kpc[row]), radius)
     grid = HaloGrid(values["R200c"], recipe.maps.grid())
     radius = cutout_radius(grid)
     _require_fit(region, radius)
-    cutout = region.cutout(centre, radius)
+    cutout = cutout.within(radius) if radius <= cutout.radius_kpc else region.cutout(centre, radius)
     _require_usable(region, centre, cutout, grid.R200c_kpc, recipe.selection)
     context = MapContext(recipe.simulation.gas, emissivity_source(recipe.simulation.emissivity))
     context = with_xray_limit(context, cutout["gas"], grid.R200c_kpc)
@@ -144,14 +147,20 @@ def _require_fit(region: Region, radius_kpc: float) -> None:
         raise Excluded(f"a cut-out of radius {radius_kpc:.0f} kpc does not fit into the box")
 
 
-def _measured(region: Region, centre: NDArray[np.float64], R200c_kpc: float) -> dict[str, float]:
-    """What `measure` finds, in a larger sphere where R200c does not lie inside the first."""
+def _measured(
+    region: Region, centre: NDArray[np.float64], R200c_kpc: float, radius_kpc: float
+) -> tuple[dict[str, float], Cutout]:
+    """What `measure` finds, and the cut-out of ``radius_kpc``: a larger one where R200c is not inside."""
+    largest = 0.499 * region.info.box_kpc if region.periodic else math.inf
+    cutout = None
     reason = ""
     for attempt in range(MEASURING_TRIES):
-        radius = MEASURING_RADIUS * 1.5**attempt * R200c_kpc
-        _require_fit(region, radius)
+        inner = MEASURING_RADIUS * 1.5**attempt * R200c_kpc
+        _require_fit(region, inner)
+        if cutout is None or inner > cutout.radius_kpc:
+            cutout = region.cutout(centre, max(inner, min(radius_kpc, largest)))
         try:
-            return measure(region.cutout(centre, radius))
+            return measure(cutout.within(inner)), cutout
         except InputError as error:
             reason = str(error)
     raise Excluded(reason)

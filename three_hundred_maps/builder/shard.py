@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,7 +200,10 @@ def read_region(sources: Sources, source: int, scratch: Path) -> LoadedRegion:
     if not sources.synthetic:
         # A wrong unit or a foreign catalogue makes maps that look fine: it is found before any is made.
         try:
-            check_catalogue(particles, halos, most=CHECKED_HALOS)
+            warnings = check_catalogue(particles, halos, most=CHECKED_HALOS)
         except InputError as error:
             raise InputError(f"{catalogue} does not fit {snapshot}: {error}") from None
+        warnings += [f"{snapshot}: {number} x {what}" for what, number in particles.corrections.items()]
+        for text in warnings:
+            print(f"warning: {text}", file=sys.stderr)
     return LoadedRegion(particles, halos, {int(h): row for row, h in enumerate(halos.halo_id)})

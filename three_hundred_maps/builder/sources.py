@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from three_hundred_maps.builder.recipe import Recipe
 from three_hundred_maps.builder.selection import overlapping
@@ -16,7 +17,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.halos import Halos
 from three_hundred_maps.simulation.readers.snapshot import open_source
-from three_hundred_maps.simulation.readers.source import SnapshotInfo, Source
+from three_hundred_maps.simulation.readers.source import LENGTH_UNITS, SnapshotInfo, Source, unit_ratio
 
 BOX = 0
 """The source of a recipe with ``region_by: halo``: one snapshot that holds all halos."""
@@ -164,13 +165,22 @@ def _require_inside(halos: Halos, info: SnapshotInfo, path: Path, snapshot: Path
     """Refuse a catalogue none of whose halos lies in the snapshot's box."""
     if info.box_kpc <= 0 or not len(halos):
         return
-    slack = 1e-3 * info.box_kpc
-    inside = np.all((halos.centre_kpc >= -slack) & (halos.centre_kpc <= info.box_kpc + slack), axis=1)
-    if not inside.any():
+
+    def inside(box_kpc: float) -> NDArray[np.bool_]:
+        return np.all(np.abs(halos.centre_kpc / box_kpc - 0.5) <= 0.501, axis=1)
+
+    if inside(info.box_kpc).any():
+        return
+    message = f"{path}: no halo of this catalogue lies inside the box of {snapshot} ({info.box_kpc:.0f} kpc)"
+    h, now = info.cosmology.h, info.length_unit
+    boxes = {unit: info.box_kpc * unit_ratio(unit, now, h) for unit in LENGTH_UNITS} if now else {}
+    holding = [unit for unit in sorted(boxes, key=boxes.__getitem__) if inside(boxes[unit]).all()]
+    if holding:
         raise InputError(
-            f"{path}: no halo of this catalogue lies inside the box of {snapshot}"
-            f" ({info.box_kpc:.0f} kpc): it is of another simulation, or its length unit is another"
+            f"{message}: its lengths are read as {now}; set simulation.length_unit if they are in "
+            f"{' or '.join(holding)}"
         )
+    raise InputError(f"{message}: it is of another simulation, or its length unit is another")
 
 
 def read_region_centres(path: Path) -> tuple[list[int], np.ndarray, np.ndarray, float]:
