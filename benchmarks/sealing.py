@@ -166,7 +166,12 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
         )
     for name, (values, dims, attributes) in small.items():
         group.create_array(
-            name, data=values, chunks=values.shape, dimension_names=dims, attributes=attributes
+            name,
+            data=values,
+            chunks=values.shape,
+            dimension_names=dims,
+            config={"write_empty_chunks": True},
+            attributes=attributes,
         )
     digest = tree_digest(folder / SPLIT)
     root.update_attributes(

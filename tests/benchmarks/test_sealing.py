@@ -11,6 +11,7 @@ import xarray
 import zarr
 
 from benchmarks.leaderboard import render
+from benchmarks.rows import find_rows
 from benchmarks.scoring import score_submission
 from benchmarks.sealing import FILE_TIME, opaque_keys, public_seed, seal
 from benchmarks.submissions import write_submission
@@ -59,6 +60,13 @@ def test_the_files_tell_no_order(sealed: tuple[Path, Path]) -> None:
     assert len(halos) == 12
     codecs = zarr.open_group(sealed[0], mode="r")["test/sz"].compressors
     assert "Crc32c" in type(codecs[-1]).__name__
+
+
+def test_sealed_inputs_fill_in_their_rows(sealed: tuple[Path, Path]) -> None:
+    rows = find_rows((sealed[0], "test"))
+    truth = Truth(sealed[1])
+    assert rows.dataset == {"name": "tiny", "digest": truth.digest}
+    assert sorted(rows.keys["key"].tolist()) == sorted(truth.keys["key"].tolist())
 
 
 def test_a_public_seed_is_told() -> None:

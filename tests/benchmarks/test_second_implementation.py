@@ -74,7 +74,7 @@ def result(
 
     folder = write_submission(
         tmp_path_factory.mktemp("judge") / "s", name="Blurred", authors=["A"], task="mass-map", track="sz",
-        maps=blurred, split=test_split, dataset_name="tiny",
+        maps=blurred, rows=test_split, dataset={"name": "tiny"},
     )  # fmt: skip
     return score_submission(folder, store)
 
