@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from baselines.data import BLOCK_HALOS, spread_lines
+from baselines.data import spread_lines
 from baselines.mass_regression import MassRegression
 from baselines.model import MassModel
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import progress
-from three_hundred_maps.store.arrays import read_split, split_length
+from three_hundred_maps.store.arrays import iter_shards, split_length
 from three_hundred_maps.store.schema import TARGET
 
 PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, math.inf)
@@ -80,13 +80,10 @@ def _masses(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Features of maps of a split, and what the model's masses lack, in dex."""
     device, views = model.climatology.device, model.transforms.views
-    halos = split_length(store, split)
     features, missing = [], []
-    for first in progress(range(0, halos, BLOCK_HALOS), desc=f"masses of {split}", unit="block"):
-        block = slice(first, min(first + BLOCK_HALOS, halos))
-        arrays = read_split(store, split, [*views, TARGET], block)
-        lines = len(arrays.los_vector)
-        chosen = spread_lines(lines, min(max(MAPS // halos, 1), lines))
+    lines = max(MAPS // split_length(store, split), 1)
+    for arrays in progress(iter_shards(store, split, [*views, TARGET]), desc=f"masses of {split}"):
+        chosen = spread_lines(len(arrays.los_vector), min(lines, len(arrays.los_vector)))
         maps = np.stack([arrays.maps[view][:, chosen] for view in views], axis=2)
         truth = arrays.maps[TARGET][:, chosen]
         for raw, mass in zip(

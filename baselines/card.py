@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from baselines.model import read_model_config
-from benchmarks.results import read_result
+from three_hundred_maps.display import markdown_table
 from three_hundred_maps.io import write_bytes
 
 CARD = "README.md"
@@ -33,7 +33,6 @@ def write_card(run: Path, result: Path | None = None) -> Path:
     """
     config = read_model_config(run)
     settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    scores = read_result(result) if result else None
     views = config["views"]
     header: dict[str, Any] = {
         "license": "apache-2.0",
@@ -46,6 +45,14 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         "residual": "a U-Net of residual blocks with attention",
         "encoder": f"a U-Net on timm's {architecture['encoder']}",
     }[architecture["network"]]
+    calibrated = []
+    if "calibration" in config:
+        done = config["calibration"]
+        calibrated = [
+            "- Calibrated: the mass inside R200c is that of a regression on the views' radial profiles and "
+            f"the map's own mass, fitted on {done['maps']:,} maps of `train`; on `validation` its rms error "
+            f"went from {done['before_dex']:.4f} to {done['after_dex']:.4f} dex."
+        ]
     lines = [
         "---",
         yaml.safe_dump(header, sort_keys=False).strip(),
@@ -61,16 +68,7 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         f"{settings['grid']} grid, seed {settings['seed']}.",
         f"- The weights kept are the averaged ones of step {config['best_step']}, "
         "the best on the split `validation`.",
-        *(
-            [
-                "- Calibrated: the mass inside R200c is that of a regression on the views' radial profiles "
-                f"and the map's own mass, fitted on {config['calibration']['maps']:,} maps of `train`; on "
-                f"`validation` its rms error went from {config['calibration']['before_dex']:.4f} to "
-                f"{config['calibration']['after_dex']:.4f} dex."
-            ]
-            if "calibration" in config
-            else []
-        ),
+        *calibrated,
         "- It sees the maps of its views alone, framed by R200c. Predictions mean little outside the range "
         "of masses, redshifts and physics it was trained on.",
         "",
@@ -84,21 +82,21 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         "```",
         "",
     ]
-    if scores is not None:
-        lines += ["| score | value | 95 % interval |", "| --- | --- | --- |"]
-        lines += [f"| {name} | {_number(v)} | {_interval(v)} |" for name, v in scores["scores"].items()]
-        lines.append("")
-        # Here, for a machine that only trains has no package of the Hub.
+    if result is not None:
+        # Here, for a machine that only trains has neither pydantic nor the Hub's package.
         from benchmarks.eval_results import write_eval_results
+        from benchmarks.results import read_result
         from three_hundred_maps.hub.configs import REPOSITORY_VARIABLE
 
+        scores = read_result(result)
+        rows = [(name, _number(v["value"]), _interval(v)) for name, v in scores["scores"].items()]
+        lines += [markdown_table(("score", "value", "95 % interval"), rows), ""]
         write_eval_results(scores, os.environ.get(REPOSITORY_VARIABLE) or "three_hundred_maps", run)
     write_bytes(run / CARD, "\n".join(lines).encode())
     return run / CARD
 
 
-def _number(score: dict[str, Any]) -> str:
-    value = score.get("value")
+def _number(value: Any) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
 
 

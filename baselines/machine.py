@@ -92,12 +92,6 @@ def free_memory(device: torch.device) -> int:
     return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES")) // 2
 
 
-def set_bytes(settings: Settings, rows: int, pixels: int, *, gpu: bool) -> int:
-    """Bytes of a training set held whole: inputs as bfloat16 or float32, targets as float32."""
-    each = 2 if gpu and settings.precision == "bf16" else 4
-    return rows * pixels**2 * (each * len(settings.view_list()) + 4)
-
-
 def choose_place(
     settings: Settings, machine: Machine, rows: int, pixels: int, *, joined: bool = False
 ) -> str:
@@ -114,22 +108,21 @@ def choose_place(
         Where the place asked for is too small; it says how much is needed and what would fit.
     """
     gpu = machine.device.type == "cuda"
-    need = set_bytes(settings, rows, pixels, gpu=gpu) * (2 if joined else 1)
-    places = {"device": free_memory(machine.device)} if gpu else {}
-    places["ram"] = free_memory(torch.device("cpu"))
-    fits = {place: need <= SHARE * free for place, free in places.items()}
-    if settings.place == "stream":
-        return "stream"
-    if settings.place == "auto":
-        return next((("device" if not gpu else place) for place in fits if fits[place]), "stream")
-    asked = "ram" if settings.place == "device" and not gpu else settings.place
-    if not fits[asked]:
-        better = next((place for place in fits if fits[place]), "stream")
+    # Inputs as bfloat16 or float32, targets as float32.
+    each = 2 if gpu and settings.precision == "bf16" else 4
+    need = rows * pixels**2 * (each * len(settings.view_list()) + 4) * (2 if joined else 1)
+    free = {"device": free_memory(machine.device)}
+    if gpu:
+        free["ram"] = free_memory(torch.device("cpu"))
+    fitting = [place for place, size in free.items() if need <= SHARE * size] + ["stream"]
+    # The memory of a CPU is that of the machine.
+    asked = "device" if settings.place == "ram" and not gpu else settings.place
+    if asked != "auto" and asked not in fitting:
         raise InputError(
             f"--place {settings.place}: the training set takes {need / 2**30:.1f} GiB and "
-            f"{places[asked] / 2**30:.1f} GiB are free; --place {better} would do"
+            f"{free[asked] / 2**30:.1f} GiB are free; --place {fitting[0]} would do"
         )
-    return "device" if not gpu else asked
+    return fitting[0] if asked == "auto" else asked
 
 
 def memory_advice(settings: Settings, machine: Machine) -> str:

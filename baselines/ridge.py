@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,13 +51,16 @@ class Features:
     """The linear model's view of a map."""
 
     transforms: Transforms
-    matrices: tuple[Floats, ...]
 
-    @staticmethod
-    def of(transforms: Transforms) -> Features:
-        """For a store's views."""
-        matrices = tuple(smoothing_matrix(transforms.pixels, sigma) for sigma in SIGMAS_PIXELS)
-        return Features(transforms, matrices)
+    @property
+    def width(self) -> int:
+        """Number of features."""
+        return len(self.transforms.inputs) * (len(SIGMAS_PIXELS) + 5) + 3
+
+    @cached_property
+    def matrices(self) -> list[Floats]:
+        """The smoothing of an axis, for every scale."""
+        return [smoothing_matrix(self.transforms.pixels, sigma) for sigma in SIGMAS_PIXELS]
 
     def maps(self, arrays: SplitArrays, halo: int) -> Floats:
         """(los, feature, y, x) of one halo; the last feature is 1."""
@@ -75,68 +79,52 @@ class Features:
         return np.stack(features, axis=1)
 
 
-@dataclass
 class Normal:
-    """The sums of a least-squares fit: X'X, X'y, y'y and the number of rows."""
+    """The sums of a least-squares fit of ``width`` weights: X'X, X'y, y'y and the number of rows."""
 
-    gram: Floats
-    moment: Floats
-    square: float
-    count: int
+    def __init__(self, width: int) -> None:
+        self.gram, self.moment, self.square, self.count = np.zeros((width, width)), np.zeros(width), 0.0, 0
+
+    def add(self, x: Floats, y: Floats) -> None:
+        """Add rows x (row, width) and y (row,)."""
+        self.gram += x.T @ x
+        self.moment += x.T @ y
+        self.square += float(y @ y)
+        self.count += len(y)
 
     def error(self, weights: Floats) -> float:
         """Mean square error of ``weights`` on the rows summed."""
-        return float(
-            (self.square - 2 * weights @ self.moment + weights @ self.gram @ weights) / max(self.count, 1)
-        )
+        sum_of_squares = self.square - 2 * weights @ self.moment + weights @ self.gram @ weights
+        return float(sum_of_squares / max(self.count, 1))
 
     def solve(self, strength: float) -> Floats:
         """Ridge weights; the constant is not shrunk."""
-        scale = strength * np.trace(self.gram) / len(self.gram)
-        penalty = np.full(len(self.gram), scale)
+        penalty = np.full(len(self.gram), strength * np.trace(self.gram) / len(self.gram))
         penalty[-1] = 0.0
         return np.asarray(np.linalg.solve(self.gram + np.diag(penalty), self.moment), np.float64)
 
 
 def accumulate(blocks: Iterable[SplitArrays], features: Features) -> Normal:
-    """The sums over the pixels inside R200c of all maps; every region has the same weight."""
-    grid = features.transforms.grid
+    """The sums over the pixels inside R200c of all maps."""
+    grid, total = features.transforms.grid, Normal(features.width)
     profile = features.transforms.climatology_map().double().numpy()
-    total: Normal | None = None
     for arrays in blocks:
         for halo in range(len(arrays)):
-            x = (
-                features.maps(arrays, halo)[:, :, grid.inside]
-                .transpose(0, 2, 1)
-                .reshape(-1, _width(features))
-            )
-            y = (score_log(arrays.maps[TARGET][halo], grid.pixel) - profile)[:, grid.inside].ravel()
-            part = Normal(x.T @ x, x.T @ y, float(y @ y), len(y))
-            if total is None:
-                total = part
-            else:
-                total.gram += part.gram
-                total.moment += part.moment
-                total.square += part.square
-                total.count += part.count
-    assert total is not None
+            x = features.maps(arrays, halo)[:, :, grid.inside].transpose(0, 2, 1).reshape(-1, features.width)
+            total.add(x, (score_log(arrays.maps[TARGET][halo], grid.pixel) - profile)[:, grid.inside].ravel())
     return total
-
-
-def _width(features: Features) -> int:
-    return len(features.transforms.inputs) * (len(SIGMAS_PIXELS) + 5) + 3
 
 
 def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
     """Write the submission ``out/submission``."""
     check_views(store, "train", views)
     transforms = Transforms.from_store(store, views)
-    features = Features.of(transforms)
+    features = Features(transforms)
     wanted = [*views, TARGET]
     normal = accumulate(iter_shards(store, "train", wanted), features)
     if split_length(store, "validation"):
-        judge = accumulate(iter_shards(store, "validation", wanted), features)
-        strength = min(STRENGTHS, key=lambda s: judge.error(normal.solve(s)))
+        validation = accumulate(iter_shards(store, "validation", wanted), features)
+        strength = min(STRENGTHS, key=lambda s: validation.error(normal.solve(s)))
     else:
         strength = STRENGTHS[len(STRENGTHS) // 2]
     weights = normal.solve(strength)

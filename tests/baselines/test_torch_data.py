@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -245,14 +242,3 @@ def test_sealed_inputs_open_without_their_truth(tmp_path, store):
     chunk.write_bytes(data[:-20])
     with pytest.raises(InputError, match="test/sz is damaged"):
         read_split(inputs, "test", ["sz"])
-
-
-def test_importing_it_needs_numpy_torch_and_zarr_alone():
-    code = (
-        "import sys, three_hundred_maps.torch_data, baselines.training, baselines.unet;"
-        "heavy = {'xarray', 'pandas', 'datasets', 'pydantic', 'numba', 'scipy', 'pyarrow', 'matplotlib'};"
-        "heavy |= {'timm', 'torchvision', 'huggingface_hub'};"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

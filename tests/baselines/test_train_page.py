@@ -15,12 +15,6 @@ from three_hundred_maps.testing import tiny_store
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ROOT / "docs" / "train.md"
 
-NOT_FOR_TRAINING = (
-    "click", "colossus", "dask", "datasets", "distributed", "h5py", "jinja2", "matplotlib", "numba", "pandas",
-    "pyarrow", "pykdtree", "rich", "scipy", "typer", "xarray",
-)  # fmt: skip
-"""Packages that the project uses elsewhere, and that numpy, torch, zarr and timm do not bring."""
-
 
 @pytest.fixture(scope="module")
 def full_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -54,25 +48,3 @@ def test_python_of_the_page(full_store: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         shown.append(done.stdout.strip())
     assert shown == ["(2, 80, 80)", "(4, 80, 80)"]
-
-
-def test_training_and_predicting_need_numpy_torch_zarr_and_timm_alone(store: Path, tmp_path: Path) -> None:
-    program = (
-        "import runpy, sys\n"
-        f"sys.modules.update(dict.fromkeys({NOT_FOR_TRAINING!r}))\n"
-        "sys.argv = sys.argv[1:]\n"
-        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n"
-    )
-    common = ["--data", str(store), "--device", "cpu", "--quiet"]
-    training = ["--network", "residual", "--channels", "4", "--poolings", "2", "--steps", "2", "--batch", "8"]
-    for words in (
-        ["baselines.unet", *common, *training, "--out", "run"],
-        ["baselines.predict", "run", *common, "--out", "again"],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", program, *words], cwd=tmp_path, text=True, capture_output=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    assert (tmp_path / "run" / "submission" / "submission.json").is_file()
-    assert (tmp_path / "again" / "submission.json").is_file()
