@@ -183,10 +183,7 @@ class Transforms:
         """(N, C, H, W) raw maps, channels in the order of ``inputs``, to standardised ones."""
         if maps.shape[1] != len(self.inputs):
             raise InputError(f"{maps.shape[1]} channels of maps for the views {', '.join(self.views)}")
-        offset, mean, std = (
-            maps.new_tensor([getattr(item, name) for item in self.inputs])[:, None, None]
-            for name in ("offset", "mean", "std")
-        )
+        offset, mean, std = self._scales.to(maps)
         return (maps + offset).log10_().sub_(mean).div_(std)
 
     def restore(self, values: torch.Tensor) -> torch.Tensor:
@@ -200,6 +197,12 @@ class Transforms:
     def target(self, mass: torch.Tensor) -> torch.Tensor:
         """(..., H, W) Msun kpc-2 to what is learnt: l on the score grid less the climatology, in dex."""
         return self._target.target(mass)
+
+    @functools.cached_property
+    def _scales(self) -> torch.Tensor:
+        """(3, C, 1, 1) float64: offset, mean and std of each view."""
+        values = [[getattr(item, name) for item in self.inputs] for name in ("offset", "mean", "std")]
+        return torch.tensor(values, dtype=torch.float64)[:, :, None, None]
 
     @functools.cached_property
     def _target(self) -> ScoreGrid:
