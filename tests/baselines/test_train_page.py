@@ -1,7 +1,8 @@
-"""What the page on training shows is run, its table is current, and a machine that trains needs little."""
+"""What the page on training shows is run, from a first model to a scored submission of one's own."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -22,9 +23,18 @@ def full_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_store(tmp_path_factory.mktemp("train-page") / "store", halos=(6, 2, 2), n_los=2)
 
 
-def test_shell_of_the_page(full_store: Path, tmp_path: Path) -> None:
+def test_what_the_page_shows_is_run(full_store: Path, tmp_path: Path) -> None:
+    shown = []
+    for block in snippets(TRAIN, "python"):
+        done = subprocess.run(
+            [sys.executable, "-c", block.text], cwd=tmp_path, text=True, capture_output=True, check=False,
+            env={**os.environ, "STORE": str(full_store)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        shown.append(done.stdout.strip())
+    assert shown == ["(2, 80, 80)", "(4, 80, 80)"]
     blocks = snippets(TRAIN, "bash")
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     # The same lines, trained for a moment only.
     lines = "".join(block.text for block in blocks).replace(
         "python -m baselines.unet ", "python -m baselines.unet --steps 2 --channels 4 --batch 8 "
@@ -36,15 +46,5 @@ def test_shell_of_the_page(full_store: Path, tmp_path: Path) -> None:
     for run in ("star", "encoder", "residual", "sigma", "climatology", "mean-profile", "scaling", "ridge"):
         assert (tmp_path / "runs" / run / "submission" / "submission.json").is_file()
     assert (tmp_path / "result.json").is_file()
-
-
-def test_python_of_the_page(full_store: Path, tmp_path: Path) -> None:
-    shown = []
-    for block in snippets(TRAIN, "python"):
-        done = subprocess.run(
-            [sys.executable, "-c", block.text], cwd=tmp_path, text=True, capture_output=True, check=False,
-            env={**os.environ, "STORE": str(full_store)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        shown.append(done.stdout.strip())
-    assert shown == ["(2, 80, 80)", "(4, 80, 80)"]
+    scores = json.loads((tmp_path / "my-result.json").read_text(encoding="utf-8"))["scores"]
+    assert scores["skill"]["value"] > 0
