@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.registry import RANKING
+from benchmarks.results import identity
 from three_hundred_maps.io import write_bytes
 
 FOLDER = ".eval_results"
@@ -39,7 +40,7 @@ def eval_results(result: Mapping[str, Any], repository: str) -> str:
         task_id=task_id(result),
         value=score["value"],
         date=result.get("date"),
-        notes=f"residual_rms_dex{interval}; dataset digest {result['dataset']['digest'][:16]}",
+        notes=f"residual_rms_dex{interval}; {' '.join(part[:16] for part in identity(result)[1:])}",
     )
     content = eval_result_entries_to_yaml([entry])
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -250,6 +250,9 @@ def bca(
 
     Notes
     -----
+    Not `scipy.stats.bootstrap`: it resamples values, where here regions are weighed, so that all scores share
+    their draws and pooled quantiles are not sorted anew for each. A test holds the two together.
+
     Efron (1987): bias correction from the share of draws below the value, acceleration from the jackknife.
     """
     from scipy.special import ndtr, ndtri

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+import scipy.stats
 
 from benchmarks.compare import is_tie, paired_difference, ties_with_best
 from benchmarks.constants import STANDARD
@@ -57,6 +60,19 @@ def test_intervals_of_pooled_quantiles_cover_too() -> None:
         assert 0.93 <= count / SUBMISSIONS <= 0.97, f"{name} is covered in {count} of {SUBMISSIONS}"
 
 
+def test_bca_is_scipys_with_expanded_percentiles() -> None:
+    values = np.random.default_rng(3).lognormal(0, 0.6, 40)
+    many = dataclasses.replace(STANDARD, bootstrap_draws=20_000)
+    ours = bca(lambda weights: weights @ values / weights.sum(axis=1), 40, many)
+    tail = np.sqrt(40 / 39) * scipy.stats.t.ppf(0.975, 39)
+    theirs = scipy.stats.bootstrap(
+        (values,), np.mean, confidence_level=1 - 2 * scipy.stats.norm.sf(tail), n_resamples=20_000,
+        method="BCa", rng=1,
+    ).confidence_interval  # fmt: skip
+    assert ours.low is not None and ours.high is not None
+    assert [ours.low, ours.high] == pytest.approx(list(theirs), abs=0.03 * (theirs.high - theirs.low))
+
+
 def test_fewer_than_ten_regions_have_no_interval() -> None:
     for estimate in (
         of_means(np.ones((9, 1)), root),
@@ -87,8 +103,6 @@ def test_draws_are_the_same_each_time_and_follow_the_constants() -> None:
     draws.cache_clear()
     again = draws(12)
     assert np.array_equal(again, draws(12))
-    import dataclasses
-
     other = dataclasses.replace(STANDARD, bootstrap_seed=1)
     assert not np.array_equal(draws(12, other), again)
     rows = np.random.default_rng(0).random((20, 1))
