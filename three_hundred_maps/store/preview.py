@@ -8,15 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from three_hundred_maps.display import COLOUR_MAPS, DECADES, DEFAULT_COLOUR_MAP, DEFAULT_DECADES
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, HaloKey
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import SplitArrays, halo_columns, open_group, read_split
 from three_hundred_maps.store.names import resolve_store
-
-COLOURS = {"sz": "magma", "xray": "inferno", "star": "bone", "mass": "viridis"}
-DECADES = {"sz": 3.0, "xray": 5.0, "star": 4.0, "mass": 3.0}
-"""How far below the brightest pixel colours reach."""
 
 
 def find_halo(path: str | Path, halo: str) -> tuple[str, int]:
@@ -111,7 +108,7 @@ def _draw(figure: Any, axis: Any, name: str, values: np.ndarray, attrs: dict[str
     half = attrs["width_R200c"] / 2.0
     brightest = float(values.max())
     if brightest > 0:
-        low = max(brightest * 10 ** -DECADES.get(name, 4.0), float(values[values > 0].min()))
+        low = max(brightest * 10 ** -DECADES.get(name, DEFAULT_DECADES), float(values[values > 0].min()))
         norm = LogNorm(low, brightest * (1 + 1e-6))
         shown = np.maximum(values, low)
     else:
@@ -121,7 +118,7 @@ def _draw(figure: Any, axis: Any, name: str, values: np.ndarray, attrs: dict[str
         origin="lower",
         extent=(-half, half, -half, half),
         norm=norm,
-        cmap=COLOURS.get(name, "cividis"),
+        cmap=COLOUR_MAPS.get(name, DEFAULT_COLOUR_MAP),
         interpolation="nearest",
     )
     units = "dimensionless" if attrs["units"] == "1" else attrs["units"]
