@@ -12,7 +12,7 @@ import typer
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import set_quiet
 
-Submission = Annotated[Path, typer.Argument(help="The submission: a folder, or an archive made by pack.")]
+Submission = Annotated[Path, typer.Argument(help="The submission: a folder, .tar, .zip or .npz.")]
 Data = Annotated[
     str, typer.Option("--data", help="The store predicted on (public, or sealed truth), or a config as mini.")
 ]
