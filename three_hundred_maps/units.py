@@ -31,3 +31,12 @@ HYDROGEN_FRACTION = 0.76
 """Primordial mass fraction of hydrogen: used where a snapshot does not say."""
 
 ADIABATIC_INDEX = 5.0 / 3.0
+
+COMPTON_KPC2_PER_MSUN_K = (
+    THOMSON_CM2
+    * BOLTZMANN_ERG_PER_K
+    / (ELECTRON_MASS_G * LIGHT_CM_PER_S**2 * PROTON_MASS_G)
+    * SUN_G
+    / KPC_CM**2
+)
+"""sigma_T k_B / (m_e c^2 m_p): integrated Compton y in kpc^2 of one Msun of hydrogen (with X = 1) at 1 K."""

@@ -18,9 +18,8 @@ from three_hundred_maps.mapping import (
     lines_of_sight,
 )
 from three_hundred_maps.mapping import render as draw
-from three_hundred_maps.mapping.views import COMPTON_KPC2_PER_MSUN_K
 from three_hundred_maps.testing import analytic_cluster
-from three_hundred_maps.units import KPC_CM, PROTON_MASS_G, SUN_G
+from three_hundred_maps.units import COMPTON_KPC2_PER_MSUN_K, KPC_CM, PROTON_MASS_G, SUN_G
 
 RINGS = np.array([0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0])  # R200c
 

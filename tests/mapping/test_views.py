@@ -24,7 +24,6 @@ from three_hundred_maps.mapping import (
 )
 from three_hundred_maps.mapping.half_sample import in_random_half, splitmix64
 from three_hundred_maps.mapping.views import (
-    COMPTON_KPC2_PER_MSUN_K,
     brightest_share,
     compton_area,
     particle_mass,
@@ -34,10 +33,6 @@ from three_hundred_maps.mapping.views import (
 )
 
 CONTEXT = MapContext()
-
-
-def test_the_compton_constant():
-    assert pytest.approx(1.4007e-20, rel=1e-4) == COMPTON_KPC2_PER_MSUN_K
 
 
 def test_luminosity_of_one_particle_by_hand():

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.gas import (
-    COMPTON_KPC2_PER_MSUN_K,
     compton_y_mpc2,
     full_ionisation,
     gas_fields,
@@ -20,6 +19,7 @@ from three_hundred_maps.simulation.gas import (
 )
 from three_hundred_maps.simulation.measure import measure, spherical_overdensity
 from three_hundred_maps.simulation.particles import GAS_FIELDS, Cutout, Particles
+from three_hundred_maps.units import COMPTON_KPC2_PER_MSUN_K
 
 COSMOLOGY = Cosmology(0.7, 0.3, 0.7)
 

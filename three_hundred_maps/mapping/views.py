@@ -19,27 +19,15 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping.emissivity import EmissivitySource, cie_table
 from three_hundred_maps.simulation.particles import SPECIES, Particles
 from three_hundred_maps.units import (
-    BOLTZMANN_ERG_PER_K,
-    ELECTRON_MASS_G,
+    COMPTON_KPC2_PER_MSUN_K,
     KEV_K,
     KPC_CM,
-    LIGHT_CM_PER_S,
     PROTON_MASS_G,
     SUN_G,
-    THOMSON_CM2,
 )
 
 XRAY_UNIT_ERG_S = 1e44
 """X-ray maps are in 1e44 erg/s kpc^-2: in erg/s kpc^-2 a cluster's core (1e41) exceeds float32 (3e38)."""
-
-COMPTON_KPC2_PER_MSUN_K = (
-    THOMSON_CM2
-    * BOLTZMANN_ERG_PER_K
-    / (ELECTRON_MASS_G * LIGHT_CM_PER_S**2 * PROTON_MASS_G)
-    * SUN_G
-    / KPC_CM**2
-)
-"""sigma_T k_B / (m_e c^2 m_p): integrated Compton y in kpc^2 of one Msun of hydrogen (with X = 1) at 1 K."""
 
 _HYDROGEN_PER_CM3 = SUN_G / KPC_CM**3 / PROTON_MASS_G
 """Hydrogen nuclei a cm^3 for one Msun kpc^-3 of hydrogen."""

@@ -17,15 +17,11 @@ from three_hundred_maps.simulation.particles import GAS_FIELDS, Particles
 from three_hundred_maps.units import (
     ADIABATIC_INDEX,
     BOLTZMANN_ERG_PER_K,
-    ELECTRON_MASS_G,
+    COMPTON_KPC2_PER_MSUN_K,
     HYDROGEN_FRACTION,
     KM_CM,
-    KPC_CM,
-    LIGHT_CM_PER_S,
     MPC_KPC,
     PROTON_MASS_G,
-    SUN_G,
-    THOMSON_CM2,
 )
 
 Column = NDArray[np.float32]
@@ -33,15 +29,6 @@ Real = NDArray[np.floating[Any]]
 
 KELVIN_PER_KM2_S2 = (ADIABATIC_INDEX - 1.0) * PROTON_MASS_G * KM_CM**2 / BOLTZMANN_ERG_PER_K
 """T / (mu u)."""
-
-COMPTON_KPC2_PER_MSUN_K = (
-    THOMSON_CM2
-    * BOLTZMANN_ERG_PER_K
-    / (ELECTRON_MASS_G * LIGHT_CM_PER_S**2 * PROTON_MASS_G)
-    * SUN_G
-    / KPC_CM**2
-)
-"""Y of a particle over m X NE T: sigma_T k_B / (m_e c^2 m_p), 1.4007e-20 kpc^2 per (Msun K)."""
 
 NEIGHBOURS: Mapping[str, float] = {"cubic_spline": 48.0, "wendland_c2": 100.0, "wendland_c4": 200.0}
 """Neighbours within a kernel where a file does not store smoothing lengths."""

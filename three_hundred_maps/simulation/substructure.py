@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.compiled import njit
 from three_hundred_maps.simulation.particles import Cutout
 
 NEIGHBOURS = 24
@@ -85,7 +85,7 @@ def _background(radius: NDArray[np.float64], density: NDArray[np.float64]) -> ND
     return np.exp(np.interp(np.log(np.maximum(radius, 1e-6)), middle, typical))
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _root(parent, i):  # type: ignore[no-untyped-def]
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -93,7 +93,7 @@ def _root(parent, i):  # type: ignore[no-untyped-def]
     return i
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _lumps(order, neighbour, density, excess, radius, centre, least, contrast):  # type: ignore[no-untyped-def]
     """Sum of the excess of all lumps but the halo's own, in the units of ``excess``."""
     n = len(order)
