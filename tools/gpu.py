@@ -60,7 +60,7 @@ CLOSING_SECONDS = 30.0
 class Size:
     """How much is trained and measured: options of the commands."""
 
-    regions: int
+    recipe: tuple[str, ...]
     common: tuple[str, ...]
     steps: int
     flagship: tuple[str, ...]
@@ -73,7 +73,7 @@ def full_size(cores: int) -> Size:
     """For a GPU beside so many processors."""
     plan = PLANS["gpu"]
     return Size(
-        regions=max(14, int(DATA_SECONDS * cores / REGION_CORE_SECONDS)),
+        recipe=(f"simulation.regions=1-{int(DATA_SECONDS * cores / REGION_CORE_SECONDS)}",),
         common=(*plan.common, "--compile"),
         steps=plan.steps,
         flagship=plan.flagship,
@@ -89,8 +89,8 @@ def small_size(cores: int) -> Size:
     size = full_size(cores)
     return replace(
         size,
-        regions=14,
-        common=(*size.common, *tiny, "--no-compile"),
+        recipe=("simulation.regions=1-14", "maps.lines_of_sight=4"),
+        common=(*size.common, *tiny, "--no-compile", "--test-symmetries", "1"),
         steps=10,
         flagship_steps=10,
         speed=(*size.speed, *tiny, "--rounds", "1", "--seconds", "0.1"),
@@ -130,9 +130,8 @@ def _command(args: list[str]) -> None:
 
 def make_steps(size: Size, data: str, work: Path) -> tuple[Path, list[Step]]:
     """The store, and the steps in order of value."""
-    overrides = (f"simulation.regions=1-{size.regions}", "name=synthetic-gpu")
     is_store = (Path(data) / "zarr.json").is_file()
-    store, build = find_data(data, work, () if is_store else overrides)
+    store, build = find_data(data, work, () if is_store else (*size.recipe, "name=synthetic-gpu"))
 
     def measure(name: str, option: str, file: str, words: Sequence[str]) -> Step:
         words = (f"tools.speed.{name}", option, str(work / file), *words)
@@ -197,15 +196,20 @@ def run_until(deadline: float, steps: Sequence[Step], store: Path, work: Path, c
     return errors
 
 
-def write_output(work: Path, store: Path, out: Path, errors: Mapping[str, str]) -> list[Path]:
+def write_output(work: Path, store: Path, out: Path, errors: dict[str, str]) -> list[Path]:
     """Write what there is so far into ``out``: numbers, pictures, logs, and models while there is room."""
     runs = [work / "runs" / name for name in (*MODELS, FLAGSHIP)]
-    scored = {run.name: read_result(run / RESULT) for run in runs if (run / RESULT).is_file()}
+    scored: dict[str, dict[str, Any]] = {}
+    for run in (run for run in runs if (run / RESULT).is_file()):
+        try:
+            scored[run.name] = read_result(run / RESULT)
+        except InputError as error:
+            errors[f"score {run.name}"] = str(error)
     summary: dict[str, Any] = {
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         "torch": torch.__version__,
         "processors": os.cpu_count(),
-        "errors": dict(errors),
+        "errors": errors,
         "models": {
             name: {key: result.get(key) for key in ("name", "track", "parameters", "dataset")}
             | {"scores": kept_scores(result["scores"]), "log": _last_line(work / "runs" / name / "log.csv")}
