@@ -136,7 +136,7 @@ def run_step(step: Step, threads: int, timeout: float | None = None) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,
-            start_new_session=True,
+            start_new_session=timeout is not None,
         )
         try:
             status = process.wait(timeout)
@@ -144,8 +144,8 @@ def run_step(step: Step, threads: int, timeout: float | None = None) -> None:
             print(f"{step.name}: stopped after {timeout:.0f} s", flush=True)
             return
         finally:
-            if process.poll() is None:
-                # Its workers too; what it has written so far is kept by whole files alone.
+            if process.poll() is None and timeout is not None:
+                # Its workers too: they are of its session.
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     if status:
