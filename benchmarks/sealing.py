@@ -26,6 +26,7 @@ import zarr.errors
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from benchmarks.references import mass_relation
 from benchmarks.submissions import tree_digest
 from benchmarks.truth import SEAL_FILE, SPLIT, TARGET, Truth
 from three_hundred_maps.builder.recipe import load_recipe, shipped_recipes
@@ -86,7 +87,14 @@ def seal(store: str | Path, out: str | Path, secret: bytes | None = None) -> tup
         keys = opaque_keys(truth.halos, secret or secrets.token_bytes(SECRET_BYTES))
         digest = _write_inputs(truth, partial / INPUTS, keys)
         _copy_truth(truth, partial / TRUTH)
-        write_json(partial / TRUTH / SEAL_FILE, {"sealed": 1, "digest": digest, "keys": keys.tolist()})
+        # The sealed truth keeps no map of train, so what is fitted to them is kept here.
+        content = {
+            "sealed": 1,
+            "digest": digest,
+            "keys": keys.tolist(),
+            "mass_relation": mass_relation(truth),
+        }
+        write_json(partial / TRUTH / SEAL_FILE, content)
         for path in [partial / INPUTS, *(partial / INPUTS).rglob("*")]:
             os.utime(path, (FILE_TIME, FILE_TIME))
         if out.exists():

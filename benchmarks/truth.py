@@ -81,6 +81,8 @@ class Truth:
         (halo,) by name: the halos' keys, or the opaque one of a sealed store.
     digest
         Of the store; of a sealed one that of its inputs, which is all that results may tell.
+    mass_relation
+        Of a sealed truth: `benchmarks.references.mass_relation` of the store it was made of.
     sealed
         Whether the truth is held back: results then show no map of it.
 
@@ -122,12 +124,13 @@ class Truth:
         if not self.data_range > 0:
             raise InputError(f"{store}: the mass maps of its train split are all alike")
         self.sealed = (self.path / SEAL_FILE).exists()
+        self.mass_relation: list[float] | None = None
         self.keys = self._read_seal() if self.sealed else {k: self.halos[k] for k in KEY}
 
     def _read_seal(self) -> dict[str, NDArray[np.int64]]:
         content = load_json(self.path / SEAL_FILE, MAX_SEAL_BYTES)
         keys = np.asarray(content["keys"], np.int64)
-        self.digest = str(content["digest"])
+        self.digest, self.mass_relation = str(content["digest"]), content["mass_relation"]
         if len(keys) != self.n_halos:
             raise InputError(f"{self.path / SEAL_FILE} has {len(keys)} keys for {self.n_halos} halos")
         return {SEALED_KEY: keys}

@@ -38,9 +38,9 @@ def marks(entry: Entry) -> list[tuple[str, str]]:
     """(CSS class, text) of what is marked beside a name."""
     found = []
     if entry.verified:
-        found += [("verified", "verified")] + [("baseline", "baseline")] * (
-            entry.result["kind"] == "baseline"
-        )
+        found.append(("verified", "verified"))
+        if entry.result["kind"] == "baseline":
+            found.append(("baseline", "baseline"))
     if entry.tie:
         found.append(("tie", "ties with 1"))
     return found + [("flag", flag) for flag in (*entry.result["flags"], *entry.warnings)]
