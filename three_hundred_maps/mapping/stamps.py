@@ -182,9 +182,9 @@ class StampSet:
     ----------
     table
         All bins' tables, one after the other, float32.
-    offset, width, nodes, lanes, row
+    offset, width, nodes, row
         (n_bins,) int64: where a bin begins in ``table``, its stamps' width, sub-pixel positions a pixel,
-        vector length and padded row length.
+        and padded row length.
     small_bins
         Bins below this number are for kernels on the pixel grid; the rest is one octave, [8, 16) cells,
         of kernels on coarse lattices.
@@ -196,7 +196,6 @@ class StampSet:
     offset: NDArray[np.int64]
     width: NDArray[np.int64]
     nodes: NDArray[np.int64]
-    lanes: NDArray[np.int64]
     row: NDArray[np.int64]
     small_bins: int
 
@@ -236,7 +235,6 @@ def _pack(kernel: str, sigma_px: float, bins: list[Bin], small_bins: int) -> Sta
         np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
         np.array([b.width for b in bins], np.int64),
         np.array([b.nodes for b in bins], np.int64),
-        np.array([lanes_for(b.width) for b in bins], np.int64),
         np.array([b.table.shape[-1] for b in bins], np.int64),
         small_bins,
     )

@@ -125,15 +125,6 @@ class View:
                 f"there are {', '.join(SPECIES)}"
             )
 
-    @property
-    def total_units(self) -> str:
-        """Units of the map's integral over its area in kpc^2."""
-        if self.units == "1":
-            return "kpc2"
-        if self.units.endswith(" kpc-2"):
-            return self.units.removesuffix(" kpc-2")
-        return f"{self.units} kpc2"
-
 
 def particle_mass(particles: Particles, context: MapContext) -> NDArray[np.generic]:
     """Mass in Msun."""
