@@ -625,8 +625,8 @@ for line in sys.argv[1].splitlines():
     out = run("-c", code, text, hub=hub, token=True, THREE_HUNDRED_MAPS_QUIET="1").stdout
     assert "nothing was sent" in out
     assert "v1" in hub.repos["org/page"].tags
-    assert len(read_split(tmp_path / "part", "test", ["sz", "mass"])) == 3
-    assert len(read_split(tmp_path / "part", "train")) == 0
+    assert len(read_split(tmp_path / "part.zarr", "test", ["sz", "mass"])) == 3
+    assert len(read_split(tmp_path / "part.zarr", "train")) == 0
 
 
 @pytest.mark.parametrize(
