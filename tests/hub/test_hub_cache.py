@@ -140,7 +140,8 @@ def test_a_read_only_home_streams_and_serves_what_is_cached(run: Run, store: Pat
             path.chmod(0o555 if path.is_dir() else 0o444)
         # No mode holds root back: the code is another user's from here on.
         drop = "os.setgid(65534); os.setuid(65534)" if os.geteuid() == 0 else ""
-        out = run("-c", f"{IMPORTED}\n{drop}\n{READ_ONLY}", str(own), HF_HOME=str(home)).stdout.splitlines()
+        code = f"{IMPORTED}\n{drop}\n{READ_ONLY}"
+        out = run("-c", code, str(own), cwd=Path(folder), HF_HOME=str(home)).stdout.splitlines()
         for path in (*cached, own, *own.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
     assert out[:3] == ["14", "9", "9"]
