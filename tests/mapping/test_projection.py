@@ -295,6 +295,7 @@ def test_back_ends_are_imported_when_they_are_asked_for():
 
 def test_a_back_end_that_is_not_installed_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "three_hundred_maps.mapping.fast", raising=False)
+    for name in ("compiled", "mapping.fast"):
+        monkeypatch.delitem(sys.modules, f"three_hundred_maps.{name}", raising=False)
     with pytest.raises(InputError, match=r"'fast' needs numba: pip install 'three_hundred_maps\[build\]'"):
         render(cutout(), [GAS], frame(), *ALONG_Z)
