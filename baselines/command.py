@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from three_hundred_maps.errors import InputError, error_handling
 from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.names import find_store
 
 MANIFEST = "manifest.json"
 
@@ -19,27 +20,6 @@ def run_command(function: Callable[[list[str]], None], args: Sequence[str] | Non
     with error_handling():
         function(list(sys.argv[1:] if args is None else args))
     raise SystemExit(0)
-
-
-def find_store(data: str) -> Path:
-    """The store at a path, or that of a config, which is built and cached at its first use."""
-    path = Path(data)
-    if path.exists() or path.suffix or len(path.parts) > 1:
-        if not (path / "zarr.json").is_file():
-            raise InputError(
-                f"no store at {path}: a store is a folder with zarr.json, made by three-hundred-maps build"
-            )
-        return path
-    from three_hundred_maps.hub.configs import find_source
-
-    source = find_source(data)
-    found = getattr(source, "path", None)
-    if not isinstance(found, Path):
-        raise InputError(
-            f"the config {data!r} is here as Parquet, and training reads a Zarr store: "
-            f"three-hundred-maps build {data} --out STORE, then --data STORE"
-        )
-    return found
 
 
 def find_stores(data: str) -> list[Path]:

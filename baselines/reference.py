@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.command import find_store, new_folder, run_command
+from baselines.command import new_folder, run_command
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid, score_log
 from three_hundred_maps.keys import parse_views
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import split_length
+from three_hundred_maps.store.names import find_store
 
 OUT_MARK = "baseline.yaml"
 SHARPEN_STEPS = 30

@@ -28,8 +28,9 @@ def validate(
 ) -> None:
     """Tell all that is wrong with a submission, and what was expected."""
     from benchmarks.packing import opened
-    from benchmarks.truth import Truth, find_store
+    from benchmarks.truth import Truth
     from benchmarks.validation import find_problems
+    from three_hundred_maps.store.names import find_store
 
     truth = None if data is None else Truth(find_store(data))
     with opened(submission) as folder:
@@ -62,7 +63,7 @@ def score(
     from benchmarks.packing import opened
     from benchmarks.results import write_result
     from benchmarks.scoring import score_submission
-    from benchmarks.truth import find_store
+    from three_hundred_maps.store.names import find_store
 
     if quiet or as_json:
         set_quiet(True)
@@ -110,7 +111,7 @@ def pack(
 ) -> None:
     """Check a submission and make one archive of it, ready to send."""
     from benchmarks import packing
-    from benchmarks.truth import find_store
+    from three_hundred_maps.store.names import find_store
 
     archive = packing.pack(submission, out, None if data is None else find_store(data))
     if not quiet:

@@ -13,10 +13,11 @@ from benchmarks.rows import Rows, find_rows
 from benchmarks.scoring import score_maps
 from benchmarks.summary import Summary, score_values
 from benchmarks.tasks import check_task
-from benchmarks.truth import SPLIT, Truth, find_store
+from benchmarks.truth import SPLIT, Truth
 from benchmarks.validation import order_of
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import root_attrs
+from three_hundred_maps.store.names import find_store
 from three_hundred_maps.store.schema import SPLITS
 
 

@@ -44,23 +44,6 @@ class Block:
     half: NDArray[np.float32] | None
 
 
-def find_store(data: str | Path) -> Path:
-    """The store at a path, or that of a config, which is built and cached at its first use."""
-    path = Path(data)
-    if path.exists() or len(path.parts) > 1:
-        return path
-    # The Hub's packages, for a name alone.
-    from three_hundred_maps.hub.configs import find_source
-
-    found = getattr(find_source(str(data)), "path", None)
-    if not isinstance(found, Path):
-        raise InputError(
-            f"the config {str(data)!r} is here as Parquet, and scoring reads a Zarr store: "
-            f"three-hundred-maps build {data} --out STORE, then --data STORE"
-        )
-    return found
-
-
 class Truth:
     """A split of a finished store, by default ``test``.
 

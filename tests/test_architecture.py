@@ -18,7 +18,7 @@ LAYERS = (
     ("mapping",),
     ("store",),
     ("builder",),
-    ("hub", "testing", "torch_data", "torch_transforms"),
+    ("hub", "explore", "testing", "torch_data", "torch_transforms"),
     ("cli", "__main__"),
     ("baselines", "benchmarks"),
     ("tools",),

@@ -227,7 +227,7 @@ def test_the_server_gives_ranges_and_no_other_files(store: Path, tmp_path: Path)
 
 
 def test_bad_input_is_one_line(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError, match="not a finished store"):
+    with pytest.raises(InputError, match="no store at"):
         explorer_server(str(tmp_path))
     with pytest.raises(InputError, match="holds no predictions"):
         explorer_server(str(store), str(tmp_path))

@@ -9,7 +9,7 @@ import typer
 
 
 def explore(
-    store: str = typer.Argument(help="A finished store's folder, or its URL (https:// or hf://)."),
+    store: str = typer.Argument(help="A finished store: a name, a folder, or a URL (https:// or hf://)."),
     predictions: str = typer.Option(None, "--predictions", help="A submission's folder, beside the truth."),
     port: int = typer.Option(0, "--port", help="Port on this machine; any free one by default."),
     out: Path = typer.Option(None, "--out", "-o", help="Write a static folder for a web host instead."),

@@ -16,17 +16,13 @@ from urllib.parse import unquote, urlsplit
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import replaced_folder, write_json
+from three_hundred_maps.store.names import find_store, is_url
 
 PAGE = ("index.html", "style.css", "explorer.js", "store.js", "draw.js", "colours.js")
 VENDOR = ("zarrita.js", "LICENSES.txt")
 _TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css"}
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 _BLOCK = 1 << 20
-
-
-def is_url(address: str) -> bool:
-    """Whether a store is named by a URL (``https://``, ``hf://``) and not by a folder."""
-    return "://" in address
 
 
 def prediction_store(address: str) -> str:
@@ -46,12 +42,10 @@ def prediction_store(address: str) -> str:
 
 
 def local_store(address: str) -> Path:
-    """The folder of a finished store; InputError where there is none."""
-    folder = Path(address)
+    """The folder of a finished store, given by name or folder; InputError where there is none."""
+    folder = find_store(address)
     if not (folder / "manifest.json").is_file():
-        raise InputError(
-            f"{address} is not a finished store; name one that `three-hundred-maps build` finished"
-        )
+        raise InputError(f"{address} is not finished; finish it with three-hundred-maps build or finalise")
     return folder
 
 
@@ -67,7 +61,7 @@ def explorer_server(store: str, predictions: str | None = None, port: int = 0) -
     Parameters
     ----------
     store
-        A finished store's folder, or a URL, which the browser then reads itself.
+        A finished store by name or folder, or a URL, which the browser then reads itself.
     predictions
         A submission's folder, its ``predictions.zarr``, or a URL of one: shown beside the truth.
     port
@@ -172,9 +166,9 @@ def write_page(out: Path, store: str, predictions: str | None = None) -> Path:
     store, predictions
         As for `explorer_server`.
     """
-    named = {"store": store, **({"predictions": prediction_store(predictions)} if predictions else {})}
-    if not is_url(store):
-        local_store(store)
+    named = {"store": store if is_url(store) else str(local_store(store))}
+    if predictions:
+        named["predictions"] = prediction_store(predictions)
     with replaced_folder(out, "explorer page") as folder:
         for name, file in page_files().items():
             (folder / name).parent.mkdir(exist_ok=True)

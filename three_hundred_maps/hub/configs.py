@@ -100,26 +100,6 @@ def find_source(
     return StoreSource.open(cache.build_on_the_spot(config, recipe))
 
 
-def find_store(where: str | os.PathLike[str]) -> str:
-    """The store that a path, a URL, or the name of a config names; of a config, the one in the cache.
-
-    Raises
-    ------
-    InputError
-        A config whose store is not in the cache.
-    """
-    text = os.fspath(where)
-    if Path(text).exists() or text not in shipped_recipes():
-        return text
-    path = cache.store_path(_recipe(text))
-    if not cache.is_finished(path):
-        raise InputError(
-            f"the store of config {text!r} is not in the cache; load_dataset({text!r}) builds it there, "
-            f"three-hundred-maps build {text} --out STORE elsewhere"
-        )
-    return str(path)
-
-
 def _sample() -> Source:
     folder = sample_folder()
     file = folder / MANIFEST

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from three_hundred_maps.errors import InputError
+
 Resolver = Callable[[str], Path | None]
 
 _RESOLVERS: list[Resolver] = []
@@ -37,3 +39,19 @@ def resolve_store(store: str | Path) -> str | Path:
             if found is not None:
                 return found
     return store
+
+
+def find_store(store: str | Path) -> Path:
+    """The folder of a store on this machine, given by name or folder.
+
+    Raises
+    ------
+    InputError
+        Where there is none.
+    """
+    found = Path(resolve_store(store))
+    if not (found / "zarr.json").is_file():
+        raise InputError(
+            f"no store at {store}: a store is a folder with zarr.json, made by three-hundred-maps build"
+        )
+    return found
