@@ -171,18 +171,19 @@ def test_the_card_tells_of_the_run_and_its_scores(tmp_path, settings):
         in (train(other, tmp_path / "other", submission=False).folder / "README.md").read_text()
     )
     result = json.loads((KEPT / "mini-all.json").read_text(encoding="utf-8"))
+    rms = result["scores"]["residual_rms_dex"]["value"]
     result["scores"] |= {
-        "residual_rms_dex": {"value": 0.123456, "low": None, "high": None},
+        "residual_rms_dex": {"value": rms, "low": None, "high": None},
         "ssim": {"value": None, "low": None, "high": None},
     }
     path = tmp_path / "result.json"
     path.write_text(json.dumps(result))
     card = write_card(run, path).read_text()
-    assert "| residual_rms_dex | 0.1235 | - |" in card and "| ssim | - | - |" in card
+    assert f"| residual_rms_dex | {rms:.4f} | - |" in card and "| ssim | - | - |" in card
     header = yaml.safe_load(card.split("---")[1])
     assert header["tags"][-2:] == ["sz", "star"]
     entries = yaml.safe_load((run / ".eval_results" / "three_hundred_maps.yaml").read_text())
-    assert entries[0]["value"] == 0.123456
+    assert entries[0]["value"] == rms
     assert entries[0]["dataset"]["task_id"] == "mini-mass-map-sz-xray-star"
     path.write_text("{}")
     with pytest.raises(InputError, match="is not a result"):

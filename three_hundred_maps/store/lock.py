@@ -155,6 +155,8 @@ def store_lock(store: Path, part: tuple[int, int] | None = None) -> Iterator[Non
                     pass
             _wait_for_workers(store)
             yield
+            # A worker killed in this build left its lock file, which a finished store may not hold.
+            _wait_for_workers(store)
         return
     own = hold(
         store / f".lock-part-{part[0]}-of-{part[1]}",
