@@ -42,7 +42,7 @@ def submission(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     split = read_split(store, "test", ["mass"])
     return write_submission(
         tmp_path_factory.mktemp("s") / "s", name="Twice", authors=["A"], task="mass-map", track="sz",
-        maps=(2.0 * split.maps["mass"]).astype(np.float32), split=split, dataset_name="tiny",
+        maps=(2.0 * split.maps["mass"]).astype(np.float32), rows=(store, "test"),
     )  # fmt: skip
 
 
