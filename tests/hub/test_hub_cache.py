@@ -132,6 +132,9 @@ def test_a_read_only_home_streams_and_serves_what_is_cached(run: Run, store: Pat
     with tempfile.TemporaryDirectory() as folder:  # pytest's own is for one user alone
         home = Path(folder) / "shared"
         own = Path(shutil.copytree(store, Path(folder) / "store.zarr"))
+        # The checkout may be in a folder of one user alone, as Python's own may be.
+        package = sample_folder().parent
+        shutil.copytree(package, Path(folder) / package.name, ignore=shutil.ignore_patterns("__pycache__"))
         fill = "import sys; from three_hundred_maps import load_dataset; load_dataset(sys.argv[1])"
         run("-c", fill, str(own), HF_HOME=str(home))
         Path(folder).chmod(0o755)
