@@ -53,6 +53,7 @@ def find_store(store: str | Path) -> Path:
     if not (found / "zarr.json").is_file():
         config = f" and no config {store!r}" if _NAME.fullmatch(str(store)) else ""
         raise InputError(
-            f"no store at {store}{config}: a store is a folder with zarr.json, made by three-hundred-maps build"
+            f"no store at {store}{config}: "
+            "a store is a folder with zarr.json, made by three-hundred-maps build"
         )
     return found
