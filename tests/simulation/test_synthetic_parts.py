@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,17 @@ import pytest
 from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.synthetic.campaign import simulate_regions
+from three_hundred_maps.simulation.synthetic.dark_matter import Halo, make_halo
 from three_hundred_maps.simulation.synthetic.fields import (
     Shape,
+    add_wells,
     flat,
     random_field,
+    refined,
     rotation,
     stratified_radii,
 )
+from three_hundred_maps.simulation.synthetic.gas import _host_part, draw_halo_gas
 from three_hundred_maps.simulation.synthetic.gas_profiles import Core, gas_profile
 from three_hundred_maps.simulation.synthetic.kernels import drift_stripped
 from three_hundred_maps.simulation.synthetic.profiles import LOG_X, X, at, halo_profile, lengths
@@ -27,8 +32,15 @@ from three_hundred_maps.simulation.synthetic.satellites import (
     _pull_table,
     draw_satellites,
 )
-from three_hundred_maps.simulation.synthetic.setup import RESOLUTIONS, velocity_200c
+from three_hundred_maps.simulation.synthetic.setup import (
+    FLAVOURS,
+    RESOLUTIONS,
+    Flavour,
+    generators,
+    velocity_200c,
+)
 from three_hundred_maps.simulation.synthetic.stars import stellar_mass
+from three_hundred_maps.simulation.synthetic.universe import draw_plan
 from three_hundred_maps.units import BOLTZMANN_ERG_PER_K, KM_CM, PROTON_MASS_G
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,3 +196,73 @@ def test_command_names_bad_input_in_one_line(
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1 and said[0].startswith("error: ") and words in said[0]
     assert not (tmp_path / "new").exists()
+
+
+def test_wells_and_a_finer_grid_leave_a_field_where_it_was() -> None:
+    """A refined field has the coarse one's values at its points; a bump its height, across the edge too."""
+    field = random_field(np.random.default_rng(3), 24)
+    finer = refined(field, 48)
+    assert np.corrcoef(finer[::2, ::2, ::2].ravel(), field.ravel())[0, 1] > 0.9999
+    empty = np.zeros((40, 40, 40), np.float32)
+    # x = -side/2 lies on the periodic box's edge
+    add_wells(empty, 4.0, np.array([[-2.0, 0.0, 1.0]]), np.array([0.2]), np.array([3.0]))
+    assert empty[0, 20, 30] == pytest.approx(3.0)
+    assert empty[2, 20, 30] == pytest.approx(3.0 * np.exp(-0.5), rel=1e-4)
+    np.testing.assert_allclose(empty[-2], empty[2], rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def round_halo() -> Halo:
+    """A halo without satellites."""
+    plan = draw_plan(4, 1)
+    streams = generators(4, 1, 1, 6)
+    halo = make_halo(plan, 0, RESOLUTIONS["light"], streams)
+    return replace(halo, satellites=halo.satellites.select(np.zeros(len(halo.satellites), bool)))
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_fluctuations_keep_pressure_or_entropy(round_halo: Halo, flavour: Flavour) -> None:
+    """At one radius P does not follow the isobaric field's density, and goes as rho^(5/3) with the other."""
+    halo = round_halo
+    shared, rng = np.random.default_rng(1), np.random.default_rng(2)
+    drawn = draw_halo_gas(halo, flavour, shared, rng)
+    budget = halo.budget[flavour]
+    gas_500 = budget.f_gas * budget.m500
+    table = gas_profile(halo.profile, halo.speed, drawn.core, budget.r500, gas_500, 1.4 * gas_500, 0.5)
+    none = np.zeros(len(X))
+    ball = replace(
+        drawn.shape, middle=none + 1.0, short=none + 1.0, spiral=(0.0, 1.0, 0.0, 0.0), shift=(0.0, 0.0, 0.0)
+    )
+    radii = stratified_radii(rng, 40000, table.mass, 0.2, 0.8)
+    for kept, field, other in (
+        (0.0, ball.second, none),
+        (5.0 / 3.0, replace(ball.second, amplitude=none), ball.amplitude),
+    ):
+        shape = replace(ball, second=field, amplitude=other)
+        part = _host_part(halo, replace(drawn, shape=shape), table, rng, flavour, radii)
+        density = np.log(part.density / at(radii, table.density))
+        heat = np.log(part.temperature / at(radii, table.temperature))
+        assert density.std() > 0.1
+        assert np.polyfit(density, heat + density, 1)[0] == pytest.approx(kept, abs=0.02)
+        # the mean over mass, which SZ sees, stays: the scatter of single particles adds 0.2 %
+        assert np.exp(heat).mean() == pytest.approx(1.002, abs=0.004)
+
+
+def test_gas_meets_its_accretion_shock(round_halo: Halo) -> None:
+    """Pressure falls by its factor across the shock, and by little as far inside it."""
+    drawn = draw_halo_gas(round_halo, "gadgetx", np.random.default_rng(1), np.random.default_rng(2))
+    assert 1.3 <= drawn.shock <= 1.6
+    budget = round_halo.budget["gadgetx"]
+    gas_500 = budget.f_gas * budget.m500
+    table = gas_profile(
+        round_halo.profile, round_halo.speed, drawn.core, budget.r500, gas_500, 1.4 * gas_500, 0.5
+    )
+    rng = np.random.default_rng(3)
+
+    def heat(x: float) -> float:
+        radii = drawn.shock * x * np.exp(0.005 * rng.standard_normal(4000))
+        part = _host_part(round_halo, drawn, table, rng, "gadgetx", radii)
+        return float(np.mean(part.temperature / at(radii, table.temperature)))
+
+    assert heat(1.4) / heat(0.7) < 0.4
+    assert heat(0.6) / heat(0.5) > 0.9

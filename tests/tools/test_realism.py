@@ -12,6 +12,16 @@ from three_hundred_maps.errors import InputError
 from tools.realism.cavities import cavity_counts, outward_rise
 from tools.realism.report import count_plans, fingerprint, render_page
 from tools.realism.substructure import significance
+from tools.realism.texture import (
+    AIMS,
+    VIEWS,
+    aimed_medians,
+    aims_table,
+    halo_figures,
+    map_radius,
+    ring_residual,
+    store_figures,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,6 +37,55 @@ def test_significance_finds_a_peak_and_not_its_absence() -> None:
     )
     assert significance(bright, 0.4, 0.2, 0.0) > 10.0
     assert significance(bright, 0.4, 0.2, 1e3) < 1.0  # the floor counts
+
+
+def _maps(rng: np.random.Generator, field: np.ndarray) -> dict[str, np.ndarray]:
+    """Flat maps, SZ and mass times the same log-normal field, X-rays and stars times others."""
+    own = [rng.standard_normal(field.shape) for _ in range(2)]
+    noise = {"sz": field, "mass": field, "xray": own[0], "star": own[1]}
+    scale = {"sz": 1e-5, "xray": 1e-5, "star": 1e7, "mass": 1e8}
+    return {view: scale[view] * np.exp(0.1 * noise[view]) for view in VIEWS}
+
+
+def test_texture_of_maps_whose_fields_are_known() -> None:
+    """White noise of a known strength: its power, its correlations, its kurtosis; rings alone have none."""
+    rng = np.random.default_rng(5)
+    field = rng.standard_normal((40, 80, 80))
+    maps = _maps(rng, field)
+    figures = halo_figures(maps)
+    assert figures["r sz-mass 3-6"] == pytest.approx(1.0, abs=0.02)
+    assert abs(figures["r sz-xray 3-6"]) < 0.1
+    assert abs(figures["kurtosis xray"]) < 0.25
+    # white noise of 0.1/ln 10 dex a pixel, damped by the Gaussian of FWHM 0.05 = 2 pixels
+    sigma = 0.05 / np.sqrt(8.0 * np.log(2.0))
+    k = np.sqrt(np.fft.fftfreq(80, 0.025)[:, None] ** 2 + np.fft.fftfreq(80, 0.025) ** 2)
+    band = (k >= 3.0) & (k < 6.0)
+    expected = (0.1 / np.log(10.0)) ** 2 * np.exp(-((2 * np.pi * k[band] * sigma) ** 2)).mean()
+    assert figures["P sz 3-6"] == pytest.approx(expected, rel=0.1)
+    round_maps = {view: np.broadcast_to(1e3 * (2.0 + map_radius(80)), (2, 80, 80)) for view in VIEWS}
+    assert halo_figures(round_maps)["P sz 3-6"] < 3e-6
+    spike = {view: m.copy() for view, m in maps.items()}
+    spike["xray"][:, 40, 40:44] = 9.0 * spike["xray"].sum((1, 2))[:, None] / 36.0
+    assert figures["brightest xray"] < 0.1 < 0.4 < halo_figures(spike)["brightest xray"]
+
+
+def test_what_misses_its_aim_is_marked(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    kept = aimed_medians([halo_figures(_maps(rng, rng.standard_normal((2, 80, 80))))] * 3)
+    assert kept["halos"] == 3
+    kept["P sz 3-6"], kept["P xray 3-6"] = AIMS["P sz 3-6"].low * 1.1, AIMS["P xray 3-6"].high * 2.0
+    table = aims_table({"here": kept})
+    assert "here (3)" in table
+    assert "| 0.0066 |" in table and "| *0.16* |" in table
+    with pytest.raises(InputError, match="no store"):
+        store_figures(tmp_path)
+
+
+def test_ring_residual_is_blind_to_rings() -> None:
+    rng = np.random.default_rng(7)
+    residual = ring_residual(1e-5 * np.exp(rng.standard_normal((1, 80, 80))), "sz")
+    ring = (map_radius(80) > 0.3) & (map_radius(80) < 0.35)
+    assert residual[0, ring].mean() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_outward_rise_finds_a_hollow_and_not_its_absence() -> None:

@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.display import COLOUR_MAPS
+from three_hundred_maps.display import COLOUR_MAPS, DECADES
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.synthetic.calibration import F_GAS, F_STAR, LOG_M500
 from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, H
 from three_hundred_maps.simulation.synthetic.universe import draw_halos
 from tools.realism.survey import MEASURED, open_region
+from tools.realism.texture import map_radius, store_maps
 
 GALLERY_SEED, GALLERY_CLUSTERS, COLUMNS = 55001, 16, 8
 _GROUPS = (13.5, 13.9)
 """log10 M200c (Msun/h) of the groups shown."""
 _GAP = 4
+_BESIDE = 3
+"""Halos of each store in `draw_beside`."""
 
 
 def tile(image: NDArray[np.float32], colours: str, floor_percentile: float) -> NDArray[np.float64]:
@@ -83,6 +86,47 @@ def draw_gallery(flavour: Flavour, path: Path) -> None:
             y = (block * len(COLOUR_MAPS) + j) * size + block * 2 * _GAP
             mosaic[y : y + size - _GAP, column * size : column * size + size - _GAP] = picture
     imsave(path, np.repeat(np.repeat(mosaic, 2, axis=0), 2, axis=1), metadata={"Software": "matplotlib"})
+
+
+def draw_beside(synthetic: Path, real: Path, path: Path, low_msun: float, high_msun: float) -> None:
+    """Maps of a synthetic store and of a real one on one scale of colours a view, three halos each.
+
+    Each map is taken over its mean inside R200c, so that mass and redshift leave the colours alone; the halos
+    are the most massive of the range, the line of sight is the first.
+
+    Raises
+    ------
+    InputError
+        As `texture.store_maps` does.
+    """
+    from matplotlib import colormaps
+    from matplotlib.image import imsave
+
+    columns = []
+    for store in (synthetic, real):
+        halos = sorted(store_maps(store, low_msun, high_msun), key=lambda item: -item[0])
+        columns.append([maps for _, maps in halos[:_BESIDE]])
+    rows = []
+    for view, colours in COLOUR_MAPS.items():
+        sides = []
+        for side in columns:
+            tiles = [_over_mean(maps[view][0]) for maps in side]
+            sides.append(
+                np.concatenate([np.pad(t, _GAP // 2, constant_values=np.nan) for t in tiles], axis=1)
+            )
+        row = np.concatenate([sides[0], np.full((len(sides[0]), 4 * _GAP), np.nan), sides[1]], axis=1)
+        top = float(np.nanpercentile(row, 99.9))
+        scaled = np.clip(np.log10(np.maximum(row, 1e-30) / top) / DECADES[view] + 1.0, 0.0, 1.0)
+        picture = np.asarray(colormaps[colours](np.nan_to_num(scaled)))[::-1, :, :3]
+        picture[np.isnan(row)[::-1]] = 1.0
+        rows.append(picture)
+    mosaic = np.concatenate(rows)
+    imsave(path, np.repeat(np.repeat(mosaic, 2, axis=0), 2, axis=1), metadata={"Software": "matplotlib"})
+
+
+def _over_mean(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    inside = map_radius(image.shape[0]) < 1.0
+    return image / image[inside].mean()
 
 
 def draw_relations(tables: dict[Flavour, NDArray[np.float64]], path: Path) -> None:

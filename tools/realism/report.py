@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.display import markdown_table
+from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.synthetic.region import make_region, simulate_region
 from three_hundred_maps.simulation.synthetic.setup import FLAVOURS, GENERATOR_VERSION
 from three_hundred_maps.simulation.synthetic.universe import draw_halos
@@ -38,7 +39,9 @@ from tools.realism.check import (
 from tools.realism.gallery import draw_gallery, draw_relations
 from tools.realism.substructure import PLAUSIBLE, SUBSTRUCTURE_SEED, detected_fraction
 from tools.realism.survey import MEASURED
+from tools.realism.texture import AIMS, HIGH_MSUN, LOW_MSUN, aimed_medians, aims_table
 
+_VALUES = "values.json"
 FULL_SET = 5041
 PLANNED = 2000
 """Regions whose plans are counted."""
@@ -126,11 +129,14 @@ def make_report(
     """Measure everything afresh and write ``page`` with its figures and numbers in a folder beside it."""
     folder = page.parent / page.stem
     folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / _VALUES
+    texture = json.loads(kept.read_text(encoding="utf-8")).get("texture", {}) if kept.exists() else {}
     tables = run_surveys(seed, regions, workers, progress)
     lines = check_tables(tables)
     values: dict[str, Any] = {
         "fingerprint": fingerprint(),
         "version": GENERATOR_VERSION,
+        "texture": texture,
         "seed": seed,
         "regions": regions,
         "lines": [{**asdict(line), "ok": line.ok} for line in lines],
@@ -147,9 +153,30 @@ def make_report(
     draw_relations(tables, folder / "relations.png")
     for flavour in FLAVOURS:
         draw_gallery(flavour, folder / f"gallery-{flavour}.png")
-    (folder / "values.json").write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    page.write_text(render_page(values, page.stem), encoding="utf-8")
+    _write(page, values)
     return lines
+
+
+def keep_texture(page: Path, stores: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
+    """Put the figures of stores' maps into a page that `make_report` wrote.
+
+    Raises
+    ------
+    InputError
+        Where the page has no numbers beside it.
+    """
+    kept = page.parent / page.stem / _VALUES
+    if not kept.exists():
+        raise InputError(f"{page}: no {kept} beside it; write the page with simulate --check --report first")
+    values = json.loads(kept.read_text(encoding="utf-8"))
+    values["texture"] = {name: aimed_medians(halos) for name, halos in stores.items()}
+    _write(page, values)
+
+
+def _write(page: Path, values: dict[str, Any]) -> None:
+    numbers = json.dumps(values, indent=1, sort_keys=True) + "\n"
+    (page.parent / page.stem / _VALUES).write_text(numbers, encoding="utf-8")
+    page.write_text(render_page(values, page.stem), encoding="utf-8")
 
 
 def count_plans(seed: int) -> dict[str, Any]:
@@ -184,8 +211,11 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
         f"Generator version {values['version']}, base seed {values['seed']}, "
         f"{values['regions']} regions in each flavour, none of which was used for tuning. Written by\n\n"
         "    three-hundred-maps simulate --check --report docs/synthetic.md\n\n"
-        f"{len(values['lines']) - len(missed)} of {len(values['lines'])} lines are in range."
+        f"{len(values['lines']) - len(missed)} of {len(values['lines'])} lines are in range. Most of these "
+        "lines test inputs: gas and stellar fractions, concentrations and substructure are drawn from the "
+        "relations they are compared with. Whether a map looks like a real one is a question of its texture."
     )
+    text.append(_texture(values, stem))
     text.append(
         "## Gallery\n\nSixteen clusters and eight groups (10^13.5-10^13.9 Msun/h) of each flavour, the same "
         "ones, from left to right in falling mass; rows: SZ, X-rays, stars, total mass (logarithmic, each "
@@ -238,6 +268,34 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
     return "\n\n".join(text) + "\n"
 
 
+def _texture(values: dict[str, Any], stem: str) -> str:
+    """The maps' statistics beside those of a real simulation."""
+    text = (
+        "## Maps beside a real simulation's\n\n"
+        f"Medians over the halos of {LOW_MSUN:.0e}-{HIGH_MSUN:.0e} Msun of each store (their number in "
+        "brackets). Power and correlation are those of the logarithm of a view less its mean in rings, in "
+        "bands of cycles per R200c. The aims are what simulations with and without black holes' feedback "
+        "span; what lies outside them is in italics. Written by\n\n"
+        f"    python -m tools.realism texture STORE... --page docs/{stem}.md\n\n"
+    )
+    kept = values.get("texture")
+    if not kept:
+        return text + "No store has been measured yet."
+    missed = {
+        name: [aim.words for figure, aim in AIMS.items() if not aim.low <= row[figure] <= aim.high]
+        for name, row in kept.items()
+    }
+    said = "; ".join(f"{name}: {', '.join(words) or 'nothing'}" for name, words in missed.items())
+    return (
+        text
+        + aims_table(kept)
+        + f"\n\nOutside the aims - {said}.\n\n"
+        + "Synthetic clusters (left) and those of a real zoom simulation (right), each over its mean inside "
+        + "R200c, on one scale of colours a row (`python -m tools.realism beside`):\n\n"
+        + f"![beside]({stem}/beside-real.png)"
+    )
+
+
 def _shortcomings(values: dict[str, Any]) -> str:
     """What was once wrong with the generator's clusters, measured, and what is known to be simple in it."""
     rows = [
@@ -252,8 +310,11 @@ def _shortcomings(values: dict[str, Any]) -> str:
         + markdown_table(("log10 M200c (Msun/h)", *FLAVOURS), rows)
         + "\n\n"
         "## Known shortcomings\n\n"
-        "Bow shocks and sloshing spirals are analytic forms laid over hydrostatic gas; there is no "
-        "hydrodynamics, and nothing evolves: one snapshot, z = 0. Winds are random flags and black holes a "
+        "The gas is hydrostatic with two random fields, bow shocks, sloshing spirals and an accretion shock "
+        "laid over it as analytic forms. There is no hydrodynamics: fluctuations have the spectra and the "
+        "strengths they are given, without the vortices and cold fronts that flows make, and their "
+        "phases know nothing of a cluster's history beyond its satellites. Nothing evolves. Temperatures "
+        "scatter by one factor a halo. Winds are random flags and black holes a "
         "fixed share of their galaxy's stars. Satellites accreted before z = 1.5 have mixed with the smooth "
         "halo. AHF columns that nothing here reads (energies, surface pressure, the moments of gas and stars "
         "alone) are 0. A Gadget binary header has no room for names: there the mark `Synthetic` is kept, "
@@ -276,10 +337,12 @@ state, which drives its concentration, substructure, lopsidedness, mergers, turb
   irregular; satellites accreted along the host's history on orbits with dynamical friction and tidal
   stripping, whose stripped particles are followed to today and make streams and shells. Directions alone
   are drawn from the shapes, so the spherical mass is closed: M200c is the intended one.
-- **Gas**: hydrostatic balance in the total mass less non-thermal support; cool cores and not; log-normal
-  clumping, sloshing spirals, bow shocks ahead of fast massive satellites, whose gas trails behind them.
-  Densities written are the analytic ones with all fluctuations. Each flavour's gas fraction follows The
-  Three Hundred's own relation.
+- **Gas**: hydrostatic balance in the total mass less non-thermal support; cool cores and not; two
+  independent log-normal fields, one at constant entropy (sound, turbulence: seen in SZ and X-rays) and one
+  at constant pressure (cold and stripped clumps: seen in X-rays alone); gas in the wells of satellites, in
+  those that fall in for the first time, and trailing behind those that have passed; sloshing spirals, bow
+  shocks, an accretion shock near 1.3-1.6 R200c. Densities written are the analytic ones with all
+  fluctuations. Each flavour's gas fraction follows The Three Hundred's own relation.
 - **Stars**: satellites by the stellar-to-halo relation at accretion, their debris in streams, the
   brightest galaxy and the intracluster light, closed on the flavour's stellar fraction; black holes in
   galaxies.

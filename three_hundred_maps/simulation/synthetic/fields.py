@@ -18,7 +18,7 @@ FIELD_SIDE = 6.0
 def random_field(rng: np.random.Generator, n: int = 48, slope: float = -3.0) -> NDArray[np.float32]:
     """A periodic Gaussian random field on (n, n, n), zero mean and unit variance, P(k) ~ k^slope.
 
-    Waves longer than a third of the box are left out: a halo's centre stays its centre.
+    Waves longer than 0.4 of the box are left out: a halo's centre stays its centre.
     """
     noise = rng.standard_normal((n, n, n), dtype=np.float32)
     modes = fft.rfftn(noise)
@@ -29,6 +29,78 @@ def random_field(rng: np.random.Generator, n: int = 48, slope: float = -3.0) -> 
     shape[k2 < 2.5**2] = 0.0
     field = fft.irfftn(modes * shape, s=(n, n, n))
     return np.ascontiguousarray(field / field.std(), np.float32)
+
+
+def refined(field: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """The same periodic field on a finer grid (n, n, n), by its Fourier modes; unit variance."""
+    old = field.shape[0]
+    if n == old:
+        return field
+    modes = fft.rfftn(field)
+    finer = np.zeros((n, n, n // 2 + 1), modes.dtype)
+    half = old // 2  # of the coarse grid's shortest waves only the positive side: they hold next to nothing
+    rows = np.r_[0:half, n - half : n]
+    finer[np.ix_(rows, rows, np.arange(half + 1))] = modes[:, :, : half + 1]
+    out = fft.irfftn(finer, s=(n, n, n))
+    return np.ascontiguousarray(out / out.std(), np.float32)
+
+
+def add_wells(
+    field: NDArray[np.float32],
+    side: float,
+    position: NDArray[np.float64],
+    size: NDArray[np.float64],
+    height: NDArray[np.float64],
+) -> None:
+    """Add Gaussian bumps to a periodic field of a given ``side`` (R200c), in place.
+
+    Parameters
+    ----------
+    position, size, height
+        (n, 3) centres and (n,) standard deviations in R200c, (n,) heights in the field's own unit.
+    """
+    n = field.shape[0]
+    cell = side / n
+    for centre, sigma, peak in zip(position / cell + 0.5 * n, size / cell, height, strict=True):
+        reach = int(np.ceil(2.5 * sigma)) + 1
+        span = np.arange(-reach, reach + 1)
+        start = np.floor(centre).astype(np.int64)
+        one, two, three = (
+            np.exp(-0.5 * ((start[k] + span - centre[k]) / sigma) ** 2).astype(np.float32) for k in range(3)
+        )
+        bump = np.float32(peak) * one[:, None, None] * two[None, :, None] * three
+        field[np.ix_(*((start[k] + span) % n for k in range(3)))] += bump
+
+
+@dataclass(frozen=True)
+class Fluctuation:
+    """A second random field in ln density: w = amplitude (g + skew (g^2 - 1)), g of unit variance.
+
+    ``field`` is periodic with ``side`` (R200c), ``amplitude`` (N_X,).
+    """
+
+    field: NDArray[np.float32]
+    amplitude: NDArray[np.float64]
+    side: float
+    skew: float
+
+
+_NONE = Fluctuation(np.zeros((1, 1, 1), np.float32), np.zeros(N_X), FIELD_SIDE, 0.0)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Particles put in a shape: (n, 3) positions in R200c and, all (n,), what made their density.
+
+    ``ratio`` is the density over its mean in shells; ``smooth`` the factor of ellipsoid, spiral and
+    lopsidedness in it, ``first`` and ``second`` the logarithms of the two fields' factors.
+    """
+
+    position: NDArray[np.float64]
+    ratio: NDArray[np.float64]
+    smooth: NDArray[np.float64]
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
 
 
 def rotation(rng: np.random.Generator, long_axis: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
@@ -56,14 +128,22 @@ class Shape:
     octave: float = 0.0
     spiral: tuple[float, float, float, float] = (0.0, 1.0, 0.0, 0.0)
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    second: Fluctuation = _NONE
 
     def place(
+        self, rng: np.random.Generator, radii: NDArray[np.float64], slope: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n, 3) positions in R200c, and (n,) density over its mean in shells; see `placed`."""
+        found = self.placed(rng, radii, slope)
+        return found.position, found.ratio
+
+    def placed(
         self,
         rng: np.random.Generator,
         radii: NDArray[np.float64],
         slope: NDArray[np.float64],
         quiet: bool = False,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> Placed:
         """Put particles at ``radii`` (R200c) in this shape.
 
         Parameters
@@ -77,13 +157,10 @@ class Shape:
             those of directions, q^(slope/3).
         quiet
             Low-discrepancy directions (for gas, which in a real code is no Poisson sample).
-
-        Returns
-        -------
-        (n, 3) positions in R200c, and (n,) density over its mean in shells.
         """
         n = len(radii)
-        position, log_density = np.empty((n, 3)), np.empty(n)
+        position = np.empty((n, 3))
+        smooth, first, second = np.empty((3, n))
         power = np.clip(slope, 1.0, 3.5) / 3.0
         sample_cloud(
             int(rng.integers(1, 2**62)),
@@ -97,24 +174,32 @@ class Shape:
             self.field,
             self.field.shape[0] / FIELD_SIDE,
             self.octave,
+            self.second.amplitude,
+            self.second.field,
+            self.second.field.shape[0] / self.second.side,
+            self.second.skew,
             np.array(self.spiral, np.float64),
             np.array(self.shift, np.float64),
             quiet,
             position,
-            log_density,
+            smooth,
+            first,
+            second,
         )
-        return position, _over_shell_mean(radii, log_density)
+        density = np.exp(smooth + first + second)
+        # Particles are a mass-weighted sample, hence the volume mean is 1/<1/rho>.
+        ratio = density * shell_means(radii, 1.0 / density)
+        return Placed(position, ratio, np.exp(smooth), first, second)
 
 
-def _over_shell_mean(radii: NDArray[np.float64], log_density: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Density over the volume mean of its shell: particles are a mass-weighted sample, hence 1/<1/rho>."""
+def shell_means(radii: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) the mean of ``values`` over the particles in each one's shell; 1 where there are too few."""
     if not len(radii):
         return np.empty(0)
     bins = np.clip((np.log(radii / 0.02) * 8.0).astype(np.int64), 0, 45)
     counts = np.bincount(bins, minlength=46)
-    inverse = np.bincount(bins, weights=np.exp(-log_density), minlength=46) / np.maximum(counts, 1)
-    mean = np.where(counts > 20, 1.0 / np.maximum(inverse, 1e-9), 1.0)
-    return np.exp(log_density) / mean[bins]
+    mean = np.bincount(bins, weights=values, minlength=46) / np.maximum(counts, 1)
+    return np.asarray(np.where(counts > 20, mean, 1.0)[bins])
 
 
 def log_slope(density: NDArray[np.float64]) -> NDArray[np.float64]:

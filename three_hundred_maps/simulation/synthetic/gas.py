@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.simulation.synthetic.calibration import gas_fraction
 from three_hundred_maps.simulation.synthetic.dark_matter import Cloud, Halo
-from three_hundred_maps.simulation.synthetic.fields import Shape, log_slope, random_field, stratified_radii
+from three_hundred_maps.simulation.synthetic.fields import (
+    FIELD_SIDE,
+    Fluctuation,
+    Shape,
+    add_wells,
+    log_slope,
+    random_field,
+    refined,
+    shell_means,
+    stratified_radii,
+)
 from three_hundred_maps.simulation.synthetic.gas_parts import (
     GasPart,
     cold_gas,
@@ -30,7 +41,40 @@ NEIGHBOURS = {"gadgetx": 200, "gizmo": 64}
 """Particles within a kernel's support: Wendland C4 in GADGET-X, a cubic spline in GIZMO-SIMBA."""
 _SWELL = {"gadgetx": 4.1, "gizmo": -0.3}
 """How much a core widens (shrinks, below 0) with the gas that feedback has driven out."""
-_NONTHERMAL = {"gadgetx": 0.73, "gizmo": 0.82}
+_NONTHERMAL = {"gadgetx": 0.73, "gizmo": 0.62}
+_HEATED_LOG_M500 = np.array([13.3, 13.7, 14.3, 14.9])
+_HEATED = {"gadgetx": np.zeros(4), "gizmo": np.array([0.7, 0.65, 0.35, 0.0])}
+"""By how much feedback heats the centre above hydrostatic balance, less outwards: gas of `gizmo`'s groups
+that its jets have not driven out."""
+_WARMTH_SCATTER = (np.array([13.5, 14.0, 14.8]), np.array([0.075, 0.065, 0.03]))
+"""log10 M500c (Msun) and the scatter of T at fixed mass (dex) that is drawn."""
+_WARM_WHERE_POOR = 0.25
+"""d ln T / d ln f_gas at fixed mass, with the sign turned: what has lost gas has been heated."""
+_OUTSIDE_SHOCK = 0.25
+"""Pressure just outside the accretion shock over that inside."""
+_KNOTS = np.log([0.05, 0.3, 0.6, 1.0, 1.6])
+"""ln radius (R200c) at which the strengths of fluctuations are given."""
+_ADIABATIC = {
+    "gadgetx": np.array([0.07, 0.12, 0.18, 0.27, 0.38]),
+    "gizmo": np.array([0.08, 0.13, 0.20, 0.30, 0.42]),
+}
+"""Standard deviation of ln density of sound waves and turbulence, which keep the entropy; it grows outwards
+as the Mach number of the motions does (Zhuravleva et al. 2014; Nelson et al. 2014)."""
+_ISOBARIC = {
+    "gadgetx": np.array([0.30, 0.34, 0.39, 0.45, 0.50]),
+    "gizmo": np.array([0.26, 0.30, 0.36, 0.44, 0.52]),
+}
+"""The same of clumps in pressure balance: stripped and cooling gas, bright in X-rays and unseen in SZ."""
+_ADIABATIC_SLOPE = -2.6
+_ISOBARIC_SLOPE = {"gadgetx": 0.0, "gizmo": -0.4}
+_ISOBARIC_SIDE, _ISOBARIC_SKEW = 3.6, 0.2
+"""Side (R200c) of the field."""
+_CELLS, _CELLS_OF_GROUPS, _GROUPS_MSUN = 96, 48, 3e13
+"""Cells on a side of both fields, so that the shortest waves are those of a map's pixels; fewer in the halos
+below that mass, which have few particles and no maps."""
+_WELL, _WELL_SHARES, _WELL_LEAST = 6.0, (0.6, 0.4), 1e-3
+"""Depth in ln density of the gas in a satellite's potential, over (m/M)^(2/3); how the two fields share it;
+the least m/M that counts."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +85,8 @@ class HaloGas:
     shape: Shape
     nonthermal_scale: float
     isobaric: NDArray[np.float64]
+    warmth: NDArray[np.float64]
+    shock: float
 
 
 def draw_halo_gas(
@@ -61,25 +107,65 @@ def draw_halo_gas(
     slosh = np.clip(0.18 + 0.10 * halo.state + 0.08 * shared.standard_normal(), 0.02, 0.5)
     middle, short = 1.0 - 0.45 * (1.0 - halo.shape.middle), 1.0 - 0.45 * (1.0 - halo.shape.short)
     turbulence = np.exp(0.28 * np.clip(halo.state, -2, 2)) * (1.1 if flavour == "gizmo" else 1.0)
-    clumping = turbulence * (0.07 + 0.30 * np.clip(X, 0, 1.6) ** 0.9)
     push = 0.75 * np.asarray(halo.shape.shift)
+    first, second = _fluctuations(halo, flavour, turbulence, rng)
     shape = Shape(
-        halo.shape.axes, middle, short, np.minimum(clumping, 0.75), _field(halo, rng), 0.5,
+        halo.shape.axes, middle, short, first.amplitude, first.field, 0.0,
         (float(slosh), float(0.16 * np.exp(0.2 * shared.standard_normal())), 2.2,
          float(shared.uniform(0, 2 * np.pi))),
-        (float(push[0]), float(push[1]), float(push[2])),
+        (float(push[0]), float(push[1]), float(push[2])), second,
     )  # fmt: skip
     isobaric = np.interp(np.log(X), np.log([0.05, 0.3, 0.6, 1.2, 2.5]), [0.95, 0.75, 0.45, 0.05, -0.25])
     # The massive, which still accrete, are stirred most.
     stirred = (halo.mass / 2e14) ** (0.17 if flavour == "gizmo" else 0.2)
     nonthermal = _NONTHERMAL[flavour] * stirred * float(np.exp(0.25 * np.clip(halo.state, -2, 2)))
-    return HaloGas(core, shape, nonthermal, isobaric)
+    return HaloGas(core, shape, nonthermal, isobaric, _warmth(halo, flavour, shared), _shock(halo, shared))
 
 
-def _field(halo: Halo, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The gas's random field: in part what moves the dark matter too, the rest is turbulence."""
-    own = random_field(rng, slope=-2.6)
-    return np.float32(0.5) * halo.shape.field + np.float32(np.sqrt(0.75)) * own
+def _warmth(halo: Halo, flavour: Flavour, shared: np.random.Generator) -> NDArray[np.float64]:
+    """(N_X,) temperature over that of hydrostatic balance: scatter, and what feedback has heated inside."""
+    log_mass = np.log10(halo.mass * halo.profile.m500)
+    budget = halo.budget[flavour]
+    spread = np.log(10.0) * np.interp(log_mass, *_WARMTH_SCATTER)
+    poor = np.log(budget.f_gas / gas_fraction(flavour, float(log_mass), 0.0))
+    shift = spread * np.clip(shared.standard_normal(), -2.5, 2.5) - _WARM_WHERE_POOR * np.clip(poor, -1, 1)
+    heated = np.interp(log_mass, _HEATED_LOG_M500, _HEATED[flavour])
+    return np.exp(shift) * (1.0 + heated * np.exp(-((X / (0.5 * budget.r500)) ** 2)))
+
+
+def _shock(halo: Halo, shared: np.random.Generator) -> float:
+    """Radius of the accretion shock (R200c): smaller around what grows fast."""
+    return float(np.clip(1.45 - 0.06 * halo.state + 0.07 * shared.standard_normal(), 1.3, 1.6))
+
+
+def _fluctuations(
+    halo: Halo, flavour: Flavour, turbulence: float, rng: np.random.Generator
+) -> tuple[Fluctuation, Fluctuation]:
+    """What moves the gas adiabatically, and clumps in pressure balance; they share satellites' wells alone.
+
+    Half of the variance of the first is what moves the dark matter too, the rest is turbulence.
+    """
+    at_x = np.log(X)
+    adiabatic = np.interp(at_x, _KNOTS, _ADIABATIC[flavour]) * turbulence
+    clumps = np.interp(at_x, _KNOTS, _ISOBARIC[flavour]) * np.sqrt(turbulence)
+    cells = _CELLS if halo.mass > _GROUPS_MSUN else _CELLS_OF_GROUPS
+    moved = random_field(rng, cells, _ADIABATIC_SLOPE)
+    moved = np.float32(np.sqrt(0.5)) * (moved + refined(halo.shape.field, cells))
+    clumped = random_field(rng, cells, _ISOBARIC_SLOPE[flavour])
+    sat = halo.satellites
+    r = lengths(sat.position)
+    for field, side, strength, share in (
+        (moved, FIELD_SIDE, adiabatic, _WELL_SHARES[0]),
+        (clumped, _ISOBARIC_SIDE, clumps, _WELL_SHARES[1]),
+    ):
+        deep = (sat.mass > _WELL_LEAST) & (r < 0.5 * side)
+        depth = share * np.minimum(_WELL * sat.mass[deep] ** (2.0 / 3.0), 1.2)
+        size = np.clip(0.25 * np.cbrt(sat.mass[deep]), 0.03, 0.15)
+        add_wells(field, side, sat.position[deep], size, depth / np.interp(np.log(r[deep]), at_x, strength))
+    return (
+        Fluctuation(moved, adiabatic, FIELD_SIDE, 0.0),
+        Fluctuation(clumped, clumps, _ISOBARIC_SIDE, _ISOBARIC_SKEW),
+    )
 
 
 def _host_part(
@@ -91,12 +177,17 @@ def _host_part(
     radii: NDArray[np.float64],
 ) -> GasPart:
     """The halo's own gas at given radii."""
-    position, ratio = drawn.shape.place(rng, radii, log_slope(table.density), quiet=True)
-    n = len(radii)
-    density = at(radii, table.density) * ratio * halo.mass / halo.radius**3
-    temperature = at(radii, table.temperature) * ratio ** -np.interp(
-        np.log(radii + X_MIN), np.log(X), drawn.isobaric
-    )
+    placed = drawn.shape.placed(rng, radii, log_slope(table.density), quiet=True)
+    position, n = placed.position, len(radii)
+    density = at(radii, table.density) * placed.ratio * halo.mass / halo.radius**3
+    # Fluctuations at constant entropy warm what they press, those at constant pressure cool it. The mean
+    # over mass is kept, and with it the pressure of the shell.
+    heat = np.exp((2.0 / 3.0) * placed.first - placed.second)
+    temperature = at(radii, table.temperature) * heat / shell_means(radii, heat)
+    # The accretion shock, ragged where the gas moves.
+    out = np.log(np.maximum(radii, X_MIN) / drawn.shock) - 0.3 * placed.first
+    temperature *= 1.0 - (1.0 - _OUTSIDE_SHOCK) / (1.0 + np.exp(np.clip(-out / 0.04, -50.0, 50.0)))
+    temperature *= placed.smooth ** -np.interp(np.log(radii + X_MIN), np.log(X), drawn.isobaric)
     temperature *= np.exp(0.06 * rng.standard_normal(n))
     density, temperature = _shocks(halo, position, density, temperature)
     support = np.interp(np.log(radii + X_MIN), np.log(X), table.nonthermal)
@@ -178,17 +269,16 @@ def make_gas(
         ]
         inside_500 = max(target_500 - present[0], 0.2 * target_500)
         inside_200 = max(target_200 - present[1], 1.02 * inside_500)
-        tables.append(
-            gas_profile(
-                halo.profile,
-                halo.speed,
-                drawn[i].core,
-                r500,
-                inside_500,
-                inside_200,
-                drawn[i].nonthermal_scale,
-            )
+        table = gas_profile(
+            halo.profile,
+            halo.speed,
+            drawn[i].core,
+            r500,
+            inside_500,
+            inside_200,
+            drawn[i].nonthermal_scale,
         )
+        tables.append(replace(table, temperature=table.temperature * drawn[i].warmth))
     for i, halo in enumerate(halos):
         mass = tables[i].mass
         number = int((mass[-1] - float(at(1.0, mass))) * halo.mass / particle)

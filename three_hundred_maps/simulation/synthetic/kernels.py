@@ -205,17 +205,24 @@ def sample_cloud(
     grid: Array,
     cells_per_x: float,
     octave: float,
+    second_amplitude: Array,
+    second_grid: Array,
+    second_cells_per_x: float,
+    skew: float,
     spiral: Array,
     shift: Array,
     quiet: bool,
     position: Array,
-    fluctuation: Array,
+    smooth: Array,
+    first: Array,
+    second: Array,
 ) -> None:
     """Directions for particles at given radii: ellipsoidal, irregular, with exactly those radii.
 
     A direction is drawn from an ellipsoid's angular distribution (m^-3, axis ratios ``q1``, ``q2``
-    tabulated in log radius) and accepted by exp(amplitude G), G a random field of unit variance plus a
-    spiral. Since only directions are drawn, the spherical mass profile is that of ``radii``.
+    tabulated in log radius) and accepted by exp(amplitude G), G a random field of unit variance, times that
+    of a second, skewed field, times a spiral. Since only directions are drawn, the spherical mass profile is
+    that of ``radii``.
 
     Parameters
     ----------
@@ -227,20 +234,24 @@ def sample_cloud(
         Tables over log radius: middle/long, short/long axis ratio of the map of directions, field strength.
     grid, cells_per_x, octave
         Periodic random field; grid cells per R200c; strength of a second, 2.7 times finer octave.
+    second_amplitude, second_grid, second_cells_per_x, skew
+        The same of a second field g, which enters as amplitude (g + skew (g^2 - 1)); none where 0.
     spiral
         (amplitude, scale radius, pitch, phase) of an m = 1 spiral in the plane of the first two axes.
     shift
         (3,) lopsidedness: added to the unit direction, times radius / (1 + radius).
     quiet
         Take directions from a jittered low-discrepancy sequence instead of independent ones.
-    position, fluctuation
-        Out: (n, 3) in R200c, and (n,) ln of the density over the spherical one, before normalisation.
+    position, smooth, first, second
+        Out: (n, 3) in R200c, and (n,) ln of the density over the spherical one before normalisation: of
+        ellipsoid, spiral and lopsidedness, of the first and of the second field. They add up.
     """
     state = np.empty(1, np.uint64)
     state[0] = np.uint64(seed)
     n_grid = grid.shape[0]
     half = 0.5 * n_grid
-    limit = 2.4
+    second_half = 0.5 * second_grid.shape[0]
+    limit, second_limit, most = 2.4, 3.0, 2.0
     a0 = _uniform(state)
     b0 = _uniform(state)
     for i in range(radii.size):
@@ -250,6 +261,12 @@ def sample_cloud(
         norm = (p1 * p2) ** (-1.0 / 3.0)
         l1, l2, l3 = norm, norm * p1, norm * p2
         strength = _lookup(amplitude, r, x_min, inverse_step)
+        strength2 = _lookup(second_amplitude, r, x_min, inverse_step)
+        ceiling = strength * limit
+        if strength2 > 0.0:
+            ceiling += strength2 * (second_limit + skew * (second_limit * second_limit - 1.0))
+        if ceiling > most:
+            ceiling = most
         off = r / (0.35 + r)
         twist = spiral[0] * math.exp(-r / spiral[1])
         wind = math.log(r / spiral[1] + 0.02) * spiral[2] + spiral[3]
@@ -282,13 +299,22 @@ def sample_cloud(
                 f = 2.7 * cells_per_x
                 g += octave * _trilinear(grid, y * f + 0.37 * n_grid, z * f + 0.11 * n_grid, x * f)
             g = min(max(g, -limit), limit)
-            log_weight = strength * g
+            one = strength * g
+            two = 0.0
+            if strength2 > 0.0:
+                c = second_cells_per_x
+                g = _trilinear(second_grid, x * c + second_half, y * c + second_half, z * c + second_half)
+                g = min(max(g, -second_limit), second_limit)
+                two = strength2 * (g + skew * (g * g - 1.0))
+            # The rarest peaks are cut, which leaves their pressure alone and spares most of the attempts.
+            two -= max(one + two - ceiling, 0.0)
+            curl = 0.0
             if twist != 0.0:
                 along = (x * axes[0, 0] + y * axes[0, 1] + z * axes[0, 2]) / r
                 across = (x * axes[1, 0] + y * axes[1, 1] + z * axes[1, 2]) / r
-                log_weight += twist * (along * math.cos(wind) + across * math.sin(wind))
+                curl = twist * (along * math.cos(wind) + across * math.sin(wind))
             attempt += 1
-            if _uniform(state) < math.exp(log_weight - strength * limit - abs(twist)) or attempt > 60:
+            if _uniform(state) < math.exp(one + two + curl - ceiling - abs(twist)) or attempt > 60:
                 break
         position[i, 0] = x
         position[i, 1] = y
@@ -297,4 +323,6 @@ def sample_cloud(
         u2 = (x * axes[1, 0] + y * axes[1, 1] + z * axes[1, 2]) / r / l2
         u3 = (x * axes[2, 0] + y * axes[2, 1] + z * axes[2, 2]) / r / l3
         lopsided = 2.0 * off * (x * shift[0] + y * shift[1] + z * shift[2]) / r
-        fluctuation[i] = -1.5 * math.log(u1 * u1 + u2 * u2 + u3 * u3) + log_weight + lopsided
+        smooth[i] = -1.5 * math.log(u1 * u1 + u2 * u2 + u3 * u3) + curl + lopsided
+        first[i] = one
+        second[i] = two

@@ -12,7 +12,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cosmology import MDPL2
 from three_hundred_maps.units import GRAVITY_KPC_KMS2_PER_MSUN
 
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 """Raised whenever the same seed gives other bytes."""
 
 COSMOLOGY = MDPL2

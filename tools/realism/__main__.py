@@ -1,0 +1,56 @@
+"""``python -m tools.realism``: maps of stores beside each other, in numbers and in pictures.
+
+``texture STORE...`` prints texture, shape and correlation of the views; ``--page docs/synthetic.md`` keeps
+those that have an aim in the page. ``beside SYNTHETIC REAL OUT.png`` draws maps on one scale of colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from baselines.command import run_command
+from baselines.settings import Parser
+from three_hundred_maps.store.names import find_store
+from tools.realism.gallery import draw_beside
+from tools.realism.report import keep_texture
+from tools.realism.texture import HIGH_MSUN, LOW_MSUN, full_table, store_figures
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The command line."""
+    run_command(_command, args)
+
+
+def _command(args: list[str]) -> None:
+    parser = Parser(prog="python -m tools.realism", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    texture = commands.add_parser("texture", help="figures of stores side by side")
+    texture.add_argument("stores", nargs="+", metavar="[LABEL=]STORE", help="names or folders of stores")
+    texture.add_argument("--page", type=Path, default=None, help="docs/synthetic.md: keep the table there")
+    beside = commands.add_parser("beside", help="a picture of maps of two stores on one scale")
+    beside.add_argument("synthetic", help="name or folder of a store")
+    beside.add_argument("real", help="name or folder of a store")
+    beside.add_argument("out", type=Path, help="picture to write")
+    for command in (texture, beside):
+        command.add_argument("--min-mass", type=float, default=LOW_MSUN, help="least M200c in Msun")
+        command.add_argument("--max-mass", type=float, default=HIGH_MSUN, help="largest M200c in Msun")
+    options = parser.parse_args(args)
+    if options.command == "beside":
+        stores = (find_store(options.synthetic), find_store(options.real))
+        draw_beside(*stores, options.out, options.min_mass, options.max_mass)
+        print(options.out)
+        return
+    figures = {}
+    for given in options.stores:
+        label, _, store = given.rpartition("=")
+        figures[label or Path(store).stem] = store_figures(
+            find_store(store), options.min_mass, options.max_mass
+        )
+    print(full_table(figures))
+    if options.page:
+        keep_texture(options.page, figures)
+
+
+if __name__ == "__main__":
+    main()
