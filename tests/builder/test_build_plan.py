@@ -150,9 +150,65 @@ def test_twins_have_the_same_regions_in_the_same_splits():
         assert all(first[key].M200c_msun < 1.15 * limit for key in lost)
 
 
+def test_no_test_region_of_one_shipped_recipe_is_trained_on_in_another():
+    """Recipes of one seed share their regions' dark matter: a region is in one split everywhere."""
+    split_of: dict[tuple[int, int], str] = {}
+    for name in shipped_recipes():
+        recipe = load_recipe(name)
+        if recipe.simulation.kind != "synthetic":
+            continue
+        regions = recipe.simulation.region_list()
+        for region, split in assign_splits(recipe.splits.scheme, recipe.splits.seed, regions).items():
+            assert split_of.setdefault((recipe.simulation.seed, region), split) == split, (name, region)
+    assert len(split_of) > 3900
+
+
+def test_snapshots_of_a_region_stay_in_one_split(synthetic):
+    path = synthetic(regions="1-20")
+    one = make_plan(sources_for(load_recipe(path), path, None))
+    recipe = load_recipe(path, overrides=("simulation.redshifts=[1, 0, 0.5]",))
+    plan = make_plan(sources_for(recipe, path, None))
+    keys = [c.key for rows in plan.rows.values() for c in rows]
+    assert len(set(keys)) == len(keys)
+    assert {key[1] for key in keys} == {128, 110, 97}
+    assert {key for key in keys if key[1] == 128} == {c.key for rows in one.rows.values() for c in rows}
+    splits: dict[int, set[str]] = {}
+    for split, rows in plan.rows.items():
+        for c in rows:
+            splits.setdefault(c.region, set()).add(split)
+    assert all(len(where) == 1 for where in splits.values())
+    assert max(len({c.snapshot for c in rows}) for rows in plan.rows.values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("simulation.redshifts=[]", "at least one"),
+        ("simulation.redshifts=[0, 2]", "from 0 to 1"),
+        ("simulation.redshifts=[0.5, 0.501]", "too near"),
+        ("simulation.number=[128]", "is of files"),
+    ],
+)
+def test_redshifts_that_there_are_not_are_refused(override, words):
+    with pytest.raises(InputError, match=words):
+        load_recipe("mini", overrides=(override,))
+
+
+def test_several_snapshots_of_files_need_regions(tmp_path):
+    assert load_recipe("gadgetx", overrides=("simulation.number=[110, 128]",)).simulation.numbers() == (
+        110,
+        128,
+    )
+    with pytest.raises(InputError, match="each once"):
+        load_recipe("gadgetx", overrides=("simulation.number=[128, 128]",))
+    with pytest.raises(InputError, match="two splits"):
+        load_recipe("gadgetx", overrides=("simulation.number=[1, 2]", "simulation.region_by=halo"))
+
+
 def test_every_shipped_recipe_is_valid():
     assert shipped_recipes() == [
-        "gadgetx", "gizmo-simba", "mini", "mini-gizmo", "synthetic-gadgetx", "synthetic-gizmo",
+        "gadgetx", "gizmo-simba", "mini", "mini-coarse", "mini-gizmo", "mini-hypercube", "mini-strong",
+        "synthetic-gadgetx", "synthetic-gizmo",
     ]  # fmt: skip
     for name in shipped_recipes():
         assert load_recipe(name).name == name
@@ -168,7 +224,7 @@ def test_memory_and_time_follow_the_particles(lcdm, synthetic):
     """Both are said before a particle is read: from the headers."""
     path = lcdm()
     plan = make_plan(sources_for(load_recipe(path), path, None))
-    assert plan.particles == {0: (65536, 32764)}
+    assert plan.particles == {(0, 3): (65536, 32764)}
     assert plan.region_bytes() == 2 * (20 * 65536 + 32 * 32764)
     assert plan.worker_bytes() > plan.region_bytes() + plan.shard_bytes()
     said = describe_plan(plan, 3)

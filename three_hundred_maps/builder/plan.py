@@ -13,7 +13,7 @@ import numpy as np
 from three_hundred_maps._version import __version__
 from three_hundred_maps.builder.probe import check_views
 from three_hundred_maps.builder.recipe import Recipe, recipe_text
-from three_hundred_maps.builder.selection import Candidate, LeftOut, cut, overlapping, thin
+from three_hundred_maps.builder.selection import Candidate, LeftOut, Place, cut, overlapping, thin
 from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import canonical_json, sha256_bytes
@@ -41,7 +41,7 @@ SECONDS_PER_PARTICLE = 2e-7
 """Rough costs on one core, for the estimate of `Plan.seconds`; a synthetic region is made in the first."""
 PARTICLE_BYTES, GAS_BYTES = 20, 32
 """What a region holds for each particle, its index included, and for each of gas beside that."""
-SYNTHETIC_BYTES = {"light": 0.5e9, "full": 0.7e9}
+SYNTHETIC_BYTES = {"light": 0.5e9, "full": 0.7e9, "coarse": 0.5e9}
 """Of the most massive synthetic region while it is made: measured, the program itself not counted."""
 SHOWN = 20
 """Halos of a list that are named one by one."""
@@ -64,7 +64,7 @@ class Plan:
     layout
         Of the store.
     particles
-        By source, how many particles its snapshot has, and how many of gas; nothing where they are synthetic.
+        By place, how many particles its snapshot has, and how many of gas; nothing where they are synthetic.
     expected
         Halos of ``rows`` that will most likely be excluded when their particles are read, with reasons.
     """
@@ -73,7 +73,7 @@ class Plan:
     rows: Mapping[str, tuple[Candidate, ...]]
     left_out: tuple[LeftOut, ...]
     layout: Layout
-    particles: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    particles: Mapping[Place, tuple[int, int]] = field(default_factory=dict)
     expected: tuple[LeftOut, ...] = ()
 
     @property
@@ -126,10 +126,10 @@ class Plan:
 
     def seconds(self, workers: int) -> float:
         """A rough estimate of the time it takes."""
-        sources = {c.source for rows in self.rows.values() for c in rows}
-        read = sum(self.particles[source][0] for source in sources if source in self.particles)
+        places = {c.place for rows in self.rows.values() for c in rows}
+        read = sum(self.particles[place][0] for place in places if place in self.particles)
         los = self.layout.n_los * len(self.layout.maps) / 4.0
-        regions = len(sources) * SECONDS_PER_REGION + read * SECONDS_PER_PARTICLE
+        regions = len(places) * SECONDS_PER_REGION + read * SECONDS_PER_PARTICLE
         return (regions + self.halos * los * SECONDS_PER_HALO_LOS) / max(workers, 1)
 
 
@@ -146,18 +146,18 @@ def make_plan(sources: Sources) -> Plan:
     check_views(views, MapContext(recipe.simulation.gas, emissivity_source(recipe.simulation.emissivity)))
     candidates: list[Candidate] = []
     left: list[LeftOut] = []
-    infos: dict[int, SnapshotInfo] = {}
-    dark_msun: dict[int, float] = {}  # mass of a dark-matter particle; 0 where they differ
+    infos: dict[Place, SnapshotInfo] = {}
+    dark_msun: dict[Place, float] = {}  # mass of a dark-matter particle; 0 where they differ
     box_kpc, h = 0.0, math.nan
     most = 0.0
-    number = sources.snapshot_number()
     by_halo = recipe.simulation.kind == "gadget" and recipe.simulation.region_by == "halo"
-    for source in sources.numbers():
+    for place in sources.places():
+        source, number = place
         if not sources.synthetic:
-            opened = sources.open(source)
-            infos[source] = opened.info
-            dark_msun[source] = float(opened.mass_table[1]) * opened.factors["mass"]
-        halos, h, box_kpc = sources.halos(source, infos.get(source))
+            opened = sources.open(place)
+            infos[place] = opened.info
+            dark_msun[place] = float(opened.mass_table[1]) * opened.factors["mass"]
+        halos, h, box_kpc = sources.halos(place, infos.get(place))
         kept, reasons = cut(halos, recipe.selection, h)
         most = max(most, float(halos.M200c_msun.max(initial=0.0)) * h)
 
@@ -200,19 +200,19 @@ def make_plan(sources: Sources) -> Plan:
         warnings.append(EMPTY_TRAIN)
     layout = make_layout(sources, views, {split: len(rows[split]) for split in schema.SPLITS}, warnings)
     ordered = sorted([*left, *thinned], key=lambda item: (item.region, item.snapshot, item.halo_id))
-    particles = {source: (sum(i.counts.values()), i.counts.get("gas", 0)) for source, i in infos.items()}
+    particles = {place: (sum(i.counts.values()), i.counts.get("gas", 0)) for place, i in infos.items()}
     expected = expected_exclusions([c for split in rows.values() for c in split], infos, dark_msun, recipe)
     return Plan(recipe, rows, tuple(ordered), layout, particles, tuple(expected))
 
 
-def view_warnings(views: Sequence[View], infos: Mapping[int, SnapshotInfo], recipe: Recipe) -> list[str]:
+def view_warnings(views: Sequence[View], infos: Mapping[Place, SnapshotInfo], recipe: Recipe) -> list[str]:
     """Which views lack what they are made of, from the snapshots' headers."""
     warnings = []
 
-    def where(lacking: list[int]) -> str:
-        return (
-            "the snapshot" if len(infos) == 1 else f"the snapshots of {len(lacking)} of {len(infos)} regions"
-        )
+    def where(lacking: list[Place]) -> str:
+        regions = {source for source, _ in infos}
+        of = len({source for source, _ in lacking})
+        return "the snapshot" if len(infos) == 1 else f"the snapshots of {of} of {len(regions)} regions"
 
     for view in views:
         lacking = [k for k, info in infos.items() if not any(info.counts.get(s, 0) for s in view.species)]
@@ -230,16 +230,16 @@ def view_warnings(views: Sequence[View], infos: Mapping[int, SnapshotInfo], reci
 
 def expected_exclusions(
     candidates: Sequence[Candidate],
-    infos: Mapping[int, SnapshotInfo],
-    dark_msun: Mapping[int, float],
+    infos: Mapping[Place, SnapshotInfo],
+    dark_msun: Mapping[Place, float],
     recipe: Recipe,
 ) -> list[LeftOut]:
     """Halos whose dark-matter particles must be too few, by the catalogue's mass, or that fill their box."""
     expected = []
     for c in candidates:
-        if c.source not in infos:
+        if c.place not in infos:
             continue
-        info, particle, least = infos[c.source], dark_msun[c.source], recipe.selection.min_particles
+        info, particle, least = infos[c.place], dark_msun[c.place], recipe.selection.min_particles
         background = info.cosmology
         with_gas = info.counts.get("gas", 0) > 0 and math.isfinite(background.omega_b)
         dark = c.M200c_msun * (1.0 - background.omega_b / background.omega_m if with_gas else 1.0)
@@ -359,7 +359,7 @@ def sources_for(recipe: Recipe, recipe_path: str | Path, root: str | Path | None
     beside = recipe_text(recipe_path)[1]
     sources = Sources(recipe, (folder or beside or Path.cwd()).absolute())
     if folder is None and beside is None and not sources.synthetic:
-        first = sources.snapshot_path(sources.numbers()[0]).parent
+        first = sources.snapshot_path(sources.places()[0]).parent
         if not first.is_dir():
             raise InputError(
                 f"{recipe.name} is made from the simulation's own files, and there is no {first}:"

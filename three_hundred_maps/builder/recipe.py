@@ -48,15 +48,16 @@ class SimulationRecipe(_Model):
     region_by: Literal["halo", "region"] = "region"
     regions: str | None = None
     region_centres: str | None = None
-    number: int | None = None
+    number: int | tuple[int, ...] | None = None  # of the snapshot, or of several
     length_unit: Literal["kpc/h", "Mpc/h", "kpc", "Mpc"] | None = None
     dialect: Dialect | None = None
     gas: GasCuts = GasCuts()
     emissivity: Literal["cie", "atomdb", "bremsstrahlung"] = "cie"
     # synthetic
-    flavour: Literal["gadgetx", "gizmo"] = "gadgetx"
+    flavour: Literal["gadgetx", "gizmo", "simba-strong", "hypercube"] = "gadgetx"
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 300
-    resolution: Literal["light", "full"] = "light"
+    resolution: Literal["light", "full", "coarse"] = "light"
+    redshifts: tuple[float, ...] = (0.0,)  # one snapshot each
     keep_snapshots: bool = False
 
     @field_validator("regions", mode="before")
@@ -75,10 +76,38 @@ class SimulationRecipe(_Model):
                     "simulation.regions is needed, as '1-324' or '1,2,5-9'; "
                     "for a box without regions write region_by: halo"
                 )
+            if not self.numbers():
+                raise ValueError("simulation.number: give at least one snapshot, each once")
+            if len(self.numbers()) > 1 and self.region_by == "halo":
+                raise ValueError(
+                    "simulation.number: several snapshots of a box would put one halo into two splits;"
+                    " give one"
+                )
         elif self.regions is None:
             raise ValueError("simulation.kind synthetic needs simulation.regions, as '1-48'")
+        else:
+            self._check_redshifts()
         self.region_list()
         return self
+
+    def _check_redshifts(self) -> None:
+        if self.number is not None:
+            raise ValueError("simulation.number is of files; write simulation.redshifts, as [0, 0.5, 1]")
+        if not self.redshifts or not all(0.0 <= z <= 1.0 for z in self.redshifts):
+            raise ValueError("simulation.redshifts must name at least one, from 0 to 1")
+        if len(self.epochs()) < len(self.redshifts):
+            raise ValueError("simulation.redshifts lie too near each other: leave 0.05 between them")
+
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the snapshots that ``number`` names; 0 where it names none."""
+        given = self.number if isinstance(self.number, tuple) else (self.number or 0,)
+        return given if len(set(given)) == len(given) else ()
+
+    def epochs(self) -> dict[int, float]:
+        """Of a synthetic simulation, the redshift of each snapshot by its number, latest first."""
+        from three_hundred_maps.simulation.synthetic.setup import Epoch
+
+        return {Epoch(z).snapshot: z for z in sorted(self.redshifts)}
 
     def region_list(self) -> tuple[int, ...] | None:
         """The declared regions in rising order; None for a box whose halos are each its own region."""

@@ -57,7 +57,7 @@ def remeasure(
         difference = recipe_difference(str(layout.attrs["recipe"]), content.canonical())
         raise InputError(f"{store} is of another recipe ({difference}): give the recipe it was built with")
     sources = sources_for(content, recipe, root)
-    source_of = {c.key: c.source for rows in make_plan(sources).rows.values() for c in rows}
+    place_of = {c.key: c.place for rows in make_plan(sources).rows.values() for c in rows}
     places = [
         (split, row, key)
         for split in schema.SPLITS
@@ -74,7 +74,7 @@ def remeasure(
                 row,
                 key,
                 content,
-                load_region(sources, source_of[key[1:]], Path(scratch)),
+                load_region(sources, place_of[key[1:]], Path(scratch)),
             )
         forget_region()
     return len(chosen), problems

@@ -252,14 +252,14 @@ def _run(
     warm_up(sources.recipe.maps.grid())
     remover = None
     if sources.synthetic:
-        needs = [[row[0] for row in task.rows] for task in tasks]
+        needs = [[(row[0], row[2]) for row in task.rows] for task in tasks]
         keep = sources.recipe.simulation.keep_snapshots
         remover = Scratch(Path(tasks[0].scratch), needs, keep=keep)
     try:
         for task, result in run_tasks(function, tasks, workers=workers, scheduler=scheduler):
             told(task, result)
             if remover is not None:
-                remover.done(row[0] for row in task.rows)
+                remover.done((row[0], row[2]) for row in task.rows)
     finally:
         forget_region()
     if remover is not None:

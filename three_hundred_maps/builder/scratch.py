@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from three_hundred_maps.builder.recipe import SimulationRecipe
+from three_hundred_maps.builder.selection import Place
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.lock import hold
 
@@ -21,20 +22,21 @@ class ScratchFiles:
     catalogue: Path
 
 
-def region_folder(scratch: Path, region: int) -> Path:
-    """Where a region's files lie."""
-    return scratch / f"region-{region:05d}"
+def region_folder(scratch: Path, place: Place) -> Path:
+    """Where the files of a region's snapshot lie."""
+    return scratch / f"region-{place[0]:05d}-{place[1]:03d}"
 
 
-def synthetic_files(simulation: SimulationRecipe, region: int, scratch: Path) -> ScratchFiles:
-    """The files of a synthetic region, simulated where they are not there yet.
+def synthetic_files(simulation: SimulationRecipe, place: Place, scratch: Path) -> ScratchFiles:
+    """The files of a synthetic region's snapshot, simulated where they are not there yet.
 
     Two workers that want one region: the second waits for the first.
     """
-    folder = region_folder(scratch, region)
+    region, snapshot = place
+    folder = region_folder(scratch, place)
     names = folder / "files.txt"
     scratch.mkdir(parents=True, exist_ok=True)
-    with hold(scratch / f"region-{region:05d}.lock"):
+    with hold(folder.with_name(f"{folder.name}.lock")):
         if not names.exists():
             from three_hundred_maps.simulation.synthetic import simulate_region
 
@@ -49,6 +51,7 @@ def synthetic_files(simulation: SimulationRecipe, region: int, scratch: Path) ->
                     region=region,
                     flavour=simulation.flavour,
                     resolution=simulation.resolution,
+                    redshift=simulation.epochs()[snapshot],
                 )
             except OSError as error:
                 # A full disk is reported by a write that does not know its file's name.
@@ -68,32 +71,32 @@ class Scratch:
     folder
         The scratch folder.
     needs
-        For every shard still to be done, the sources it reads.
+        For every shard still to be done, the snapshots it reads.
     keep
         Delete nothing.
     """
 
-    def __init__(self, folder: Path, needs: Iterable[Iterable[int]], *, keep: bool) -> None:
+    def __init__(self, folder: Path, needs: Iterable[Iterable[Place]], *, keep: bool) -> None:
         self.folder, self.keep = folder, keep
-        self._left: dict[int, int] = {}
-        for sources in needs:
-            for source in set(sources):
-                self._left[source] = self._left.get(source, 0) + 1
+        self._left: dict[Place, int] = {}
+        for places in needs:
+            for place in set(places):
+                self._left[place] = self._left.get(place, 0) + 1
         if not keep and folder.exists():
             self._remove_stale()
 
     def _remove_stale(self) -> None:
+        needed = {region_folder(self.folder, place).name for place in self._left}
         for entry in self.folder.iterdir():
-            number = entry.name.removeprefix("region-")
-            if entry.is_dir() and not (number.isdigit() and int(number) in self._left):
+            if entry.is_dir() and entry.name not in needed:
                 shutil.rmtree(entry, ignore_errors=True)
 
-    def done(self, sources: Iterable[int]) -> None:
-        """One shard that read ``sources`` is done."""
-        for source in set(sources):
-            self._left[source] -= 1
-            if self._left[source] == 0 and not self.keep:
-                shutil.rmtree(region_folder(self.folder, source), ignore_errors=True)
+    def done(self, places: Iterable[Place]) -> None:
+        """One shard that read ``places`` is done."""
+        for place in set(places):
+            self._left[place] -= 1
+            if self._left[place] == 0 and not self.keep:
+                shutil.rmtree(region_folder(self.folder, place), ignore_errors=True)
 
     def close(self) -> None:
         """Remove what is left of the scratch folder."""

@@ -17,6 +17,10 @@ BIN_DEX = 0.1
 """Width of the bins in log10 M200c that thinning works in; the last of them is open-ended."""
 
 
+Place = tuple[int, int]
+"""One snapshot of a recipe: (source, number of the snapshot)."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A halo that passed the cuts.
@@ -40,6 +44,11 @@ class Candidate:
     centre_kpc: tuple[float, float, float]
     M200c_msun: float
     R200c_kpc: float
+
+    @property
+    def place(self) -> Place:
+        """The snapshot it is in."""
+        return (self.source, self.snapshot)
 
     @property
     def key(self) -> tuple[int, int, int]:

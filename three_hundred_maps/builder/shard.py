@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from three_hundred_maps.builder.halo import Excluded, LoadedRegion, map_halo
 from three_hundred_maps.builder.recipe import Recipe
 from three_hundred_maps.builder.scratch import synthetic_files
+from three_hundred_maps.builder.selection import Place
 from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import HaloKey
@@ -127,9 +128,9 @@ def make_rows(task: ShardTask, layout: Layout) -> ShardRows:
     columns: dict[str, list[Any]] = {name: [] for name in schema.HALO_VARIABLES}
     excluded: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
-    for source, *place in task.rows:
-        loaded = load_region(sources, source, Path(task.scratch))
-        key = HaloKey(recipe.simulation_id, *place)
+    for source, region, snapshot, halo_id in task.rows:
+        loaded = load_region(sources, (source, snapshot), Path(task.scratch))
+        key = HaloKey(recipe.simulation_id, region, snapshot, halo_id)
         half = task.split == "test"
         try:
             made = map_halo(recipe, loaded, key.halo_id, layout.vectors, layout.ups, half=half)
@@ -157,17 +158,17 @@ def make_rows(task: ShardTask, layout: Layout) -> ShardRows:
 
 
 class _LastRegion:
-    """The region that this process read last: its next shard often goes on with it."""
+    """The snapshot that this process read last: its next shard often goes on with it."""
 
     def __init__(self) -> None:
         self.key: tuple[Any, ...] | None = None
         self.loaded: LoadedRegion | None = None
 
-    def get(self, sources: Sources, source: int, scratch: Path) -> LoadedRegion:
-        key = (sources.recipe.sha256(), str(sources.base), source, str(scratch))
+    def get(self, sources: Sources, place: Place, scratch: Path) -> LoadedRegion:
+        key = (sources.recipe.sha256(), str(sources.base), place, str(scratch))
         if self.loaded is None or key != self.key:
             self.forget()  # before the next is read: two would not fit
-            self.loaded = read_region(sources, source, scratch)
+            self.loaded = read_region(sources, place, scratch)
             self.key = key
         return self.loaded
 
@@ -177,20 +178,20 @@ class _LastRegion:
 
 _last_region = _LastRegion()
 load_region = _last_region.get
-"""(sources, source, scratch) -> the particles and the catalogue of a source; the last one read is kept."""
+"""(sources, place, scratch) -> the particles and the catalogue of a snapshot; the last one read is kept."""
 forget_region = _last_region.forget
 """Give back the memory of the region read last."""
 
 
-def read_region(sources: Sources, source: int, scratch: Path) -> LoadedRegion:
-    """Read the particles and the catalogue of a source; InputError where they do not fit."""
+def read_region(sources: Sources, place: Place, scratch: Path) -> LoadedRegion:
+    """Read the particles and the catalogue of a snapshot; InputError where they do not fit."""
     simulation = sources.recipe.simulation
     if sources.synthetic:
-        files = synthetic_files(simulation, source, scratch)
+        files = synthetic_files(simulation, place, scratch)
         snapshot, catalogue, kind, unit = files.snapshot, files.catalogue, "ahf", None
     else:
         assert simulation.catalogue is not None
-        snapshot, catalogue = sources.snapshot_path(source), sources.catalogue_path(source)
+        snapshot, catalogue = sources.snapshot_path(place), sources.catalogue_path(place)
         kind, unit = simulation.catalogue.kind, simulation.length_unit
     particles = Region.open(
         snapshot, length_unit=unit, dialect=simulation.dialect, drop_winds=simulation.gas.drop_winds

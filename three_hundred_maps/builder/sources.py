@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.builder.recipe import Recipe
-from three_hundred_maps.builder.selection import overlapping
+from three_hundred_maps.builder.selection import Place, overlapping
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.halos import Halos
@@ -47,32 +47,37 @@ class Sources:
         """Every source, in order."""
         return self.recipe.simulation.region_list() or (BOX,)
 
-    def snapshot_number(self) -> int:
-        """The number of the snapshot: the recipe's, else that which the file's name ends in, else 0."""
-        simulation = self.recipe.simulation
-        if simulation.number is not None:
-            return simulation.number
-        if self.synthetic:
-            from three_hundred_maps.simulation.synthetic.setup import SNAPSHOT
+    def places(self) -> list[Place]:
+        """Every snapshot of every source, in order."""
+        return [(source, number) for source in self.numbers() for number in self.snapshot_numbers()]
 
-            return SNAPSHOT
+    def snapshot_numbers(self) -> tuple[int, ...]:
+        """The numbers of the snapshots: the recipe's, else that which the file's name ends in, else 0."""
+        simulation = self.recipe.simulation
+        if self.synthetic:
+            return tuple(simulation.epochs())
+        if simulation.number is not None:
+            return simulation.numbers()
         name = re.sub(r"\{[^}]*\}", "", Path(simulation.snapshot or "").name)
         found = re.search(r"_(\d+)(\.\d+)?(\.(hdf5|h5|gad\d?|dat))?$", name)
-        return int(found[1]) if found else 0
+        return (int(found[1]) if found else 0,)
 
-    def snapshot_path(self, source: int) -> Path:
-        """The snapshot of a source."""
-        return self._path(self.recipe.simulation.snapshot or "", source, "simulation.snapshot")
+    def snapshot_path(self, place: Place) -> Path:
+        """The files of a snapshot."""
+        return self._path(self.recipe.simulation.snapshot or "", place, "simulation.snapshot")
 
-    def catalogue_path(self, source: int) -> Path:
-        """The catalogue of a source."""
+    def catalogue_path(self, place: Place) -> Path:
+        """The catalogue of a snapshot."""
         catalogue = self.recipe.simulation.catalogue
         assert catalogue is not None  # the recipe's model insists on it
-        return self._path(catalogue.path, source, "simulation.catalogue.path")
+        return self._path(catalogue.path, place, "simulation.catalogue.path")
 
-    def _path(self, pattern: str, source: int, key: str) -> Path:
+    def _path(self, pattern: str, place: Place, key: str) -> Path:
+        source, number = place
         try:
-            filled = pattern.format(region=source, snapshot=self.recipe.simulation.number or 0)
+            filled = pattern.format(
+                region=source, snapshot=0 if self.recipe.simulation.number is None else number
+            )
         except (KeyError, IndexError, ValueError) as error:
             raise InputError(
                 f"{key}: {pattern!r} may hold {{region:04d}} and {{snapshot:03d}}, nothing else ({error})"
@@ -83,42 +88,47 @@ class Sources:
         """The source that holds the halos of a region."""
         return region if self.recipe.simulation.region_list() else BOX
 
-    def info(self, source: int) -> SnapshotInfo:
+    def info(self, place: Place) -> SnapshotInfo:
         """The snapshot's header."""
-        return self.open(source).info
+        return self.open(place).info
 
-    def open(self, source: int) -> Source:
+    def open(self, place: Place) -> Source:
         """The snapshot, opened for reading."""
         simulation = self.recipe.simulation
-        path = self.snapshot_path(source)
+        path = self.snapshot_path(place)
         return open_source(path, length_unit=simulation.length_unit, dialect=simulation.dialect)
 
-    def halos(self, source: int, info: SnapshotInfo | None = None) -> tuple[Halos, float, float]:
-        """The catalogue of a source, h, and the side of the box in proper kpc (0: none)."""
+    def halos(self, place: Place, info: SnapshotInfo | None = None) -> tuple[Halos, float, float]:
+        """The catalogue of a snapshot, h, and the side of the box in proper kpc (0: none)."""
         simulation = self.recipe.simulation
         if self.synthetic:
             from three_hundred_maps.simulation.synthetic import draw_halos
             from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY
 
-            return draw_halos(simulation.seed, source, simulation.flavour), COSMOLOGY.h, 0.0
-        info = info or self.info(source)
-        path = self.catalogue_path(source)
+            region, number = place
+            redshift = simulation.epochs()[number]
+            return draw_halos(simulation.seed, region, simulation.flavour, redshift), COSMOLOGY.h, 0.0
+        info = info or self.info(place)
+        path = self.catalogue_path(place)
         assert simulation.catalogue is not None
         halos = read_catalogue(
             simulation.catalogue.kind, path, cosmology=info.cosmology, redshift=info.redshift
         )
-        _require_inside(halos, info, path, self.snapshot_path(source))
+        _require_inside(halos, info, path, self.snapshot_path(place))
         return halos, info.cosmology.h, info.box_kpc
 
     def describe(self) -> tuple[dict[str, Any], bool]:
         """What a store says of its simulation, and whether it is synthetic."""
         simulation = self.recipe.simulation
-        common = {"snapshot": self.snapshot_number(), "emissivity": simulation.emissivity}
+        numbers = self.snapshot_numbers()
+        common = {"snapshot": numbers[0], "emissivity": simulation.emissivity}
+        if len(numbers) > 1:
+            common["snapshots"] = list(numbers)
         if self.synthetic:
             from three_hundred_maps.simulation.synthetic import setup
 
-            cosmology, redshift = setup.COSMOLOGY, setup.REDSHIFT
-            resolution = setup.check_resolution(simulation.resolution)
+            cosmology, redshift = setup.COSMOLOGY, simulation.epochs()[numbers[0]]
+            resolution = setup.check_resolution(simulation.resolution).written()
             text = {
                 "code": f"three_hundred_maps synthetic, flavour {simulation.flavour}",
                 "generator_version": setup.GENERATOR_VERSION,
@@ -127,14 +137,15 @@ class Sources:
             }
             synthetic = True
         else:
-            info = self.info(self.numbers()[0])
+            first = self.places()[0]
+            info = self.info(first)
             cosmology, redshift, synthetic = info.cosmology, info.redshift, info.synthetic
             text = {
                 "code": info.code,
                 "file_format": info.dialect,
                 "kernel": info.kernel,
                 "assumptions": dict(info.assumptions),
-                "origins": self.halos(self.numbers()[0], info)[0].origins(),
+                "origins": self.halos(first, info)[0].origins(),
             }
         background = {
             "h": cosmology.h,

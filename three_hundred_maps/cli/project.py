@@ -92,11 +92,12 @@ def simulate(
         None, "--regions", help="How many regions; with --check how many are measured in each flavour."
     ),
     seed: int | None = typer.Option(None, "--seed", help="Base seed, 300 by default."),
-    flavour: str = typer.Option("gadgetx", "--flavour", help="gadgetx or gizmo."),
+    flavour: str = typer.Option("gadgetx", "--flavour", help="gadgetx, gizmo, simba-strong or hypercube."),
     format: str | None = typer.Option(
-        None, "--format", help="hdf5 or gadget2; by default the flavour's own (gizmo hdf5, gadgetx gadget2)."
+        None, "--format", help="hdf5 or gadget2; by default the flavour's own (gadgetx gadget2, others hdf5)."
     ),
-    resolution: str = typer.Option("light", "--resolution", help="light or full."),
+    resolution: str = typer.Option("light", "--resolution", help="light, full or coarse."),
+    redshift: float = typer.Option(0.0, "--redshift", help="Of the snapshots, 0 to 1."),
     workers: int = typer.Option(1, "--workers", help="Processes."),
     check: bool = typer.Option(
         False, "--check", help="Measure fresh regions of both flavours and print the calibration table."
@@ -129,6 +130,7 @@ def simulate(
             flavour=cast("Flavour", flavour),
             format=format,
             resolution=resolution,
+            redshift=redshift,
             workers=workers,
             progress=bar.update,
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from three_hundred_maps.simulation.synthetic.feedback import Feedback
 from three_hundred_maps.simulation.synthetic.profiles import LOG_X, HaloProfile, X
-from three_hundred_maps.simulation.synthetic.setup import BARYON_FRACTION, FLAVOURS, Flavour
+from three_hundred_maps.simulation.synthetic.setup import BARYON_FRACTION, FLAVOURS, Flavour, check_flavour
 
 LOG_M500 = np.array([13.3, 13.5, 13.7, 13.9, 14.1, 14.3, 14.5, 14.7, 14.9, 15.1])
 """log10 M500c in Msun."""
@@ -34,6 +36,8 @@ F_STAR_SCATTER: dict[Flavour, NDArray[np.float64]] = {
 }
 """Half of the 16-84 % range of f_star."""
 
+_LEAST_GAS = 0.004
+"""Of the medians, where a table goes on below its end."""
 _MOST_GAS = 0.97 * BARYON_FRACTION
 _MOST_SCATTER = 0.75
 """The most half of the 16-84 % range may be of the median: more would empty the poorest groups."""
@@ -52,24 +56,28 @@ def _table(
     return inside + 0.5 * (low + high)
 
 
-def gas_fraction(flavour: Flavour, log_m500: float, state: float) -> float:
+def gas_fraction(feedback: Feedback, log_m500: float, state: float) -> float:
     """f_gas inside R500c of a halo whose gas is ``state`` standard deviations from the median.
 
     The logit of f_gas over the most that a halo holds is normal: no halo has less than nothing or more
     than the universe's share, and none piles up at a limit. The spread is such that half of the 16-84 %
     range is the published one, substructure's share included.
 
+    The relations hold at every redshift: The Three Hundred's fractions at fixed mass hardly evolve.
+
     Parameters
     ----------
-    flavour
-        ``gadgetx`` or ``gizmo``.
+    feedback
+        Of the flavour.
     log_m500
         log10 M500c in Msun.
     state
         Standard deviations from the median.
     """
-    median = float(_table(log_m500, LOG_M500, F_GAS[flavour]))
-    scatter = float(np.interp(log_m500, SCATTER_LOG_M500, F_GAS_SCATTER[flavour] * _GAS_DRAWN))
+    median = float(_table(log_m500, LOG_M500, feedback.ratio(F_GAS, "ejection")))
+    median = min(max(median, _LEAST_GAS), 0.98 * _MOST_GAS)
+    spread = feedback.ratio(F_GAS_SCATTER, "ejection") * _GAS_DRAWN
+    scatter = float(np.interp(log_m500, SCATTER_LOG_M500, spread))
     half = min(scatter, _MOST_SCATTER * median) / _MOST_GAS
     centre = float(np.log(median / (_MOST_GAS - median)))
     # sinh(s) = 2 half (cosh(centre) + cosh(s)), solved for s
@@ -78,14 +86,15 @@ def gas_fraction(flavour: Flavour, log_m500: float, state: float) -> float:
     return float(_MOST_GAS / (1.0 + np.exp(-(centre + spread * state))))
 
 
-def star_fraction(flavour: Flavour, log_m500: float, state: float) -> float:
+def star_fraction(feedback: Feedback, log_m500: float, state: float) -> float:
     """f_star inside R500c, log-normal around the median."""
-    median = float(_table(log_m500, LOG_M500, F_STAR[flavour]))
-    scatter = float(np.interp(log_m500, SCATTER_LOG_M500, F_STAR_SCATTER[flavour] * _STARS_DRAWN))
+    median = float(_table(log_m500, LOG_M500, feedback.ratio(F_STAR, "stars")))
+    spread = feedback.ratio(F_STAR_SCATTER, "stars") * _STARS_DRAWN
+    scatter = float(np.interp(log_m500, SCATTER_LOG_M500, spread))
     return float(median * np.exp(scatter / median * state))
 
 
-_SHELL = {"gadgetx": (0.82, 0.3), "gizmo": (1.0, 0.4)}
+_SHELL: dict[Flavour, NDArray[np.float64]] = {"gadgetx": np.array([0.82, 0.3]), "gizmo": np.array([1.0, 0.4])}
 """Baryon fraction between R500c and R200c over the universe's where R500c has kept all its baryons, and how
 much of it is missing where R500c has kept none."""
 _SHALLOWEST_GAS = 1.45
@@ -113,7 +122,7 @@ class Budget:
 
 
 def budget_of(
-    flavour: Flavour,
+    feedback: Feedback,
     mass_msun: float,
     profile: HaloProfile,
     gas_state: float,
@@ -124,8 +133,8 @@ def budget_of(
 
     Parameters
     ----------
-    flavour
-        ``gadgetx`` or ``gizmo``.
+    feedback
+        Of the flavour.
     mass_msun, profile
         M200c of the plan and the shape of its mass.
     gas_state, star_state
@@ -138,12 +147,12 @@ def budget_of(
     m500 = profile.m500
     for _ in range(6):
         log_m500 = float(np.log10(mass_msun * m500))
-        f_gas = gas_fraction(flavour, log_m500, gas_state)
-        f_star = star_fraction(flavour, log_m500, star_state)
+        f_gas = gas_fraction(feedback, log_m500, gas_state)
+        f_star = star_fraction(feedback, log_m500, star_state)
         total = profile.mass * share / (1.0 - f_gas - f_star)
         r500 = float(np.exp(np.interp(-np.log(2.5), -np.log(total / X**3), LOG_X)))
         m500 = 2.5 * r500**3
-        full, lost = _SHELL[flavour]
+        full, lost = feedback.between(_SHELL, "reach")
         shell_share = (full - lost * (1.0 - (f_gas + f_star) / BARYON_FRACTION)) * BARYON_FRACTION
         room = f_gas * m500 * (r500 ** (_SHALLOWEST_GAS - 3.0) - 1.0)
         shell_mass = max(1.0 - m500, 0.0)
@@ -158,16 +167,22 @@ def budget_of(
 
 
 def budgets_of(
-    mass_msun: float, profile: HaloProfile, gas_states: NDArray[np.float64], star_state: float
+    mass_msun: float,
+    profile: HaloProfile,
+    gas_states: NDArray[np.float64],
+    star_state: float,
+    feedbacks: Mapping[Flavour, Feedback],
 ) -> dict[Flavour, Budget]:
-    """The baryons of a halo in every flavour, around the same dark matter.
+    """The baryons of a halo in some flavours, the first of `FLAVOURS` among them, around one dark matter.
 
     The dark matter is what the first flavour's baryons leave of the plan's M200c. A flavour that has lost
     more gas has a smaller R500c and R200c.
     """
-    first, *others = FLAVOURS
-    budgets = {first: budget_of(first, mass_msun, profile, float(gas_states[0]), star_state)}
+    first = FLAVOURS[0]
+    budgets = {first: budget_of(feedbacks[first], mass_msun, profile, float(gas_states[0]), star_state)}
     dark = 1.0 - budgets[first].baryons
-    for flavour, state in zip(others, gas_states[1:], strict=True):
-        budgets[flavour] = budget_of(flavour, mass_msun, profile, float(state), star_state, dark)
+    for flavour, feedback in feedbacks.items():
+        if flavour != first:
+            state = float(gas_states[check_flavour(flavour) - 1])
+            budgets[flavour] = budget_of(feedback, mass_msun, profile, state, star_state, dark)
     return budgets

@@ -13,14 +13,17 @@ from three_hundred_maps.io import write_bytes
 from three_hundred_maps.simulation.synthetic.region import (
     DEFAULT_FORMAT,
     FORMATS,
+    Format,
     RegionFiles,
     region_files,
     simulate_region,
 )
 from three_hundred_maps.simulation.synthetic.setup import (
     GENERATOR_VERSION,
+    Epoch,
     Flavour,
     check_flavour,
+    check_redshift,
     check_resolution,
     check_seed,
 )
@@ -37,6 +40,7 @@ def simulate_regions(
     flavour: Flavour = "gadgetx",
     format: str | None = None,
     resolution: str = "light",
+    redshift: float = 0.0,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> list[RegionFiles]:
@@ -48,7 +52,7 @@ def simulate_regions(
         A new or empty folder, or one that an earlier call with the same settings began.
     regions
         How many, from 1 on.
-    seed, flavour, format, resolution
+    seed, flavour, format, resolution, redshift
         See `simulate_region`.
     workers
         Processes.
@@ -63,8 +67,8 @@ def simulate_regions(
     Raises
     ------
     InputError
-        For no regions, a seed below 0 or above 2^64 - 1, an unknown flavour, resolution or format, fewer
-        than one worker, or a folder that holds other data.
+        For no regions, a seed below 0 or above 2^64 - 1, an unknown flavour, resolution or format, a
+        redshift outside 0 to 1, fewer than one worker, or a folder that holds other data.
     """
     if isinstance(regions, bool) or regions < 1:
         raise InputError(f"regions: {regions} asked for; ask for 1 or more")
@@ -75,6 +79,7 @@ def simulate_regions(
         raise InputError(f"seed: {seed} does not fit into a snapshot's header; give one below 2^64")
     check_flavour(flavour)
     check_resolution(resolution)
+    check_redshift(redshift)
     chosen = format or DEFAULT_FORMAT[flavour]
     if chosen not in FORMATS:
         raise InputError(f"format {format!r} is unknown: one of {', '.join(FORMATS)}")
@@ -87,14 +92,13 @@ def simulate_regions(
             "seed": seed,
             "flavour": flavour,
             "resolution": resolution,
+            "redshift": redshift,
             "format": chosen,
         },
     )
-    kind = "hdf5" if chosen == "hdf5" else "gadget2"
-    files = [
-        region_files(out, region, flavour, "hdf5" if kind == "hdf5" else "gadget2")
-        for region in range(1, regions + 1)
-    ]
+    kind: Format = "hdf5" if chosen == "hdf5" else "gadget2"
+    epoch = Epoch(redshift)
+    files = [region_files(out, region, flavour, kind, epoch) for region in range(1, regions + 1)]
     jobs = []
     for region, item in enumerate(files, 1):
         # The catalogue is written last: where it is, the region is whole.
@@ -102,7 +106,7 @@ def simulate_regions(
             if progress:
                 progress(1)
         else:
-            jobs.append((out, seed, region, flavour, resolution, chosen))
+            jobs.append((out, seed, region, flavour, resolution, chosen, redshift))
     if workers == 1 or len(jobs) < 2:
         for job in jobs:
             _simulate(job)
@@ -116,9 +120,17 @@ def simulate_regions(
     return files
 
 
-def _simulate(job: tuple[Path, int, int, Flavour, str, str]) -> None:
-    out, seed, region, flavour, resolution, format = job
-    simulate_region(out, seed=seed, region=region, flavour=flavour, resolution=resolution, format=format)
+def _simulate(job: tuple[Path, int, int, Flavour, str, str, float]) -> None:
+    out, seed, region, flavour, resolution, format, redshift = job
+    simulate_region(
+        out,
+        seed=seed,
+        region=region,
+        flavour=flavour,
+        resolution=resolution,
+        format=format,
+        redshift=redshift,
+    )
 
 
 def _claim(out: Path, settings: dict[str, object]) -> None:

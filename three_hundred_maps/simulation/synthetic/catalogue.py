@@ -13,7 +13,7 @@ from three_hundred_maps import nfw
 from three_hundred_maps.simulation.measure import spherical_overdensity
 from three_hundred_maps.simulation.synthetic.dark_matter import Halo
 from three_hundred_maps.simulation.synthetic.profiles import lengths, squared
-from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, RHO_CRIT, SNAPSHOT, H
+from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, Epoch, H
 from three_hundred_maps.units import GRAVITY_KPC_KMS2_PER_MSUN
 
 Particles = Mapping[int, Mapping[str, NDArray[Any]]]
@@ -62,9 +62,14 @@ def sphere_of(particles: Particles, centre: NDArray[np.float64], reach: float) -
     )
 
 
+def file_length(epoch: Epoch) -> float:
+    """Comoving kpc/h, in which files are written, of a proper kpc."""
+    return H / epoch.scale
+
+
 def _file_centre(halo: Halo, offset: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     place = halo.centre if offset is None else halo.centre + offset * halo.radius
-    return place * H + CENTRE_KPC_H
+    return place * file_length(halo.epoch) + CENTRE_KPC_H
 
 
 def _concentration(v_max: float, v_200: float) -> float:
@@ -75,10 +80,11 @@ def _concentration(v_max: float, v_200: float) -> float:
 
 
 def _distinct_row(particles: Particles, halo: Halo, halo_id: int) -> dict[str, float]:
-    centre = _file_centre(halo)
-    sample = sphere_of(particles, centre, _REACH * halo.radius * H)
-    total, radius = spherical_overdensity(sample.radius / H, np.cumsum(sample.mass), 200.0 * RHO_CRIT)
-    n = int(np.searchsorted(sample.radius, radius * H, side="right"))
+    centre, unit = _file_centre(halo), file_length(halo.epoch)
+    sample = sphere_of(particles, centre, _REACH * halo.radius * unit)
+    density = 200.0 * halo.epoch.rho_crit
+    total, radius = spherical_overdensity(sample.radius / unit, np.cumsum(sample.mass), density)
+    n = int(np.searchsorted(sample.radius, radius * unit, side="right"))
     sample = sample.first(n)
     offset, r, velocity, mass, kind = sample.offset, sample.radius, sample.velocity, sample.mass, sample.kind
     weight = mass / mass.sum()
@@ -86,13 +92,13 @@ def _distinct_row(particles: Particles, halo: Halo, halo_id: int) -> dict[str, f
     moving = velocity - bulk
     enclosed = np.cumsum(mass)
     start = min(20, n - 1)
-    circular = np.sqrt(GRAVITY_KPC_KMS2_PER_MSUN * enclosed[start:] * H / np.maximum(r[start:], 1.0))
+    circular = np.sqrt(GRAVITY_KPC_KMS2_PER_MSUN * enclosed[start:] * unit / np.maximum(r[start:], 1.0))
     peak = int(np.argmax(circular))
     v_200 = float(np.sqrt(GRAVITY_KPC_KMS2_PER_MSUN * total / radius))
     kinetic = squared(moving)
     # L = sum of m r x v from the antisymmetric part of sum of m r_j v_k
     weighted = offset * weight[:, None]
-    moment = np.einsum("ij,ik->jk", weighted, moving) / H
+    moment = np.einsum("ij,ik->jk", weighted, moving) / unit
     spin = np.array([moment[1, 2] - moment[2, 1], moment[2, 0] - moment[0, 2], moment[0, 1] - moment[1, 0]])
     inertia = np.einsum("ij,ik->jk", weighted, offset)
     values, vectors = np.linalg.eigh(inertia)
@@ -101,7 +107,7 @@ def _distinct_row(particles: Particles, halo: Halo, halo_id: int) -> dict[str, f
     spin_size = float(np.linalg.norm(spin))
     row = {
         "ID": halo_id, "hostHalo": 0, "numSubStruct": 0, "Mhalo": total * H, "npart": n,
-        "Rhalo": radius * H, "Rmax": r[start + peak], "r2": r[start + peak] / 2.163, "mbp_offset": 0.0,
+        "Rhalo": radius * unit, "Rmax": r[start + peak], "r2": r[start + peak] / 2.163, "mbp_offset": 0.0,
         "com_offset": float(np.linalg.norm(weighted.sum(0))), "Vmax": float(circular[peak]),
         "v_esc": 2.0 * float(circular[peak]), "sigV": float(np.sqrt(np.sum(weight * kinetic))),
         "lambda": spin_size / (np.sqrt(2.0) * v_200 * radius), "b": axes[1] / axes[0],
@@ -127,6 +133,7 @@ def _distinct_row(particles: Particles, halo: Halo, halo_id: int) -> dict[str, f
 def catalogue_columns(
     particles: Particles,
     halos: list[Halo],
+    dark_counts: list[NDArray[np.int64]],
     star_counts: list[NDArray[np.int64]],
     gas_counts: list[NDArray[np.int64]],
     masses: tuple[float, float, float],
@@ -142,24 +149,23 @@ def catalogue_columns(
         All particles of the file, by Gadget type.
     halos
         The distinct halos, with their satellites.
-    star_counts, gas_counts
-        Star and gas particles of each halo's satellites.
+    dark_counts, star_counts, gas_counts
+        Particles of each halo's satellites.
     masses
         Of a dark-matter, gas and star particle, Msun.
     """
-    first_id = SNAPSHOT * 10**12 + 1
+    first_id = halos[0].epoch.snapshot * 10**12 + 1
+    unit = file_length(halos[0].epoch)
     subs: list[dict[str, float]] = []
     rows = [_distinct_row(particles, halo, first_id + i) for i, halo in enumerate(halos)]
     for i, halo in enumerate(halos):
         sat = halo.satellites
-        numbers = np.stack([np.array(halo.members, np.int64), gas_counts[i], star_counts[i]], 1).reshape(
-            -1, 3
-        )
+        numbers = np.stack([dark_counts[i], gas_counts[i], star_counts[i]], 1)
         mass = numbers @ np.array(masses)
         distance = lengths(sat.position)
         limit = sat.truncation() * halo.radius
         listed = np.flatnonzero(numbers[:, 0] >= SMALLEST)
-        reach = rows[i]["Rhalo"] / (halo.radius * H)
+        reach = rows[i]["Rhalo"] / (halo.radius * unit)
         rows[i]["numSubStruct"] = int(np.count_nonzero(distance[listed] < reach))
         for k in listed:
             scale = sat.radius_acc[k] * halo.radius / sat.concentration[k]
@@ -171,9 +177,9 @@ def catalogue_columns(
             subs.append(
                 {
                     "ID": 0, "hostHalo": first_id + i if distance[k] < reach else 0, "numSubStruct": 0,
-                    "Mhalo": float(mass[k]) * H, "npart": int(numbers[k].sum()), "Rhalo": float(limit[k]) * H,
-                    "Rmax": float(r_max) * H, "r2": float(scale) * H, "Vmax": float(v_max),
-                    "v_esc": 2.0 * float(v_max),
+                    "Mhalo": float(mass[k]) * H, "npart": int(numbers[k].sum()),
+                    "Rhalo": float(limit[k]) * unit, "Rmax": float(r_max) * unit, "r2": float(scale) * unit,
+                    "Vmax": float(v_max), "v_esc": 2.0 * float(v_max),
                     "sigV": float(v_max), "b": 1.0, "c": 1.0, "ovdens": 200.0, "nbins": 5, "fMhires": 1.0,
                     "cNFW": float(sat.concentration[k]),
                     "n_gas": int(numbers[k, 1]), "n_star": int(numbers[k, 2]),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from three_hundred_maps import nfw
 from three_hundred_maps.simulation.synthetic.calibration import Budget
+from three_hundred_maps.simulation.synthetic.feedback import Feedback, feedback_of
 from three_hundred_maps.simulation.synthetic.fields import (
     Shape,
     log_slope,
@@ -29,14 +30,11 @@ from three_hundred_maps.simulation.synthetic.profiles import (
 from three_hundred_maps.simulation.synthetic.satellites import Satellites, draw_satellites
 from three_hundred_maps.simulation.synthetic.setup import (
     BARYON_FRACTION,
-    EDGE_KPC,
     FLAVOURS,
-    REGION_KPC,
-    RHO_MEAN,
+    Epoch,
     Flavour,
     Resolution,
     generators,
-    velocity_200c,
 )
 from three_hundred_maps.simulation.synthetic.universe import Plan, halo_budgets, isotropic, on_filament
 
@@ -66,6 +64,10 @@ class Cloud:
             np.concatenate([cloud.velocity for cloud in clouds]),
         )
 
+    def select(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Cloud:
+        """Those of ``which``."""
+        return Cloud(self.position[which], self.velocity[which])
+
     def __len__(self) -> int:
         return len(self.position)
 
@@ -75,7 +77,8 @@ class Halo:
     """One distinct halo with all that its dark matter and its baryons share.
 
     ``mass`` and ``radius`` are the plan's M200c and R200c, in which everything of a halo is expressed;
-    a flavour's own are in its ``budget``.
+    a flavour's own are in its ``budget``. ``feedback`` is that of the flavour that is being made, which has
+    no part in the dark matter.
     """
 
     number: int
@@ -90,6 +93,8 @@ class Halo:
     satellites: Satellites
     members: list[int]
     budget: dict[Flavour, Budget]
+    feedback: Feedback
+    epoch: Epoch
 
     @property
     def dark(self) -> float:
@@ -113,11 +118,17 @@ class DarkMatter:
     low_resolution: list[tuple[Cloud, float]]
 
 
-def make_halo(plan: Plan, number: int, resolution: Resolution, rngs: list[np.random.Generator]) -> Halo:
+def make_halo(
+    plan: Plan,
+    number: int,
+    resolution: Resolution,
+    rngs: list[np.random.Generator],
+    flavour: Flavour = FLAVOURS[0],
+) -> Halo:
     """Profile, shape and satellites of halo ``number``; uses the first two of its random streams."""
     rng, rng_satellites = rngs[0], rngs[1]
     mass, state = float(plan.mass[number]), float(plan.state[number])
-    profile, budget = halo_budgets(plan, number)
+    profile, budget = halo_budgets(plan, number, flavour)
     starts = plan.filaments[:, 1] / np.linalg.norm(plan.filaments[:, 1], axis=1, keepdims=True)
     if number:
         toward = -plan.centre[number] / np.linalg.norm(plan.centre[number])
@@ -141,12 +152,13 @@ def make_halo(plan: Plan, number: int, resolution: Resolution, rngs: list[np.ran
     )
     satellites = draw_satellites(
         rng_satellites, profile, mass, state, inflow,
-        SMALLEST_SATELLITE * resolution.dark_matter, resolution.dark_matter,
+        SMALLEST_SATELLITE * resolution.dark_matter, resolution.dark_matter, plan.epoch,
     )  # fmt: skip
     satellites = satellites.select(~_inside_others(plan, number, satellites))
     return Halo(
-        number, mass, float(plan.radius[number]), velocity_200c(mass),
+        number, mass, float(plan.radius[number]), plan.epoch.velocity_200c(mass),
         plan.centre[number], plan.velocity[number], state, profile, shape, satellites, [], budget,
+        feedback_of(flavour, plan.seed, plan.region), plan.epoch,
     )  # fmt: skip
 
 
@@ -252,46 +264,50 @@ def uniform_ball(rng: np.random.Generator, number: int, inner: float, outer: flo
 
 def _between(plan: Plan, rng: np.random.Generator, resolution: Resolution) -> Cloud:
     """Filaments and the thin background."""
-    volume = 4.0 / 3.0 * np.pi * REGION_KPC**3
+    epoch = plan.epoch
+    volume = 4.0 / 3.0 * np.pi * epoch.region_kpc**3
     dark = 1.0 - BARYON_FRACTION
     n_filament = int(FILAMENT_MASS * plan.mass[0] * dark / resolution.dark_matter)
-    n_background = int(BACKGROUND * RHO_MEAN * volume * dark / resolution.dark_matter)
-    filament, _ = filament_points(plan, rng, n_filament, 420.0)
-    background = uniform_ball(rng, n_background, 0.0, REGION_KPC)
-    background += 900.0 * rng.standard_normal((n_background, 3))
+    n_background = int(BACKGROUND * epoch.rho_mean * volume * dark / resolution.dark_matter)
+    filament, _ = filament_points(plan, rng, n_filament, 420.0 * epoch.scale)
+    background = uniform_ball(rng, n_background, 0.0, epoch.region_kpc)
+    background += 900.0 * epoch.scale * rng.standard_normal((n_background, 3))
     position = np.concatenate([filament, background])
     position = position[~_falls_inside(position, plan, 0.9)]
     r = lengths(position)
-    position = position[r < REGION_KPC + 500.0]
+    position = position[r < epoch.region_kpc + 500.0 * epoch.scale]
     r = lengths(position)
     pull = 500.0 * np.sqrt(plan.mass[0] / 1e15 * 5e3 / np.maximum(r, 2e3))
     velocity = -position / r[:, None] * pull[:, None] + 120.0 * rng.standard_normal(position.shape)
     return Cloud(position.astype(np.float32), velocity.astype(np.float32))
 
 
-def _edge(rng: np.random.Generator, resolution: Resolution) -> list[tuple[Cloud, float]]:
+def _edge(rng: np.random.Generator, resolution: Resolution, epoch: Epoch) -> list[tuple[Cloud, float]]:
     """Low-resolution particles (types 2 and 3) beyond the region, a few of them within its soft edge."""
     clouds = []
-    bounds = ((REGION_KPC - 500.0, 0.5 * (REGION_KPC + EDGE_KPC)), (0.5 * (REGION_KPC + EDGE_KPC), EDGE_KPC))
+    middle = 0.5 * (epoch.region_kpc + epoch.edge_kpc)
+    bounds = ((epoch.region_kpc - 500.0 * epoch.scale, middle), (middle, epoch.edge_kpc))
     for factor, (inner, outer) in zip(_LOW_RESOLUTION_FACTORS, bounds, strict=True):
         mass = factor * resolution.dark_matter
-        number = int(4.0 / 3.0 * np.pi * (outer**3 - inner**3) * RHO_MEAN / mass)
-        position = uniform_ball(rng, number, inner, outer) + 250.0 * rng.standard_normal((number, 3))
+        number = int(4.0 / 3.0 * np.pi * (outer**3 - inner**3) * epoch.rho_mean / mass)
+        position = uniform_ball(rng, number, inner, outer)
+        position += 250.0 * epoch.scale * rng.standard_normal((number, 3))
         velocity = 200.0 * rng.standard_normal((number, 3))
         clouds.append((Cloud(position.astype(np.float32), velocity.astype(np.float32)), mass))
     return clouds
 
 
-def make_dark_matter(plan: Plan, resolution: Resolution) -> DarkMatter:
+def make_dark_matter(plan: Plan, resolution: Resolution, flavour: Flavour = FLAVOURS[0]) -> DarkMatter:
     """All dark matter of a region: the same bytes whatever the flavour.
 
     Lumps come first, then what lies outside R200c of every halo, last the smooth insides, in the number
     that brings M(<R200c) to the intended mass.
     """
-    streams = [generators(plan.seed, plan.region, i + 1, 6) for i in range(len(plan))]
-    halos = [make_halo(plan, i, resolution, streams[i]) for i in range(len(plan))]
+    when = plan.epoch.snapshot
+    streams = [generators(plan.seed, plan.region, i + 1, 6, snapshot=when) for i in range(len(plan))]
+    halos = [make_halo(plan, i, resolution, streams[i], flavour) for i in range(len(plan))]
     particle = resolution.dark_matter
-    rng_between, rng_edge = generators(plan.seed, plan.region, 0, 5)[3:]
+    rng_between, rng_edge = generators(plan.seed, plan.region, 0, 5, snapshot=when)[3:]
     parts = [_satellite_cloud(halo, streams[i][2], resolution) for i, halo in enumerate(halos)]
     smooth = []
     for i, halo in enumerate(halos):
@@ -306,9 +322,9 @@ def make_dark_matter(plan: Plan, resolution: Resolution) -> DarkMatter:
     everything = np.concatenate([part.position for part in parts])
     for i, halo in enumerate(halos):
         distance2 = squared(everything - halo.centre.astype(np.float32)) / np.float32(halo.radius**2)
-        # Closed at the smallest R200c of any flavour too, for lumps may lie between it and the plan's; where
+        # Closed at the smaller R200c of the two codes too, for lumps may lie between it and the plan's; where
         # they hold more than belongs there, each radius has half of the difference.
-        least = min([1.0, *(budget.r200 for budget in halo.budget.values())])
+        least = min([1.0, *(halo.budget[name].r200 for name in FLAVOURS)])
         missing = [
             round(halo.mass * halo.dark * float(at(x, halo.profile.mass)) / particle)
             - int(np.count_nonzero(distance2 < x**2))
@@ -318,4 +334,4 @@ def make_dark_matter(plan: Plan, resolution: Resolution) -> DarkMatter:
         shell = max(missing[1] - missing[0], 0)
         parts.append(_smooth_cloud(halo, streams[i][4], smooth[i], inside, 0.0, least))
         parts.append(_smooth_cloud(halo, streams[i][4], smooth[i], shell, least, 1.0))
-    return DarkMatter(halos, Cloud.join(parts), _edge(rng_edge, resolution))
+    return DarkMatter(halos, Cloud.join(parts), _edge(rng_edge, resolution, plan.epoch))

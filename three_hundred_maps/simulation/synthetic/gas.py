@@ -41,6 +41,8 @@ NEIGHBOURS = {"gadgetx": 200, "gizmo": 64}
 """Particles within a kernel's support: Wendland C4 in GADGET-X, a cubic spline in GIZMO-SIMBA."""
 _SWELL = {"gadgetx": 4.1, "gizmo": -0.3}
 """How much a core widens (shrinks, below 0) with the gas that feedback has driven out."""
+_WIDER = 1.35
+"""How much wider a core is for each unit of heating beyond that of GIZMO-SIMBA."""
 _NONTHERMAL = {"gadgetx": 0.73, "gizmo": 0.62}
 _HEATED_LOG_M500 = np.array([13.3, 13.7, 14.3, 14.9])
 _HEATED = {"gadgetx": np.zeros(4), "gizmo": np.array([0.7, 0.65, 0.35, 0.0])}
@@ -97,18 +99,21 @@ def draw_halo_gas(
     calm = shared.standard_normal() - 0.8 * halo.state
     cool = 1.0 / (1.0 + np.exp(-1.6 * (calm - 0.35)))
     deficit = 1.0 - fraction / BARYON_FRACTION
-    swell = np.exp(_SWELL[flavour] * max(deficit - 0.15, 0.0))
+    own = halo.feedback
+    swell = np.exp(max(own.between(_SWELL, "core"), _SWELL["gizmo"]) * max(deficit - 0.15, 0.0))
+    swell *= (halo.mass / 3e14) ** own.heated(-0.2, 0.0) * _WIDER ** max(own.core - 1.0, 0.0)
     noise = np.exp(0.15 * shared.standard_normal())
-    if flavour == "gadgetx":
-        swell *= (halo.mass / 3e14) ** -0.2
-        core = Core(0.25 + 1.15 * cool, 0.145 * (1.0 - 0.25 * cool) * swell * noise, 0.62)
-    else:
-        core = Core(0.10 + 1.05 * cool, 0.165 * (1.0 - 0.25 * cool) * swell * noise, 0.62, turn=0.95)
+    core = Core(
+        max(own.heated(0.25, 0.10) + own.heated(1.15, 1.05) * cool, 0.0),
+        own.heated(0.145, 0.165) * (1.0 - 0.25 * cool) * swell * noise,
+        0.62,
+        own.heated(0.55, 0.95),
+    )
     slosh = np.clip(0.18 + 0.10 * halo.state + 0.08 * shared.standard_normal(), 0.02, 0.5)
     middle, short = 1.0 - 0.45 * (1.0 - halo.shape.middle), 1.0 - 0.45 * (1.0 - halo.shape.short)
-    turbulence = np.exp(0.28 * np.clip(halo.state, -2, 2)) * (1.1 if flavour == "gizmo" else 1.0)
+    turbulence = np.exp(0.28 * np.clip(halo.state, -2, 2)) * own.turbulent(1.0, 1.1)
     push = 0.75 * np.asarray(halo.shape.shift)
-    first, second = _fluctuations(halo, flavour, turbulence, rng)
+    first, second = _fluctuations(halo, turbulence, rng)
     shape = Shape(
         halo.shape.axes, middle, short, first.amplitude, first.field, 0.0,
         (float(slosh), float(0.16 * np.exp(0.2 * shared.standard_normal())), 2.2,
@@ -117,8 +122,9 @@ def draw_halo_gas(
     )  # fmt: skip
     isobaric = np.interp(np.log(X), np.log([0.05, 0.3, 0.6, 1.2, 2.5]), [0.95, 0.75, 0.45, 0.05, -0.25])
     # The massive, which still accrete, are stirred most.
-    stirred = (halo.mass / 2e14) ** (0.17 if flavour == "gizmo" else 0.2)
-    nonthermal = _NONTHERMAL[flavour] * stirred * float(np.exp(0.25 * np.clip(halo.state, -2, 2)))
+    stirred = (halo.mass / 2e14) ** own.turbulent(0.2, 0.17)
+    stirred *= float(np.exp(0.25 * np.clip(halo.state, -2, 2)))
+    nonthermal = own.between(_NONTHERMAL, "turbulence") * stirred
     return HaloGas(core, shape, nonthermal, isobaric, _warmth(halo, flavour, shared), _shock(halo, shared))
 
 
@@ -127,9 +133,9 @@ def _warmth(halo: Halo, flavour: Flavour, shared: np.random.Generator) -> NDArra
     log_mass = np.log10(halo.mass * halo.profile.m500)
     budget = halo.budget[flavour]
     spread = np.log(10.0) * np.interp(log_mass, *_WARMTH_SCATTER)
-    poor = np.log(budget.f_gas / gas_fraction(flavour, float(log_mass), 0.0))
+    poor = np.log(budget.f_gas / gas_fraction(halo.feedback, float(log_mass), 0.0))
     shift = spread * np.clip(shared.standard_normal(), -2.5, 2.5) - _WARM_WHERE_POOR * np.clip(poor, -1, 1)
-    heated = np.interp(log_mass, _HEATED_LOG_M500, _HEATED[flavour])
+    heated = np.interp(log_mass, _HEATED_LOG_M500, halo.feedback.between(_HEATED, "core"))
     return np.exp(shift) * (1.0 + heated * np.exp(-((X / (0.5 * budget.r500)) ** 2)))
 
 
@@ -138,20 +144,19 @@ def _shock(halo: Halo, shared: np.random.Generator) -> float:
     return float(np.clip(1.45 - 0.06 * halo.state + 0.07 * shared.standard_normal(), 1.3, 1.6))
 
 
-def _fluctuations(
-    halo: Halo, flavour: Flavour, turbulence: float, rng: np.random.Generator
-) -> tuple[Fluctuation, Fluctuation]:
+def _fluctuations(halo: Halo, turbulence: float, rng: np.random.Generator) -> tuple[Fluctuation, Fluctuation]:
     """What moves the gas adiabatically, and clumps in pressure balance; they share satellites' wells alone.
 
     Half of the variance of the first is what moves the dark matter too, the rest is turbulence.
     """
     at_x = np.log(X)
-    adiabatic = np.interp(at_x, _KNOTS, _ADIABATIC[flavour]) * turbulence
-    clumps = np.interp(at_x, _KNOTS, _ISOBARIC[flavour]) * np.sqrt(turbulence)
+    own = halo.feedback
+    adiabatic = np.interp(at_x, _KNOTS, own.between(_ADIABATIC, "turbulence")) * turbulence
+    clumps = np.interp(at_x, _KNOTS, own.between(_ISOBARIC, "turbulence")) * np.sqrt(turbulence)
     cells = _CELLS if halo.mass > _GROUPS_MSUN else _CELLS_OF_GROUPS
     moved = random_field(rng, cells, _ADIABATIC_SLOPE)
     moved = np.float32(np.sqrt(0.5)) * (moved + refined(halo.shape.field, cells))
-    clumped = random_field(rng, cells, _ISOBARIC_SLOPE[flavour])
+    clumped = random_field(rng, cells, own.between(_ISOBARIC_SLOPE, "turbulence"))
     sat = halo.satellites
     r = lengths(sat.position)
     for field, side, strength, share in (
@@ -198,7 +203,7 @@ def _host_part(
     metals = richness * SOLAR_METALLICITY * (0.22 + 0.45 * np.exp(-radii / 0.12))
     metals *= np.exp(0.25 * rng.standard_normal(n))
     part = gas_part(halo.cloud(position, velocity), temperature, density, metals)
-    if flavour == "gizmo":
+    if halo.feedback.code == "gizmo":
         chance = 0.004 * np.exp(-((radii / 0.25) ** 2))
         part.wind[:] = rng.random(n) < chance
     return part

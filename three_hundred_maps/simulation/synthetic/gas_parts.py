@@ -19,8 +19,6 @@ from three_hundred_maps.simulation.synthetic.dark_matter import (
 from three_hundred_maps.simulation.synthetic.profiles import lengths, squared
 from three_hundred_maps.simulation.synthetic.setup import (
     BARYON_FRACTION,
-    REGION_KPC,
-    RHO_MEAN,
     Flavour,
     Resolution,
 )
@@ -97,7 +95,9 @@ def satellite_gas(
     sat = halo.satellites
     n = len(sat)
     acc = sat.mass_acc * halo.mass
-    share = np.array([gas_fraction(flavour, float(np.log10(m * 0.7)), 0.0) if m > 4e11 else 0.0 for m in acc])
+    share = np.array(
+        [gas_fraction(halo.feedback, float(np.log10(m * 0.7)), 0.0) if m > 4e11 else 0.0 for m in acc]
+    )
     share *= np.clip((np.log10(np.maximum(acc, 1e9)) - 11.6) / 1.2, 0.0, 1.0)
     distance = lengths(sat.position)
     first_infall = sat.pericentre > 0.98 * distance
@@ -133,7 +133,7 @@ def satellite_gas(
         velocity = sat.velocity[i] * (1.0 - 0.25 * (r / s[-1]))[:, None] + 0.1 * rng.standard_normal((k, 3))
         density = gas_mass[i] / (mass[-1] * (core * halo.radius) ** 3) * (1.0 + r**2) ** -1.0
         density[trails] *= 0.3
-        virial = 3.5e6 * (acc[i] / 1e13) ** (2.0 / 3.0)
+        virial = 3.5e6 * (acc[i] / 1e13 * halo.epoch.e) ** (2.0 / 3.0)
         cool = np.where(trails, 1.0, 1.0 - 0.5 * np.exp(-((r * core / (0.3 * edge)) ** 2)))
         temperature = np.maximum(virial * cool * np.exp(0.1 * rng.standard_normal(k)), 3e5)
         metals = SOLAR_METALLICITY * 0.35 * np.exp(0.3 * rng.standard_normal(k))
@@ -147,7 +147,7 @@ def cold_gas(
     """Star-forming gas in galaxies: cold, dense, a few per cent of their stars, less once stripped."""
     n = len(galaxies.stellar_mass)
     kept = np.concatenate([[0.5], np.exp(-halo.satellites.since / 0.5)])
-    share = 0.05 if flavour == "gizmo" else 0.07
+    share = 0.05 if halo.feedback.code == "gizmo" else 0.07
     counts = np.floor(share * kept * galaxies.stellar_mass / resolution.gas + rng.random(n)).astype(np.int64)
     counts = np.where(galaxies.stellar_mass > 3e9, counts, 0)
     parent = np.repeat(np.arange(n), counts)
@@ -160,7 +160,7 @@ def cold_gas(
     temperature = 1e4 * np.exp(0.2 * rng.standard_normal(k))
     part = gas_part(cloud, temperature, density, np.full(k, SOLAR_METALLICITY))
     part.star_formation[:] = resolution.gas / 2.5e9 * np.exp(0.3 * rng.standard_normal(k))
-    if flavour == "gizmo":
+    if halo.feedback.code == "gizmo":
         part.wind[:] = rng.random(k) < 0.1
     return part
 
@@ -182,20 +182,20 @@ def _into_lumps(
 
 def gas_between(plan: Plan, rng: np.random.Generator, resolution: Resolution) -> GasPart:
     """Warm gas of filaments, cool gas of the background."""
-    volume = 4.0 / 3.0 * np.pi * REGION_KPC**3
+    epoch = plan.epoch
+    volume = 4.0 / 3.0 * np.pi * epoch.region_kpc**3
     filament_mass = FILAMENT_MASS * plan.mass[0] * BARYON_FRACTION
     n_filament = int(filament_mass / resolution.gas)
-    n_background = int(BACKGROUND * RHO_MEAN * volume * BARYON_FRACTION / resolution.gas)
-    width = 480.0
+    n_background = int(BACKGROUND * epoch.rho_mean * volume * BARYON_FRACTION / resolution.gas)
+    width = 480.0 * epoch.scale
     filament, spread = filament_points(plan, rng, n_filament, width)
     lumpy, lump = _into_lumps(rng, filament, spread, resolution.gas)
-    background = uniform_ball(rng, n_background, 0.0, REGION_KPC) + 900.0 * rng.standard_normal(
-        (n_background, 3)
-    )
+    background = uniform_ball(rng, n_background, 0.0, epoch.region_kpc)
+    background += 900.0 * epoch.scale * rng.standard_normal((n_background, 3))
     position = np.concatenate([filament, background])
-    line = filament_mass / (len(plan.filaments) * REGION_KPC)
+    line = filament_mass / (len(plan.filaments) * epoch.region_kpc)
     core = line / (np.pi * width**2) * (1.0 + (spread / width) ** 2) ** -1.6
-    ambient = BACKGROUND * BARYON_FRACTION * RHO_MEAN
+    ambient = BACKGROUND * BARYON_FRACTION * epoch.rho_mean
     core[lumpy] *= lump
     density = np.concatenate([core + ambient, np.full(n_background, ambient)])
     density *= np.exp(0.3 * rng.standard_normal(len(density)))
@@ -204,7 +204,7 @@ def gas_between(plan: Plan, rng: np.random.Generator, resolution: Resolution) ->
     temperature = np.concatenate([warm, np.full(n_background, 3e4)]) * np.exp(
         0.3 * rng.standard_normal(len(density))
     )
-    keep = lengths(position) < REGION_KPC + 500.0
+    keep = lengths(position) < epoch.region_kpc + 500.0 * epoch.scale
     for centre, radius in zip(plan.centre, plan.radius, strict=True):
         keep &= squared(position - centre) > radius**2
     position = position[keep]

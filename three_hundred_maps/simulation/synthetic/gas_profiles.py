@@ -93,7 +93,7 @@ def gas_profile(
     falling = float(at(start, density)) * (X / start) ** _STATIC_SLOPE
     static = np.where(start < X, np.minimum(density, falling), density)
     pressure = outward_integral(static * profile.mass / X) + 0.12 * static[-1]
-    scaled = X / 1.63  # in R200m
+    scaled = X / profile.r200m
     nonthermal = 1.0 - 0.452 * (1.0 + np.exp(-((scaled / 0.841) ** 1.628)))
     nonthermal = np.clip(nonthermal * nonthermal_scale, 0.02, 0.55)
     kelvin = MEAN_WEIGHT * PROTON_MASS_G / BOLTZMANN_ERG_PER_K * (speed_km_s * KM_CM) ** 2

@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from three_hundred_maps import nfw
-from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, peak_height
+from three_hundred_maps.simulation.synthetic.setup import TODAY, Epoch, peak_height
 
 X_MIN, X_MAX, N_X = 1e-3, 4.0, 320
 LOG_X = np.linspace(np.log(X_MIN), np.log(X_MAX), N_X)
 X = np.exp(LOG_X)
 DLOG_X = float(LOG_X[1] - LOG_X[0])
 _CUT_RADIUS = 2.9
-_MEAN_DENSITY = COSMOLOGY.omega_m * 3.0 / (800.0 * np.pi)
-"""Mean matter density of the universe in M200c / R200c^3."""
 
 
 def squared(vectors: NDArray[Any]) -> NDArray[Any]:
@@ -50,7 +48,7 @@ class HaloProfile:
     and goes over into its infall region, fading out at 2.9 R200c.
 
     ``density`` in M200c/R200c^3, ``mass`` in M200c, ``sigma`` the isotropic one-dimensional velocity
-    dispersion in V200c, all at `X`; ``r500`` in R200c, ``m500`` in M200c.
+    dispersion in V200c, all at `X`; ``r500`` and ``r200m`` in R200c, ``m500`` in M200c.
     """
 
     concentration: float
@@ -59,23 +57,30 @@ class HaloProfile:
     sigma: NDArray[np.float64]
     r500: float
     m500: float
+    r200m: float
 
 
-def halo_profile(mass_msun: float, concentration: float, accretion: float = 0.0) -> HaloProfile:
+def halo_profile(
+    mass_msun: float, concentration: float, accretion: float = 0.0, epoch: Epoch = TODAY
+) -> HaloProfile:
     """The profile of a halo; ``accretion`` > 0 for one that grows fast: its splashback radius is smaller."""
-    r200m = 1.63
-    truncation = r200m * np.clip(1.9 - 0.18 * peak_height(mass_msun) - 0.12 * accretion, 0.9, 1.9)
+    # Of the profiles of clusters to 1 %: where the density between the two radii falls as r^-2.4 on average.
+    r200m = epoch.omega_m**-0.414
+    mean_density = epoch.omega_m * 3.0 / (800.0 * np.pi)
+    height = peak_height(mass_msun, epoch.redshift)
+    truncation = r200m * np.clip(1.9 - 0.18 * height - 0.12 * accretion, 0.9, 1.9)
     s = X * concentration
     inner = 1.0 / (s * (1.0 + s) ** 2) * (1.0 + (X / truncation) ** 4) ** -2.0
     inner *= 1.0 / (4.0 * np.pi * nfw.enclosed_mass(concentration)) * concentration**3
-    outer = 1.5 * _MEAN_DENSITY * (X / (5.0 * r200m) + 0.05) ** -1.4
+    outer = 1.5 * mean_density * (X / (5.0 * r200m) + 0.05) ** -1.4
     density = (inner + outer) * np.exp(-((X / _CUT_RADIUS) ** 8))
     mass = cumulative_mass(density)
     scale = 1.0 / float(at(1.0, mass))
     density, mass = density * scale, mass * scale
     mean = mass / X**3
     r500 = float(np.exp(np.interp(-np.log(2.5), -np.log(mean), LOG_X)))
-    return HaloProfile(concentration, density, mass, jeans_sigma(density, mass), r500, float(at(r500, mass)))
+    sigma = jeans_sigma(density, mass)
+    return HaloProfile(concentration, density, mass, sigma, r500, float(at(r500, mass)), r200m)
 
 
 def jeans_sigma(density: NDArray[np.float64], mass: NDArray[np.float64]) -> NDArray[np.float64]:

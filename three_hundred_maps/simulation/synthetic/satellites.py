@@ -18,17 +18,18 @@ from three_hundred_maps.simulation.synthetic.profiles import (
     lengths,
 )
 from three_hundred_maps.simulation.synthetic.setup import (
-    TIME_UNIT_GYR,
+    TODAY,
+    Epoch,
     concentration,
     expansion,
     lookback_gyr,
 )
-from three_hundred_maps.simulation.synthetic.universe import isotropic
+from three_hundred_maps.simulation.synthetic.universe import growth_rate, isotropic
 
 DT = 0.0125
-"""Time step in R200c/V200c: 18 Myr."""
+"""Time step in R200c/V200c: 18 Myr at z = 0."""
 Z_FIRST = 1.5
-"""Satellites accreted earlier are taken to have mixed with the smooth halo."""
+"""Satellites accreted earlier by more than that in redshift are taken to have mixed with the smooth halo."""
 
 _TURN = 0.3
 _STREAM_STRIDE = 2
@@ -122,6 +123,7 @@ def draw_satellites(
     inflow: NDArray[np.float64],
     smallest_msun: float,
     particle_msun: float,
+    epoch: Epoch = TODAY,
 ) -> Satellites:
     """Draw, move and strip the satellites of one halo.
 
@@ -137,12 +139,14 @@ def draw_satellites(
         Satellites of less mass at accretion belong to the smooth halo.
     particle_msun
         Dark-matter particle mass: what is stripped becomes particles of streams.
+    epoch
+        When they are seen.
     """
-    growth = 0.85 * np.exp(0.4 * np.clip(state, -2.0, 2.0))  # M(z) = M0 exp(-growth z), Wechsler et al. 2002
+    growth = float(growth_rate(state))
     oldest = np.exp(-growth * Z_FIRST)
     low = smallest_msun / mass_msun
     ratio = _mass_ratios(rng, low, 1.0 - oldest, state) if low < 0.3 else np.empty(0)
-    z = -np.log(rng.uniform(oldest, 1.0, len(ratio))) / growth
+    z = -np.log(rng.uniform(oldest, 1.0, len(ratio))) / growth  # of accretion, less that of the snapshot
     merger = np.zeros(len(ratio), bool)
     chance = 0.48 * np.exp(0.9 * np.clip(state, -2.0, 2.0))
     if rng.random() < min(chance, 0.8) and low < 0.05:
@@ -159,10 +163,12 @@ def draw_satellites(
 
     n = len(ratio)
     mass_acc = ratio * mass_msun
-    c = concentration(mass_acc, z) * 10.0 ** (0.16 * rng.standard_normal(n))
-    size = np.cbrt(ratio) * expansion(z) ** (-2.0 / 3.0)
     host_share = np.exp(-growth * z)
-    start = np.cbrt(host_share) * expansion(z) ** (-2.0 / 3.0)
+    z = z + epoch.redshift
+    c = concentration(mass_acc, z) * 10.0 ** (0.16 * rng.standard_normal(n))
+    smaller = (expansion(z) / epoch.e) ** (-2.0 / 3.0)
+    size = np.cbrt(ratio) * smaller
+    start = np.cbrt(host_share) * smaller
     direction = _infall_directions(rng, n, inflow)
     start[n_in:] = rng.uniform(1.05, 2.4, n - n_in)
     position = direction * start[:, None]
@@ -173,7 +179,8 @@ def draw_satellites(
     side /= np.linalg.norm(side, axis=1, keepdims=True)
     velocity = speed[:, None] * (-radial[:, None] * direction + np.sqrt(1.0 - radial**2)[:, None] * side)
 
-    steps = np.rint(lookback_gyr(z) / TIME_UNIT_GYR / DT).astype(np.int64)
+    ago = lookback_gyr(z) - lookback_gyr(epoch.redshift)
+    steps = np.rint(ago / epoch.time_unit_gyr / DT).astype(np.int64)
     steps[n_in:] = 0
     longest = int(steps.max(initial=0))
     track = np.zeros((n, longest + 1, 6))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,48 +20,66 @@ COSMOLOGY = MDPL2
 """MDPL2's background, that of The Three Hundred (Cui et al. 2018)."""
 
 H = COSMOLOGY.h
-RHO_CRIT = COSMOLOGY.critical_density_msun_kpc3(0.0)
-RHO_MEAN = RHO_CRIT * COSMOLOGY.omega_m
+RHO_MEAN = COSMOLOGY.critical_density_msun_kpc3(0.0) * COSMOLOGY.omega_m
+"""Mean matter density, Msun per comoving kpc^3."""
 BARYON_FRACTION = COSMOLOGY.omega_b / COSMOLOGY.omega_m
 
-REDSHIFT = 0.0
-SNAPSHOT = 128
+LAST_SNAPSHOT = 128
+"""The Three Hundred's snapshot of z = 0."""
+_SNAPSHOT_STEP = 0.0221
+"""Its snapshots before that lie nearly so far apart in ln(1 + z): number 97 is z = 0.99."""
+HIGHEST_REDSHIFT = 1.0
 BOX_KPC_H = 1.0e6
 CENTRE_KPC_H = 5.0e5
 """Every region lies around the middle of a 1 Gpc/h box, as The Three Hundred's files have it."""
 
 REGION_KPC = 15.0e3 / H
-"""Radius filled with high-resolution particles, kpc."""
+"""Radius filled with high-resolution particles, comoving kpc."""
 EDGE_KPC = 21.0e3 / H
-"""Radius out to which low-resolution particles go on, kpc."""
+"""Radius out to which low-resolution particles go on, comoving kpc."""
 
-Flavour = Literal["gadgetx", "gizmo"]
+Flavour = Literal["gadgetx", "gizmo", "simba-strong", "hypercube"]
 FLAVOURS: tuple[Flavour, ...] = ("gadgetx", "gizmo")
+"""The flavours of The Three Hundred's two codes, each on its own published relations."""
+ALL_FLAVOURS: tuple[Flavour, ...] = (*FLAVOURS, "simba-strong", "hypercube")
+"""Those, and two made of them by stronger, weaker or mixed feedback; see `feedback`."""
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """Particle masses in Msun; every halo of a region has the same."""
+    """Particle masses in Msun; every halo of a region has the same.
+
+    Of dark matter and stars one particle is written for each ``merge``, with their mass: a region is made
+    at the masses given and then made coarser, so that it holds the same clusters.
+    """
 
     name: str
     dark_matter: float
     gas: float
     star: float
+    merge: int = 1
+
+    def written(self) -> Resolution:
+        """The masses as they stand in files."""
+        return Resolution(self.name, self.dark_matter * self.merge, self.gas, self.star * self.merge)
 
 
 _THREE_HUNDRED = (1.27e9 / H, 2.36e8 / H, 5.9e7 / H)  # a gas particle forms up to four stars
+_LIGHT = tuple(2.0 * mass for mass in _THREE_HUNDRED)
 RESOLUTIONS = {
     "full": Resolution("full", *_THREE_HUNDRED),
-    "light": Resolution("light", *(2.0 * mass for mass in _THREE_HUNDRED)),
+    "light": Resolution("light", *_LIGHT),
+    "coarse": Resolution("coarse", *_LIGHT, merge=8),
 }
-"""``full`` has The Three Hundred's particle masses, ``light`` twice those: 4e5 particles for 10^14.5."""
+"""``full`` has The Three Hundred's particle masses, ``light`` twice those: 4e5 particles for 10^14.5;
+``coarse`` is ``light`` with dark matter and stars of eight times the particle mass."""
 
 
 def check_flavour(flavour: str) -> int:
-    """The number (1, 2) of a flavour in the seeds of its baryons."""
-    if flavour not in FLAVOURS:
-        raise InputError(f"flavour {flavour!r} is unknown: one of {', '.join(FLAVOURS)}")
-    return FLAVOURS.index(flavour) + 1
+    """The number (1, 2, ...) of a flavour in the seeds of its baryons."""
+    if flavour not in ALL_FLAVOURS:
+        raise InputError(f"flavour {flavour!r} is unknown: one of {', '.join(ALL_FLAVOURS)}")
+    return ALL_FLAVOURS.index(flavour) + 1
 
 
 def check_resolution(resolution: str) -> Resolution:
@@ -79,13 +98,29 @@ def check_seed(seed: int, region: int) -> None:
             )
 
 
-def generators(seed: int, region: int, halo: int, blocks: int, flavour: int = 0) -> list[np.random.Generator]:
+def check_redshift(redshift: float) -> None:
+    """Refuse redshifts that the synthetic simulation has no snapshot of."""
+    number = not isinstance(redshift, bool) and isinstance(redshift, (int, float, np.number))
+    if not (number and 0.0 <= redshift <= HIGHEST_REDSHIFT):
+        raise InputError(
+            f"the synthetic simulation has snapshots at redshifts 0 to {HIGHEST_REDSHIFT:g}, not {redshift!r}"
+        )
+
+
+def generators(
+    seed: int, region: int, halo: int, blocks: int, flavour: int = 0, snapshot: int = LAST_SNAPSHOT
+) -> list[np.random.Generator]:
     """Independent random streams of one halo (0: the region itself), one for each block of its making.
 
     Dark matter is seeded by (seed, region, halo), baryons by these and the flavour's number: what one
-    block draws never moves another, so flavours share their dark matter to the byte.
+    block draws never moves another, so flavours share their dark matter to the byte. Earlier snapshots
+    have streams of their own.
     """
-    entropy = [int(seed), int(region), int(halo), *([flavour] if flavour else [])]
+    entropy = [int(seed), int(region), int(halo)]
+    if snapshot != LAST_SNAPSHOT:
+        entropy += [int(flavour), int(snapshot)]
+    elif flavour:
+        entropy.append(int(flavour))
     return [np.random.default_rng(child) for child in np.random.SeedSequence(entropy).spawn(blocks)]
 
 
@@ -105,12 +140,6 @@ _PEAK_HEIGHT = np.array(
     + [1.42, 1.591, 1.794, 2.036, 2.328, 2.682, 3.115, 3.651, 4.318, 5.155]
 )  # fmt: skip
 
-_Z = np.array([0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0])
-_LOOKBACK_GYR = np.array(
-    [0, 0.695897, 1.343485, 2.509259, 3.522528, 4.816898, 5.881503]
-    + [7.028863, 7.939013, 8.984506, 9.76191, 10.52241]
-)  # fmt: skip
-
 
 def concentration(mass_msun: ArrayLike, z: ArrayLike = 0.0) -> NDArray[np.float64]:
     """Median c200c of Ishiyama et al. (2021) at ``mass_msun`` (Msun), between z = 0 and 1."""
@@ -120,14 +149,29 @@ def concentration(mass_msun: ArrayLike, z: ArrayLike = 0.0) -> NDArray[np.float6
     return np.exp(now + np.clip(np.asarray(z), 0.0, 1.5) * (then - now))
 
 
-def peak_height(mass_msun: float) -> float:
-    """Peak height nu of a halo at z = 0."""
-    return float(np.interp(np.log10(mass_msun * H), _LOG_MASS, _PEAK_HEIGHT))
+def peak_height(mass_msun: float, z: float = 0.0) -> float:
+    """Peak height nu of a halo."""
+    now = float(np.interp(np.log10(mass_msun * H), _LOG_MASS, _PEAK_HEIGHT))
+    return now * _growth(0.0) / _growth(z)
+
+
+def _growth(z: float) -> float:
+    """Linear growth, not normalised (Carroll, Press & Turner 1992)."""
+    e2 = float(expansion(z)) ** 2
+    matter, dark_energy = COSMOLOGY.omega_m * (1 + z) ** 3 / e2, COSMOLOGY.omega_lambda / e2
+    bend = matter ** (4 / 7) - dark_energy + (1 + matter / 2) * (1 + dark_energy / 70)
+    return 2.5 * matter / bend / (1 + z)
+
+
+def cosmic_time_gyr(z: ArrayLike) -> NDArray[np.float64]:
+    """Time since the Big Bang in Gyr, of matter and a cosmological constant."""
+    ratio = np.sqrt(COSMOLOGY.omega_lambda / COSMOLOGY.omega_m) * (1 + np.asarray(z, np.float64)) ** -1.5
+    return 2.0 / 3.0 * _HUBBLE_TIME_GYR / np.sqrt(COSMOLOGY.omega_lambda) * np.arcsinh(ratio)
 
 
 def lookback_gyr(z: ArrayLike) -> NDArray[np.float64]:
-    """Lookback time in Gyr, z <= 2."""
-    return np.interp(np.asarray(z, np.float64), _Z, _LOOKBACK_GYR)
+    """Lookback time in Gyr."""
+    return cosmic_time_gyr(0.0) - cosmic_time_gyr(z)
 
 
 def expansion(z: ArrayLike) -> NDArray[np.float64]:
@@ -136,15 +180,73 @@ def expansion(z: ArrayLike) -> NDArray[np.float64]:
     return np.sqrt(COSMOLOGY.omega_m * (1 + z) ** 3 + COSMOLOGY.omega_lambda)
 
 
-def radius_200c(mass_msun: ArrayLike) -> NDArray[np.float64]:
-    """R200c in kpc at z = 0."""
-    return np.cbrt(np.asarray(mass_msun, np.float64) / (800.0 / 3.0 * np.pi * RHO_CRIT))
+_HUBBLE_TIME_GYR = 977.7922 / (100.0 * H)
 
 
-def velocity_200c(mass_msun: float) -> float:
-    """Circular velocity at R200c in km/s."""
-    return float(np.sqrt(GRAVITY_KPC_KMS2_PER_MSUN * mass_msun / radius_200c(mass_msun)))
+@dataclass(frozen=True)
+class Epoch:
+    """The universe at one redshift; lengths and densities are proper.
+
+    Parameters
+    ----------
+    redshift
+        Of the snapshot.
+    """
+
+    redshift: float = 0.0
+
+    @property
+    def snapshot(self) -> int:
+        """The number of The Three Hundred's snapshot next to this redshift."""
+        return LAST_SNAPSHOT - round(math.log1p(self.redshift) / _SNAPSHOT_STEP)
+
+    @property
+    def scale(self) -> float:
+        """Scale factor: proper over comoving lengths."""
+        return 1.0 / (1.0 + self.redshift)
+
+    @property
+    def e(self) -> float:
+        """H(z)/H0."""
+        return float(expansion(self.redshift))
+
+    @property
+    def rho_crit(self) -> float:
+        """Critical density in Msun/kpc^3."""
+        return COSMOLOGY.critical_density_msun_kpc3(self.redshift)
+
+    @property
+    def rho_mean(self) -> float:
+        """Mean matter density in Msun/kpc^3."""
+        return RHO_MEAN / self.scale**3
+
+    @property
+    def omega_m(self) -> float:
+        """Mean over critical density."""
+        return self.rho_mean / self.rho_crit
+
+    @property
+    def region_kpc(self) -> float:
+        """Radius filled with high-resolution particles, kpc."""
+        return REGION_KPC * self.scale
+
+    @property
+    def edge_kpc(self) -> float:
+        """Radius out to which low-resolution particles go on, kpc."""
+        return EDGE_KPC * self.scale
+
+    @property
+    def time_unit_gyr(self) -> float:
+        """R200c/V200c in Gyr, the same for every halo: 1/(10 H(z))."""
+        return _HUBBLE_TIME_GYR / (10.0 * self.e)
+
+    def radius_200c(self, mass_msun: ArrayLike) -> NDArray[np.float64]:
+        """R200c in kpc."""
+        return np.cbrt(np.asarray(mass_msun, np.float64) / (800.0 / 3.0 * np.pi * self.rho_crit))
+
+    def velocity_200c(self, mass_msun: float) -> float:
+        """Circular velocity at R200c in km/s."""
+        return float(np.sqrt(GRAVITY_KPC_KMS2_PER_MSUN * mass_msun / self.radius_200c(mass_msun)))
 
 
-TIME_UNIT_GYR = 977.7922 / (10.0 * H * 100.0)
-"""R200c/V200c at z = 0 in Gyr, the same for every halo: 1/(10 H0)."""
+TODAY = Epoch()

@@ -47,6 +47,7 @@ class Stars:
     metallicity: NDArray[np.float32]
     galaxies: list[Galaxies]
     satellite_counts: list[NDArray[np.int64]]
+    debris_counts: list[int]
 
 
 def stellar_mass(halo_mass_msun: ArrayLike) -> NDArray[np.float64]:
@@ -85,8 +86,7 @@ def _satellite_stars(
     mass = stellar_mass(sat.mass_acc * halo.mass) * 10.0 ** (_SCATTER_DEX * shared.standard_normal(n))
     log_m500 = np.log10(np.maximum(sat.mass_acc * halo.mass * 0.7, 1e9))
     ratio = F_STAR["gizmo"] / F_STAR["gadgetx"]
-    if flavour == "gizmo":
-        mass *= np.interp(log_m500, LOG_M500, ratio)
+    mass *= np.interp(log_m500, LOG_M500, ratio) ** halo.feedback.stars
     # Halos that form many satellites' stars form no more in all: the sum stays within the halo's budget.
     budget = halo.budget[flavour]
     distance = lengths(sat.position)
@@ -212,10 +212,11 @@ def make_stars(
     z = np.concatenate(metals) * np.exp(0.3 * rng.standard_normal(len(particles)))
     return Stars(
         particles,
-        np.clip(a, 0.06, 0.999).astype(np.float32),
+        np.clip(a, 0.06, 0.999 * halos[0].epoch.scale).astype(np.float32),
         np.clip(z, 1e-5, 0.06).astype(np.float32),
         galaxies,
         [item[3] for item in satellites],
+        [len(item[0][1]) for item in satellites],
     )
 
 

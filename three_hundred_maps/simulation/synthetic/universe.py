@@ -8,23 +8,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from three_hundred_maps.simulation.catalogues.halos import Halos
 from three_hundred_maps.simulation.synthetic.calibration import Budget, budgets_of
+from three_hundred_maps.simulation.synthetic.feedback import Feedback, feedback_of
 from three_hundred_maps.simulation.synthetic.profiles import HaloProfile, halo_profile
 from three_hundred_maps.simulation.synthetic.setup import (
+    ALL_FLAVOURS,
     CENTRE_KPC_H,
     FLAVOURS,
     REGION_KPC,
-    SNAPSHOT,
+    TODAY,
+    Epoch,
     Flavour,
     H,
-    check_flavour,
+    check_redshift,
     check_seed,
     concentration,
     generators,
-    radius_200c,
+    lookback_gyr,
 )
 
 CENTRAL_RANGE = (13.9, 15.15)
@@ -38,6 +41,13 @@ _CONCENTRATION_SHIFT = 0.93
 _STATE_IN_CONCENTRATION = -0.55
 _SHARED_GAS_STATE = 0.97
 """Correlation of a flavour's gas fraction with what all flavours share."""
+_MEMORY_GYR = 4.0
+"""The correlation of a halo's dynamical state with its later one falls by e in it: about two crossings."""
+_STATE_WITH_REDSHIFT = 0.35
+"""Standard deviations by which halos are more disturbed for each unit of redshift: clusters grow faster
+then, and fewer are relaxed (De Luca et al. 2021)."""
+_LARGEST_NEIGHBOUR = 0.8
+"""M200c of a region's second halo over its central one's, at most."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,8 @@ class Plan:
 
     Parameters
     ----------
+    epoch
+        Of the snapshot; lengths are proper.
     mass, radius
         (n,) M200c in Msun and R200c in kpc.
     centre, velocity
@@ -55,7 +67,7 @@ class Plan:
     concentration
         (n,) c200c.
     gas_state
-        (n, 2) standard deviations of the gas fraction from its median in `setup.FLAVOURS`.
+        (n, 4) standard deviations of the gas fraction from its median in `setup.ALL_FLAVOURS`.
     star_state
         (n,) the same of the stellar fraction, one for all flavours.
     filaments
@@ -66,6 +78,7 @@ class Plan:
 
     seed: int
     region: int
+    epoch: Epoch
     mass: NDArray[np.float64]
     radius: NDArray[np.float64]
     centre: NDArray[np.float64]
@@ -83,7 +96,7 @@ class Plan:
     @property
     def halo_id(self) -> NDArray[np.int64]:
         """The Three Hundred's ids: snapshot * 10^12 + rank in mass."""
-        return SNAPSHOT * 10**12 + 1 + np.arange(len(self), dtype=np.int64)
+        return self.epoch.snapshot * 10**12 + 1 + np.arange(len(self), dtype=np.int64)
 
 
 def isotropic(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
@@ -92,9 +105,23 @@ def isotropic(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def draw_plan(seed: int, region: int) -> Plan:
-    """The plan of a region; a pure function of its arguments."""
+def growth_rate(state: ArrayLike) -> NDArray[np.float64]:
+    """-d ln M200c / dz of halos: M = M0 exp(-rate z), Wechsler et al. (2002).
+
+    The median of 0.85 and the spread with ``state`` (the disturbed grow fastest) bracket the median and mean
+    rates that Fakhouri, Ma & Boylan-Kolchin (2010) find for 10^14-10^15 Msun, 0.6-1.2.
+    """
+    return np.asarray(0.85 * np.exp(0.4 * np.clip(state, -2.0, 2.0)))
+
+
+def draw_plan(seed: int, region: int, redshift: float = 0.0) -> Plan:
+    """The plan of a region; a pure function of its arguments.
+
+    At a redshift above 0 it holds the progenitors of the halos of z = 0: at the same comoving places, with
+    the mass that they have grown from and a dynamical state that has since changed.
+    """
     check_seed(seed, region)
+    check_redshift(redshift)
     rng_mass, rng_place, rng_state = generators(seed, region, 0, 3)
     central = 10.0 ** rng_mass.uniform(*CENTRAL_RANGE) / H
     neighbours = []
@@ -104,26 +131,20 @@ def draw_plan(seed: int, region: int) -> Plan:
     others = np.sort(np.concatenate(neighbours))[::-1]
 
     filaments, weight = _draw_filaments(rng_place)
-    others = others[others < 0.8 * central]
+    others = others[others < _LARGEST_NEIGHBOUR * central]
     centres, masses = [np.zeros(3)], [central]
-    radii = [float(radius_200c(central))]
+    radii = [float(TODAY.radius_200c(central))]
     for mass in others:
-        radius = float(radius_200c(mass))
+        radius = float(TODAY.radius_200c(mass))
         place = _find_place(rng_place, radius, centres, radii, filaments, weight)
         if place is not None:
             centres.append(place)
             masses.append(mass)
             radii.append(radius)
-    mass, centre, radius_all = np.array(masses), np.array(centres), np.array(radii)
+    mass, centre = np.array(masses), np.array(centres)
     n = len(mass)
     state = rng_state.standard_normal(n)
     own = rng_state.standard_normal(n)
-    mixed = _STATE_IN_CONCENTRATION * state + np.sqrt(1.0 - _STATE_IN_CONCENTRATION**2) * own
-    c = (
-        _CONCENTRATION_SHIFT
-        * concentration(mass)
-        * 10.0 ** (CONCENTRATION_SCATTER_DEX * np.clip(mixed, -2.5, 2.5))
-    )
     distance = np.linalg.norm(centre, axis=1)
     infall = np.where(
         distance > 0, -700.0 * np.sqrt(central * H / 1e15 * 4e3 / np.maximum(distance, 2e3)), 0.0
@@ -132,10 +153,25 @@ def draw_plan(seed: int, region: int) -> Plan:
     velocity += 180.0 * rng_state.standard_normal((n, 3)) + 250.0 * rng_state.standard_normal(3)
     star_state, shared_gas = np.clip(rng_state.standard_normal((2, n)), -2.5, 2.5)
     own_gas = np.clip(rng_state.standard_normal((n, len(FLAVOURS))), -2.5, 2.5)
+    others_gas = np.clip(rng_state.standard_normal((n, len(ALL_FLAVOURS) - len(FLAVOURS))), -2.5, 2.5)
+    own_gas = np.concatenate([own_gas, others_gas], axis=1)
     gas_state = _SHARED_GAS_STATE * shared_gas[:, None] + np.sqrt(1.0 - _SHARED_GAS_STATE**2) * own_gas
+    epoch = Epoch(float(redshift))
+    if redshift > 0:
+        mass = mass * np.exp(-growth_rate(state) * redshift)
+        mass = np.minimum(mass, np.where(np.arange(n) > 0, _LARGEST_NEIGHBOUR * mass[0], np.inf))
+        rng = generators(seed, region, 0, 1, snapshot=epoch.snapshot)[0]
+        memory = np.exp(-lookback_gyr(redshift) / _MEMORY_GYR)
+        state = memory * state + np.sqrt(1.0 - memory**2) * rng.standard_normal(n)
+        state = state + _STATE_WITH_REDSHIFT * redshift
+    mixed = _STATE_IN_CONCENTRATION * state + np.sqrt(1.0 - _STATE_IN_CONCENTRATION**2) * own
+    scatter = 10.0 ** (CONCENTRATION_SCATTER_DEX * np.clip(mixed, -2.5, 2.5))
+    c = np.clip(_CONCENTRATION_SHIFT * concentration(mass, redshift) * scatter, 1.6, 14.0)
+    order = np.argsort(-mass, kind="stable")
     return Plan(
-        int(seed), int(region), mass, radius_all, centre, velocity, state,
-        np.clip(c, 1.6, 14.0), gas_state, star_state, filaments, weight,
+        int(seed), int(region), epoch, mass[order], epoch.radius_200c(mass)[order],
+        centre[order] * epoch.scale, velocity[order], state[order], c[order], gas_state[order],
+        star_state[order], filaments * epoch.scale, weight,
     )  # fmt: skip
 
 
@@ -189,14 +225,20 @@ def _find_place(
     return None
 
 
-def halo_budgets(plan: Plan, number: int) -> tuple[HaloProfile, dict[Flavour, Budget]]:
-    """The mass profile of halo ``number`` of a plan, and its baryons in every flavour."""
+def halo_budgets(
+    plan: Plan, number: int, flavour: Flavour = FLAVOURS[0]
+) -> tuple[HaloProfile, dict[Flavour, Budget]]:
+    """The mass profile of halo ``number`` of a plan, and its baryons in `setup.FLAVOURS` and ``flavour``."""
     mass = float(plan.mass[number])
-    profile = halo_profile(mass, float(plan.concentration[number]), float(plan.state[number]))
-    return profile, budgets_of(mass, profile, plan.gas_state[number], float(plan.star_state[number]))
+    profile = halo_profile(mass, float(plan.concentration[number]), float(plan.state[number]), plan.epoch)
+    feedbacks: dict[Flavour, Feedback] = {
+        name: feedback_of(name, plan.seed, plan.region) for name in (*FLAVOURS, flavour)
+    }
+    star_state = float(plan.star_state[number])
+    return profile, budgets_of(mass, profile, plan.gas_state[number], star_state, feedbacks)
 
 
-def draw_halos(seed: int, region: int, flavour: Flavour = "gadgetx") -> Halos:
+def draw_halos(seed: int, region: int, flavour: Flavour = "gadgetx", redshift: float = 0.0) -> Halos:
     """The distinct halos of a region as they are meant to be, before a particle exists.
 
     Parameters
@@ -206,7 +248,10 @@ def draw_halos(seed: int, region: int, flavour: Flavour = "gadgetx") -> Halos:
     region
         Number of the region, >= 1.
     flavour
-        ``gadgetx`` or ``gizmo``: where feedback drives gas out of a halo its M200c is smaller.
+        ``gadgetx``, ``gizmo``, ``simba-strong`` or ``hypercube``: where feedback drives gas out of a halo its
+        M200c is smaller.
+    redshift
+        Of the snapshot, 0 to 1.
 
     Returns
     -------
@@ -218,21 +263,20 @@ def draw_halos(seed: int, region: int, flavour: Flavour = "gadgetx") -> Halos:
     Raises
     ------
     InputError
-        For a negative seed, a region below 1 or an unknown flavour.
+        For a negative seed, a region below 1, an unknown flavour or a redshift outside 0 to 1.
     """
-    check_flavour(flavour)
-    plan = draw_plan(seed, region)
-    own = [halo_budgets(plan, i)[1][flavour] for i in range(len(plan))]
+    plan = draw_plan(seed, region, redshift)
+    own = [halo_budgets(plan, i, flavour)[1][flavour] for i in range(len(plan))]
     n = len(plan)
     return Halos(
         halo_id=plan.halo_id,
         host_id=np.full(n, -1, np.int64),
-        centre_kpc=plan.centre + CENTRE_KPC_H / H,
+        centre_kpc=plan.centre + CENTRE_KPC_H / H * plan.epoch.scale,
         M200c_msun=plan.mass * [budget.m200 for budget in own],
         R200c_kpc=plan.radius * [budget.r200 for budget in own],
         f_high_resolution=np.ones(n),
         com_offset=np.full(n, np.nan),
         f_sub=np.full(n, np.nan),
-        redshift=0.0,
+        redshift=plan.epoch.redshift,
         source="synthetic",
     )
