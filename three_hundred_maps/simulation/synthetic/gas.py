@@ -57,26 +57,28 @@ _OUTSIDE_SHOCK = 0.25
 _KNOTS = np.log([0.05, 0.3, 0.6, 1.0, 1.6])
 """ln radius (R200c) at which the strengths of fluctuations are given."""
 _ADIABATIC = {
-    "gadgetx": np.array([0.07, 0.12, 0.18, 0.27, 0.38]),
+    "gadgetx": np.array([0.08, 0.135, 0.20, 0.30, 0.43]),
     "gizmo": np.array([0.08, 0.13, 0.20, 0.30, 0.42]),
 }
 """Standard deviation of ln density of sound waves and turbulence, which keep the entropy; it grows outwards
 as the Mach number of the motions does (Zhuravleva et al. 2014; Nelson et al. 2014)."""
 _ISOBARIC = {
-    "gadgetx": np.array([0.30, 0.34, 0.39, 0.45, 0.50]),
+    "gadgetx": np.array([0.25, 0.28, 0.32, 0.37, 0.41]),
     "gizmo": np.array([0.26, 0.30, 0.36, 0.44, 0.52]),
 }
 """The same of clumps in pressure balance: stripped and cooling gas, bright in X-rays and unseen in SZ."""
 _ADIABATIC_SLOPE = -2.6
 _ISOBARIC_SLOPE = {"gadgetx": 0.0, "gizmo": -0.4}
-_ISOBARIC_SIDE, _ISOBARIC_SKEW = 3.6, 0.2
+_ISOBARIC_SIDE, _ISOBARIC_SKEW = 3.6, 0.3
 """Side (R200c) of the field."""
 _CELLS, _CELLS_OF_GROUPS, _GROUPS_MSUN = 96, 48, 3e13
 """Cells on a side of both fields, so that the shortest waves are those of a map's pixels; fewer in the halos
 below that mass, which have few particles and no maps."""
-_WELL, _WELL_SHARES, _WELL_LEAST = 6.0, (0.6, 0.4), 1e-3
+_WELL, _WELL_SHARES, _WELL_LEAST = {"gadgetx": 17.0, "gizmo": 14.0}, (0.8, 0.6), 1e-3
 """Depth in ln density of the gas in a satellite's potential, over (m/M)^(2/3); how the two fields share it;
 the least m/M that counts."""
+_WELL_SIZE, _DEEPEST_WELL = 0.25, 1.6
+"""Standard deviation of a well over R200c (m/M)^(1/3); the most that one is deep."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,8 @@ def _fluctuations(halo: Halo, turbulence: float, rng: np.random.Generator) -> tu
         (clumped, _ISOBARIC_SIDE, clumps, _WELL_SHARES[1]),
     ):
         deep = (sat.mass > _WELL_LEAST) & (r < 0.5 * side)
-        depth = share * np.minimum(_WELL * sat.mass[deep] ** (2.0 / 3.0), 1.2)
-        size = np.clip(0.25 * np.cbrt(sat.mass[deep]), 0.03, 0.15)
+        depth = share * np.minimum(_WELL[flavour] * sat.mass[deep] ** (2.0 / 3.0), _DEEPEST_WELL)
+        size = np.clip(_WELL_SIZE * np.cbrt(sat.mass[deep]), 0.03, 0.15)
         add_wells(field, side, sat.position[deep], size, depth / np.interp(np.log(r[deep]), at_x, strength))
     return (
         Fluctuation(moved, adiabatic, FIELD_SIDE, 0.0),

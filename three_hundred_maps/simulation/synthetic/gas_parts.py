@@ -29,6 +29,8 @@ _MOST_IN_SATELLITES = 0.5
 """The largest share that satellites have of a halo's gas in R500c, and of R200c's at the same fraction."""
 _KEPT_UNTIL_PERICENTRE = 0.8
 """Of its gas that a satellite keeps on first infall."""
+_STRIPPED_WITHIN = (0.9, 0.5)
+"""Time after accretion (R200c/V200c) in which those above 10^13 Msun, and others, lose all but 1/e of it."""
 _TRAILING = 0.3
 """Share of the remaining gas that trails behind a satellite once it has passed its pericentre."""
 _LUMPY, _LUMP_MSUN, _LUMP_KPC, _LUMP_DENSITY = 0.2, 4e10, 150.0, 8.0
@@ -101,8 +103,9 @@ def satellite_gas(
     share *= np.clip((np.log10(np.maximum(acc, 1e9)) - 11.6) / 1.2, 0.0, 1.0)
     distance = lengths(sat.position)
     first_infall = sat.pericentre > 0.98 * distance
-    stripped = np.exp(-sat.since / np.where(acc > 1e13, 0.9, 0.5)) * np.where(sat.pericentre < 0.25, 0.6, 1.0)
-    keep = np.where(first_infall, _KEPT_UNTIL_PERICENTRE, _KEPT_UNTIL_PERICENTRE * stripped)
+    stripped = np.exp(-sat.since / np.where(acc > 1e13, *_STRIPPED_WITHIN))
+    stripped *= np.where(sat.pericentre < 0.25, 0.6, 1.0)
+    keep = _KEPT_UNTIL_PERICENTRE * np.where(first_infall, 1.0, stripped)
     keep *= np.clip(1.6 * sat.mass / sat.mass_acc, 0.0, 1.0)
     gas_mass = share * keep * acc
     budget = halo.budget[flavour]
