@@ -160,13 +160,13 @@ def _fluctuations(halo: Halo, turbulence: float, rng: np.random.Generator) -> tu
     moved = np.float32(np.sqrt(0.5)) * (moved + refined(halo.shape.field, cells))
     clumped = random_field(rng, cells, own.between(_ISOBARIC_SLOPE, "turbulence"))
     sat = halo.satellites
-    r = lengths(sat.position)
+    r, well = lengths(sat.position), own.between(_WELL, "turbulence")
     for field, side, strength, share in (
         (moved, FIELD_SIDE, adiabatic, _WELL_SHARES[0]),
         (clumped, _ISOBARIC_SIDE, clumps, _WELL_SHARES[1]),
     ):
         deep = (sat.mass > _WELL_LEAST) & (r < 0.5 * side)
-        depth = share * np.minimum(_WELL[flavour] * sat.mass[deep] ** (2.0 / 3.0), _DEEPEST_WELL)
+        depth = share * np.minimum(well * sat.mass[deep] ** (2.0 / 3.0), _DEEPEST_WELL)
         size = np.clip(_WELL_SIZE * np.cbrt(sat.mass[deep]), 0.03, 0.15)
         add_wells(field, side, sat.position[deep], size, depth / np.interp(np.log(r[deep]), at_x, strength))
     return (
