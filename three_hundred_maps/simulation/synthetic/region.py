@@ -209,6 +209,7 @@ def make_region(
         stars = replace(
             stars,
             particles=stars.particles.select(kept),
+            mass=np.add.reduceat(stars.mass, masses.merge * np.arange(len(kept))),
             formation=stars.formation[kept],
             metallicity=stars.metallicity[kept],
         )
@@ -224,7 +225,7 @@ def make_region(
         next_id += len(cloud)
     particles[0] = _gas_fields(gas, halos[0].feedback.code, masses, next_id, epoch)
     next_id += len(gas)
-    particles[4] = _common(stars.particles, particle.star, next_id, epoch)
+    particles[4] = _common(stars.particles, stars.mass, next_id, epoch)
     particles[4] |= {
         "formation_time": stars.formation,
         "metallicity": stars.metallicity,

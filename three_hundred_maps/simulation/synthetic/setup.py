@@ -47,7 +47,7 @@ ALL_FLAVOURS: tuple[Flavour, ...] = (*FLAVOURS, "simba-strong", "hypercube")
 
 @dataclass(frozen=True)
 class Resolution:
-    """Particle masses in Msun; every halo of a region has the same.
+    """Particle masses in Msun, of stars the mean; every halo of a region has the same.
 
     Of dark matter and stars one particle is written for each ``merge``, with their mass: a region is made
     at the masses given and then made coarser, so that it holds the same clusters.
@@ -64,7 +64,11 @@ class Resolution:
         return Resolution(self.name, self.dark_matter * self.merge, self.gas, self.star * self.merge)
 
 
-_THREE_HUNDRED = (1.27e9 / H, 2.36e8 / H, 5.9e7 / H)  # a gas particle forms up to four stars
+STAR_BIRTH_MASS = 4.0e7 / H
+"""Msun, of The Three Hundred's star particles: a gas particle forms up to four, and has less mass by then."""
+STAR_MASS_LEFT = 0.53
+"""Of a star particle's mass at birth, in the mean of a cluster's stars at z = 0; see `stars.mass_left`."""
+_THREE_HUNDRED = (1.27e9 / H, 2.36e8 / H, STAR_MASS_LEFT * STAR_BIRTH_MASS)
 _LIGHT = tuple(2.0 * mass for mass in _THREE_HUNDRED)
 RESOLUTIONS = {
     "full": Resolution("full", *_THREE_HUNDRED),

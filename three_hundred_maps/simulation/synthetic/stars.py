@@ -18,15 +18,31 @@ from three_hundred_maps.simulation.synthetic.profiles import (
     lengths,
     squared,
 )
-from three_hundred_maps.simulation.synthetic.setup import Flavour, H, Resolution
+from three_hundred_maps.simulation.synthetic.setup import Flavour, H, Resolution, cosmic_time_gyr
 from three_hundred_maps.simulation.synthetic.universe import isotropic
 
 SOLAR_METALLICITY = 0.0134
 _SCATTER_DEX = 0.18
-_MOST_IN_SATELLITES = 0.65
+_MOST_IN_SATELLITES = 0.58
 """The largest share that satellites have of a halo's stars inside R500c."""
 _SMALLEST_CENTRAL = 0.22
 """The least share of a halo's stellar mass that is in its brightest galaxy and diffuse light."""
+_RICHNESS_DEX = 0.12
+"""Scatter between halos in what all satellites have formed, and so the other way in the diffuse light."""
+_LOG_BRIGHTEST = 11.93
+"""log10 of the brightest galaxy's median stellar mass (Msun) in a halo of M500c = 10^14 Msun."""
+_LIGHT_SCALE = 0.7
+"""Radius (R200c) where the diffuse light's profile steepens."""
+_MOST_BRIGHTEST = 0.85
+"""The largest share of the brightest galaxy in what is not in satellites."""
+_BIRTH_MASS_SCATTER = 0.15
+"""Of ln mass: gas particles have lost mass to stars before, or have taken up what stars returned."""
+_IN_STREAMS = 0.45
+"""The share of diffuse light that lies in streams, where the halo is neither calm nor disturbed."""
+_STREAM_FREE = 0.06
+"""Radius (R200c) inside which streams have mixed."""
+_STREAM_POOL = 6000
+"""Places in streams that the diffuse light of a halo is given to."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +56,14 @@ class Galaxies:
 
 @dataclass(frozen=True)
 class Stars:
-    """Star particles of a region with formation scale factor and metallicity, and galaxies by halo."""
+    """Star particles of a region with mass (Msun), formation scale factor and metallicity; galaxies by halo.
+
+    ``satellite_counts`` are the particles of each halo's satellites, which stand first of its stars of
+    satellites; ``debris_counts`` what tides took from them, which follows.
+    """
 
     particles: Cloud
+    mass: NDArray[np.float64]
     formation: NDArray[np.float32]
     metallicity: NDArray[np.float32]
     galaxies: list[Galaxies]
@@ -62,6 +83,15 @@ def stellar_mass(halo_mass_msun: ArrayLike) -> NDArray[np.float64]:
         return -np.log10(10.0 ** (alpha * x) + 1.0) + bend
 
     return 10.0 ** (log_m1 + log_eps + f(x) - f(0.0))
+
+
+def mass_left(age_gyr: ArrayLike) -> NDArray[np.float64]:
+    """What stellar winds and supernovae have left of a star particle's mass at birth.
+
+    1 - 0.046 ln(1 + t / 0.276 Myr): Jungwiert, Combes & Palous (2001) with the numbers that Leitner &
+    Kravtsov (2011) give for a Chabrier initial mass function.
+    """
+    return 1.0 - 0.046 * np.log1p(np.maximum(age_gyr, 0.0) / 2.76e-4)
 
 
 def _hernquist_radii(u: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -84,6 +114,7 @@ def _satellite_stars(
     sat = halo.satellites
     n = len(sat)
     mass = stellar_mass(sat.mass_acc * halo.mass) * 10.0 ** (_SCATTER_DEX * shared.standard_normal(n))
+    mass *= 10.0 ** (_RICHNESS_DEX * np.clip(shared.standard_normal(), -2.5, 2.5))
     log_m500 = np.log10(np.maximum(sat.mass_acc * halo.mass * 0.7, 1e9))
     ratio = F_STAR["gizmo"] / F_STAR["gadgetx"]
     mass *= np.interp(log_m500, LOG_M500, ratio) ** halo.feedback.stars
@@ -141,6 +172,37 @@ def _count_inside(clouds: list[Cloud], centre: NDArray[np.float64], radius: floa
     return int(sum(np.count_nonzero(squared(cloud.position - c) < radius**2) for cloud in clouds))
 
 
+def _into_streams(
+    halo: Halo,
+    rng: np.random.Generator,
+    position: NDArray[np.float64],
+    velocity: NDArray[np.float64],
+    radii: NDArray[np.float64],
+) -> None:
+    """Move a part of the diffuse light, in place, to where streams are at the same radius.
+
+    Light that satellites have lost is where their stripped dark matter is, the more the deeper it was bound
+    and the more stars the satellite had formed; the profile of the light stays.
+    """
+    sat = halo.satellites
+    if len(sat.stream_parent) < 100:
+        return
+    formed = stellar_mass(sat.mass_acc * halo.mass) / (sat.mass_acc * halo.mass)
+    weight = np.cumsum(formed[sat.stream_parent] * sat.stream_depth**2)
+    pool = np.searchsorted(weight, np.sort(rng.random(_STREAM_POOL)) * weight[-1])
+    pool = pool[np.argsort(lengths(sat.stream_position[pool]), kind="stable")]
+    place, speed = sat.stream_position[pool], sat.stream_velocity[pool]
+    distance = lengths(place)
+    share = min(_IN_STREAMS * float(np.exp(0.2 * np.clip(halo.state, -2.0, 2.0))), 0.8)
+    moved = np.flatnonzero((rng.random(len(radii)) < share) & (radii > _STREAM_FREE))
+    # The nearest in radius, one of some twenty neighbours in it.
+    near = np.searchsorted(distance, radii[moved]) + rng.integers(-10, 11, len(moved))
+    near = np.clip(near, 0, len(pool) - 1)
+    there = place[near] + 0.02 * rng.standard_normal((len(moved), 3))
+    position[moved] = there * (radii[moved] / lengths(there))[:, None]
+    velocity[moved] = speed[near] + 0.1 * rng.standard_normal((len(moved), 3))
+
+
 def _central_stars(
     halo: Halo,
     rng: np.random.Generator,
@@ -149,18 +211,23 @@ def _central_stars(
     inside_r500: float,
     resolution: Resolution,
 ) -> tuple[list[Cloud], float]:
-    """The brightest galaxy and the diffuse light, ``inside_r500`` Msun of them within ``r500`` (R200c)."""
+    """The brightest galaxy and the diffuse light, ``inside_r500`` Msun of them within ``r500`` (R200c).
+
+    The galaxy is a Hernquist (1990) profile of half-mass radius 20-50 kpc (of the masses of Kravtsov et al.
+    2018 within 50 kpc); the light falls as r^-2.3 and r^-3.6 far out, steeper than dark matter.
+    """
     log_m500 = np.log10(halo.mass * halo.profile.m500)
     scatter = 10.0 ** (0.15 * shared.standard_normal())
-    brightest = 10.0 ** (11.45 + 0.4 * (log_m500 - 14.0)) * scatter
-    brightest = min(brightest, 0.65 * inside_r500)
-    half = 14.0 * (brightest / 3e11) ** 0.6 / halo.radius * 10.0 ** (0.08 * shared.standard_normal())
+    brightest = 10.0 ** (_LOG_BRIGHTEST + 0.4 * (log_m500 - 14.0)) * scatter
+    brightest = min(brightest, _MOST_BRIGHTEST * inside_r500)
+    half = 24.0 * (brightest / 5e11) ** 0.5 * 10.0 ** (0.08 * shared.standard_normal())
+    half = float(np.clip(half, 15.0, 60.0)) / halo.radius
     number = int(brightest / resolution.star + rng.random())
     r = np.sort(_hernquist_radii((np.arange(number) + rng.random(number)) / max(number, 1))) * half
     own_slope = np.full(len(X), 3.0)
     position, _ = halo.shape.place(rng, np.clip(r, 1e-5, None), own_slope)
-    scale = 0.10 * 10.0 ** (0.1 * shared.standard_normal())
-    density = 1.0 / ((X / scale) * (1.0 + X / scale) ** 3) * np.exp(-((X / 1.4) ** 4))
+    scale = _LIGHT_SCALE * 10.0 ** (0.15 * shared.standard_normal())
+    density = (X / scale) ** -2.6 * (1.0 + (X / scale) ** 2) ** -0.5 * np.exp(-((X / 1.4) ** 4))
     light = cumulative_mass(density)
     inside = float(at(r500, light))
     diffuse = int((inside_r500 - brightest) / resolution.star * light[-1] / inside)
@@ -168,9 +235,11 @@ def _central_stars(
     spread, _ = halo.shape.place(rng, radii, log_slope(density))
     sigma_bright = float(at(max(2.0 * half, 0.02), halo.profile.sigma))
     sigma = at(radii, jeans_sigma(density, halo.profile.mass))
+    speed = sigma[:, None] * rng.standard_normal(spread.shape)
+    _into_streams(halo, rng, spread, speed, radii)
     return [
         halo.cloud(position, sigma_bright * rng.standard_normal(position.shape)),
-        halo.cloud(spread, sigma[:, None] * rng.standard_normal(spread.shape)),
+        halo.cloud(spread, speed),
     ], brightest
 
 
@@ -208,11 +277,21 @@ def make_stars(
         )
     particles = Cloud.join(clouds)
     rng = rngs[0]
+    now = halos[0].epoch.scale
     a = np.concatenate(formation) * np.exp(0.25 * rng.standard_normal(len(particles)))
+    a = np.clip(a, 0.06, 0.999 * now)
+    mass = mass_left(cosmic_time_gyr(1.0 / now - 1.0) - cosmic_time_gyr(1.0 / a - 1.0))
+    mass *= np.exp(_BIRTH_MASS_SCATTER * np.clip(rng.standard_normal(len(particles)), -3.0, 3.0))
+    # Each population keeps the mass that its number of particles stands for.
+    sizes = [len(born) for born in formation]
+    population = np.repeat(np.arange(len(sizes)), sizes)
+    total = np.bincount(population, mass, len(sizes))
+    mass *= resolution.star * (np.array(sizes) / np.maximum(total, 1e-12))[population]
     z = np.concatenate(metals) * np.exp(0.3 * rng.standard_normal(len(particles)))
     return Stars(
         particles,
-        np.clip(a, 0.06, 0.999 * halos[0].epoch.scale).astype(np.float32),
+        mass,
+        a.astype(np.float32),
         np.clip(z, 1e-5, 0.06).astype(np.float32),
         galaxies,
         [item[3] for item in satellites],
