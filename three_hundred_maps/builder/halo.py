@@ -110,6 +110,9 @@ def map_halo(
     row = loaded.row_of[halo_id]
     centre, mass = halos.centre_kpc[row], float(halos.M200c_msun[row])
     radius = cutout_radius(HaloGrid(_SLACK * float(halos.R200c_kpc[row]), recipe.maps.grid()))
+    missing = region.absent(centre, radius)
+    if missing is not None:
+        raise Excluded(missing)
     values, cutout = _measured(region, centre, float(halos.R200c_kpc[row]), radius)
     grid = HaloGrid(values["R200c"], recipe.maps.grid())
     radius = cutout_radius(grid)

@@ -27,7 +27,9 @@ from three_hundred_maps.mapping import (
     lines_of_sight,
 )
 from three_hundred_maps.mapping.views import xray_luminosity
+from three_hundred_maps.simulation.readers.snapshot_files import first_path
 from three_hundred_maps.simulation.readers.source import SnapshotInfo
+from three_hundred_maps.simulation.region import WHOLE_PARTICLES
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.notes import EMPTY_TRAIN
@@ -118,7 +120,9 @@ class Plan:
         """Memory for the particles of the largest region: those held, and as many again of a cut-out."""
         if not self.particles:
             return SYNTHETIC_BYTES[self.recipe.simulation.resolution]
-        return 2.0 * max(PARTICLE_BYTES * n + GAS_BYTES * gas for n, gas in self.particles.values())
+        whole = max(PARTICLE_BYTES * n + GAS_BYTES * gas for n, gas in self.particles.values())
+        # Larger snapshots are read by ranges.
+        return 2.0 * min(whole, (PARTICLE_BYTES + GAS_BYTES) * WHOLE_PARTICLES)
 
     def worker_bytes(self) -> float:
         """Memory that a worker needs at most, near enough."""
@@ -127,7 +131,7 @@ class Plan:
     def seconds(self, workers: int) -> float:
         """A rough estimate of the time it takes."""
         places = {c.place for rows in self.rows.values() for c in rows}
-        read = sum(self.particles[place][0] for place in places if place in self.particles)
+        read = sum(min(self.particles[p][0], WHOLE_PARTICLES) for p in places if p in self.particles)
         los = self.layout.n_los * len(self.layout.maps) / 4.0
         regions = len(places) * SECONDS_PER_REGION + read * SECONDS_PER_PARTICLE
         return (regions + self.halos * los * SECONDS_PER_HALO_LOS) / max(workers, 1)
@@ -359,7 +363,7 @@ def sources_for(recipe: Recipe, recipe_path: str | Path, root: str | Path | None
     beside = recipe_text(recipe_path)[1]
     sources = Sources(recipe, (folder or beside or Path.cwd()).absolute())
     if folder is None and beside is None and not sources.synthetic:
-        first = sources.snapshot_path(sources.places()[0]).parent
+        first = first_path(sources.snapshot_path(sources.places()[0])).parent
         if not first.is_dir():
             raise InputError(
                 f"{recipe.name} is made from the simulation's own files, and there is no {first}:"

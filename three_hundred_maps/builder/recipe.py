@@ -34,7 +34,7 @@ class CatalogueRecipe(_Model):
     """Where the halo catalogue is and of which kind."""
 
     kind: Literal["ahf", "subfind", "rockstar", "soap", "caesar", "csv"]
-    path: str
+    path: str | tuple[str, ...]  # several: these files alone, of a larger set
 
 
 class SimulationRecipe(_Model):
@@ -43,12 +43,13 @@ class SimulationRecipe(_Model):
     kind: Literal["gadget", "synthetic"]
     id: Name | None = None  # enters every halo's key
     # files
-    snapshot: str | None = None
+    snapshot: str | tuple[str, ...] | None = None  # several: these files alone, of a larger set
     catalogue: CatalogueRecipe | None = None
     region_by: Literal["halo", "region"] = "region"
     regions: str | None = None
     region_centres: str | None = None
     number: int | tuple[int, ...] | None = None  # of the snapshot, or of several
+    offsets: str | None = None  # IllustrisTNG's offsets_NNN.hdf5: chunks of the snapshot may then be missing
     length_unit: Literal["kpc/h", "Mpc/h", "kpc", "Mpc"] | None = None
     dialect: Dialect | None = None
     gas: GasCuts = GasCuts()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,16 @@ from three_hundred_maps.builder.selection import Place
 from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import HaloKey
+from three_hundred_maps.mapping.views import get_view, needed_fields
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue
-from three_hundred_maps.simulation.region import Region
+from three_hundred_maps.simulation.readers.snapshot import open_source
+from three_hundred_maps.simulation.readers.snapshot_files import Paths, first_path
+from three_hundred_maps.simulation.region import Region, is_held_whole
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.layout import Layout
-from three_hundred_maps.store.lock import worker_lock
+from three_hundred_maps.store.lock import hold, worker_lock
 from three_hundred_maps.store.notes import write_notes
 from three_hundred_maps.store.records import is_done, read_layout
 from three_hundred_maps.store.writer import write_maps, write_shard
@@ -188,23 +192,31 @@ def read_region(sources: Sources, place: Place, scratch: Path) -> LoadedRegion:
     simulation = sources.recipe.simulation
     if sources.synthetic:
         files = synthetic_files(simulation, place, scratch)
-        snapshot, catalogue, kind, unit = files.snapshot, files.catalogue, "ahf", None
+        catalogue: Paths = files.catalogue
+        kind: str = "ahf"
+        source = open_source(
+            files.snapshot, optional=needed_fields(get_view(name) for name in sources.recipe.maps.views)
+        )
     else:
         assert simulation.catalogue is not None
-        snapshot, catalogue = sources.snapshot_path(place), sources.catalogue_path(place)
-        kind, unit = simulation.catalogue.kind, simulation.length_unit
-    particles = Region.open(
-        snapshot, length_unit=unit, dialect=simulation.dialect, drop_winds=simulation.gas.drop_winds
-    )
+        catalogue = sources.catalogue_path(place)
+        kind, source = simulation.catalogue.kind, sources.open(place)
+    with ExitStack() as stack:
+        if not is_held_whole(source):  # it is scanned for its index by one worker, while the others wait
+            scratch.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(hold(scratch / "index.lock"))
+        particles = Region(source, drop_winds=simulation.gas.drop_winds, index_folder=scratch)
     info = particles.info
     halos = read_catalogue(kind, catalogue, cosmology=info.cosmology, redshift=info.redshift)
+    if halos.members is not None:
+        particles.expect(halos.members)
     if not sources.synthetic:
         # A wrong unit or a foreign catalogue makes maps that look fine: it is found before any is made.
         try:
             warnings = check_catalogue(particles, halos, most=CHECKED_HALOS)
         except InputError as error:
-            raise InputError(f"{catalogue} does not fit {snapshot}: {error}") from None
-        warnings += [f"{snapshot}: {number} x {what}" for what, number in particles.corrections.items()]
+            raise InputError(f"{first_path(catalogue)} does not fit {source.path}: {error}") from None
+        warnings += [f"{source.path}: {number} x {what}" for what, number in particles.corrections.items()]
         for text in warnings:
             print(f"warning: {text}", file=sys.stderr)
     return LoadedRegion(particles, halos, {int(h): row for row, h in enumerate(halos.halo_id)})

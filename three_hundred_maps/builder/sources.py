@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from three_hundred_maps.builder.recipe import Recipe
 from three_hundred_maps.builder.selection import Place, overlapping
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.mapping.views import get_view, needed_fields
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.halos import Halos
 from three_hundred_maps.simulation.readers.snapshot import open_source
+from three_hundred_maps.simulation.readers.snapshot_files import Paths, first_path
 from three_hundred_maps.simulation.readers.source import LENGTH_UNITS, SnapshotInfo, Source, unit_ratio
 
 BOX = 0
@@ -58,29 +60,39 @@ class Sources:
             return tuple(simulation.epochs())
         if simulation.number is not None:
             return simulation.numbers()
-        name = re.sub(r"\{[^}]*\}", "", Path(simulation.snapshot or "").name)
+        given = simulation.snapshot or ""
+        name = re.sub(r"\{[^}]*\}", "", Path(given if isinstance(given, str) else given[0]).name)
         found = re.search(r"_(\d+)(\.\d+)?(\.(hdf5|h5|gad\d?|dat))?$", name)
         return (int(found[1]) if found else 0,)
 
-    def snapshot_path(self, place: Place) -> Path:
+    def snapshot_path(self, place: Place) -> Paths:
         """The files of a snapshot."""
-        return self._path(self.recipe.simulation.snapshot or "", place, "simulation.snapshot")
+        return self._paths(self.recipe.simulation.snapshot or "", place, "simulation.snapshot")
 
-    def catalogue_path(self, place: Place) -> Path:
+    def catalogue_path(self, place: Place) -> Paths:
         """The catalogue of a snapshot."""
         catalogue = self.recipe.simulation.catalogue
         assert catalogue is not None  # the recipe's model insists on it
-        return self._path(catalogue.path, place, "simulation.catalogue.path")
+        return self._paths(catalogue.path, place, "simulation.catalogue.path")
+
+    def _paths(self, given: str | tuple[str, ...], place: Place, key: str) -> Paths:
+        """The path that a pattern stands for, or the files that several stand for."""
+        if isinstance(given, str):
+            return self._path(given, place, key)
+        return [self._path(pattern, place, key) for pattern in given]
 
     def _path(self, pattern: str, place: Place, key: str) -> Path:
         source, number = place
+        # TNG-Cluster: what is around zoom 3 lies in file 3 + 352
+        pattern = re.sub(r"\{region\+(\d{1,6})\}", lambda match: str(source + int(match[1])), pattern)
         try:
             filled = pattern.format(
                 region=source, snapshot=0 if self.recipe.simulation.number is None else number
             )
         except (KeyError, IndexError, ValueError) as error:
             raise InputError(
-                f"{key}: {pattern!r} may hold {{region:04d}} and {{snapshot:03d}}, nothing else ({error})"
+                f"{key}: {pattern!r} may hold {{region:04d}}, {{region+352}} and {{snapshot:03d}}, "
+                f"nothing else ({error})"
             ) from None
         return self.base / Path(filled).expanduser()
 
@@ -95,8 +107,16 @@ class Sources:
     def open(self, place: Place) -> Source:
         """The snapshot, opened for reading."""
         simulation = self.recipe.simulation
-        path = self.snapshot_path(place)
-        return open_source(path, length_unit=simulation.length_unit, dialect=simulation.dialect)
+        offsets = None
+        if simulation.offsets is not None:
+            offsets = self._path(simulation.offsets, place, "simulation.offsets")
+        return open_source(
+            self.snapshot_path(place),
+            length_unit=simulation.length_unit,
+            dialect=simulation.dialect,
+            optional=needed_fields(get_view(name) for name in self.recipe.maps.views),
+            offsets=offsets,
+        )
 
     def halos(self, place: Place, info: SnapshotInfo | None = None) -> tuple[Halos, float, float]:
         """The catalogue of a snapshot, h, and the side of the box in proper kpc (0: none)."""
@@ -114,7 +134,7 @@ class Sources:
         halos = read_catalogue(
             simulation.catalogue.kind, path, cosmology=info.cosmology, redshift=info.redshift
         )
-        _require_inside(halos, info, path, self.snapshot_path(place))
+        _require_inside(halos, info, first_path(path), first_path(self.snapshot_path(place)))
         return halos, info.cosmology.h, info.box_kpc
 
     def describe(self) -> tuple[dict[str, Any], bool]:

@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping.emissivity import EmissivitySource, cie_table
-from three_hundred_maps.simulation.particles import SPECIES, Particles
+from three_hundred_maps.simulation.particles import OPTIONAL_FIELDS, SPECIES, Particles
 from three_hundred_maps.units import (
     COMPTON_KPC2_PER_MSUN_K,
     KEV_K,
@@ -106,6 +106,8 @@ class View:
         What each particle adds, integrated over its area; for a weighted view the averaged quantity.
     weight
         None for a sum; else the weight of each particle. Where no weight falls on a pixel the map is 0.
+    needs
+        Fields of `OPTIONAL_FIELDS` that the particles must have: they are read only for such a view.
     """
 
     name: str
@@ -114,16 +116,27 @@ class View:
     species: tuple[str, ...]
     contribution: Contribution
     weight: Contribution | None = None
+    needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise InputError(f"view {self.name!r}: a name is letters, digits and underscores")
+        strange = sorted(set(self.needs) - set(OPTIONAL_FIELDS))
+        if strange:
+            raise InputError(
+                f"view {self.name}: needs {strange[0]}; there are {', '.join(sorted(OPTIONAL_FIELDS))}"
+            )
         unknown = sorted(set(self.species) - set(SPECIES))
         if unknown or not self.species:
             raise InputError(
                 f"view {self.name}: species {', '.join(unknown) or '(none)'} not known; "
                 f"there are {', '.join(SPECIES)}"
             )
+
+
+def needed_fields(views: Iterable[View]) -> tuple[str, ...]:
+    """The fields beyond the usual ones that views are made of."""
+    return tuple(sorted({name for view in views for name in view.needs}))
 
 
 def particle_mass(particles: Particles, context: MapContext) -> NDArray[np.generic]:

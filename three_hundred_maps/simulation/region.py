@@ -57,10 +57,8 @@ class Region:
         self._gas_count = source.count(0)
         self._optional = source.optional
         self._origin = _origin(source)
-        kinds = [kind for of_species in source.species_types.values() for kind in of_species]
-        complete = all(span.present for kind in kinds for span in source.spans(kind))
-        if whole is None:
-            whole = complete and sum(source.count(kind) for kind in kinds) <= WHOLE_PARTICLES
+        complete = is_complete(source)
+        whole = is_held_whole(source) if whole is None else whole
         self._stored: Stored
         if whole:
             self._stored = WholeSnapshot(source, self._origin)
@@ -292,6 +290,17 @@ class Region:
             return False
         low, high = self.bounds_kpc()
         return bool(np.all(high - low > 0.9 * self.info.box_kpc))
+
+
+def is_complete(source: Source) -> bool:
+    """Whether every file of a snapshot is here."""
+    kinds = [kind for of_species in source.species_types.values() for kind in of_species]
+    return all(span.present for kind in kinds for span in source.spans(kind))
+
+
+def is_held_whole(source: Source) -> bool:
+    """Whether a snapshot is read into memory as a whole: complete, and not too large."""
+    return is_complete(source) and sum(source.info.counts.values()) <= WHOLE_PARTICLES
 
 
 def _origin(source: Source) -> NDArray[np.float64]:

@@ -13,13 +13,14 @@ from three_hundred_maps.simulation.catalogues.hdf5_tables import read_caesar, re
 from three_hundred_maps.simulation.catalogues.rockstar import read_rockstar
 from three_hundred_maps.simulation.catalogues.subfind import read_subfind
 from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.readers.snapshot_files import Paths, first_path
 
 KINDS = ("ahf", "subfind", "rockstar", "soap", "caesar", "csv")
 """Of catalogues that `read_catalogue` reads."""
 
 
 def read_catalogue(
-    kind: str, path: str | Path, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
+    kind: str, path: Paths, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
 ) -> Halos:
     """Read a halo catalogue of the snapshot with ``cosmology`` at ``redshift``.
 
@@ -30,7 +31,8 @@ def read_catalogue(
         ``rockstar`` (text), ``soap`` (HDF5, of SWIFT), ``caesar`` (HDF5, of SIMBA) or ``csv`` (see
         `read_csv`).
     path
-        A file, the common prefix of a set of files, or a pattern with ``*``.
+        A file, the common prefix of a set of files, or a pattern with ``*``; of SUBFIND also a list, which
+        is then these files alone of a larger table.
     cosmology, redshift
         Of the snapshot: to remove h and make lengths proper.
     length_unit
@@ -41,10 +43,14 @@ def read_catalogue(
     InputError
         Where nothing can be read, a column is missing, or the catalogue is of another redshift.
     """
-    if kind == "ahf":
-        halos = read_ahf(path, cosmology=cosmology, redshift=redshift, length_unit=length_unit)
-    elif kind == "subfind":
+    if kind == "subfind":
         halos = read_subfind(path, cosmology=cosmology, redshift=redshift, length_unit=length_unit)
+    elif not isinstance(path, str | Path):
+        raise InputError(
+            f"{first_path(path)}: a list of files is understood for a catalogue of kind subfind alone"
+        )
+    elif kind == "ahf":
+        halos = read_ahf(path, cosmology=cosmology, redshift=redshift, length_unit=length_unit)
     elif kind == "csv":
         halos = read_csv(path, cosmology=cosmology, redshift=redshift)
     elif kind == "rockstar":
@@ -59,10 +65,10 @@ def read_catalogue(
     return halos
 
 
-def _check_redshift(halos: Halos, path: str | Path, redshift: float) -> None:
+def _check_redshift(halos: Halos, path: Paths, redshift: float) -> None:
     """Refuse a catalogue of another snapshot; file names of AHF carry three decimals."""
     if math.isfinite(halos.redshift) and abs(halos.redshift - redshift) > 0.002 * (1.0 + redshift):
         raise InputError(
-            f"{path}: this catalogue is of redshift {halos.redshift:.4g}, the snapshot of {redshift:.4g}; "
-            "give the catalogue of the same snapshot"
+            f"{first_path(path)}: this catalogue is of redshift {halos.redshift:.4g}, "
+            f"the snapshot of {redshift:.4g}; give the catalogue of the same snapshot"
         )

@@ -6,6 +6,8 @@ the key of the recipe that mends it.
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,7 +68,14 @@ def check_catalogue(region: Region, halos: Halos, *, most: int = 5) -> list[str]
         raise InputError("the catalogue has no distinct halo: every one lies in another")
     resolved = distinct[halos.f_high_resolution[distinct] >= 0.99]
     distinct = resolved if len(resolved) else distinct
-    chosen = halos.select(distinct[np.argsort(-halos.M200c_msun[distinct], kind="stable")[:most]])
+    massive = distinct[np.argsort(-halos.M200c_msun[distinct], kind="stable")]
+    here = (
+        row for row in massive if region.absent(halos.centre_kpc[row], 4.0 * halos.R200c_kpc[row]) is None
+    )
+    first = list(islice(here, most))
+    if not first:
+        raise InputError("every halo has particles in files of the snapshot that are not here")
+    chosen = halos.select(np.array(first))
     measured = np.array([_measured(region, chosen, row) for row in range(len(chosen))])
     found = np.isfinite(measured)
     ratio = (

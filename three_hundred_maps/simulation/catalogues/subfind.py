@@ -18,7 +18,7 @@ from three_hundred_maps.simulation.catalogues.halos import (
 )
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
-from three_hundred_maps.simulation.readers.snapshot_files import is_hdf5, snapshot_files
+from three_hundred_maps.simulation.readers.snapshot_files import Paths, is_hdf5, snapshot_files
 from three_hundred_maps.simulation.readers.source import gadget_units
 
 _GROUP_COLUMNS = {
@@ -37,9 +37,12 @@ _SUBHALO_COLUMNS = {"mass": "SubhaloMass", "centre": "SubhaloPos"}
 
 
 def read_subfind(
-    path: str | Path, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
+    path: Paths, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
 ) -> Halos:
     """Read a FOF/SUBFIND table: see `catalogue.read_catalogue`.
+
+    Of a table in many files, of which one is that of a zoom region (TNG-Cluster), that one is given in a
+    list: its groups are numbered from 0.
 
     Every FOF group with an M200c is a distinct halo, named by its number in the table and centred on its most
     bound particle (GroupPos). ``f_sub`` counts the subhaloes within R200c other than the first of the group.
@@ -64,7 +67,8 @@ def read_subfind(
                 if here and stored in file["Group"]:
                     _read(file, "Group", part, int(here), {name: stored}, groups)
             _read(file, "Subhalo", part, int(inside), _SUBHALO_COLUMNS, subhalos)
-    if header["files"] != len(files):
+    exact = not isinstance(path, str | Path)
+    if header["files"] != len(files) and not exact:
         raise InputError(
             f"{files[0]}: the header says this table has {header['files']:.0f} files (NumFiles), "
             f"here {'is' if len(files) == 1 else 'are'} {len(files)}"
@@ -73,6 +77,9 @@ def read_subfind(
     subs = {name: np.concatenate(parts) for name, parts in subhalos.items() if parts}
     if not header["groups"]:
         raise InputError(f"{files[0]}: the catalogue has no halos (its header counts 0 groups)")
+    if exact:
+        header["groups"] = len(table.get("mass", ()))
+        _number_from_zero(table)
     if not len(table.get("mass", ())) or len(table["mass"]) != header["groups"]:
         raise InputError(
             f"{files[0]}: the header counts {header['groups']:.0f} groups, the files hold "
@@ -107,8 +114,15 @@ def read_subfind(
         f_sub=f_sub[used],
         redshift=header["redshift"],
         source="subfind",
-        members=_members(table, used, units.length_kpc) if "lengths" in table else None,
+        members=_members(table, used, units.length_kpc) if "lengths" in table and not exact else None,
     )
+
+
+def _number_from_zero(table: dict[str, NDArray[np.float64]]) -> None:
+    """Count the first subhaloes of groups from that of the first group of these files."""
+    filled = table["first"] >= 0 if "first" in table else np.zeros(0, bool)
+    if filled.any():
+        table["first"] = np.where(filled, table["first"] - table["first"][filled].min(), -1)
 
 
 def _members(

@@ -64,6 +64,7 @@ class Hdf5Source:
         optional: tuple[str, ...] = (),
         master: Path | None = None,
         offsets: Path | None = None,
+        exact: bool = False,
     ) -> None:
         self.optional = optional
         self._numbers = list(range(len(files)))
@@ -103,8 +104,9 @@ class Hdf5Source:
         for name, here in zip(files, self._counts, strict=True):
             with safe.opened(name) as file:
                 self._check_columns(file, name, here)
-        check_files_of_set(files, declared - len(self._absent))
-        if total is not None:
+        if not exact:
+            check_files_of_set(files, declared - len(self._absent))
+        if total is not None and not exact:
             check_total(files, total, summed)
         self.info = SnapshotInfo(
             redshift=self._redshift,

@@ -10,7 +10,7 @@ from three_hundred_maps.simulation.gas import assumptions, columns_of
 from three_hundred_maps.simulation.readers.gadget_binary import BinarySource
 from three_hundred_maps.simulation.readers.hdf5 import Hdf5Source
 from three_hundred_maps.simulation.readers.hdf5_virtual import parts_of
-from three_hundred_maps.simulation.readers.snapshot_files import is_hdf5, snapshot_files
+from three_hundred_maps.simulation.readers.snapshot_files import Paths, is_hdf5, snapshot_files
 from three_hundred_maps.simulation.readers.source import LENGTH_UNITS, SnapshotInfo, Source
 
 
@@ -37,7 +37,7 @@ def read_info(
 
 
 def open_source(
-    path: str | Path,
+    path: Paths,
     *,
     length_unit: str | None = None,
     dialect: str | None = None,
@@ -47,16 +47,18 @@ def open_source(
     """Open a snapshot: find its files, tell the format by content, check the headers.
 
     ``optional`` are fields of `OPTIONAL_FIELDS` that will be read; ``offsets`` is the file of IllustrisTNG
-    that tells what is in files of the set which are not here.
+    that tells what is in files of the set which are not here. Several paths are the files of one zoom region,
+    whatever else belongs to their set.
     """
     if length_unit is not None and length_unit not in LENGTH_UNITS:
         raise InputError(f"length unit {length_unit!r} is unknown: one of {', '.join(LENGTH_UNITS)}")
     files = snapshot_files(path, some=offsets is not None)
     source: Source
     if is_hdf5(files[0]):
-        parts = parts_of(files[0]) if len(files) == 1 else None
+        exact = not isinstance(path, str | Path)
+        parts = parts_of(files[0]) if len(files) == 1 and not exact else None
         master = files[0] if parts else None
-        source = Hdf5Source(parts or files, length_unit, dialect, optional, master, offsets)
+        source = Hdf5Source(parts or files, length_unit, dialect, optional, master, offsets, exact)
     else:
         source = BinarySource(files, length_unit, dialect, optional)
     if source.count(0):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from three_hundred_maps.errors import InputError
@@ -20,13 +21,27 @@ def is_hdf5(path: Path) -> bool:
         raise InputError(f"{path}: no such file") from None
 
 
-def snapshot_files(path: str | Path, *, some: bool = False) -> list[Path]:
+Paths = str | Path | Sequence[Path]
+"""One path, or several: then these files and no others."""
+
+
+def first_path(paths: Paths) -> Path:
+    """The path that a message names."""
+    return Path(paths) if isinstance(paths, str | Path) else paths[0]
+
+
+def snapshot_files(paths: Paths, *, some: bool = False) -> list[Path]:
     """The files of a snapshot given by one file, the prefix of a set, a folder or a pattern.
 
     A member of a set (``NAME.3`` or ``NAME.3.hdf5``) stands for the whole set. ``some`` says that it is a set
-    of which the first file need not be here.
+    of which the first file need not be here. Of several paths each is a file.
     """
-    path = Path(path)
+    if not isinstance(paths, str | Path):
+        for part in paths:
+            if not part.is_file():
+                raise InputError(f"{part}: no such file")
+        return list(paths)
+    path = Path(paths)
     if some and not path.is_dir():
         stem = _MEMBER.match(path.name)
         pattern = f"{glob.escape(stem['stem'] if stem else path.name)}.*"
