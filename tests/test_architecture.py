@@ -18,6 +18,7 @@ LAYERS = (
     ("mapping",),
     ("store",),
     ("builder",),
+    ("observe",),
     ("hub", "explore", "testing", "torch_data", "torch_transforms"),
     ("cli", "__main__"),
     ("baselines", "benchmarks"),

@@ -208,7 +208,7 @@ def test_several_snapshots_of_files_need_regions(tmp_path):
 def test_every_shipped_recipe_is_valid():
     assert shipped_recipes() == [
         "gadgetx", "gizmo-simba", "mini", "mini-coarse", "mini-gizmo", "mini-hypercube", "mini-strong",
-        "synthetic-gadgetx", "synthetic-gizmo",
+        "mini-wide", "synthetic-gadgetx", "synthetic-gizmo",
     ]  # fmt: skip
     for name in shipped_recipes():
         assert load_recipe(name).name == name

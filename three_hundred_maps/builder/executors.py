@@ -35,6 +35,7 @@ def run_tasks(
     *,
     workers: int = 1,
     scheduler: str | None = None,
+    own_process: bool = False,
 ) -> Iterator[tuple[Task, Any]]:
     """Run ``function`` on every task; yield (task, result) as each is done.
 
@@ -45,7 +46,7 @@ def run_tasks(
     tasks
         Picklable.
     workers
-        Local processes; with 1 the work is done in this one.
+        Local processes; with 1 the work is done in this one, unless ``own_process``.
     scheduler
         Address of a Dask scheduler (``tcp://host:port``); then ``workers`` is not used.
 
@@ -56,7 +57,7 @@ def run_tasks(
     """
     if scheduler is not None:
         yield from _on_dask(function, tasks, scheduler)
-    elif workers <= 1 or len(tasks) <= 1:
+    elif (workers <= 1 or len(tasks) <= 1) and not own_process:
         for task in tasks:
             yield task, function(task)
     else:

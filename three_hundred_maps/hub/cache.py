@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 
 from three_hundred_maps.builder.recipe import Recipe
 from three_hundred_maps.errors import InputError, declared_packages, installed_version
-from three_hundred_maps.io import cache_home
+from three_hundred_maps.io import cache_home, sha256_bytes
+from three_hundred_maps.observe.levels import Level, observed_name, observed_recipe
 from three_hundred_maps.progress import is_quiet, note
 from three_hundred_maps.simulation.synthetic.setup import GENERATOR_VERSION
 from three_hundred_maps.store.schema import SCHEMA_VERSION
@@ -23,14 +24,17 @@ START_S, REGION_CORE_S = 15.0, 1.8
 """What a build takes: to start and finish, and for each region of light resolution on one core."""
 
 
-def store_path(recipe: Recipe) -> Path:
-    """Where the cached store of a recipe lies.
+def store_path(recipe: Recipe, level: Level | None = None) -> Path:
+    """Where the cached store of a recipe lies, or what ``level`` observes of it.
 
     Its name tells the data set's identity: name, recipe and version of the generator; and the store's schema,
     because another one is not read.
     """
-    name = f"{recipe.name}-{recipe.sha256()[:16]}-g{GENERATOR_VERSION}-s{SCHEMA_VERSION}.zarr"
-    return cache_home() / "stores" / name
+    name, digest = recipe.name, recipe.sha256()
+    if level is not None:
+        name = observed_name(name, level)
+        digest = sha256_bytes(observed_recipe(recipe.canonical(), level).encode())
+    return cache_home() / "stores" / f"{name}-{digest[:16]}-g{GENERATOR_VERSION}-s{SCHEMA_VERSION}.zarr"
 
 
 def is_finished(path: Path) -> bool:
@@ -46,9 +50,20 @@ def unwritable(folder: Path, error: OSError) -> InputError:
     )
 
 
-def missing_packages() -> list[str]:
-    """Packages that a build needs and that are not installed."""
-    return [name for name in declared_packages()["build"] if installed_version(name) is None]
+def missing_packages(extra: str = "build") -> list[str]:
+    """Packages of an extra that are not installed."""
+    return [name for name in declared_packages().get(extra, []) if installed_version(name) is None]
+
+
+def require_packages(config: str, extra: str) -> None:
+    """InputError where a config is made on this machine and packages of ``extra`` are missing."""
+    missing = missing_packages(extra)
+    if missing:
+        raise InputError(
+            f"config {config!r} is built on this machine, which needs {', '.join(missing)}; install them "
+            f"with: pip install 'three_hundred_maps[{extra}]' (or give a finished store by data_dir=, or "
+            "load the shipped config 'sample')"
+        )
 
 
 def build_on_the_spot(config: str, recipe: Recipe) -> Path:
@@ -63,14 +78,20 @@ def build_on_the_spot(config: str, recipe: Recipe) -> Path:
     InputError
         The extra ``[build]`` is not installed, the cache cannot be written, or the build says no.
     """
-    missing = missing_packages()
-    if missing:
-        raise InputError(
-            f"config {config!r} is built on this machine, which needs {', '.join(missing)}; install them "
-            "with: pip install 'three_hundred_maps[build]' (or give a finished store by data_dir=, or load "
-            "the shipped config 'sample')"
-        )
+    require_packages(config, "build")
     path = store_path(recipe)
+    return _make(config, path, announcement(config, recipe, path), ["build", config])
+
+
+def observe_on_the_spot(config: str, recipe: Recipe, level: Level, wide: Path | str) -> Path:
+    """Write what a level observes of a recipe's store ``wide`` into the cache, as `build_on_the_spot`."""
+    path = store_path(recipe, level)
+    text = f"observing config {recipe.name!r} as {config!r}, once, in {path}; less than a minute"
+    return _make(config, path, text, ["observe", str(wide), "--level", level.name])
+
+
+def _make(config: str, path: Path, text: str, command: list[str]) -> Path:
+    """Say ``text`` and run the command of the package that writes the store ``path``, unless it is there."""
     lock = FileLock(str(path) + ".lock", timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,8 +105,8 @@ def build_on_the_spot(config: str, recipe: Recipe) -> Path:
         lock.acquire(timeout=-1)
     try:
         if not is_finished(path):
-            note(announcement(config, recipe, path))
-            _run_build(config, path)
+            note(text)
+            _run_build(config, path, command)
         if not is_finished(path):
             raise InputError(f"the build of {config!r} left no finished store in {path}; re-run to resume")
     finally:
@@ -124,8 +145,8 @@ def _probe(folder: Path) -> None:
     probe.unlink()
 
 
-def _run_build(config: str, path: Path) -> None:
-    command = [sys.executable, "-m", "three_hundred_maps", "build", config, "--out", str(path)]
+def _run_build(config: str, path: Path, command: list[str]) -> None:
+    command = [sys.executable, "-m", "three_hundred_maps", *command, "--out", str(path)]
     command += ["--workers", str(_workers())]
     # Its output goes through this process, because a notebook shows only what sys.stderr gets.
     process = subprocess.Popen(

@@ -12,6 +12,7 @@ from three_hundred_maps.hub import cache
 from three_hundred_maps.hub.manifests import MANIFEST, parse_manifest
 from three_hundred_maps.hub.remote import fetch_manifest
 from three_hundred_maps.hub.sources import ParquetSource, Source, StoreSource, open_folder
+from three_hundred_maps.observe.levels import LEVELS, WIDE, Level, observed_name
 from three_hundred_maps.progress import note
 
 SAMPLE = "sample"
@@ -26,13 +27,20 @@ REAL_DATA = (
 
 
 def config_names() -> list[str]:
-    """Names that `load_dataset` knows: the shipped sample and every shipped recipe."""
-    return [SAMPLE, *(name for name in shipped_recipes() if name != SAMPLE)]
+    """Names that `load_dataset` knows: the sample, every shipped recipe, and the wide ones as observed."""
+    return [SAMPLE, *(name for name in shipped_recipes() if name != SAMPLE), *observed_configs()]
 
 
 def sample_folder() -> Path:
     """The folder of the shipped sample."""
     return Path(__file__).resolve().parent.parent / "sample"
+
+
+@lru_cache(maxsize=1)
+def observed_configs() -> dict[str, tuple[str, Level]]:
+    """Configs that are made of a shipped wide recipe: the recipe, and the level that observes it."""
+    wide = [name for name in shipped_recipes() if name.endswith(WIDE)]
+    return {observed_name(name, level): (name, level) for name in wide for level in LEVELS.values()}
 
 
 @lru_cache(maxsize=32)
@@ -84,9 +92,10 @@ def find_source(
     if config == SAMPLE:
         return _sample()
     check_config(config)
-    recipe = _recipe(config) if config in shipped_recipes() else None
-    if recipe is not None and cache.is_finished(cache.store_path(recipe)):
-        return StoreSource.open(cache.store_path(recipe))
+    ideal, level = observed_configs().get(config, (config, None))
+    recipe = _recipe(ideal) if ideal in shipped_recipes() else None
+    if recipe is not None and cache.is_finished(cache.store_path(recipe, level)):
+        return StoreSource.open(cache.store_path(recipe, level))
     if repository is not None:
         try:
             return _from_hub(repository, config, None)
@@ -97,6 +106,14 @@ def find_source(
     assert recipe is not None
     if recipe.simulation.kind != "synthetic":
         raise InputError(f"config {config!r} is not here: {REAL_DATA.format(config=config)}")
+    if level is not None:
+        cache.require_packages(config, "observe")
+        wide = getattr(find_source(ideal), "path", None)
+        if wide is None:
+            raise InputError(
+                f"config {config!r} is made of the Zarr store of {ideal!r}, which is here as Parquet"
+            )
+        return StoreSource.open(cache.observe_on_the_spot(config, recipe, level, wide))
     return StoreSource.open(cache.build_on_the_spot(config, recipe))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
@@ -220,6 +220,39 @@ def _write(
     refused: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     layout = layout.with_splits({split: len(rows[split]) for split in schema.SPLITS})
+
+    def fill(out: Path, places: Sequence[tuple[str, int]]) -> None:
+        for split, shard in progress(places, desc=str(layout.attrs["name"]), unit="shard"):
+            chosen = rows[split][shard * layout.shard_halos : (shard + 1) * layout.shard_halos]
+            write_shard(out, split, shard, *_gather(layout, split, chosen), layout=layout)
+
+    return write_derived(out, layout, fill, planned=planned, refused=refused)
+
+
+def write_derived(
+    out: Path,
+    layout: Layout,
+    fill: Callable[[Path, Sequence[tuple[str, int]]], None],
+    *,
+    planned: Mapping[str, int] | None = None,
+    refused: Sequence[Mapping[str, Any]] = (),
+) -> Path:
+    """Write a store that is made of others; resume one that was begun, return one that is finished.
+
+    Parameters
+    ----------
+    out, layout
+        Its folder, and what it looks like.
+    fill
+        Writes the shards that are not done: given the folder, and their places (split, shard).
+    planned, refused
+        As `three_hundred_maps.store.finishing.finalise`.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds another store or other things.
+    """
     if (out / MANIFEST).exists():
         if Layout.of_store(out).attrs != dict(layout.attrs):
             raise InputError(f"{out} is another finished store; give a new folder")
@@ -227,10 +260,7 @@ def _write(
     out.mkdir(parents=True, exist_ok=True)
     with store_lock(out):
         create_store(out, layout)
-        for split, shard in progress(layout.all_shards(), desc=str(layout.attrs["name"]), unit="shard"):
-            if not is_done(out, layout, split, shard):
-                chosen = rows[split][shard * layout.shard_halos : (shard + 1) * layout.shard_halos]
-                write_shard(out, split, shard, *_gather(layout, split, chosen), layout=layout)
+        fill(out, [place for place in layout.all_shards() if not is_done(out, layout, *place)])
         finalise(out, locked=True, planned=planned, refused=refused)
     return out
 

@@ -223,6 +223,9 @@ def _add_statistics(root: zarr.Group, statistics: Statistics) -> None:
     add("maximum", [s.maximum for s in each], ("view",), "those of the view", "largest pixel")
     histogram = np.stack([s.histogram for s in each]).reshape(len(each), LOG_BINS)
     add("histogram", histogram, ("view", "bin"), "1", "positive pixels by log10 of their value")
+    if any(s.negative.any() for s in each):
+        below = np.stack([s.negative for s in each])
+        add("negative", below, ("view", "bin"), "1", "negative pixels by log10 of minus their value")
     add("bin_edges", bin_edges(), ("bin_edge",), "dex", "edges of the histograms' bins, log10")
     climate = statistics.climatology
     if climate is None:

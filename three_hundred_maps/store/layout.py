@@ -99,6 +99,15 @@ class Layout:
         """(los, y, x) of a halo's maps."""
         return (self.n_los, self.grid.pixels, self.grid.pixels)
 
+    def view_attrs(self, view: str) -> dict[str, Any]:
+        """What the root's ``view_attrs`` say of a view: its instrument, and whether it is ``signed``."""
+        return dict(self.attrs.get("view_attrs", {}).get(view, {}))
+
+    @property
+    def signed(self) -> frozenset[str]:
+        """Views whose maps may be below 0."""
+        return frozenset(view for view in self.views if self.view_attrs(view).get("signed"))
+
     def map_variables(self, split: str) -> tuple[Variable, ...]:
         """The map variables of a split: those of the views, and in the test split the half-sample's."""
         if split != "test" or not self.half or schema.TARGET not in self.views:
@@ -222,6 +231,7 @@ class Layout:
                 "projection": PROJECTION,
                 **{name: value for name, value in self.grid.attrs().items() if name != "pixels"},
                 "coordinates": " ".join((*KEY, "redshift")),
+                **self.view_attrs(variable.name),
             },
         )
 

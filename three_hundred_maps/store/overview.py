@@ -49,6 +49,8 @@ def _common(layout: Layout, attrs: Mapping[str, Any]) -> dict[str, Any]:
         "package_version": attrs["package_version"],
         "recipe_sha256": attrs["recipe_sha256"],
         "views": {v.name: v.units for v in layout.maps},
+        "observed": dict(attrs.get("observed", {})),
+        "instruments": {v: layout.view_attrs(v) for v in layout.views if layout.view_attrs(v)},
         "lines_of_sight": layout.n_los,
         "pixels": layout.grid.pixels,
         "width_R200c": layout.grid.width,
@@ -142,7 +144,7 @@ def _statistics(statistics: Statistics) -> dict[str, Any]:
             "log10_mean": s.mean if s.positive else None,
             "log10_std": s.std if s.positive else None,
             "minimum": s.minimum if s.count else None,
-            "median": 10 ** s.quantile(0.5) if s.positive else None,
+            "median": s.median if s.positive else None,
             "maximum": s.maximum if s.count else None,
         }
         for view, s in statistics.items()
@@ -187,6 +189,10 @@ def describe(content: Mapping[str, Any]) -> str:
             f"{_number(s['minimum'], '.2e'):>11}{_number(s['median'], '.2e'):>11}"
             f"{_number(s['maximum'], '.2e'):>11}   {content['views'][view]}"
         )
+    if content["observed"]:
+        low, high = content["observed"]["redshifts"]
+        lines += ["", f"observed at level {content['observed']['title']}; redshifts {low:g} to {high:g}"]
+        lines += [f"{view:<14}{instrument_text(value)}" for view, value in content["instruments"].items()]
     if content["ten_brightest_share"]:
         shares = content["ten_brightest_share"].items()
         lines += ["", "ten brightest particles' share of the light inside R200c: median (largest)"]
@@ -199,6 +205,11 @@ def describe(content: Mapping[str, Any]) -> str:
     if len(content["refused"]) > 3:
         lines.append(f"... and {len(content['refused']) - 3} more (--json lists them)")
     return "\n".join(lines)
+
+
+def instrument_text(attrs: Mapping[str, Any]) -> str:
+    """The figures of a view's instrument in one line."""
+    return ", ".join(f"{name} {value:g}" for name, value in attrs.items() if type(value) in (int, float))
 
 
 def _number(value: float | None, form: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class ViewStatistics:
         Linear, over all pixels (NaN where there are none).
     histogram
         (3000,) counts of log10 of the positive pixels.
+    negative
+        (3000,) counts of log10 of minus the negative pixels, which signed views have.
     """
 
     count: int
@@ -47,6 +49,7 @@ class ViewStatistics:
     minimum: float
     maximum: float
     histogram: NDArray[np.int64]
+    negative: NDArray[np.int64] = field(default_factory=lambda: np.zeros(LOG_BINS, np.int64))
 
     @staticmethod
     def empty() -> ViewStatistics:
@@ -64,15 +67,15 @@ class ViewStatistics:
         if flat.size == 0:
             return ViewStatistics.empty()
         minimum, maximum = float(flat.min()), float(flat.max())
-        if not (math.isfinite(minimum) and math.isfinite(maximum)) or minimum < 0:
-            raise ValueError(
-                f"maps must be finite and not negative; these lie between {minimum} and {maximum}"
-            )
+        if not (math.isfinite(minimum) and math.isfinite(maximum)):
+            raise ValueError(f"maps must be finite; these lie between {minimum} and {maximum}")
         positive = flat if minimum > 0 else flat[flat > 0]
+        negative = flat[flat < 0] if minimum < 0 else flat[:0]
+        below = histogram_of(np.log10(-negative)) if negative.size else np.zeros(LOG_BINS, np.int64)
+        zeros = flat.size - positive.size - negative.size
         if positive.size == 0:
-            return ViewStatistics(
-                flat.size, flat.size, math.nan, math.nan, minimum, maximum, np.zeros(LOG_BINS, np.int64)
-            )
+            none = np.zeros(LOG_BINS, np.int64)
+            return ViewStatistics(flat.size, zeros, math.nan, math.nan, minimum, maximum, none, below)
         logs = np.log10(positive)
         mean = float(np.mean(logs, dtype=np.float64))
         # The deviations are small numbers: squared in the input's precision, summed in double.
@@ -83,18 +86,19 @@ class ViewStatistics:
         )
         return ViewStatistics(
             flat.size,
-            flat.size - positive.size,
+            zeros,
             mean,
             math.sqrt(max(variance, 0.0)),
             minimum,
             maximum,
             histogram_of(logs),
+            below,
         )
 
     @property
     def positive(self) -> int:
         """Number of pixels above 0."""
-        return self.count - self.zeros
+        return self.count - self.zeros - int(self.negative.sum())
 
     def merge(self, other: ViewStatistics) -> ViewStatistics:
         """Of both together: Chan, Golub & LeVeque's update of mean and variance; counts add."""
@@ -120,11 +124,27 @@ class ViewStatistics:
             min(self.minimum, other.minimum),
             max(self.maximum, other.maximum),
             self.histogram + other.histogram,
+            self.negative + other.negative,
         )
 
     def quantile(self, q: float) -> float:
         """The q-quantile of log10 of the positive pixels, to the histogram's 0.02 dex."""
         return histogram_quantile(self.histogram, q)
+
+    def linear_quantile(self, q: float) -> float:
+        """The q-quantile of all pixels of a signed view, linear, to the histograms' 0.02 dex."""
+        below = int(self.negative.sum())
+        place = q * self.count
+        if place < below:
+            return -(10.0 ** histogram_quantile(self.negative, 1.0 - place / below))
+        if place <= below + self.zeros or not self.positive:
+            return 0.0
+        return float(10.0 ** self.quantile((place - below - self.zeros) / self.positive))
+
+    @property
+    def median(self) -> float:
+        """Of the positive pixels; of all pixels of a signed view."""
+        return self.linear_quantile(0.5) if self.negative.any() else float(10.0 ** self.quantile(0.5))
 
     def to_json(self) -> dict[str, Any]:
         """For a progress file: the histogram as first bin and counts."""
@@ -141,13 +161,20 @@ class ViewStatistics:
                 )
             },
             "histogram": sparse(self.histogram),
+            **({"negative": sparse(self.negative)} if self.negative.any() else {}),
         }
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> ViewStatistics:
         """The inverse of `to_json`."""
         floats = {k: math.nan if value[k] is None else float(value[k]) for k in _FLOATS}
-        return ViewStatistics(value["count"], value["zeros"], histogram=dense(value["histogram"]), **floats)
+        return ViewStatistics(
+            value["count"],
+            value["zeros"],
+            histogram=dense(value["histogram"]),
+            negative=dense(value.get("negative", [0, []])),
+            **floats,
+        )
 
 
 def merge_all(parts: Iterable[ViewStatistics]) -> ViewStatistics:
@@ -220,12 +247,16 @@ def read_statistics(path: str | Path) -> Statistics:
         raise InputError(f"{path} has no statistics: finish it with `three-hundred-maps finalise {path}`")
     group = root["statistics"]
     columns = {name: read_array(path, group, name) for name in ("count", "zeros", *_FLOATS, "histogram")}
+    columns["negative"] = (
+        read_array(path, group, "negative") if "negative" in group else np.zeros_like(columns["histogram"])
+    )
     result = Statistics()
     for row, view in enumerate(group.attrs["views"]):
         result[view] = ViewStatistics(
             int(columns["count"][row]),
             int(columns["zeros"][row]),
             histogram=columns["histogram"][row],
+            negative=columns["negative"][row],
             **{name: float(columns[name][row]) for name in _FLOATS},
         )
     if "ring_sum" in group:

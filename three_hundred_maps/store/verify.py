@@ -324,7 +324,7 @@ def check_totals(store: Path) -> tuple[int, list[str]]:
             area = (layout.grid.pixel * shard.halos["R200c"]) ** 2
             for name, maps in shard.maps.items():
                 where = f"{split}/{name}"
-                if not np.isfinite(maps).all() or (maps < 0).any():
+                if not np.isfinite(maps).all() or (name not in layout.signed and (maps < 0).any()):
                     problems.append(f"{where} holds values that are negative or not finite, from row {row}")
                     continue
                 if name == schema.HALF:
@@ -365,6 +365,7 @@ def check_statistics(store: Path) -> tuple[int, list[str]]:
             if not np.isclose(a, b, rtol=STATISTICS_TOLERANCE, atol=0, equal_nan=True):
                 problems.append(f"statistics/{view}: {name} is {a:.8g}, of the maps {b:.8g}")
         moved = int(np.abs(there.histogram - of_maps.histogram).sum())
+        moved += int(np.abs(there.negative - of_maps.negative).sum())
         if moved > STATISTICS_TOLERANCE * max(of_maps.count, 1):
             problems.append(f"statistics/{view}: the histogram does not match the maps")
     if kept.climatology is not None and total.climatology is not None:

@@ -175,7 +175,8 @@ def write_shard(
             raise InputError(
                 f"{split} shard {shard}: {name} is {values.dtype} {values.shape}, wanted float32 {shape}"
             )
-        if n and not (float(values.min()) >= 0.0 and np.isfinite(values.max())):
+        least = float(values.min()) if n else 0.0
+        if n and not ((least >= 0.0 or name in layout.signed) and np.isfinite([least, values.max()]).all()):
             raise InputError(f"{split} shard {shard}: {name} holds negative or non-finite values")
     sums = {name: np.asarray(values, np.float64) for name, values in totals.items()}
     for name, total in sums.items():

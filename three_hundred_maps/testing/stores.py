@@ -58,6 +58,7 @@ def tiny_store(
     shard_halos: int = 8,
     name: str = "tiny",
     half: bool = True,
+    **attrs: Any,
 ) -> Path:
     """Write a finished store of analytic clusters through the real writer.
 
@@ -83,6 +84,8 @@ def tiny_store(
         Of the store.
     half
         Whether the test split carries the half-sample's maps.
+    attrs
+        More root attributes.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def tiny_store(
         ups=ups,
         grid=MapGrid(pixels, width),
         shard_halos=shard_halos,
-        attrs=tiny_attrs(name),
+        attrs=tiny_attrs(name, **attrs),
         half=half,
     )
     create_store(store, layout)
