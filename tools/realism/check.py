@@ -146,7 +146,17 @@ def _relations(table: NDArray[np.float64], flavour: Flavour) -> list[CheckRow]:
     ranges = _SLOPES[flavour]
     slope, at_6e14 = map(float, np.polyfit(np.log10(m500 / 6e14), np.log10(y), 1))
     massive = m500 > 1e14
+    cool = m500 < 1e14
+    off = np.log10(kelvin) - np.polyval(np.polyfit(np.log10(m500), np.log10(kelvin), 1), np.log10(m500))
     lines = [
+        CheckRow(
+            "T500 scatter at fixed mass below 1e14 (dex)",
+            flavour,
+            _half_range(off[cool]),
+            0.06,
+            0.10,
+            int(cool.sum()),
+        ),
         CheckRow("Y500-M500 slope", flavour, slope, *ranges["Y-M"], n),
         CheckRow("Y500 at 6e14 Msun (1e-4 Mpc^2)", flavour, float(10**at_6e14 * 1e4), 0.43, 0.65, n),
         CheckRow("bolometric L-M slope", flavour, _slope(m500, luminosity), *ranges["L-M"], n),
@@ -154,7 +164,7 @@ def _relations(table: NDArray[np.float64], flavour: Flavour) -> list[CheckRow]:
     ]
     if flavour == "gizmo":
         above = _slope(m500[massive], y[massive])
-        lines.insert(1, CheckRow("Y500-M500 slope above 1e14", flavour, above, 1.7, 1.95, int(massive.sum())))
+        lines.insert(2, CheckRow("Y500-M500 slope above 1e14", flavour, above, 1.7, 1.95, int(massive.sum())))
     return lines
 
 

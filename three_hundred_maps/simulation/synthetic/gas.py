@@ -39,16 +39,16 @@ from three_hundred_maps.simulation.synthetic.universe import Plan
 
 NEIGHBOURS = {"gadgetx": 200, "gizmo": 64}
 """Particles within a kernel's support: Wendland C4 in GADGET-X, a cubic spline in GIZMO-SIMBA."""
-_SWELL = {"gadgetx": 4.1, "gizmo": -0.3}
+_SWELL = {"gadgetx": 4.1, "gizmo": -0.7}
 """How much a core widens (shrinks, below 0) with the gas that feedback has driven out."""
 _WIDER = 1.35
 """How much wider a core is for each unit of heating beyond that of GIZMO-SIMBA."""
-_NONTHERMAL = {"gadgetx": 0.73, "gizmo": 0.62}
+_NONTHERMAL = {"gadgetx": 0.73, "gizmo": 0.66}
 _HEATED_LOG_M500 = np.array([13.3, 13.7, 14.3, 14.9])
-_HEATED = {"gadgetx": np.zeros(4), "gizmo": np.array([0.7, 0.65, 0.35, 0.0])}
+_HEATED = {"gadgetx": np.zeros(4), "gizmo": np.array([0.80, 0.75, 0.42, 0.20])}
 """By how much feedback heats the centre above hydrostatic balance, less outwards: gas of `gizmo`'s groups
 that its jets have not driven out."""
-_WARMTH_SCATTER = (np.array([13.5, 14.0, 14.8]), np.array([0.075, 0.065, 0.03]))
+_WARMTH_SCATTER = (np.array([13.5, 14.0, 14.8]), np.array([0.066, 0.058, 0.03]))
 """log10 M500c (Msun) and the scatter of T at fixed mass (dex) that is drawn."""
 _WARM_WHERE_POOR = 0.25
 """d ln T / d ln f_gas at fixed mass, with the sign turned: what has lost gas has been heated."""
@@ -57,27 +57,27 @@ _OUTSIDE_SHOCK = 0.25
 _KNOTS = np.log([0.05, 0.3, 0.6, 1.0, 1.6])
 """ln radius (R200c) at which the strengths of fluctuations are given."""
 _ADIABATIC = {
-    "gadgetx": np.array([0.08, 0.135, 0.20, 0.30, 0.43]),
+    "gadgetx": np.array([0.09, 0.15, 0.22, 0.33, 0.47]),
     "gizmo": np.array([0.08, 0.13, 0.20, 0.30, 0.42]),
 }
 """Standard deviation of ln density of sound waves and turbulence, which keep the entropy; it grows outwards
 as the Mach number of the motions does (Zhuravleva et al. 2014; Nelson et al. 2014)."""
 _ISOBARIC = {
-    "gadgetx": np.array([0.25, 0.28, 0.32, 0.37, 0.41]),
-    "gizmo": np.array([0.26, 0.30, 0.36, 0.44, 0.52]),
+    "gadgetx": np.array([0.28, 0.315, 0.36, 0.415, 0.46]),
+    "gizmo": np.array([0.245, 0.28, 0.335, 0.41, 0.48]),
 }
 """The same of clumps in pressure balance: stripped and cooling gas, bright in X-rays and unseen in SZ."""
 _ADIABATIC_SLOPE = -2.6
-_ISOBARIC_SLOPE = {"gadgetx": 0.0, "gizmo": -0.4}
-_ISOBARIC_SIDE, _ISOBARIC_SKEW = 3.6, 0.3
-"""Side (R200c) of the field."""
+_ISOBARIC_SLOPE = {"gadgetx": 0.6, "gizmo": -0.4}
+_ISOBARIC_SIDE, _ISOBARIC_SKEW = 3.6, 0.4
+"""Side (R200c) of the field, and its skewness (`Fluctuation`): clumps stand out more than hollows."""
 _CELLS, _CELLS_OF_GROUPS, _GROUPS_MSUN = 96, 48, 3e13
 """Cells on a side of both fields, so that the shortest waves are those of a map's pixels; fewer in the halos
 below that mass, which have few particles and no maps."""
-_WELL, _WELL_SHARES, _WELL_LEAST = {"gadgetx": 17.0, "gizmo": 14.0}, (0.8, 0.6), 1e-3
+_WELL, _WELL_SHARES, _WELL_LEAST = 22.0, (0.8, 0.6), 1e-3
 """Depth in ln density of the gas in a satellite's potential, over (m/M)^(2/3); how the two fields share it;
 the least m/M that counts."""
-_WELL_SIZE, _DEEPEST_WELL = 0.25, 1.6
+_WELL_SIZE, _DEEPEST_WELL = 0.25, 1.8
 """Standard deviation of a well over R200c (m/M)^(1/3); the most that one is deep."""
 
 
@@ -107,7 +107,7 @@ def draw_halo_gas(
     noise = np.exp(0.15 * shared.standard_normal())
     core = Core(
         max(own.heated(0.25, 0.10) + own.heated(1.15, 1.05) * cool, 0.0),
-        own.heated(0.145, 0.165) * (1.0 - 0.25 * cool) * swell * noise,
+        own.heated(0.156, 0.178) * (1.0 - 0.25 * cool) * swell * noise,
         0.62,
         own.heated(0.55, 0.95),
     )
@@ -124,7 +124,7 @@ def draw_halo_gas(
     )  # fmt: skip
     isobaric = np.interp(np.log(X), np.log([0.05, 0.3, 0.6, 1.2, 2.5]), [0.95, 0.75, 0.45, 0.05, -0.25])
     # The massive, which still accrete, are stirred most.
-    stirred = (halo.mass / 2e14) ** own.turbulent(0.2, 0.17)
+    stirred = (halo.mass / 2e14) ** own.turbulent(0.2, 0.08)
     stirred *= float(np.exp(0.25 * np.clip(halo.state, -2, 2)))
     nonthermal = own.between(_NONTHERMAL, "turbulence") * stirred
     return HaloGas(core, shape, nonthermal, isobaric, _warmth(halo, flavour, shared), _shock(halo, shared))
@@ -138,7 +138,7 @@ def _warmth(halo: Halo, flavour: Flavour, shared: np.random.Generator) -> NDArra
     poor = np.log(budget.f_gas / gas_fraction(halo.feedback, float(log_mass), 0.0))
     shift = spread * np.clip(shared.standard_normal(), -2.5, 2.5) - _WARM_WHERE_POOR * np.clip(poor, -1, 1)
     heated = np.interp(log_mass, _HEATED_LOG_M500, halo.feedback.between(_HEATED, "core"))
-    return np.exp(shift) * (1.0 + heated * np.exp(-((X / (0.5 * budget.r500)) ** 2)))
+    return np.exp(shift) * (1.0 + heated * np.exp(-((X / (0.46 * budget.r500)) ** 2)))
 
 
 def _shock(halo: Halo, shared: np.random.Generator) -> float:
@@ -160,13 +160,13 @@ def _fluctuations(halo: Halo, turbulence: float, rng: np.random.Generator) -> tu
     moved = np.float32(np.sqrt(0.5)) * (moved + refined(halo.shape.field, cells))
     clumped = random_field(rng, cells, own.between(_ISOBARIC_SLOPE, "turbulence"))
     sat = halo.satellites
-    r, well = lengths(sat.position), own.between(_WELL, "turbulence")
+    r = lengths(sat.position)
     for field, side, strength, share in (
         (moved, FIELD_SIDE, adiabatic, _WELL_SHARES[0]),
         (clumped, _ISOBARIC_SIDE, clumps, _WELL_SHARES[1]),
     ):
         deep = (sat.mass > _WELL_LEAST) & (r < 0.5 * side)
-        depth = share * np.minimum(well * sat.mass[deep] ** (2.0 / 3.0), _DEEPEST_WELL)
+        depth = share * np.minimum(_WELL * sat.mass[deep] ** (2.0 / 3.0), _DEEPEST_WELL)
         size = np.clip(_WELL_SIZE * np.cbrt(sat.mass[deep]), 0.03, 0.15)
         add_wells(field, side, sat.position[deep], size, depth / np.interp(np.log(r[deep]), at_x, strength))
     return (
