@@ -48,7 +48,7 @@ _HEATED_LOG_M500 = np.array([13.3, 13.7, 14.3, 14.9])
 _HEATED = {"gadgetx": np.zeros(4), "gizmo": np.array([0.80, 0.75, 0.42, 0.20])}
 """By how much feedback heats the centre above hydrostatic balance, less outwards: gas of `gizmo`'s groups
 that its jets have not driven out."""
-_WARMTH_SCATTER = (np.array([13.5, 14.0, 14.8]), np.array([0.066, 0.058, 0.03]))
+_WARMTH_SCATTER = (np.array([13.5, 14.0, 14.8]), np.array([0.060, 0.054, 0.03]))
 """log10 M500c (Msun) and the scatter of T at fixed mass (dex) that is drawn."""
 _WARM_WHERE_POOR = 0.25
 """d ln T / d ln f_gas at fixed mass, with the sign turned: what has lost gas has been heated."""
@@ -57,14 +57,14 @@ _OUTSIDE_SHOCK = 0.25
 _KNOTS = np.log([0.05, 0.3, 0.6, 1.0, 1.6])
 """ln radius (R200c) at which the strengths of fluctuations are given."""
 _ADIABATIC = {
-    "gadgetx": np.array([0.09, 0.15, 0.22, 0.33, 0.47]),
+    "gadgetx": np.array([0.098, 0.163, 0.24, 0.36, 0.50]),
     "gizmo": np.array([0.08, 0.13, 0.20, 0.30, 0.42]),
 }
 """Standard deviation of ln density of sound waves and turbulence, which keep the entropy; it grows outwards
 as the Mach number of the motions does (Zhuravleva et al. 2014; Nelson et al. 2014)."""
 _ISOBARIC = {
     "gadgetx": np.array([0.28, 0.315, 0.36, 0.415, 0.46]),
-    "gizmo": np.array([0.245, 0.28, 0.335, 0.41, 0.48]),
+    "gizmo": np.array([0.228, 0.26, 0.31, 0.38, 0.45]),
 }
 """The same of clumps in pressure balance: stripped and cooling gas, bright in X-rays and unseen in SZ."""
 _ADIABATIC_SLOPE = -2.6
