@@ -83,12 +83,22 @@ def finalise(
 
 def inspect(
     store: str = typer.Argument(help="A store, finished or not, or the URL of one."),
+    halos: Path | None = typer.Option(
+        None, "--halos", help="Write a table of the halos to FILE.csv or FILE.parquet."
+    ),
     json: bool = typer.Option(False, "--json", help="Print JSON."),
     quiet: bool = typer.Option(False, "--quiet", help="Print nothing but errors."),
 ) -> None:
     """Show state, sizes, splits and statistics of each view."""
     from three_hundred_maps.store.overview import describe, overview, to_json
 
+    if halos is not None:
+        from three_hundred_maps.store.halo_table import write_halo_table
+
+        number = write_halo_table(store, halos)
+        if not quiet:
+            print(f"{halos}: {number} halos")
+        return
     content = overview(store)
     if not quiet:
         print(to_json(content) if json else describe(content))

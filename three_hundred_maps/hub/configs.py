@@ -20,9 +20,10 @@ DEFAULT = "mini"
 REPOSITORY_VARIABLE = "THREE_HUNDRED_MAPS_REPO"
 
 REAL_DATA = (
-    "its maps come from simulations that The Three Hundred collaboration shares on request "
-    "(https://the300-project.org); with access, build it by: three-hundred-maps build {config} --root DIR "
-    "--out STORE, then load_dataset('three_hundred_maps', data_dir='STORE')"
+    "its maps come from the files of a simulation: `three-hundred-maps recipe {config}` says which (those of "
+    "The Three Hundred are shared on request, https://the300-project.org); with access, build it by: "
+    "three-hundred-maps build {config} --root DIR --out STORE, then "
+    "load_dataset('three_hundred_maps', data_dir='STORE')"
 )
 
 

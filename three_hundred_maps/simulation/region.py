@@ -59,6 +59,7 @@ class Region:
         self._origin = _origin(source)
         complete = is_complete(source)
         whole = is_held_whole(source) if whole is None else whole
+        self._whole = whole
         self._stored: Stored
         if whole:
             self._stored = WholeSnapshot(source, self._origin)
@@ -187,6 +188,8 @@ class Region:
 
     def absent(self, centre_kpc: ArrayLike, radius_kpc: float) -> str | None:
         """Which missing files hold particles of a sphere, in words; None where all of it is here."""
+        if self._whole:
+            return None
         missing = self._stored.absent(*self._sphere(centre_kpc, radius_kpc), self._box)
         return not_here(missing) if missing else None
 

@@ -180,7 +180,8 @@ def write_tng(
     files
         How many chunks of equal size, so that groups spread over them.
     zooms
-        As TNG-Cluster: chunk i holds group i, chunk i + groups what of no group is nearest to it.
+        As TNG-Cluster: chunk i holds group i, chunk i + groups what of no group is nearest to it, and all
+        low-resolution particles.
 
     Returns
     -------
@@ -211,6 +212,8 @@ def write_tng(
             {k: _take(f, slice(int(a[k]), int(b[k]))) for k, f in ordered.items()}  # type: ignore[arg-type]
             for a, b in zip(starts, ends, strict=True)
         ]
+        for part in parts[groups:]:
+            part |= {kind: particles[kind] for kind in (2,) if kind in particles}
     written = write_hdf5(
         folder / "snap_099.hdf5",
         header,

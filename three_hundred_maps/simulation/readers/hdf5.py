@@ -98,6 +98,12 @@ class Hdf5Source:
             total = _totals(header, self.path)
             declared = int(safe.number(header, self.path, "NumFilesPerSnapshot", default=1.0))
             self._read_header(file, header, self.path, length_unit)
+        if self._absent:
+            self._assumptions["files"] = (
+                f"{len(self._absent)} of {len(self._absent) + len(files)} files of the snapshot are not here"
+            )
+            if offsets is not None:
+                self._assumptions["files"] += ": what they hold of no group is missing from the maps"
         if self._dialect == "arepo":
             for counts in self._absent.values():
                 counts[3] = 0  # tracers, as in the files that are here
@@ -314,7 +320,7 @@ def _find(group: h5py.Group, name: str, path: Path, rows: int) -> tuple[str, int
                 raise InputError(f"{path}: {dataset.name} has shape {dataset.shape}, expected ({rows}, 3)")
             return stored, None
         if dataset.ndim == 1:
-            if column in (None, 0) and name != "hydrogen_fraction":
+            if column is None or (column == 0 and name != "hydrogen_fraction"):
                 return stored, None
             continue
         if column == 1 and dataset.shape[1] == 1:

@@ -1,0 +1,61 @@
+"""The halos of a store as a table: their variables and the integrals of their maps, one row a halo."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import write_bytes
+from three_hundred_maps.store import schema
+from three_hundred_maps.store.reader import open_store
+
+FORMATS = (".csv", ".parquet")
+
+
+def halo_table(store: str | Path) -> dict[str, list[Any]]:
+    """Columns by name: ``split``, every halo variable, ``total_VIEW`` averaged over lines of sight."""
+    opened = open_store(store)
+    table: dict[str, list[Any]] = {"split": []}
+    for split in schema.SPLITS:
+        data = opened[split]
+        n = data.sizes["halo"]
+        table["split"] += [split] * n
+        for name, variable in data.variables.items():
+            if name in schema.HALO_VARIABLES:
+                values = variable.values
+            elif str(name).startswith("total_"):
+                values = variable.values.mean(axis=1)
+            else:
+                continue
+            table.setdefault(str(name), []).extend(values.tolist())
+    return table
+
+
+def write_halo_table(store: str | Path, path: Path) -> int:
+    """Write `halo_table` as CSV or Parquet, by the ending of ``path``; the number of halos.
+
+    Raises
+    ------
+    InputError
+        For another ending.
+    """
+    if path.suffix not in FORMATS:
+        raise InputError(f"{path}: a table of halos is written as {' or '.join(FORMATS)}")
+    table = halo_table(store)
+    if path.suffix == ".csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(table)
+        writer.writerows(zip(*table.values(), strict=True))
+        write_bytes(path, text.getvalue().encode())
+    else:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        buffer = io.BytesIO()
+        pq.write_table(pa.table(table), buffer)
+        write_bytes(path, buffer.getvalue())
+    return len(table["split"])
