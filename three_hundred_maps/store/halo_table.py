@@ -24,7 +24,11 @@ def halo_table(store: str | Path) -> dict[str, list[Any]]:
         n = data.sizes["halo"]
         table["split"] += [split] * n
         for name, variable in data.variables.items():
-            if name in schema.HALO_VARIABLES:
+            if name == "simulation":
+                values = schema.decode_ids(
+                    variable.values, schema.simulation_ids(variable.attrs, store), store
+                )
+            elif name in schema.HALO_VARIABLES:
                 values = variable.values
             elif str(name).startswith("total_"):
                 values = variable.values.mean(axis=1)
