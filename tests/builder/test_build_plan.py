@@ -272,3 +272,25 @@ def test_halos_of_one_box_whose_cut_outs_overlap_are_one_region(lcdm):
             assert a.region == b.region
         if len(regions) == 50:
             assert np.linalg.norm(apart) > reach
+
+
+def test_a_universe_names_the_regions(lcdm, synthetic, tmp_path):
+    """Boxes of different universes share no region; two codes of one universe share all of them."""
+
+    def regions(path, *overrides):
+        recipe = load_recipe(path, overrides=overrides)
+        sources = sources_for(recipe, path, None)
+        rows = make_plan(sources).rows
+        for c in (c for candidates in rows.values() for c in candidates):
+            assert sources.source_of(c.region) == c.source
+        return {c.halo_id: (c.region, split) for split in rows for c in rows[split]}
+
+    for path in (lcdm(), synthetic(regions="1-12")):
+        plain = regions(path)
+        one, two = (regions(path, f"simulation.universe={name}") for name in ("one", "two"))
+        assert plain.keys() == one.keys() == two.keys()
+        assert not {region for region, _ in one.values()} & {region for region, _ in two.values()}
+        assert regions(path, "simulation.universe=one", "simulation.id=other-code") == one
+        assert (
+            load_recipe(path).sha256() != load_recipe(path, overrides=("simulation.universe=one",)).sha256()
+        )

@@ -166,7 +166,7 @@ def make_plan(sources: Sources) -> Plan:
         most = max(most, float(halos.M200c_msun.max(initial=0.0)) * h)
 
         def region_of(row: int, source: int = source, ids: np.ndarray = halos.halo_id) -> int:
-            return int(ids[row]) if by_halo else source
+            return sources.region(int(ids[row]) if by_halo else source)
 
         left += [LeftOut(region_of(i), number, int(halos.halo_id[i]), reason) for i, reason in reasons]
         candidates += [
@@ -187,11 +187,11 @@ def make_plan(sources: Sources) -> Plan:
             f" selection.min_mass is {recipe.selection.min_mass:.3g}"
         )
     if by_halo:
-        candidates = merge_box(candidates, recipe, box_kpc)
+        candidates = merge_box(candidates, sources, box_kpc)
         regions = sorted({c.region for c in candidates})
         groups: dict[int, int] = {}
     else:
-        regions = list(sources.numbers())
+        regions = [sources.region(number) for number in sources.numbers()]
         groups = merge_groups(regions, sources.region_groups())
     chosen, thinned = thin(candidates, recipe.selection, h)
     split_of = assign_splits(recipe.splits.scheme, recipe.splits.seed, regions, groups)
@@ -258,13 +258,14 @@ def expected_exclusions(
     return expected
 
 
-def merge_box(candidates: list[Candidate], recipe: Recipe, box_kpc: float) -> list[Candidate]:
+def merge_box(candidates: list[Candidate], sources: Sources, box_kpc: float) -> list[Candidate]:
     """Give halos of one box whose cut-outs overlap one region: the smallest of their ids."""
     centres = np.array([c.centre_kpc for c in candidates])
-    radii = np.array([cutout_radius(HaloGrid(c.R200c_kpc, recipe.maps.grid())) for c in candidates])
+    grid = sources.recipe.maps.grid()
+    radii = np.array([cutout_radius(HaloGrid(c.R200c_kpc, grid)) for c in candidates])
     ids = [c.halo_id for c in candidates]
     group = merge_groups(ids, [(ids[i], ids[j]) for i, j in overlapping(centres, radii, box_kpc)])
-    return [replace(c, region=group[c.halo_id]) for c in candidates]
+    return [replace(c, region=sources.region(group[c.halo_id])) for c in candidates]
 
 
 def make_layout(

@@ -42,6 +42,7 @@ class SimulationRecipe(_Model):
 
     kind: Literal["gadget", "synthetic"]
     id: Name | None = None  # enters every halo's key
+    universe: Name | None = None  # initial conditions: regions of one universe are the same under every code
     # files
     snapshot: str | tuple[str, ...] | None = None  # several: these files alone, of a larger set
     catalogue: CatalogueRecipe | None = None

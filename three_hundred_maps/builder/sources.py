@@ -20,6 +20,7 @@ from three_hundred_maps.simulation.catalogues.halos import Halos
 from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.readers.snapshot_files import Paths, first_path
 from three_hundred_maps.simulation.readers.source import LENGTH_UNITS, SnapshotInfo, Source, unit_ratio
+from three_hundred_maps.store.splits import hash_order
 
 BOX = 0
 """The source of a recipe with ``region_by: halo``: one snapshot that holds all halos."""
@@ -96,9 +97,19 @@ class Sources:
             ) from None
         return self.base / Path(filled).expanduser()
 
+    def region(self, number: int) -> int:
+        """The region that a declared number, or a halo of a box, stands for in the store.
+
+        The number itself; with ``simulation.universe`` one made from both, so that unrelated simulations
+        share no region, and those of the same initial conditions share them all.
+        """
+        universe = self.recipe.simulation.universe
+        return number if universe is None else hash_order("universe", universe, number) >> 1
+
     def source_of(self, region: int) -> int:
-        """The source that holds the halos of a region."""
-        return region if self.recipe.simulation.region_list() else BOX
+        """The source that holds the halos of a region of the store."""
+        declared = self.recipe.simulation.region_list()
+        return {self.region(number): number for number in declared}[region] if declared else BOX
 
     def info(self, place: Place) -> SnapshotInfo:
         """The snapshot's header."""
@@ -142,6 +153,8 @@ class Sources:
         simulation = self.recipe.simulation
         numbers = self.snapshot_numbers()
         common = {"snapshot": numbers[0], "emissivity": simulation.emissivity}
+        if simulation.universe is not None:
+            common["universe"] = simulation.universe
         if len(numbers) > 1:
             common["snapshots"] = list(numbers)
         if self.synthetic:
@@ -186,7 +199,7 @@ class Sources:
             raise InputError(f"{path}: no centre for region {missing[0]} (of {len(missing)} missing)")
         declared = set(self.numbers())
         return [
-            (numbers[i], numbers[j])
+            (self.region(numbers[i]), self.region(numbers[j]))
             for i, j in overlapping(centres, radii, box)
             if numbers[i] in declared and numbers[j] in declared
         ]

@@ -1,6 +1,7 @@
 """From particles to maps: views, lines of sight, projection."""
 
 from three_hundred_maps.mapping.emissivity import EmissivitySource, emissivity_source
+from three_hundred_maps.mapping.gas_views import entropy_keV_cm2, metallicity
 from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
 from three_hundred_maps.mapping.lines_of_sight import lines_of_sight
 from three_hundred_maps.mapping.render import BACKENDS, render
@@ -23,8 +24,10 @@ __all__ = [
     "View",
     "cutout_radius",
     "emissivity_source",
+    "entropy_keV_cm2",
     "get_view",
     "lines_of_sight",
+    "metallicity",
     "register_view",
     "render",
 ]

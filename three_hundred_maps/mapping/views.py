@@ -29,7 +29,7 @@ from three_hundred_maps.units import (
 XRAY_UNIT_ERG_S = 1e44
 """X-ray maps are in 1e44 erg/s kpc^-2: in erg/s kpc^-2 a cluster's core (1e41) exceeds float32 (3e38)."""
 
-_HYDROGEN_PER_CM3 = SUN_G / KPC_CM**3 / PROTON_MASS_G
+HYDROGEN_PER_CM3 = SUN_G / KPC_CM**3 / PROTON_MASS_G
 """Hydrogen nuclei a cm^3 for one Msun kpc^-3 of hydrogen."""
 
 
@@ -173,7 +173,7 @@ def _emits_xrays(particles: Particles, context: MapContext) -> NDArray[np.bool_]
     if not cuts.xray_star_forming:
         keep &= _gas(particles, "star_formation_rate") <= 0
     if cuts.xray_max_hydrogen_density_cm3 is not None:
-        hydrogen_cm3 = _HYDROGEN_PER_CM3 * _gas(particles, "hydrogen_fraction") * _gas(particles, "density")
+        hydrogen_cm3 = HYDROGEN_PER_CM3 * _gas(particles, "hydrogen_fraction") * _gas(particles, "density")
         keep &= hydrogen_cm3 < cuts.xray_max_hydrogen_density_cm3
     return keep
 
@@ -183,7 +183,7 @@ def xray_luminosity(particles: Particles, context: MapContext) -> NDArray[np.flo
     keep = _emits_xrays(particles, context)
     hydrogen = _gas(particles, "hydrogen_fraction")
     # (X rho / m_p)^2 V with V = m / rho; one density in cm^-3, the other as nuclei in the particle
-    hydrogen_cm3 = _HYDROGEN_PER_CM3 * hydrogen * _gas(particles, "density")
+    hydrogen_cm3 = HYDROGEN_PER_CM3 * hydrogen * _gas(particles, "density")
     nuclei_per_unit = hydrogen * particles.mass.astype(np.float64) * (SUN_G / PROTON_MASS_G / XRAY_UNIT_ERG_S)
     rate = context.emissivity.cooling_rate(particles.fields["temperature"], particles.fields["metallicity"])
     luminosity = np.where(keep, rate * hydrogen_cm3 * nuclei_per_unit, 0.0)
