@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from three_hundred_maps.torch_data import SYMMETRIES, ScoreGrid, StreamDataset, 
 
 BLOCK_HALOS = 32
 
+Noise = Callable[[torch.Tensor, torch.Tensor, int, int], torch.Tensor]
+"""(expected maps, (N, C) scale, step, rank) -> maps with noise."""
+
 
 @dataclass
 class Rows:
@@ -31,12 +34,15 @@ class Rows:
         (N, H, W) dex: l of the true mass minus the climatology.
     halo, region
         (N,) int64: the number of the halo in its split, and its region.
+    scale
+        (N, C): where the inputs are without noise, what theirs is scaled by.
     """
 
     inputs: torch.Tensor
     target: torch.Tensor
     halo: np.ndarray
     region: np.ndarray
+    scale: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -122,7 +128,8 @@ class ResidentBatches:
 
     So a run resumed at any step continues with the very batches it would have had. Every epoch goes once
     through a new permutation. The eight symmetries fall on equal parts of each batch. With ``augment`` the
-    rows are raw, and each batch is augmented and standardised.
+    rows are raw, and each batch is augmented and standardised; ``noise`` is laid on them before. ``views``
+    are the channels.
     """
 
     def __init__(
@@ -136,10 +143,12 @@ class ResidentBatches:
         rank: int = 0,
         ranks: int = 1,
         augment: Augment | None = None,
+        noise: Noise | None = None,
+        views: Sequence[str] = (),
     ) -> None:
         if batch % ranks:
             raise InputError(f"a batch of {batch} cannot be dealt out to {ranks} processes")
-        self.augment = augment
+        self.augment, self.noise, self.views = augment, noise, tuple(views)
         self.rows, self.batch, self.seed, self.symmetries = rows, batch, seed, symmetries
         self.device, self.rank, self.ranks = device, rank, ranks
         self._orders: dict[int, torch.Tensor] = {}
@@ -176,10 +185,12 @@ class ResidentBatches:
                     (v.pin_memory() if pin else v).to(self.device, non_blocking=True)
                     for v in (inputs, target)
                 )
+            if self.noise is not None and self.rows.scale is not None:
+                inputs = self.noise(inputs, self.rows.scale[places].to(inputs), step, self.rank)
             if self.augment is not None:
                 inputs = self.augment(inputs, step, self.rank)
             if self.symmetries:
-                inputs, target = apply_symmetries(inputs, target, self.rank, self.ranks)
+                inputs, target = apply_symmetries(inputs, target, self.rank, self.ranks, self.views)
             yield inputs, target
             step += 1
 
@@ -234,7 +245,9 @@ class StreamBatches:
                     inputs = self.augment(inputs, done - 1, self.dataset.rank)
                 target = self.score_grid.target(mass[:, 0])
                 if self.symmetries:
-                    inputs, target = apply_symmetries(inputs, target, self.dataset.rank, self.dataset.ranks)
+                    inputs, target = apply_symmetries(
+                        inputs, target, self.dataset.rank, self.dataset.ranks, self.transforms.views
+                    )
                 yield inputs, target
             if done == before:
                 raise InputError(f"{self.dataset.store}: an epoch holds less than one batch of {self.batch}")
@@ -242,7 +255,7 @@ class StreamBatches:
 
 
 def apply_symmetries(
-    inputs: torch.Tensor, target: torch.Tensor, rank: int = 0, ranks: int = 1
+    inputs: torch.Tensor, target: torch.Tensor, rank: int = 0, ranks: int = 1, views: Sequence[str] = ()
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The eight symmetries on equal parts of a batch, of which this is the ``rank``-th share of ``ranks``."""
     share = len(inputs)
@@ -252,6 +265,6 @@ def apply_symmetries(
         here = torch.nonzero(place == number)[:, 0]
         if len(here):
             part = slice(int(here[0]), int(here[-1]) + 1)
-            inputs[part] = apply_symmetry(inputs[part].clone(), number)
+            inputs[part] = apply_symmetry(inputs[part].clone(), number, views)
             target[part] = apply_symmetry(target[part].clone(), number)
     return inputs, target

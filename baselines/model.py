@@ -163,7 +163,9 @@ class MassModel(nn.Module):
         total: torch.Tensor | None = None
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bf16):
             for number in range(symmetries):
-                turned = apply_symmetry(inputs, number).contiguous(memory_format=torch.channels_last)
+                turned = apply_symmetry(inputs, number, self.transforms.views).contiguous(
+                    memory_format=torch.channels_last
+                )
                 output = undo_symmetry(self(turned), number).float()
                 total = output if total is None else total + output
         assert total is not None

@@ -80,8 +80,14 @@ def main(args: Sequence[str] | None = None) -> None:
 def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m baselines.predict", description="Predict a split of a store.")
     parser.add_argument("run", help="a run's folder, a shipped model's name, or a Hub repository")
-    parser.add_argument("--data", required=True, help="a store, or the name of a config")
-    parser.add_argument("--out", type=Path, required=True, help="the submission's folder")
+    parser.add_argument("--data", help="a store, or the name of a config")
+    parser.add_argument(
+        "--fits", action="append", help="VIEW=FILE[,exposure=FILE,background=FILE] of the sky"
+    )
+    parser.add_argument("--redshift", type=float, help="of the cluster in --fits")
+    parser.add_argument("--centre", help="RA,DEC of its centre, in deg")
+    parser.add_argument("--r200c-arcmin", type=float, help="its R200c")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     parser.add_argument(
         "--split", default="test", choices=(*SPLITS, ALL), help="all: every halo of the store"
     )
@@ -101,6 +107,24 @@ def _command(args: list[str]) -> None:
         model.transforms = with_scaling(model.transforms, options.scaling)
     config = read_model_config(folder)
     name = options.name or str(config.get("name", folder.name))
+    if options.fits:
+        from baselines.fits import predict_fits
+
+        predict_fits(
+            model,
+            config,
+            options.fits,
+            options.out,
+            redshift=options.redshift,
+            centre=options.centre,
+            radius_arcmin=options.r200c_arcmin,
+            name=name,
+            symmetries=options.symmetries,
+        )
+        print(options.out)
+        return
+    if options.data is None:
+        raise InputError("give what to predict: --data STORE, or --fits VIEW=FILE")
     predict_split(
         model,
         Predicted(find_store(options.data), options.split),

@@ -58,7 +58,7 @@ class Features:
         for item, factor in zip(self.transforms.inputs, factors, strict=True):
             raw = np.asarray(arrays.maps[item.view][halo], np.float64) * factor
             copies = [raw, *(m @ raw @ m.T for m in self.matrices)]
-            logs = [(np.log10(copy + item.offset) - item.mean) / item.std for copy in copies]
+            logs = [item.of(copy) for copy in copies]
             means = [
                 np.broadcast_to(log[:, grid.inside].mean(-1)[:, None, None], log.shape)
                 for log in (logs[0], logs[-1])

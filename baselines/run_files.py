@@ -21,7 +21,7 @@ from baselines.settings import Settings
 from baselines.training import Progress
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes
-from three_hundred_maps.store.arrays import root_attrs, split_length
+from three_hundred_maps.store.arrays import open_group, root_attrs, split_length
 
 LOG, CURVE = "log.csv", "curve.png"
 COLUMNS = ("step", "epoch", "samples", "learning_rate", "train_loss", "validation_rms_dex", "seconds")
@@ -63,6 +63,7 @@ def finish(
     trained_on = "+".join(str(root_attrs(each)["name"]) for each in (store, *more))
     extra: dict[str, Any] = {
         "views": list(settings.view_list()),
+        "inputs": {view: input_facts(store, view) for view in settings.view_list()},
         "dataset": trained_on,
         "parameters": count_parameters(model),
         "best_step": state.best_step,
@@ -93,6 +94,12 @@ def finish(
             symmetries=settings.test_symmetries,
             trained_on=trained_on,
         )
+
+
+def input_facts(store: Path, view: str) -> dict[str, Any]:
+    """Units of a view, and the instrument where it was observed: what `baselines.fits` brings images to."""
+    group = open_group(store)
+    return {"units": group["train"][view].attrs["units"], **group.attrs.get("view_attrs", {}).get(view, {})}
 
 
 def default_name(settings: Settings) -> str:

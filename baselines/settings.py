@@ -70,6 +70,12 @@ class Settings:
     calibration_error: float = _setting(
         0.1, "in training, error in dex of a factor that all pixels of a view share", low=0
     )
+    noise: str = _setting(
+        "stored",
+        "of an observed store: as it is, or drawn anew in every step from the ideal store it was made of",
+        ("stored", "fresh"),
+    )
+    ideal: str | None = _setting(None, "that ideal store; by the name that the observed one gives it")
     view_dropout: float = _setting(0.0, "in training, probability of withholding a view", low=0, below=1)
     steps: int = _setting(10000, "number of steps", low=1)
     batch: int = _setting(256, "maps in a step, over all processes", low=1)
@@ -124,7 +130,7 @@ PLAIN: dict[str, Any] = {
 }  # fmt: skip
 """``--plain``: none of what makes a model hold on other simulations."""
 
-FREE = ("device", "place", "threads", "compile", "tensorboard", "data", "test_symmetries")
+FREE = ("ideal", "device", "place", "threads", "compile", "tensorboard", "data", "test_symmetries")
 """Settings that may differ when a run is resumed: where it runs, not what it trains."""
 
 

@@ -195,6 +195,8 @@ def make_batches(
     samples = sum(split_length(each, "train") * _lines(each) for each in stores)
     place = choose_place(settings, machine, samples, transforms.pixels, joined=len(stores) > 1)
     if place == "stream":
+        if settings.noise == "fresh":
+            raise InputError("--noise fresh: the training set does not fit into memory; train on a subset")
         if len(stores) > 1:
             raise InputError(
                 f"--data {settings.data}: several stores are trained on from memory alone, and these do not "
@@ -221,12 +223,22 @@ def make_batches(
     dtype = torch.bfloat16 if settings.precision == "bf16" and device.type == "cuda" else torch.float32
     where = device if place == "device" else torch.device("cpu")
     grid = score_grid if place == "device" else ScoreGrid(transforms, settings.grid, where)
-    rows = Rows.join(
-        [
-            load_rows(each, "train", transforms, grid, device=where, dtype=dtype, raw=augment is not None)
-            for each in stores
-        ]
-    )
+    noise = None
+    if settings.noise == "fresh":
+        if len(stores) > 1:
+            raise InputError("--noise fresh: of one store alone")
+        # Here, for observing needs more than training does.
+        from baselines.fresh import load_expected
+
+        augment, ideal = drawn, settings.ideal
+        rows, noise = load_expected(store, ideal, transforms, grid, device=where, seed=settings.seed)
+    else:
+        rows = Rows.join(
+            [
+                load_rows(each, "train", transforms, grid, device=where, dtype=dtype, raw=augment is not None)
+                for each in stores
+            ]
+        )
     batches = ResidentBatches(
         rows,
         batch=settings.batch,
@@ -236,6 +248,8 @@ def make_batches(
         rank=machine.rank,
         ranks=machine.ranks,
         augment=augment,
+        noise=noise,
+        views=transforms.views,
     )
     return batches, len(rows)
 

@@ -214,4 +214,5 @@ def _item(
     else:
         simulation = dataset.simulations.index(str(halos["simulation"][halo]))
         key = [simulation, *(int(halos[name][halo]) for name in KEY[1:])]
-    return apply_symmetry(inputs, symmetry), apply_symmetry(target, symmetry), torch.tensor([*key, los])
+    inputs = apply_symmetry(inputs, symmetry, dataset.views)
+    return inputs, apply_symmetry(target, symmetry), torch.tensor([*key, los])

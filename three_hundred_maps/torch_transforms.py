@@ -67,15 +67,28 @@ SATURATION_DEX = 0.1
 """Beyond the training range, an input grows by this times log(1 + excess / this)."""
 
 
-def apply_symmetry(maps: torch.Tensor, number: int) -> torch.Tensor:
-    """Symmetry ``number`` (0-7) of the square applied to ``maps`` (..., y, x); 0 is the identity."""
+SPIN_2 = ("shear1", "shear2")
+"""Views that are components of a field of spin 2: a quarter turn takes both to their negatives, a mirror the
+second."""
+
+
+def apply_symmetry(maps: torch.Tensor, number: int, views: Sequence[str] = ()) -> torch.Tensor:
+    """Symmetry ``number`` (0-7) of the square applied to ``maps`` (..., y, x); 0 is the identity.
+
+    Where ``views`` name the channels of (..., C, y, x), those of `SPIN_2` change sign as they must.
+    """
     if not 0 <= number < SYMMETRIES:
         raise ValueError(f"a symmetry of the square is 0 to {SYMMETRIES - 1}, not {number}")
     if number == 0:
         return maps
     if number >= 4:
         maps = maps.flip(-1)
-    return torch.rot90(maps, number % 4, (-2, -1))
+    turned = torch.rot90(maps, number % 4, (-2, -1))
+    if not set(SPIN_2) & set(views):
+        return turned
+    turn, mirror = (-1.0) ** (number % 4), -1.0 if number >= 4 else 1.0
+    signs = [{"shear1": turn, "shear2": turn * mirror}.get(view, 1.0) for view in views]
+    return turned * turned.new_tensor(signs)[:, None, None]
 
 
 def undo_symmetry(maps: torch.Tensor, number: int) -> torch.Tensor:
@@ -89,6 +102,8 @@ def undo_symmetry(maps: torch.Tensor, number: int) -> torch.Tensor:
 @dataclass(frozen=True)
 class LogTransform:
     """``z = (log10(x + offset) - mean) / std`` of one view; exactly invertible for every x >= 0.
+
+    Of a signed view, ``z = (asinh(x / offset) - mean) / std``, with half the 16-84 % range as the offset.
 
     Parameters
     ----------
@@ -111,14 +126,22 @@ class LogTransform:
     std: float
     low: float = 0.0
     high: float = sys.float_info.max
+    signed: bool = False
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Raw values to standardised ones; any shape."""
-        return (torch.log10(maps + self.offset) - self.mean) / self.std
+        shown = torch.asinh(maps / self.offset) if self.signed else torch.log10(maps + self.offset)
+        return (shown - self.mean) / self.std
+
+    def of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same of an array."""
+        shown = np.arcsinh(values / self.offset) if self.signed else np.log10(values + self.offset)
+        return np.asarray((shown - self.mean) / self.std, np.float64)
 
     def inverse(self, values: torch.Tensor) -> torch.Tensor:
         """Standardised values to raw ones."""
-        return 10.0 ** (values * self.std + self.mean) - self.offset
+        shown = values * self.std + self.mean
+        return torch.sinh(shown) * self.offset if self.signed else 10.0**shown - self.offset
 
 
 @dataclass(frozen=True)
@@ -234,6 +257,9 @@ class Transforms:
         grid = MapGrid.from_attrs(attrs, store)
         redshift = read_array(store, open_group(store)["train"], "redshift")
         cosmology = attrs.get("simulation", {}).get("cosmology", PAPER_COSMOLOGY)
+        if "observed" in attrs:
+            # Halos of one snapshot, placed at redshifts: nothing evolves; and noise is no outlier.
+            scaling, robust = "none", Robust()
         return Transforms(
             inputs=tuple(_log_transform(view, statistics[view], store) for view in views),
             ring_edges=tuple(float(v) for v in statistics.climatology.ring_edges),
@@ -357,7 +383,11 @@ class Transforms:
             else:
                 continue
             maps = torch.cat([maps[:, :channel], replaced[:, None], maps[:, channel + 1 :]], dim=1)
-        values = (maps + offset).log10_().sub_(mean).div_(std)
+        values = (maps + offset).log10_()
+        signed = [channel for channel, item in enumerate(self.inputs) if item.signed]
+        if signed:
+            values[:, signed] = torch.asinh(maps[:, signed] / offset[signed])
+        values = values.sub_(mean).div_(std)
         if robust.saturate:
             knee = SATURATION_DEX / std
             values = torch.where(values > high, high + knee * torch.log1p((values - high) / knee), values)
@@ -388,7 +418,7 @@ class Transforms:
         scaled = maps * self.factors(redshift)[:, None, :, None, None]
         for channel, item in enumerate(self.inputs):
             values = scaled[:, :, channel]
-            positive = values[values > 0]
+            positive = values if item.signed else values[values > 0]
             shares[f"{item.view} faint"] = float(np.mean(positive < item.low)) if positive.size else 0.0
             shares[f"{item.view} bright"] = float(np.mean(positive > item.high)) if positive.size else 0.0
         return shares
@@ -416,7 +446,7 @@ class Transforms:
         """(5, C, 1, 1) float64: offset, mean and std of each view; its training range, standardised."""
         values = [[getattr(item, name) for item in self.inputs] for name in ("offset", "mean", "std")]
         for name in ("low", "high"):
-            values.append([(math.log10(getattr(i, name) + i.offset) - i.mean) / i.std for i in self.inputs])
+            values.append([float(i.of(np.float64(getattr(i, name)))) for i in self.inputs])
         return torch.tensor(values, dtype=torch.float64)[:, :, None, None]
 
     @functools.cached_property
@@ -493,6 +523,8 @@ class ScoreGrid:
 def _log_transform(view: str, statistics: ViewStatistics, where: str | Path) -> LogTransform:
     if statistics.positive == 0:
         raise InputError(f"{where}: every pixel of {view} in train is 0, so nothing can be learnt from it")
+    if statistics.negative.any():
+        return _asinh_transform(view, statistics)
     # As far below the median as the 84 % quantile lies above it: views with empty sky (stars) have a tail of
     # ever fainter pixels that means nothing and would take all of the scale.
     median = statistics.quantile(0.5)
@@ -513,6 +545,20 @@ def _log_transform(view: str, statistics: ViewStatistics, where: str | Path) -> 
         )
     low, high = (10.0 ** statistics.quantile(q) for q in (0.001, 0.999))
     return LogTransform(view, float(offset), float(mean), float(np.sqrt(variance)), float(low), float(high))
+
+
+def _asinh_transform(view: str, statistics: ViewStatistics) -> LogTransform:
+    """Of a signed view: its noise stays linear, its peaks are logarithmic."""
+    low, below, above, high = (statistics.linear_quantile(q) for q in (0.001, 0.16, 0.84, 0.999))
+    scale = 0.5 * (above - below)
+    size = np.arcsinh(10.0 ** (LOG_MIN + LOG_STEP * (np.arange(LOG_BINS) + 0.5)) / scale)
+    total = max(statistics.count, 1)
+    mean = (np.dot(statistics.histogram, size) - np.dot(statistics.negative, size)) / total
+    square = np.dot(statistics.histogram + statistics.negative, size**2) / total
+    # A component of a field without a preferred direction has no mean, and changes sign with the axes.
+    mean = 0.0 if view in SPIN_2 else mean
+    std = math.sqrt(square - mean**2)
+    return LogTransform(view, scale, float(mean), std, low, high, signed=True)
 
 
 def statistics_digest(statistics: Statistics) -> str:

@@ -31,6 +31,7 @@ from three_hundred_maps.observe.operators import (
 )
 from three_hundred_maps.simulation.cosmology import MDPL2
 from three_hundred_maps.store import schema
+from three_hundred_maps.torch_transforms import apply_symmetry
 
 WIDE = MapGrid(120, 3.0)
 PLANCK = _cosmology(MDPL2.h, MDPL2.omega_m, MDPL2.omega_lambda)
@@ -244,3 +245,15 @@ def test_levels_say_where_their_figures_come_from():
         for instrument in (level.sz, level.xray, level.star, level.shear):
             assert instrument is None or instrument.source
         assert level.views[-1] == schema.TARGET
+
+
+def test_symmetries_of_the_square_turn_the_shear_too():
+    """The shear of a turned map is the turned shear: a field of spin 2."""
+    kappa = np.random.default_rng(2).random((24, 24))
+    kappa = convolve_beam(kappa, 4.0)
+    gamma = torch.from_numpy(np.stack(shear_from_convergence(kappa)))
+    for number in range(8):
+        turned = apply_symmetry(torch.from_numpy(kappa), number).numpy()
+        wanted = np.stack(shear_from_convergence(np.ascontiguousarray(turned)))
+        found = apply_symmetry(gamma, number, ("shear1", "shear2")).numpy()
+        np.testing.assert_allclose(found, wanted, atol=1e-6)

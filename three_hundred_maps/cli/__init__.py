@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "subset": (f"{_CLI}.stores:subset", "Write a smaller store."),
     "merge": (f"{_CLI}.stores:merge", "Join stores into one."),
     "observe": (f"{_CLI}.observe:observe", "Write what telescopes would see of a wide store."),
+    "export-fits": (f"{_CLI}.observe:export_fits", "Write a halo's maps as FITS images."),
     "recipe": (f"{_CLI}.stores:recipe", "Write out a shipped recipe to edit."),
     "doctor": (f"{_CLI}.project:doctor", "Show what is installed, and how to get what is missing."),
     "simulate": (f"{_CLI}.project:simulate", "Write the embedded simulation; --check its calibration."),

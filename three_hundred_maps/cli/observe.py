@@ -1,4 +1,4 @@
-"""`three-hundred-maps observe`: observed stores."""
+"""Commands on observed stores and FITS images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from three_hundred_maps.cli.stores import NAME, QUIET, cores
+from three_hundred_maps.cli.stores import NAME, QUIET, STORE, cores
 from three_hundred_maps.progress import set_quiet
 
 
@@ -26,3 +26,19 @@ def observe(
     made = make(store, out, level, name=name, workers=workers or cores())
     if not quiet:
         print(made)
+
+
+def export_fits(
+    store: str = STORE,
+    halo: str = typer.Option(..., "--halo", help="REGION:ID, as 1:128000000000001."),
+    los: int = typer.Option(0, "--los", help="Number of the line of sight, from 0."),
+    out: Path = typer.Option(..., "--out", help="Folder of the images, VIEW.fits each."),
+    redshift: float | None = typer.Option(None, "--redshift", help="Where an ideal halo is placed."),
+    quiet: bool = QUIET,
+) -> None:
+    """Write every view of a halo along a line of sight as a FITS image on the sky."""
+    from three_hundred_maps.observe.fits import export_fits as export
+
+    for path in export(store, halo, los, out, redshift=redshift):
+        if not quiet:
+            print(path)

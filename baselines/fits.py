@@ -1,0 +1,502 @@
+"""``python -m baselines.predict RUN --fits VIEW=FILE ...``: FITS images of a real sky in, a mass map out.
+
+Images are brought to the frame and the units of the model's training store: 80 x 80 pixels about the given
+centre, 0.025 of the given R200c each. Needs the extra ``[observe]``.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.model import MassModel
+from three_hundred_maps.display import COLOUR_MAPS, DEFAULT_COLOUR_MAP
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import gaussian_kernel, pixel_centres
+from three_hundred_maps.observe.fits import sky_header, write_image
+from three_hundred_maps.observe.frame import PIXEL, PIXELS
+
+Image = NDArray[np.float64]
+MOST_MISSING = 0.2
+"""Share of pixels inside R200c that may be masked; they are filled from their neighbours."""
+COVERED = 0.99
+"""Share of the frame that an image must reach."""
+FILL_SIGMA = 1.5
+"""Of the Gaussian, in pixels, whose weighted mean fills masked pixels; doubled until none is left."""
+
+
+@dataclass(frozen=True)
+class SkyImage:
+    """An image on the sky.
+
+    Parameters
+    ----------
+    values
+        (y, x); NaN where masked.
+    wcs
+        Its celestial coordinates.
+    units
+        Its BUNIT, empty where there is none.
+    path
+        The file.
+    beam_arcsec
+        FWHM of its beam where the header says so.
+    """
+
+    values: Image
+    wcs: Any
+    units: str
+    path: Path
+    beam_arcsec: float | None = None
+
+    @property
+    def pixel_arcmin2(self) -> float:
+        """Area of a pixel at the reference point."""
+        from astropy.wcs.utils import proj_plane_pixel_area
+
+        return float(proj_plane_pixel_area(self.wcs)) * 3600.0
+
+
+def read_image(path: str | Path) -> SkyImage:
+    """The first image of a FITS file; InputError for what is none, or has no place on the sky."""
+    from astropy.io import fits
+    from astropy.wcs import WCS, FITSFixedWarning
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no file {path}")
+    try:
+        with warnings.catch_warnings(), fits.open(path) as file:
+            warnings.simplefilter("ignore")
+            found = next((hdu for hdu in file if hdu.is_image and hdu.data is not None), None)
+            if found is None:
+                raise InputError(f"{path} holds no image")
+            values, header = np.array(found.data, np.float64), found.header.copy()
+    except (OSError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as FITS: {error}") from None
+    planes = [n for n in values.shape[:-2] if n > 1]
+    if values.ndim < 2 or planes:
+        shape = " x ".join(map(str, reversed(values.shape)))
+        raise InputError(
+            f"{path} is {shape} and not one image: a model sees one band, so give one plane of it"
+        )
+    try:
+        with warnings.catch_warnings():
+            # Old keywords (RADECSYS) are read as what they mean.
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            wcs = WCS(header).celestial
+    except (ValueError, TypeError, MemoryError) as error:
+        raise InputError(f"{path}: its world coordinates cannot be read: {error}") from None
+    if wcs.naxis != 2 or not wcs.has_celestial:
+        raise InputError(
+            f"{path} has no celestial coordinates (CTYPE1, CTYPE2, ...): where it points is unknown"
+        )
+    values = values.reshape(values.shape[-2:])
+    values[~np.isfinite(values)] = np.nan
+    if np.isnan(values).all():
+        raise InputError(f"{path} holds no finite pixel")
+    beam = header.get("BMAJ")
+    return SkyImage(
+        values,
+        wcs,
+        str(header.get("BUNIT", "")).strip(),
+        path,
+        None if beam is None else 3600.0 * float(beam),
+    )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The frame that a model sees: centre in deg, R200c in arcmin."""
+
+    centre_deg: tuple[float, float]
+    radius_arcmin: float
+
+    @property
+    def pixel_arcmin(self) -> float:
+        """Side of a pixel."""
+        return PIXEL * self.radius_arcmin
+
+    @property
+    def header(self) -> Any:
+        """Of images in this frame."""
+        return sky_header(self.centre_deg, PIXELS, self.pixel_arcmin, self.radius_arcmin)
+
+
+@dataclass
+class Prepared:
+    """A view in the frame and units of training, and what was done to it."""
+
+    maps: NDArray[np.float32]
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def to_frame(image: SkyImage, weight: Image | None, frame: Frame) -> tuple[Image, float]:
+    """The mean of an image over the frame's pixels, and the share of those inside R200c that were masked.
+
+    Parameters
+    ----------
+    weight
+        (y, x) of the mean, 0 where masked; 1 by default. Pixels of NaN count as masked.
+
+    Raises
+    ------
+    InputError
+        Where the image does not reach over the frame, or too much of it is masked.
+    """
+    from astropy.wcs import WCS
+    from reproject import reproject_exact, reproject_interp
+
+    target = WCS(frame.header)
+    good = np.isfinite(image.values)
+    weights = np.where(good, 1.0 if weight is None else weight, 0.0)
+    weighted = np.where(good, image.values, 0.0) * weights
+    # Of an image of larger pixels the frame's are parts: between those it is interpolated.
+    coarse = image.pixel_arcmin2 > frame.pixel_arcmin**2
+    project = reproject_interp if coarse else reproject_exact
+    shape = (PIXELS, PIXELS)
+    above, reach = project((weighted, image.wcs), target, shape_out=shape)
+    below, _ = project((weights, image.wcs), target, shape_out=shape)
+    if np.mean(reach > 0.5) < COVERED:
+        raise InputError(
+            f"{image.path} covers {np.mean(reach > 0.5):.0%} of the frame of {2 * frame.radius_arcmin:.1f}"
+            " arcmin about the centre: a model needs all of it"
+        )
+    seen = np.isfinite(below) & (below > 1e-3 * weights.max())
+    inside = np.hypot(*np.meshgrid(*[pixel_centres(PIXELS, 2.0)] * 2)) < 1
+    missing = float(1.0 - seen[inside].mean())
+    if missing > MOST_MISSING:
+        raise InputError(f"{image.path}: {missing:.0%} of the pixels inside R200c are masked")
+    values = np.where(seen, above / np.where(seen, below, 1.0), np.nan)
+    return fill(values), missing
+
+
+def fill(values: Image) -> Image:
+    """Pixels of NaN as the mean of their neighbours, weighted by a Gaussian that widens as it must."""
+    values, sigma = values.copy(), FILL_SIGMA
+    while np.isnan(values).any():
+        kernel = gaussian_kernel(sigma)
+        good = np.isfinite(values)
+        above, below = (_smooth(part, kernel) for part in (np.where(good, values, 0.0), good.astype(float)))
+        new = ~good & (below > 1e-6)
+        values[new] = above[new] / below[new]
+        sigma *= 2.0
+    return values
+
+
+def _smooth(values: Image, kernel: Image) -> Image:
+    rows = np.apply_along_axis(np.convolve, 0, values, kernel, "same")
+    return np.apply_along_axis(np.convolve, 1, rows, kernel, "same")
+
+
+def prepare(view: str, files: Mapping[str, str], frame: Frame, about: Mapping[str, Any]) -> Prepared:
+    """A view from its files: in the frame, in the training store's units.
+
+    Parameters
+    ----------
+    files
+        ``image`` and, of counts, ``exposure`` (s) and ``background`` (counts).
+    about
+        What the model says of the view: ``units``, and the instrument of an observed store.
+    """
+    image = read_image(files["image"])
+    wanted = str(about.get("units", ""))
+    if wanted == "ct s-1 arcmin-2":
+        values, masked, note = _count_rate(view, image, files, frame, about)
+    else:
+        extra = [name for name in files if name != "image"]
+        if extra:
+            raise InputError(
+                f"--fits {view}=...: {extra[0]} is of count images, and {view} here is in {wanted}"
+            )
+        factor, note = _conversion(view, image, wanted)
+        values, masked = to_frame(image, None, frame)
+        values = values * factor
+    made = Prepared(np.asarray(values, np.float32), [f"{view}: {note}"])
+    if masked:
+        made.notes.append(f"{view}: {masked:.1%} of the pixels inside R200c were masked and are filled")
+    beam, trained = image.beam_arcsec, about.get("beam_fwhm_arcsec")
+    if beam is not None and trained is not None and abs(beam / trained - 1.0) > 0.25:
+        made.warnings.append(f"{view} has a beam of {beam:.3g} arcsec, training {trained:.3g}")
+    side = np.sqrt(image.pixel_arcmin2)
+    if side > 2.0 * frame.pixel_arcmin:
+        made.warnings.append(f"{view} has pixels {side / frame.pixel_arcmin:.2g} times those of training")
+    return made
+
+
+def _count_rate(
+    view: str, image: SkyImage, files: Mapping[str, str], frame: Frame, about: Mapping[str, Any]
+) -> tuple[Image, float, str]:
+    """Counts s-1 arcmin-2 with the background of the training store."""
+    from astropy import units
+
+    level = float(about.get("background", 0.0))
+    if "exposure" not in files:
+        unit = _unit(image)
+        per_second, per_area = units.ct / units.s, units.ct / units.s / units.arcmin**2
+        if unit.is_equivalent(per_area):
+            factor, text = float(unit.to(per_area)), "a count rate an area, used as it is"
+        elif unit.is_equivalent(per_second):
+            factor, text = (
+                float(unit.to(per_second)) / image.pixel_arcmin2,
+                "count rate over the pixel's area",
+            )
+        else:
+            raise InputError(
+                f"{image.path} is in {image.units or 'no units'}: give a count rate (count s-1 arcmin-2), or"
+                f" counts as --fits {view}=FILE,exposure=FILE[,background=FILE]"
+            )
+        values, masked = to_frame(image, None, frame)
+        return values * factor, masked, text
+    if (
+        image.units
+        and not _unit(image).is_equivalent(units.ct)
+        and image.units.lower() not in ("count", "counts")
+    ):
+        raise InputError(f"{image.path} is in {image.units}, and with an exposure it is to be in counts")
+    exposure = _like(read_image(files["exposure"]), image)
+    exposure = np.where(np.isfinite(exposure) & (exposure > 0), exposure, 0.0)
+    if not exposure.any():
+        raise InputError(f"{files['exposure']}: the exposure is 0 everywhere")
+    counts, text = image.values, "counts over exposure and area"
+    if "background" in files:
+        counts = counts - _like(read_image(files["background"]), image)
+        counts = counts + level * exposure * image.pixel_arcmin2
+        text += f", less the background map, plus the {level:.3g} ct s-1 arcmin-2 of training"
+    rate = np.where(exposure > 0, counts / np.where(exposure > 0, exposure, 1.0), np.nan)
+    each = SkyImage(rate / image.pixel_arcmin2, image.wcs, "", image.path)
+    values, masked = to_frame(each, exposure, frame)
+    trained = about.get("exposure_s")
+    if trained:
+        text += f"; mean exposure {exposure[exposure > 0].mean():.4g} s, of training {trained:.4g} s"
+    return np.maximum(values, 0.0), masked, text
+
+
+def _like(other: SkyImage, image: SkyImage) -> Image:
+    if other.values.shape != image.values.shape:
+        raise InputError(
+            f"{other.path} has {other.values.shape} pixels, {image.path} has {image.values.shape}"
+        )
+    return other.values
+
+
+def _unit(image: SkyImage) -> Any:
+    from astropy import units
+
+    text = image.units.replace("counts", "count")
+    try:
+        return units.Unit(text) if text not in ("", "1") else units.dimensionless_unscaled
+    except ValueError:
+        raise InputError(f"{image.path}: BUNIT {image.units!r} is no unit") from None
+
+
+def _conversion(view: str, image: SkyImage, wanted: str) -> tuple[float, str]:
+    """What an image is multiplied by to be in the units of training."""
+    from astropy import units
+
+    target = {
+        "1": units.dimensionless_unscaled,
+        "Msun kpc-2": units.Msun / units.kpc**2,
+        "1e44 erg s-1 kpc-2": 1e44 * units.erg / units.s / units.kpc**2,
+        "keV": units.keV,
+    }.get(wanted)
+    if target is None:
+        raise InputError(
+            f"the model does not say in which units it saw {view}: train it again with this version"
+        )
+    unit = _unit(image)
+    if not unit.is_equivalent(target):
+        hint = ""
+        if view == "xray":
+            hint = "; the model saw ideal maps: for counts, train one on an observed store"
+        raise InputError(
+            f"{image.path} is in {image.units or 'no units'}, the model saw {view} in {wanted}{hint}"
+        )
+    factor = float(unit.to(target))
+    return factor, f"{image.units or 'dimensionless'} times {factor:.6g}"
+
+
+def parse_fits(words: Sequence[str]) -> dict[str, dict[str, str]]:
+    """``VIEW=FILE[,exposure=FILE,background=FILE]`` by view."""
+    found: dict[str, dict[str, str]] = {}
+    for word in words:
+        view, equals, rest = word.partition("=")
+        first, *more = rest.split(",")
+        files = {"image": first}
+        for item in more:
+            name, sign, file = item.partition("=")
+            if not sign or name not in ("exposure", "background"):
+                raise InputError(f"--fits {word}: after the image come exposure=FILE and background=FILE")
+            files[name] = file
+        if not equals or not first or view in found:
+            raise InputError(f"--fits {word}: write VIEW=FILE, each view once")
+        if "background" in files and "exposure" not in files:
+            raise InputError(f"--fits {word}: a background in counts needs exposure=FILE too")
+        found[view] = files
+    return found
+
+
+def parse_centre(text: str) -> tuple[float, float]:
+    """``RA,DEC`` in deg."""
+    try:
+        ra, dec = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--centre {text}: write RA,DEC in degrees, as 55.714,-53.628") from None
+    if not (-360.0 <= ra <= 360.0 and -90.0 <= dec <= 90.0):
+        raise InputError(f"--centre {text}: no such place on the sky")
+    return ra % 360.0, dec
+
+
+@dataclass(frozen=True)
+class SkyPrediction:
+    """A predicted mass map.
+
+    Parameters
+    ----------
+    mass
+        (80, 80) Msun kpc-2.
+    sigma
+        (80, 80) dex, or None.
+    inputs
+        By view, as the model saw it.
+    notes, outside
+        What was done to the images, and what lies outside the training range.
+    """
+
+    mass: Image
+    sigma: Image | None
+    inputs: dict[str, NDArray[np.float32]]
+    notes: list[str]
+    outside: list[str]
+
+
+def predict_sky(
+    model: MassModel,
+    about: Mapping[str, Mapping[str, Any]],
+    files: Mapping[str, Mapping[str, str]],
+    frame: Frame,
+    redshift: float,
+    *,
+    symmetries: int = 8,
+) -> SkyPrediction:
+    """A mass map from FITS images.
+
+    Parameters
+    ----------
+    about
+        By view, what training saw: the config's ``inputs``.
+    files
+        By view, as `parse_fits`.
+    frame
+        Where the cluster is.
+    redshift
+        Of the cluster.
+
+    Raises
+    ------
+    InputError
+        Where the views are not the model's, or an image cannot be brought to its frame and units.
+    """
+    views = model.transforms.views
+    if set(files) != set(views):
+        raise InputError(
+            f"the model sees {', '.join(views)}, and --fits gives {', '.join(files) or 'nothing'}"
+        )
+    if not redshift > 0:
+        raise InputError(f"--redshift {redshift}: a cluster on the sky is at a redshift above 0")
+    if not 0 < frame.radius_arcmin < 600:
+        raise InputError(f"--r200c-arcmin {frame.radius_arcmin}: give R200c in arcmin")
+    prepared = {view: prepare(view, files[view], frame, about.get(view, {})) for view in views}
+    maps = np.stack([prepared[view].maps for view in views])[None]
+    mass, sigma = model.predict(maps, redshift, symmetries=symmetries)
+    shares = model.transforms.outside(maps[:, None], np.array([redshift]))
+    outside = [text for each in prepared.values() for text in each.warnings]
+    outside += [f"{name}: {share:.1%} of it" for name, share in shares.items() if share > 0.01]
+    return SkyPrediction(
+        mass[0].cpu().numpy().astype(np.float64),
+        None if sigma is None else sigma[0].cpu().numpy().astype(np.float64),
+        {view: each.maps for view, each in prepared.items()},
+        [note for each in prepared.values() for note in each.notes],
+        outside,
+    )
+
+
+def write_prediction(made: SkyPrediction, frame: Frame, redshift: float, out: Path, name: str) -> None:
+    """``mass.fits``, ``sigma.fits`` where there is one, each input as the model saw it, and ``mass.png``."""
+    out.mkdir(parents=True, exist_ok=True)
+    header = frame.header
+    header["REDSHIFT"] = redshift
+    history = "; ".join([f"predicted by {name}", *made.notes])
+    if made.outside:
+        history += "; outside the training range: " + ", ".join(made.outside)
+    write_image(out / "mass.fits", made.mass, header, "Msun kpc-2", history)
+    if made.sigma is not None:
+        write_image(out / "sigma.fits", made.sigma, header, "dex", history)
+    draw_sky(made, frame, out / "mass.png", f"{name}, z = {redshift:g}")
+
+
+def draw_sky(made: SkyPrediction, frame: Frame, path: Path, title: str) -> None:
+    """Inputs and predicted mass beside each other, in arcmin."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = {**made.inputs, "mass": made.mass}
+    figure = Figure(figsize=(4.2 * len(panels), 4.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    reach = frame.radius_arcmin
+    for axis, (view, values) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        positive = values[values > 0]
+        floor = float(positive.min()) if positive.size else 1.0
+        image = axis.imshow(
+            values if (values < 0).any() else np.log10(np.maximum(values, floor)),
+            origin="lower",
+            extent=(reach, -reach, -reach, reach),
+            cmap=COLOUR_MAPS.get(view, DEFAULT_COLOUR_MAP),
+            interpolation="nearest",
+        )
+        figure.colorbar(image, ax=axis, location="bottom", shrink=0.9).set_label(
+            view if (values < 0).any() else f"log10 {view}"
+        )
+        axis.set_title(view)
+        axis.set_xlabel("arcmin to the east of the centre")
+    figure.suptitle(title)
+    figure.savefig(path)
+
+
+def predict_fits(
+    model: MassModel,
+    config: Mapping[str, Any],
+    words: Sequence[str],
+    out: Path,
+    *,
+    redshift: float | None,
+    centre: str | None,
+    radius_arcmin: float | None,
+    name: str,
+    symmetries: int = 8,
+) -> SkyPrediction:
+    """The command: reads, predicts, writes, and prints what was done and what lies outside of training."""
+    if redshift is None or centre is None or radius_arcmin is None:
+        raise InputError("--fits needs --redshift Z, --centre RA,DEC and --r200c-arcmin R too")
+    frame = Frame(parse_centre(centre), radius_arcmin)
+    made = predict_sky(
+        model, config.get("inputs", {}), parse_fits(words), frame, redshift, symmetries=symmetries
+    )
+    write_prediction(made, frame, redshift, out, name)
+    for note in made.notes:
+        print(note, file=sys.stderr)
+    if made.outside:
+        print(f"outside the training range: {', '.join(made.outside)}", file=sys.stderr)
+    return made

@@ -1,0 +1,76 @@
+"""Models on observed stores: signed views, and noise drawn anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.data import ResidentBatches, load_rows
+from baselines.fresh import load_expected
+from baselines.settings import PLAIN, make_settings
+from baselines.unet import train
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.torch_data import ScoreGrid, Transforms
+
+VIEWS = ("sz", "xray", "star", "shear1", "shear2")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def transforms(deep) -> Transforms:
+    return Transforms.from_store(deep, VIEWS)
+
+
+def test_signed_views_are_standardised_and_come_back(deep, transforms):
+    maps = read_split(deep, "train", VIEWS).maps
+    raw = torch.from_numpy(np.stack([maps[view] for view in VIEWS], axis=2)).flatten(0, 1)
+    values = transforms.standardise(raw)
+    assert bool(torch.isfinite(values).all())
+    for channel, item in enumerate(transforms.inputs):
+        assert float(values[:, channel].mean()) == pytest.approx(0.0, abs=0.06)
+        assert float(values[:, channel].std()) == pytest.approx(1.0, abs=0.06)
+        assert item.signed == (item.view not in ("xray", "star"))
+        np.testing.assert_allclose(item.forward(raw[:, channel]), item.of(raw[:, channel].numpy()), atol=1e-4)
+    np.testing.assert_allclose(transforms.restore(values)[:, 0], raw[:, 0], rtol=1e-3, atol=1e-9)
+    assert Transforms.from_dict(transforms.to_dict()) == transforms
+    assert transforms.scaling == "none"
+
+
+def test_fresh_noise_is_another_each_step_about_the_same_maps(wide, deep, transforms):
+    grid = ScoreGrid(transforms)
+    rows, noise = load_expected(deep, str(wide), transforms, grid, device=CPU, seed=5)
+    stored = load_rows(deep, "train", transforms, grid, device=CPU, raw=True)
+    np.testing.assert_allclose(rows.target, stored.target, atol=1e-5)
+    np.testing.assert_array_equal(rows.region, stored.region)
+    batches = ResidentBatches(rows, batch=4, seed=5, symmetries=False, device=CPU, noise=noise, views=VIEWS)
+    first, again, later = (next(batches.from_step(step))[0] for step in (0, 0, 3))
+    torch.testing.assert_close(first, again)
+    assert not torch.equal(first, later)
+    # Over many draws the mean is the expected map; that of counts with the background.
+    draws = torch.stack([noise(rows.inputs, rows.scale, step) for step in range(64)])
+    off = (draws.mean(0) - rows.inputs)[:, 0] / rows.scale[:, 0, None, None]
+    assert float(off.std()) == pytest.approx(1 / 8, rel=0.03)
+    background = (draws.mean(0) - rows.inputs)[:, 1]
+    assert float(background.mean()) == pytest.approx(3e-3, rel=0.02)
+    # What is stored is one more draw.
+    unit = (stored.inputs - rows.inputs)[:, 0] / rows.scale[:, 0, None, None]
+    assert float(unit.std()) == pytest.approx(1.0, rel=0.03)
+
+
+def test_a_network_trains_on_fresh_noise(wide, deep, tmp_path):
+    settings = make_settings(
+        {
+            **PLAIN, "data": str(deep), "views": ",".join(VIEWS), "noise": "fresh", "ideal": str(wide),
+            "channels": 4, "poolings": 2, "steps": 6, "batch": 4, "validate_every": 3, "precision": "fp32",
+            "threads": 1, "test_symmetries": 1, "device": "cpu",
+        }
+    )  # fmt: skip
+    run = train(settings, tmp_path / "run")
+    assert np.isfinite(run.progress.best_rms_dex)
+    assert (tmp_path / "run" / "submission" / "submission.json").is_file()
+    with pytest.raises(InputError, match="no observed store"):
+        train(replace(settings, data=str(wide), views="sz,star"), tmp_path / "other", submission=False)
