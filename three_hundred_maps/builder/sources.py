@@ -152,7 +152,7 @@ class Sources:
         """What a store says of its simulation, and whether it is synthetic."""
         simulation = self.recipe.simulation
         numbers = self.snapshot_numbers()
-        common = {"snapshot": numbers[0], "emissivity": simulation.emissivity}
+        common: dict[str, Any] = {"snapshot": numbers[0], "emissivity": simulation.emissivity}
         if simulation.universe is not None:
             common["universe"] = simulation.universe
         if len(numbers) > 1:

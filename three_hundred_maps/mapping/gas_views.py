@@ -18,9 +18,9 @@ from three_hundred_maps.simulation.particles import Particles
 
 def entropy_keV_cm2(particles: Particles, context: MapContext) -> NDArray[np.float64]:
     """K = k_B T / n_e^(2/3) in keV cm^2 (Voit 2005, equation 19)."""
-    electrons = particles.fields["electron_abundance"].astype(np.float64)
-    electrons *= particles.fields["hydrogen_fraction"]
-    electrons *= particles.fields["density"]
+    electrons = np.ones(len(particles))
+    for name in ("electron_abundance", "hydrogen_fraction", "density"):
+        electrons *= particles.fields[name].astype(np.float64)
     # Neutral gas has no electrons and an endless entropy; it emits no X-rays, and so has no weight.
     charged = electrons > 0
     density_cm3 = HYDROGEN_PER_CM3 * np.where(charged, electrons, 1.0)

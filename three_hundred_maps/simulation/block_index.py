@@ -17,6 +17,8 @@ from three_hundred_maps.io import write_bytes
 
 BLOCK_ROWS = 4096
 """Particles of a block; what lies near a sphere's surface is read in such pieces."""
+_PARTS, _WIDER = 8, 4.0
+"""A block whose box is so many times wider than those of its parts is divided into them."""
 _SCAN_ROWS = 1 << 20
 _LARGEST_GAP = 1024
 """Rows between two runs that are read with them: a seek costs more."""
@@ -113,7 +115,7 @@ def scan(ranges: Sequence[tuple[int, int, int]], read: Callable[[Ranges], NDArra
             if not np.isfinite(position).all():
                 row = first + int(np.argmin(np.isfinite(position).all(1)))
                 raise InputError(f"the position of row {row} is {position[row - first].tolist()}, not finite")
-            begin = np.arange(0, last - first, BLOCK_ROWS)
+            begin = _block_starts(position)
             low.append(np.minimum.reduceat(position, begin).astype(np.float64))
             high.append(np.maximum.reduceat(position, begin).astype(np.float64))
             end = np.append(begin[1:], last - first)
@@ -124,6 +126,21 @@ def scan(ranges: Sequence[tuple[int, int, int]], read: Callable[[Ranges], NDArra
             np.zeros((0, 2), np.int64), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, np.int64)
         )
     return BlockIndex(np.concatenate(rows), np.concatenate(low), np.concatenate(high), np.concatenate(file))
+
+
+def _block_starts(position: NDArray[np.float32]) -> NDArray[np.int64]:
+    """First row of each block: `BLOCK_ROWS` long, or an eighth of it where that is much more compact.
+
+    Where one group of a snapshot ends and the next begins, a block would span the space between them.
+    """
+    step = max(BLOCK_ROWS // _PARTS, 1)
+    fine = np.arange(0, len(position), step)
+    coarse = np.arange(0, len(fine), _PARTS)
+    low, high = np.minimum.reduceat(position, fine), np.maximum.reduceat(position, fine)
+    largest = np.maximum.reduceat(np.linalg.norm(high - low, axis=1), coarse)
+    joined = np.maximum.reduceat(high, coarse) - np.minimum.reduceat(low, coarse)
+    wide = np.linalg.norm(joined, axis=1) > _WIDER * largest
+    return fine[np.repeat(wide, np.diff(np.append(coarse, len(fine)))) | (np.arange(len(fine)) % _PARTS == 0)]
 
 
 def kept(folder: Path | None, of: object, make: Callable[[], BlockIndex]) -> BlockIndex:

@@ -213,7 +213,7 @@ def write_tng(
             for a, b in zip(starts, ends, strict=True)
         ]
         for part in parts[groups:]:
-            part |= {kind: particles[kind] for kind in (2,) if kind in particles}
+            part |= {kind: dict(particles[kind]) for kind in (2,) if kind in particles}
     written = write_hdf5(
         folder / "snap_099.hdf5",
         header,

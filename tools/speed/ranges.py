@@ -41,9 +41,9 @@ GAS = ("Masses", "InternalEnergy", "Density", "ElectronAbundance", "StarFormatio
 def layout(particles: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Centres, R200c (comoving kpc/h) and shares of the grouped particles of every group."""
     rng = np.random.default_rng(3)
-    share = 1.0 / np.arange(1, GROUPS + 1) ** 0.9
-    share /= share.sum()
-    radius = 2000.0 * np.cbrt(share / share[0])
+    share = np.arange(1.0, GROUPS + 1.0) ** -0.9
+    share = share / share.sum()
+    radius = np.asarray(2000.0 * np.cbrt(share / share[0]), np.float64)
     return rng.uniform(0.0, BOX, (GROUPS, 3)), radius, share
 
 
