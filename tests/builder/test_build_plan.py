@@ -11,13 +11,17 @@ from hypothesis import strategies as st
 
 from three_hundred_maps.builder.plan import describe_plan, make_plan, sources_for
 from three_hundred_maps.builder.recipe import SelectionRecipe, load_recipe, shipped_recipes
-from three_hundred_maps.builder.run import shards_of_part
+from three_hundred_maps.builder.run import build, shards_of_part
 from three_hundred_maps.builder.selection import Candidate, mass_bin, neighbour_distance, overlapping, thin
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.halos import Halos
+from three_hundred_maps.simulation.synthetic.feedback import STRENGTHS, hypercube
 from three_hundred_maps.simulation.synthetic.setup import H
 from three_hundred_maps.store import schema
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.derive import subset
 from three_hundred_maps.store.splits import assign_splits, merge_groups, quotas
+from three_hundred_maps.store.verify import verify
 
 
 @given(
@@ -294,3 +298,22 @@ def test_a_universe_names_the_regions(lcdm, synthetic, tmp_path):
         assert (
             load_recipe(path).sha256() != load_recipe(path, overrides=("simulation.universe=one",)).sha256()
         )
+
+
+def test_what_the_hypercube_draws_is_in_the_store(tmp_path):
+    """The strengths of a region's feedback are variables of its halos, checked as the others are; no other
+    store has them."""
+    small = (
+        "simulation.regions='22,29,44'", "selection.min_mass=5.0e13", "selection.max_halos=3", "simulation.seed=4",
+        "maps.lines_of_sight=1", "maps.pixels=16", "selection.min_particles=100",
+    )  # fmt: skip
+    store = build("mini-hypercube", tmp_path / "h", overrides=small, quiet=True)
+    assert verify(store, deep=True).problems == []
+    for split in schema.SPLITS:
+        halos = read_split(store, split, []).halos
+        for row, region in enumerate(halos["region"].tolist()):
+            for name, value in hypercube(4, region).values().items():
+                assert halos[f"feedback_{name}"][row] == value
+    part = subset(store, tmp_path / "s", halos=1)
+    assert "feedback_core" in read_split(part, "train", []).halos
+    assert set(schema.OPTIONAL_VARIABLES) == {f"feedback_{name}" for name in STRENGTHS}

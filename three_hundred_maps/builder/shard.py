@@ -129,7 +129,8 @@ def make_rows(task: ShardTask, layout: Layout) -> ShardRows:
     shape = (len(task.rows), *layout.map_shape)
     maps = {v.name: np.empty(shape, np.float32) for v in layout.map_variables(task.split)}
     totals = {view: np.empty(shape[:2]) for view in layout.views}
-    columns: dict[str, list[Any]] = {name: [] for name in schema.HALO_VARIABLES}
+    variables = schema.halo_variables(sources.region_values(1))
+    columns: dict[str, list[Any]] = {name: [] for name in variables}
     excluded: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
     for source, region, snapshot, halo_id in task.rows:
@@ -142,7 +143,7 @@ def make_rows(task: ShardTask, layout: Layout) -> ShardRows:
             excluded.append({**key._asdict(), "reason": str(reason)})
             continue
         row = len(columns["region"])
-        for name, value in {**made.values, **key._asdict()}.items():
+        for name, value in {**made.values, **key._asdict(), **sources.region_values(region)}.items():
             columns[name].append(value)
         for name, array in maps.items():
             array[row] = made.maps[name][0]
@@ -155,7 +156,7 @@ def make_rows(task: ShardTask, layout: Layout) -> ShardRows:
     return ShardRows(
         {name: array[:n] for name, array in maps.items()},
         {view: total[:n] for view, total in totals.items()},
-        {name: schema.HALO_VARIABLES[name].column(parts) for name, parts in columns.items()},
+        {name: variables[name].column(parts) for name, parts in columns.items()},
         excluded,
         notes,
     )

@@ -148,6 +148,16 @@ class Sources:
         _require_inside(halos, info, first_path(path), first_path(self.snapshot_path(place)))
         return halos, info.cosmology.h, info.box_kpc
 
+    def region_values(self, region: int) -> dict[str, float]:
+        """Of `schema.OPTIONAL_VARIABLES`, what the recipe's simulation says of a region."""
+        simulation = self.recipe.simulation
+        if not self.synthetic or simulation.flavour != "hypercube":
+            return {}
+        from three_hundred_maps.simulation.synthetic.feedback import feedback_of
+
+        strengths = feedback_of(simulation.flavour, simulation.seed, region).values()
+        return {f"feedback_{name}": value for name, value in strengths.items()}
+
     def describe(self) -> tuple[dict[str, Any], bool]:
         """What a store says of its simulation, and whether it is synthetic."""
         simulation = self.recipe.simulation

@@ -226,7 +226,8 @@ def _assemble(
         splits={split: len(rows[split]) for split in schema.SPLITS},
         attrs={**layout.attrs, "part_of": _part(digest, chosen, shards)},
     )
-    names = (*schema.HALO_VARIABLES, *(f"total_{view}" for view in part.views))
+    stored = schema.halo_variables(root["train"])
+    names = (*stored, *(f"total_{view}" for view in part.views))
     columns = {
         split: {
             name: values[rows[split].astype(np.int64)]

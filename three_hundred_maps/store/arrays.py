@@ -33,7 +33,7 @@ class SplitArrays:
     maps
         (halo, los, y, x) float32 by view.
     halos
-        (halo,) arrays of `schema.HALO_VARIABLES`; ``simulation`` as text. Of sealed inputs, the opaque
+        (halo,) arrays of `schema.halo_variables`; ``simulation`` as text. Of sealed inputs, the opaque
         ``key`` and the redshift alone.
     los_vector, los_up
         (los, 3) float64.
@@ -232,10 +232,9 @@ def shard_size(array: Any) -> int:
     return int(shards[0])
 
 
-def halo_columns(
-    path: str | Path, group: Any, names: Iterable[str] = tuple(schema.HALO_VARIABLES)
-) -> dict[str, NDArray[Any]]:
-    """(halo,) arrays of a split's variables by name; the codes of ``simulation`` become its ids."""
+def halo_columns(path: str | Path, group: Any, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
+    """(halo,) arrays of a split's variables by name, by default all; codes of ``simulation`` become ids."""
+    names = schema.halo_variables(group) if names is None else names
     if SEALED_KEY in group:
         names = (SEALED_KEY, "redshift")
     columns = {name: read_array(path, group, name) for name in names}

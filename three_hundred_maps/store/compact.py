@@ -95,7 +95,7 @@ def _stage(store: Path, layout: Layout, packed: Layout, split: str, records: lis
             maps[variable.name] = out
         halos = {
             name: variable.column([record.halos[name][row] for record, row in rows])
-            for name, variable in schema.HALO_VARIABLES.items()
+            for name, variable in schema.halo_variables(rows[0][0].halos).items()
         }
         totals = {view: np.stack([record.totals[view][row] for record, row in rows]) for view in layout.views}
         files = write_maps(store, packed, split, shard, maps, folder=STAGING)

@@ -221,10 +221,14 @@ def _write(
 ) -> Path:
     layout = layout.with_splits({split: len(rows[split]) for split in schema.SPLITS})
 
+    stores = {row.store for chosen in rows.values() for row in chosen}
+    optional = set(schema.OPTIONAL_VARIABLES).intersection(*(open_group(s)["train"] for s in stores))
+    columns = list(schema.halo_variables(optional))  # what all of the stores say
+
     def fill(out: Path, places: Sequence[tuple[str, int]]) -> None:
         for split, shard in progress(places, desc=str(layout.attrs["name"]), unit="shard"):
             chosen = rows[split][shard * layout.shard_halos : (shard + 1) * layout.shard_halos]
-            write_shard(out, split, shard, *_gather(layout, split, chosen), layout=layout)
+            write_shard(out, split, shard, *_gather(layout, split, chosen, columns), layout=layout)
 
     return write_derived(out, layout, fill, planned=planned, refused=refused)
 
@@ -266,13 +270,13 @@ def write_derived(
 
 
 def _gather(
-    layout: Layout, split: str, rows: Sequence[Row]
+    layout: Layout, split: str, rows: Sequence[Row], columns: Sequence[str]
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
     """Maps, totals and halo values of some rows, read in runs of neighbours."""
     names = [v.name for v in layout.map_variables(split)]
     maps: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
     totals: dict[str, list[NDArray[Any]]] = {view: [] for view in layout.views}
-    halos: dict[str, list[NDArray[Any]]] = {column: [] for column in schema.HALO_VARIABLES}
+    halos: dict[str, list[NDArray[Any]]] = {column: [] for column in columns}
     first = 0
     while first < len(rows):
         last = first

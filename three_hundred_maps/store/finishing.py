@@ -163,10 +163,11 @@ def merged_statistics(layout: Layout, records: list[ShardRecord]) -> Statistics:
 
 def _columns(layout: Layout, records: Mapping[str, list[ShardRecord]]) -> dict[str, dict[str, np.ndarray]]:
     columns: dict[str, dict[str, np.ndarray]] = {}
+    named = {name for parts in records.values() for part in parts for name in part.halos}
     for split, parts in records.items():
         columns[split] = {
             name: np.concatenate([variable.column([]), *(part.halos[name] for part in parts)])
-            for name, variable in schema.HALO_VARIABLES.items()
+            for name, variable in schema.halo_variables(named).items()
         }
         for view in layout.views:
             empty = np.zeros((0, layout.n_los))
@@ -183,7 +184,7 @@ def write_small_files(
     ids = sorted({str(name) for split in schema.SPLITS for name in columns[split]["simulation"]})
     for split in schema.SPLITS:
         group: Any = root[split]
-        for name, variable in schema.HALO_VARIABLES.items():
+        for name, variable in schema.halo_variables(columns[split]).items():
             values, attrs = columns[split][name], variable.attrs()
             if name == "simulation":
                 values, attrs = schema.encode_ids(values, ids), {**attrs, **schema.flag_attrs(ids)}

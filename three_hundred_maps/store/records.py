@@ -81,7 +81,7 @@ class ShardRecord:
                 if variable.dtype == "string"
                 else [_special(v) for v in value["halos"][name]]
             )
-            for name, variable in schema.HALO_VARIABLES.items()
+            for name, variable in schema.halo_variables(value["halos"]).items()
         }
         n, n_los = len(halos["region"]), value["lines_of_sight"]
         return ShardRecord(

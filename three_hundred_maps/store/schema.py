@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,27 @@ HALO_VARIABLES: Mapping[str, Variable] = {
     )
 }
 
+_STRENGTH = "strength of the region's feedback, 0 as in GADGET-X and 1 as in GIZMO-SIMBA"
+
+OPTIONAL_VARIABLES: Mapping[str, Variable] = {
+    v.name: v
+    for v in (
+        _halo("feedback_ejection", "1", f"{_STRENGTH}: gas driven out of R500c", frame="simulation"),
+        _halo("feedback_reach", "1", f"{_STRENGTH}: how far out that gas goes", frame="simulation"),
+        _halo("feedback_core", "1", f"{_STRENGTH}: heating of the gas's core", frame="simulation"),
+        _halo("feedback_turbulence", "1", f"{_STRENGTH}: motions and clumps", frame="simulation"),
+        _halo("feedback_stars", "1", f"{_STRENGTH}: stellar fraction with mass", frame="simulation"),
+    )
+}
+"""What only some simulations say of their halos: the synthetic flavour ``hypercube``."""
+
+
+def halo_variables(names: Container[str]) -> dict[str, Variable]:
+    """The variables of a store's halos: all of `HALO_VARIABLES`, and of the optional those in ``names``."""
+    optional = {name: variable for name, variable in OPTIONAL_VARIABLES.items() if name in names}
+    return {**HALO_VARIABLES, **optional}
+
+
 ROW_CHECKSUM = Variable(
     "row_checksum",
     ("halo",),
@@ -137,7 +158,7 @@ ROW_CHECKSUM = Variable(
 
 def row_checksums(columns: Mapping[str, NDArray[Any]], views: Sequence[str]) -> NDArray[np.uint64]:
     """(halo,): `ROW_CHECKSUM` of the halo variables and ``total_VIEW`` of ``columns``."""
-    names = [*HALO_VARIABLES, *(f"total_{view}" for view in views)]
+    names = [*halo_variables(columns), *(f"total_{view}" for view in views)]
     sums = []
     for row in range(len(columns["region"])):
         digest = hashlib.sha256()

@@ -192,7 +192,7 @@ def check_schema(store: Path) -> tuple[int, list[str]]:
         n = layout.splits[split]
         wanted = [
             *layout.map_variables(split),
-            *schema.HALO_VARIABLES.values(),
+            *schema.halo_variables(group).values(),
             *schema.LOS_VARIABLES.values(),
             *schema.AXIS_VARIABLES.values(),
             *(schema.total_variable(v.name, times_kpc2(v.units), v.long_name) for v in layout.maps),

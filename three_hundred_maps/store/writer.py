@@ -147,7 +147,8 @@ def write_shard(
     totals
         By view: (n, los), the integral over the map in the map's units times kpc2.
     halos
-        Every variable of `schema.HALO_VARIABLES`, (n,).
+        Every variable of `schema.HALO_VARIABLES`, (n,), and those of `schema.OPTIONAL_VARIABLES` that the
+        store has.
     refused
         Planned halos that are left out: the key and the ``reason``. With ``n`` they make up the
         number of rows planned; `finalise` closes the gaps.
@@ -223,8 +224,8 @@ def _check_names(what: str, given: Mapping[str, Any], wanted: list[str]) -> None
 
 
 def _check_halos(halos: Mapping[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:
-    _check_names(f"{where}: halo variables", halos, list(schema.HALO_VARIABLES))
-    columns = {name: variable.column(halos[name]) for name, variable in schema.HALO_VARIABLES.items()}
+    _check_names(f"{where}: halo variables", halos, list(schema.halo_variables(halos)))
+    columns = {name: variable.column(halos[name]) for name, variable in schema.halo_variables(halos).items()}
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1:
         raise InputError(f"{where}: halo variables of different lengths {sorted(lengths)}")
