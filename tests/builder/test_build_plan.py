@@ -304,8 +304,8 @@ def test_what_the_hypercube_draws_is_in_the_store(tmp_path):
     """The strengths of a region's feedback are variables of its halos, checked as the others are; no other
     store has them."""
     small = (
-        "simulation.regions='22,29,44'", "selection.min_mass=5.0e13", "selection.max_halos=3", "simulation.seed=4",
-        "maps.lines_of_sight=1", "maps.pixels=16", "selection.min_particles=100",
+        "simulation.regions='22,29,44'", "selection.min_mass=5.0e13", "selection.max_halos=3",
+        "simulation.seed=4", "maps.lines_of_sight=1", "maps.pixels=16", "selection.min_particles=100",
     )  # fmt: skip
     store = build("mini-hypercube", tmp_path / "h", overrides=small, quiet=True)
     assert verify(store, deep=True).problems == []

@@ -200,6 +200,38 @@ def _plan_rows(seed: int, region: int) -> NDArray[np.float64]:
     return rows
 
 
+_SHIFTS = """\
+## Other redshifts, physics and resolutions
+
+What a model learns here should hold elsewhere; these recipes say whether it does. All have the \
+regions and
+the splits of `mini`, so a region that one trains on is never tested on in another.
+
+| recipe | what differs |
+| --- | --- |
+| `mini-gizmo` | the other code's gas and stars |
+| `mini-strong` | flavour `simba-strong`: groups have 30 % less gas than in `gizmo`, cores are \
+wider; to test on, never to train on |
+| `mini-hypercube` | flavour `hypercube`: five strengths of feedback, drawn for each region from a \
+Latin hypercube that holds all three (`feedback_ejection`, `_reach`, `_core`, `_turbulence`, \
+`_stars` in the store) |
+| `mini-coarse` | the same clusters; dark matter and stars in particles of eight times the mass |
+| any, with `--set simulation.redshifts=[0,0.5,1]` | one snapshot each of a region's progenitors |
+
+At a redshift above 0 a region holds the progenitors of its halos at the same comoving places: masses by
+Wechsler et al. (2002), concentrations by Ishiyama et al. (2021), R200c in the critical density of \
+that time,
+gas self-similar with the flavour's fractions at fixed mass, more disturbed halos. Orbits start anew\
+ in each
+snapshot: a satellite is not followed from one to the next.
+
+Star particles are born with 4e7 Msun/h (twice that in the light resolution) with a scatter of 15 %,\
+ and lose
+mass with age as a Chabrier population does (Leitner & Kravtsov 2011). The brightest galaxy is \
+compact, the
+diffuse light falls as r^-2.6, half of it in streams; it scatters by a factor of two at fixed mass."""
+
+
 def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
     """The page from its numbers: the same numbers give the same page."""
     missed = [line for line in values["lines"] if not line["ok"]]
@@ -216,6 +248,7 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
         "relations they are compared with. Whether a map looks like a real one is a question of its texture."
     )
     text.append(_texture(values, stem))
+    text.append(_SHIFTS)
     text.append(
         "## Gallery\n\nSixteen clusters and eight groups (10^13.5-10^13.9 Msun/h) of each flavour, the same "
         "ones, from left to right in falling mass; rows: SZ, X-rays, stars, total mass (logarithmic, each "
