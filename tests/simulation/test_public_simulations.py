@@ -14,6 +14,9 @@ from three_hundred_maps.simulation.gas import AREPO_CELL_RADII
 from three_hundred_maps.simulation.readers.snapshot import read_info
 from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
 from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
+from three_hundred_maps.store.derive import merge
+from three_hundred_maps.store.halo_table import halo_table
+from three_hundred_maps.store.verify import verify
 from three_hundred_maps.testing.catalogues import write_catalogue
 from three_hundred_maps.testing.dialects import DIALECTS
 from three_hundred_maps.testing.layouts import write_swift, write_tng
@@ -215,3 +218,25 @@ def test_recipes_say_how_little_is_needed(name):
     recipe = load_recipe(name)
     assert recipe.citation
     assert recipe.license
+
+
+def test_unrelated_boxes_merge(tmp_path):
+    """Halo numbers repeat between boxes; with their universes named, the regions do not, and splits hold."""
+    stores = []
+    for seed in (1, 2):
+        folder = tmp_path / f"CV_{seed}"
+        small = small_snapshot(folder, halos=4, particles=2500, redshift=0.0, box_size=90_000.0, seed=seed)
+        small.snapshot.rename(folder / "snapshot_090.hdf5")
+        info = read_info(folder / "snapshot_090.hdf5")
+        background = {"cosmology": info.cosmology, "redshift": info.redshift}
+        halos = read_catalogue("ahf", small.catalogue, **background)
+        write_catalogue("subfind", folder / "groups_090.hdf5", halos, **background, box_kpc=info.box_kpc)
+        named = (f"simulation.id=simba-CV_{seed}", f"simulation.universe=CV_{seed}")
+        build("camels-simba", folder / "store", root=folder, overrides=(*QUICK, *named), quiet=True)
+        stores.append(folder / "store")
+    merge(stores, tmp_path / "both")
+    assert verify(tmp_path / "both", deep=True).good
+    table = halo_table(tmp_path / "both")
+    assert len(set(table["region"])) == len(table["region"]) == 8
+    assert sorted(table["halo_id"]) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert set(table["simulation"]) == {"simba-CV_1", "simba-CV_2"}
