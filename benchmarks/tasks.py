@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.texts import shown
+from three_hundred_maps.observe.levels import BENCHMARK_LEVELS
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,14 @@ TASKS: dict[str, Task] = {
             "Degradation is its rms less the in-domain model's on the same regions.",
             True,
             tuple(pair for a, b in _TWINS for pair in ((a, b), (b, a), (f"{a}+{b}", a), (f"{a}+{b}", b))),
+        ),
+        Task(
+            name="observed",
+            title="As telescopes see it",
+            text="Trained and scored on maps as instruments of a level would give them, in an observer's "
+            "frame: beams, noise, counts and shear. Tracks with shear and without.",
+            ranked=True,
+            recipes=tuple((f"mini-observed-{level}",) * 2 for level in BENCHMARK_LEVELS),
         ),
         Task(
             "transfer",

@@ -21,6 +21,9 @@ SEALED_KEY = "key"
 INPUT_VIEWS = ("sz", "xray", "star")
 """The paper's input views, in the order in which tracks, channels and tables name them."""
 
+SHEAR = ("shear1", "shear2")
+"""The components that the track name ``shear`` stands for."""
+
 NO_VIEWS = "none"
 """The track of a submission that used no map."""
 
@@ -72,13 +75,17 @@ def ordered_views(views: Iterable[str]) -> tuple[str, ...]:
 
 
 def track_name(views: Sequence[str]) -> str:
-    """The track of a set of views, as ``sz,xray,star``; ``none`` for no view."""
-    return ",".join(ordered_views(views)) or NO_VIEWS
+    """The track of a set of views, as ``sz,xray,star``; ``none`` without, ``shear`` for both components."""
+    ordered = ordered_views(views)
+    if "shear" in ordered or set(SHEAR) <= set(ordered):
+        ordered = (*(view for view in ordered if view not in (*SHEAR, "shear")), "shear")
+    return ",".join(ordered) or NO_VIEWS
 
 
 def parse_views(text: str) -> tuple[str, ...]:
     """The views of a comma-separated list, in the order given; InputError for one named twice."""
-    views = tuple(part.strip() for part in text.split(",") if part.strip())
+    named = tuple(part.strip() for part in text.split(",") if part.strip())
+    views = tuple(view for name in named for view in (SHEAR if name == "shear" else (name,)))
     if len(set(views)) != len(views):
         raise InputError(f"a view is named twice: {text}")
     return () if views == (NO_VIEWS,) else views
