@@ -141,13 +141,18 @@ class Prepared:
     warnings: list[str] = field(default_factory=list)
 
 
-def to_frame(image: SkyImage, weight: Image | None, frame: Frame) -> tuple[Image, float]:
+def to_frame(
+    image: SkyImage, weight: Image | None, frame: Frame, *, whole: bool = False
+) -> tuple[Image, float]:
     """The mean of an image over the frame's pixels, and the share of those inside R200c that were masked.
 
     Parameters
     ----------
     weight
         (y, x) of the mean, 0 where masked; 1 by default. Pixels of NaN count as masked.
+    whole
+        Each pixel falls as a whole into that of the frame which holds its centre, where it is smaller: counts
+        then keep the noise of counts.
 
     Raises
     ------
@@ -163,7 +168,8 @@ def to_frame(image: SkyImage, weight: Image | None, frame: Frame) -> tuple[Image
     weighted = np.where(good, image.values, 0.0) * weights
     # Of an image of larger pixels the frame's are parts: between those it is interpolated.
     coarse = image.pixel_arcmin2 > frame.pixel_arcmin**2
-    project = reproject_interp if coarse else reproject_exact
+    fine = 2.0 * image.pixel_arcmin2 <= frame.pixel_arcmin**2
+    project = bin_image if whole and fine else reproject_interp if coarse else reproject_exact
     shape = (PIXELS, PIXELS)
     above, reach = project((weighted, image.wcs), target, shape_out=shape)
     below, _ = project((weights, image.wcs), target, shape_out=shape)
@@ -179,6 +185,23 @@ def to_frame(image: SkyImage, weight: Image | None, frame: Frame) -> tuple[Image
         raise InputError(f"{image.path}: {missing:.0%} of the pixels inside R200c are masked")
     values = np.where(seen, above / np.where(seen, below, 1.0), np.nan)
     return fill(values), missing
+
+
+def bin_image(given: tuple[Image, Any], target: Any, *, shape_out: tuple[int, int]) -> tuple[Image, Image]:
+    """Sums of the pixels whose centres lie in each pixel of ``target``, and how many there are."""
+    from astropy.wcs.utils import pixel_to_pixel
+
+    values, wcs = given
+    y, x = np.indices(values.shape)
+    with np.errstate(invalid="ignore"):
+        places = pixel_to_pixel(wcs, target, x.ravel(), y.ravel())
+    finite = np.isfinite(places[0]) & np.isfinite(places[1])
+    column, row = (np.floor(np.where(finite, place, -1e6) + 0.5).astype(np.int64) for place in places)
+    inside = (row >= 0) & (row < shape_out[0]) & (column >= 0) & (column < shape_out[1])
+    flat = row[inside] * shape_out[1] + column[inside]
+    sums = np.bincount(flat, values.ravel()[inside], shape_out[0] * shape_out[1])
+    counts = np.bincount(flat, minlength=shape_out[0] * shape_out[1])
+    return sums.reshape(shape_out), counts.reshape(shape_out).astype(np.float64)
 
 
 def fill(values: Image) -> Image:
@@ -275,7 +298,7 @@ def _count_rate(
         text += f", less the background map, plus the {level:.3g} ct s-1 arcmin-2 of training"
     rate = np.where(exposure > 0, counts / np.where(exposure > 0, exposure, 1.0), np.nan)
     each = SkyImage(rate / image.pixel_arcmin2, image.wcs, "", image.path)
-    values, masked = to_frame(each, exposure, frame)
+    values, masked = to_frame(each, exposure, frame, whole=True)
     trained = about.get("exposure_s")
     if trained:
         text += f"; mean exposure {exposure[exposure > 0].mean():.4g} s, of training {trained:.4g} s"

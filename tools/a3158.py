@@ -33,7 +33,7 @@ PUBLISHED = (
 """M200 in Msun with its error: both Whelan et al. 2022."""
 CONCENTRATION = 4.0
 """Of the NFW halo that turns a published spherical mass into one inside a cylinder: assumed."""
-FILES = {"image": "b_37.fits.gz", "exposure": "expose_mask_37.fits.gz", "background": "back_37.fits.gz"}
+FILES = {"image": "b_37.fits.gz", "exposure": "expose_mask_37.fits.gz"}
 RADII = (0.1, 0.25, 0.5, 0.75, 1.0)
 PICTURE, PROFILE = "a3158.png", "a3158_profile.png"
 
@@ -54,7 +54,8 @@ def _command(args: list[str]) -> None:
     folder = find_model(options.run)
     model, config = from_pretrained(folder), read_model_config(folder)
     images = {name: options.files / file for name, file in FILES.items()}
-    word = f"xray={images['image']},exposure={images['exposure']},background={images['background']}"
+    # The level's background is what this pointing has beyond the cluster, sky and particles: none is exchanged.
+    word = f"xray={images['image']},exposure={images['exposure']}"
     frame = Frame(CENTRE, R200C_ARCMIN)
     made = predict_sky(model, config.get("inputs", {}), parse_fits([word]), frame, REDSHIFT)
     background = vars(MDPL2)
@@ -137,8 +138,9 @@ def render(made: SkyPrediction, config: dict[str, Any], sky: Sky) -> str:
     return f"""# Abell 3158 as ROSAT saw it, and the mass a model gives it
 
 Made by `python -m tools.a3158 RUN`. The model is {config.get("name", "?")}, trained on `{config.get("dataset", "?")}`:
-synthetic clusters as a ROSAT PSPC pointing would see them (level `rosat`). The images are counts, exposure and
-background of the PSPC pointing (public data; reduced by S. Snowden's software), centred on the peak of the counts.
+synthetic clusters as a ROSAT PSPC pointing would see them (level `rosat`). The images are counts and exposure
+of the PSPC pointing (public data; reduced by S. Snowden's software), centred on the peak of the counts. The background
+stays in: 3e-4 ct s-1 arcmin-2 of sky and particles, which the level has too.
 
 ![Abell 3158: what the model saw, and the mass map it predicts](images/{PICTURE})
 
@@ -162,9 +164,8 @@ halo of concentration {CONCENTRATION:g}, an assumption; brackets are its stated 
 
 Outside: {outside}.
 
-An X-ray rate is called faint where it is below the 0.1 % of positive pixels of training, which is one count in a
-long exposure: the real image was taken in finer pixels, and the mean over those that two of the frame share has
-values between whole counts and less noise than the model learnt from.
+An X-ray rate is called faint where it is below the 0.1 % quantile of the positive pixels of training, which is one
+count in the longest exposure and largest pixel of the level.
 
 What cannot be checked by numbers: real gas has lines, absorption and point sources that the level leaves out, the
 band is wider than the 0.5-2 keV assumed, and the cluster is merging and has no cool core.

@@ -132,8 +132,8 @@ def test_counts_are_brought_to_the_rate_and_background_of_training(tmp_path):
     assert made.maps.mean() == pytest.approx(0.02 + 3e-4, rel=0.01)
     assert np.isfinite(made.maps).all()
     assert "mean exposure" in made.notes[0] and "are filled" in made.notes[1]
-    # Noise is that of the counts; pixels that two of the frame share make it less by 1 - .25 / (3 x .6).
-    noise = np.sqrt(0.02 / (3000.0 * 0.6**2)) * (1 - 0.25 / 1.8)
+    # Noise is that of the counts: of 2.4 pixels an axis, that is 2 or 3, so a mean of 1 / n of .433.
+    noise = np.sqrt(0.02 / (3000.0 * 0.25**2)) * (0.6 / 2 + 0.4 / 3)
     assert made.maps[:, :35].std() == pytest.approx(noise, rel=0.05)
     del files["background"]
     plain = prepare("xray", files, Frame((55.0, -53.0), 24.0), RATE)
