@@ -97,15 +97,18 @@ def expect(
     frames = [Frame.draw(key, los) for los in range(n_los)]
     pixel_arcmin = np.array([frame.pixel_arcmin(R200c_kpc, sky) for frame in frames])
     # (los, 80, pixels) for rows and for columns
-    plain = tuple(np.stack(part) for part in zip(*(frame.matrices(grid) for frame in frames), strict=True))
+    plain = tuple(
+        np.stack(part).astype(np.float32)
+        for part in zip(*(frame.matrices(grid) for frame in frames), strict=True)
+    )
 
     def seen(maps: Maps, beam_arcsec: float = 0.0) -> Maps:
         rows, columns = plain
         if beam_arcsec > 0:
             fwhm = beam_arcsec / 60.0 / (grid.pixel * R200c_kpc * sky.arcmin_per_kpc)
-            beam = beam_matrix(grid.pixels, fwhm)
+            beam = beam_matrix(grid.pixels, fwhm).astype(np.float32)
             rows, columns = rows @ beam, columns @ beam
-        return np.asarray(separable(maps, rows.astype(np.float32), columns.astype(np.float32)))
+        return np.asarray(separable(maps, rows, columns))
 
     maps: dict[str, Maps] = {}
     scale: dict[str, NDArray[np.float64]] = {}

@@ -7,6 +7,7 @@ that it is white there. The lensing functions are those of Kaiser & Squires (199
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -167,6 +168,7 @@ def critical_surface_density(lens_kpc: float, source_kpc: float, between_kpc: fl
     return cgs * KPC_CM**2 / SUN_G
 
 
+@functools.lru_cache(maxsize=4)
 def _shear_kernel(rows: int, columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(rows, columns // 2 + 1): the Fourier transforms of gamma_1 and gamma_2 over that of kappa."""
     ky = np.fft.fftfreq(rows)[:, None]
