@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,12 +49,12 @@ class Feedback:
         """The strengths by name."""
         return {name: float(getattr(self, name)) for name in STRENGTHS}
 
-    def between(self, codes: Mapping[Flavour, _Value], strength: str) -> _Value:
+    def between(self, codes: Mapping[Any, _Value], strength: str) -> _Value:
         """A quantity with the given values in the two codes, linear in a strength."""
         weight = float(getattr(self, strength))
         return codes["gadgetx"] + weight * (codes["gizmo"] - codes["gadgetx"])
 
-    def ratio(self, codes: Mapping[Flavour, _Value], strength: str) -> _Value:
+    def ratio(self, codes: Mapping[Any, _Value], strength: str) -> _Value:
         """The same of positive quantities, linear in the logarithm."""
         weight = float(getattr(self, strength))
         return codes["gadgetx"] ** (1.0 - weight) * codes["gizmo"] ** weight

@@ -68,12 +68,11 @@ STAR_BIRTH_MASS = 4.0e7 / H
 """Msun, of The Three Hundred's star particles: a gas particle forms up to four, and has less mass by then."""
 STAR_MASS_LEFT = 0.53
 """Of a star particle's mass at birth, in the mean of a cluster's stars at z = 0; see `stars.mass_left`."""
-_THREE_HUNDRED = (1.27e9 / H, 2.36e8 / H, STAR_MASS_LEFT * STAR_BIRTH_MASS)
-_LIGHT = tuple(2.0 * mass for mass in _THREE_HUNDRED)
+_DARK_MATTER, _GAS, _STAR = 1.27e9 / H, 2.36e8 / H, STAR_MASS_LEFT * STAR_BIRTH_MASS
 RESOLUTIONS = {
-    "full": Resolution("full", *_THREE_HUNDRED),
-    "light": Resolution("light", *_LIGHT),
-    "coarse": Resolution("coarse", *_LIGHT, merge=8),
+    "full": Resolution("full", _DARK_MATTER, _GAS, _STAR),
+    "light": Resolution("light", 2.0 * _DARK_MATTER, 2.0 * _GAS, 2.0 * _STAR),
+    "coarse": Resolution("coarse", 2.0 * _DARK_MATTER, 2.0 * _GAS, 2.0 * _STAR, merge=8),
 }
 """``full`` has The Three Hundred's particle masses, ``light`` twice those: 4e5 particles for 10^14.5;
 ``coarse`` is ``light`` with dark matter and stars of eight times the particle mass."""
