@@ -61,7 +61,6 @@ TASKS: dict[str, Task] = {
             title="As telescopes see it",
             text="Trained and scored on maps as instruments of a level would give them, in an observer's "
             "frame: beams, noise, counts and shear. Tracks with shear and without.",
-            ranked=True,
             recipes=tuple((f"mini-observed-{level}",) * 2 for level in BENCHMARK_LEVELS),
         ),
         Task(
