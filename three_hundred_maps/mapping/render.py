@@ -16,7 +16,7 @@ from three_hundred_maps.mapping.half_sample import in_random_half
 from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
 from three_hundred_maps.mapping.kernels import check_kernel
 from three_hundred_maps.mapping.lines_of_sight import rotations
-from three_hundred_maps.mapping.neighbours import neighbour_distance
+from three_hundred_maps.mapping.neighbours import NEIGHBOURS, neighbour_distance
 from three_hundred_maps.mapping.projection import Backend, Batch, Grid, gaussian_matrix, split_gaussian
 from three_hundred_maps.mapping.views import Contribution, MapContext, View, evaluate, with_xray_limit
 from three_hundred_maps.simulation.particles import SPECIES, Cutout, Particles
@@ -57,6 +57,7 @@ class _Field:
 
     value: Contribution
     weight: Contribution | None
+    spread: bool  # to neighbours: see `View`
 
     def of(self, particles: Particles, context: MapContext, views: Sequence[View]) -> NDArray[np.float64]:
         result = evaluate(self.value, particles, context, self.name(views))
@@ -70,8 +71,8 @@ class _Field:
 
 def _fields_of(view: View) -> tuple[_Field, ...]:
     if view.weight is None:
-        return (_Field(view.contribution, None),)
-    return (_Field(view.contribution, view.weight), _Field(view.weight, None))
+        return (_Field(view.contribution, None, view.spread),)
+    return (_Field(view.contribution, view.weight, view.spread), _Field(view.weight, None, view.spread))
 
 
 def render(
@@ -142,17 +143,28 @@ def render(
     # a field that two views sum over different species is kept by species, so that nothing is projected twice
     sums: dict[tuple[_Field, str], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     signed: set[_Field] = set()
-    fields = {species: [item for item, where in wanted.items() if species in where] for species in SPECIES}
-    made = (
-        (species, batch, scales)
+    fields = [
+        (species, [item for item, where in wanted.items() if species in where and item.spread == spread])
         for species in SPECIES
+        for spread in (False, True)
+    ]
+    made = (
+        (species, items, batch, scales)
+        for species, items in fields
+        if items
         for batch, scales in _batches(
-            cutout, species, fields[species], dm_smoothing, half_seed, context, views
+            cutout,
+            species,
+            items,
+            _smoothing_lengths(cutout, species, dm_smoothing, halo_grid if items[0].spread else None),
+            half_seed,
+            context,
+            views,
         )
     )
-    for species, batch, scales in made if threads == 1 else _ahead(made):
+    for species, items, batch, scales in made if threads == 1 else _ahead(made):
         maps, totals = project(batch, grid, matrices, threads)
-        for k, item in enumerate(fields[species]):
+        for k, item in enumerate(items):
             old = sums.get((item, species))
             new = (maps[k] * scales[k], totals[k] * scales[k])
             sums[item, species] = new if old is None else (old[0] + new[0], old[1] + new[1])
@@ -233,7 +245,7 @@ def _batches(
     cutout: Cutout,
     species: str,
     fields: list[_Field],
-    dm_smoothing: str,
+    lengths: NDArray[np.float32] | None,
     half_seed: int | None,
     context: MapContext,
     views: Sequence[View],
@@ -243,9 +255,6 @@ def _batches(
     Contributions are made in float64 and scaled to fit float32, which luminosities would not.
     """
     particles = cutout[species]
-    if not fields or len(particles) == 0:
-        return
-    lengths = _smoothing_lengths(cutout, species, dm_smoothing)
     for start in range(0, len(particles), CHUNK):
         rows: slice | NDArray[np.int64] = slice(start, start + CHUNK)
         chunk = particles.select(rows)  # type: ignore[arg-type]  # a slice: a view, not a copy
@@ -292,12 +301,21 @@ def _check_particles(particles: Particles, radius: NDArray[np.float32] | None, s
         raise InputError(f"{species}: {bad} smoothing lengths are negative or not finite; check the snapshot")
 
 
-def _smoothing_lengths(cutout: Cutout, species: str, dm_smoothing: str) -> NDArray[np.float32] | None:
+def _smoothing_lengths(
+    cutout: Cutout, species: str, dm_smoothing: str, spread: HaloGrid | None
+) -> NDArray[np.float32] | None:
+    """(n,) kpc where the particles' kernels end; None for points. ``spread``: to neighbours, on this grid."""
     particles = cutout[species]
-    if species == "gas":
+    if species == "gas" and len(particles):
         if "smoothing_length" not in particles.fields:
             raise InputError("gas: the cut-out has no smoothing_length")
         return np.asarray(particles.fields["smoothing_length"], dtype=np.float32)
+    if spread is not None:
+        radius = neighbour_distance(particles.position)
+        if len(particles) <= NEIGHBOURS:
+            # too few to hide one among others: each is spread over half the map at least
+            radius = np.maximum(radius, np.float32(0.5 * spread.pixels * spread.pixel_kpc))
+        return radius
     if dm_smoothing == "adaptive" and species in ADAPTIVE_SPECIES:
         return neighbour_distance(particles.position)
     return None

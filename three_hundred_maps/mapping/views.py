@@ -116,6 +116,8 @@ class View:
     species: tuple[str, ...]
     contribution: Contribution
     weight: Contribution | None = None
+    spread: bool = False
+    is_input: bool = True
     needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -333,7 +335,22 @@ for _view in (
         ("gas",),
         xray_luminosity,
     ),
-    View("star", "Msun kpc-2", "stellar surface density", ("stars",), particle_mass),
+    View(
+        "star",
+        "Msun kpc-2",
+        "stellar surface density, spread to the 32nd neighbour",
+        ("stars",),
+        particle_mass,
+        spread=True,
+    ),
+    View(
+        "star_grainy",
+        "Msun kpc-2",
+        "stellar surface density, particle by particle: not an input, its grains tell R200c",
+        ("stars",),
+        particle_mass,
+        is_input=False,
+    ),
     View("mass", "Msun kpc-2", "total surface density, all particles", SPECIES, particle_mass),
     View("gas", "Msun kpc-2", "gas surface density", ("gas",), particle_mass),
     View(
