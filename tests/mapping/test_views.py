@@ -116,9 +116,9 @@ def test_mass_is_the_sum_over_species():
         },
     )
     holes = View("holes", "Msun kpc-2", "black holes", ("black_holes",), particle_mass)
-    views = [get_view(name) for name in ("mass", "gas", "dark_matter", "star")] + [holes]
+    views = [get_view(name) for name in ("mass", "gas", "dark_matter", "star_grainy")] + [holes]
     maps = render(box, views, frame(), *lines_of_sight(2))
-    parts = sum(maps[name][0] for name in ("gas", "dark_matter", "star", "holes"))
+    parts = sum(maps[name][0] for name in ("gas", "dark_matter", "star_grainy", "holes"))
     assert np.allclose(maps["mass"][0], parts, rtol=1e-5)
     assert maps["mass"][1] == pytest.approx(50 * (2 + 3 + 4 + 5 + 6), rel=1e-3)
 
