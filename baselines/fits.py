@@ -201,7 +201,7 @@ def bin_image(given: tuple[Image, Any], target: Any, *, shape_out: tuple[int, in
     flat = row[inside] * shape_out[1] + column[inside]
     sums = np.bincount(flat, values.ravel()[inside], shape_out[0] * shape_out[1])
     counts = np.bincount(flat, minlength=shape_out[0] * shape_out[1])
-    return sums.reshape(shape_out), counts.reshape(shape_out).astype(np.float64)
+    return sums.reshape(shape_out).astype(np.float64), counts.reshape(shape_out).astype(np.float64)
 
 
 def fill(values: Image) -> Image:
@@ -473,7 +473,7 @@ def draw_sky(made: SkyPrediction, frame: Frame, path: Path, title: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    panels = {**made.inputs, "mass": made.mass}
+    panels: dict[str, NDArray[Any]] = {**made.inputs, "mass": made.mass}
     figure = Figure(figsize=(4.2 * len(panels), 4.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     reach = frame.radius_arcmin

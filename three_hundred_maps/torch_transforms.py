@@ -446,7 +446,7 @@ class Transforms:
         """(5, C, 1, 1) float64: offset, mean and std of each view; its training range, standardised."""
         values = [[getattr(item, name) for item in self.inputs] for name in ("offset", "mean", "std")]
         for name in ("low", "high"):
-            values.append([float(i.of(np.float64(getattr(i, name)))) for i in self.inputs])
+            values.append([float(i.of(np.asarray(getattr(i, name), np.float64))) for i in self.inputs])
         return torch.tensor(values, dtype=torch.float64)[:, :, None, None]
 
     @functools.cached_property

@@ -59,8 +59,8 @@ def synthetic_files(simulation: SimulationRecipe, place: Place, scratch: Path) -
             relative = [made.snapshot.relative_to(making), made.catalogue.relative_to(making)]
             (making / "files.txt").write_text("\n".join(map(str, relative)), encoding="utf-8")
             os.replace(making, folder)
-    snapshot, catalogue = names.read_text(encoding="utf-8").split("\n")
-    return ScratchFiles(folder / snapshot, folder / catalogue)
+    files = [folder / name for name in names.read_text(encoding="utf-8").split("\n")]
+    return ScratchFiles(*files)
 
 
 class Scratch:

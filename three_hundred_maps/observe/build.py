@@ -116,8 +116,8 @@ def expect(
         maps["sz"] = seen(ideal["sz"], level.sz.beam_fwhm_arcsec)
         scale["sz"] = level.sz.depth_y_arcmin / pixel_arcmin
     if level.xray is not None:
-        fraction = (
-            band_fraction(ideal[TEMPERATURE]) if TEMPERATURE in ideal else np.float32(COLD_BAND_FRACTION)
+        fraction: Maps | float = (
+            band_fraction(ideal[TEMPERATURE]) if TEMPERATURE in ideal else float(COLD_BAND_FRACTION)
         )
         rate = count_rate(
             ideal["xray"], fraction, sky.arcmin_per_kpc**2, sky.luminosity_kpc, level.xray.counts_per_flux

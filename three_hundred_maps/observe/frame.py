@@ -66,7 +66,7 @@ def _cosmology(h: float, omega_m: float, omega_lambda: float) -> Any:
 
 def cosmology_of(attrs: Mapping[str, Any]) -> Any:
     """The astropy cosmology of a store's attributes; InputError where they do not state one."""
-    stated = dict(attrs.get("simulation", {})).get("cosmology")
+    stated: Any = dict(attrs.get("simulation", {})).get("cosmology")
     try:
         return _cosmology(*(float(stated[name]) for name in ("h", "omega_m", "omega_lambda")))
     except (KeyError, TypeError, ValueError):

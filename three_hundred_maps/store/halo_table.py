@@ -28,7 +28,7 @@ def halo_table(store: str | Path) -> dict[str, list[Any]]:
                 values = schema.decode_ids(
                     variable.values, schema.simulation_ids(variable.attrs, store), store
                 )
-            elif name in schema.halo_variables(data):
+            elif name in schema.halo_variables(list(map(str, data.variables))):
                 values = variable.values
             elif str(name).startswith("total_"):
                 values = variable.values.mean(axis=1)
