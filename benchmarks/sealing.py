@@ -29,7 +29,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from benchmarks.references import mass_relation
 from benchmarks.submissions import tree_digest
 from benchmarks.truth import SEAL_FILE, SPLIT, TARGET, Truth
-from three_hundred_maps.builder.recipe import load_recipe, shipped_recipes
+from three_hundred_maps.builder.recipe import SimulationRecipe, load_recipe, shipped_recipes
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_json
 from three_hundred_maps.keys import KEY, SEALED_KEY
@@ -107,7 +107,8 @@ def public_seed(attrs: Mapping[str, Any]) -> str | None:
     """A warning where anyone can build a synthetic store (of these root attributes) again; else None."""
 
     def seed_of(recipe: str) -> Any:
-        return ((yaml.safe_load(recipe) or {}).get("simulation") or {}).get("seed")
+        simulation = (yaml.safe_load(recipe) or {}).get("simulation")
+        return simulation and simulation.get("seed", SimulationRecipe.model_fields["seed"].default)
 
     shipped = {load_recipe(name).simulation.seed for name in shipped_recipes()}
     if not attrs.get("synthetic") or seed_of(str(attrs["recipe"])) not in shipped:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -16,6 +16,9 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import sha256_bytes
 from three_hundred_maps.mapping.views import GasCuts
+
+RECIPE_VERSION: Final = 1
+"""Raised when a default changes, or what a key means: a recipe's identity leaves the defaults out."""
 
 Dialect = Literal["gadget1", "gadget2", "gadgetx", "gizmo", "gadget3", "gadget4", "arepo", "swift"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -142,15 +145,24 @@ class Recipe(_Model):
     license: str = "unspecified"
     attribution: str = ""
     citation: str = ""
+    recipe_version: Literal[1] = RECIPE_VERSION
     simulation: SimulationRecipe
     selection: SelectionRecipe = SelectionRecipe()
     maps: MapsRecipe = MapsRecipe()
     splits: SplitsRecipe = SplitsRecipe()
     store: StoreRecipe = StoreRecipe()
 
+    def full(self) -> str:
+        """The recipe as YAML with every default written out."""
+        return _dump(self.model_dump(mode="json"))
+
     def canonical(self) -> str:
-        """The recipe as YAML with every default written out: what a store carries."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=True, allow_unicode=True)
+        """What differs from the defaults, and their version, as YAML: what a store carries.
+
+        A new key with a default leaves it alone, so that the same recipe stays the same data set.
+        """
+        differs = self.model_dump(mode="json", exclude_defaults=True)
+        return _dump({**differs, "recipe_version": RECIPE_VERSION})
 
     @property
     def simulation_id(self) -> str:
@@ -162,6 +174,10 @@ class Recipe(_Model):
     def sha256(self) -> str:
         """Digest of `canonical`: equal for recipes that mean the same."""
         return sha256_bytes(self.canonical().encode())
+
+
+def _dump(content: dict[str, Any]) -> str:
+    return yaml.safe_dump(content, sort_keys=True, allow_unicode=True)
 
 
 def parse_ranges(text: str) -> tuple[int, ...]:

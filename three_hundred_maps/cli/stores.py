@@ -205,7 +205,7 @@ def recipe(
         return
     if name not in shipped_recipes():
         raise InputError(f"no shipped recipe {name!r}; there are {', '.join(shipped_recipes())}")
-    text = load_recipe(name).canonical() if full else recipe_text(name)[0]
+    text = load_recipe(name).full() if full else recipe_text(name)[0]
     if out is None:
         print(text, end="")
         return
