@@ -117,7 +117,7 @@ def test_one_halo_without_offset_or_resolution(tmp_path):
 def test_rockstar_given_as_ahf(tmp_path, header):
     path = tmp_path / "halos_0.0.ascii"
     path.write_text(f"{header}\n#a = 1.000000\n1 2 3\n")
-    with pytest.raises(InputError, match="columns of a Rockstar catalogue, not of AHF: .* kind csv"):
+    with pytest.raises(InputError, match="of another kind of catalogue, an AHF_halos .* kind: rockstar"):
         ahf(path)
 
 
@@ -183,8 +183,8 @@ def test_broken_ahf(tmp_path, change, message):
 def test_absent_and_unknown(tmp_path):
     with pytest.raises(InputError, match="no AHF_halos catalogue here"):
         ahf(tmp_path / "absent")
-    with pytest.raises(InputError, match="write ahf, subfind or csv"):
-        read_catalogue("rockstar", tmp_path, cosmology=COSMOLOGY, redshift=0.0)
+    with pytest.raises(InputError, match="write one of ahf, subfind, rockstar"):
+        read_catalogue("hop", tmp_path, cosmology=COSMOLOGY, redshift=0.0)
     with pytest.raises(InputError, match="FOF/SUBFIND table in HDF5 was expected"):
         read_catalogue(
             "subfind", write_ahf(tmp_path / "x.AHF_halos", columns()), cosmology=COSMOLOGY, redshift=0.0

@@ -33,7 +33,7 @@ class _Model(BaseModel):
 class CatalogueRecipe(_Model):
     """Where the halo catalogue is and of which kind."""
 
-    kind: Literal["ahf", "subfind", "csv"]
+    kind: Literal["ahf", "subfind", "rockstar", "soap", "caesar", "csv"]
     path: str
 
 

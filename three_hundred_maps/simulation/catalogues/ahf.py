@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos, substructure_fraction
+from three_hundred_maps.simulation.catalogues.text_table import TextTable
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers.source import LENGTH_UNITS
 
@@ -28,11 +28,9 @@ _NAMES = {
     "com_offset": ("com_offset",),
 }
 _OPTIONAL = ("f_high_resolution", "com_offset")
-_LONGEST_LINE = 1 << 16
-_COLUMN = re.compile(r"^(?P<name>[^()]+?)(\(\d+\))?$")
 _REDSHIFT = re.compile(r"\.z(?P<z>-?\d+\.\d+)\.(?:\d+\.)?AHF_halos")
 _PIECE = re.compile(r"^(?P<stem>.+)\.\d{4}(?P<rest>\.z-?\d+\.\d+\.AHF_halos)$")
-_ROCKSTAR = {"num_p", "mbound_vir", "descid", "desc_id"}
+_ROCKSTAR = dict.fromkeys(("num_p", "mbound_vir", "descid", "desc_id"), "rockstar")
 
 
 def read_ahf(
@@ -46,18 +44,15 @@ def read_ahf(
     taken as one that the catalogue does not give.
     """
     files = ahf_files(path)
-    columns: list[str] | None = None
-    words: dict[str, list[str]] = {}
+    text = TextTable(_NAMES, _OPTIONAL, "an AHF_halos catalogue", _ROCKSTAR)
     for file in files:
-        columns, part = _read_table(file, columns)
-        for name, values in part.items():
-            words.setdefault(name, []).extend(values)
-    if not words:
+        text.read(file)
+    if not len(text):
         raise InputError(f"{files[0]}: the catalogue has no halos")
-    table = {name: _numbers(words[name], name, files[0]) for name in words if name not in ("id", "host")}
-    halo_id = _integers(words["id"], "id", files[0])
-    host = _integers(words["host"], "host", files[0])
-    none = np.array([word.startswith("-") for word in words["host"]]) | ((host == 0) & ~np.any(halo_id == 0))
+    table = {name: text.numbers(name) for name in text.words if name not in ("id", "host")}
+    halo_id, host = text.integers("id"), text.integers("host")
+    none = np.array([word.startswith("-") for word in text.words["host"]])
+    none |= (host == 0) & ~np.any(halo_id == 0)
     host = np.where(none, NO_HOST, host)
     unit = _length_unit(length_unit, cosmology, redshift)
     mass, radius = table["mass"] / cosmology.h, table["radius"] * unit
@@ -101,87 +96,6 @@ def ahf_files(path: str | Path) -> list[Path]:
     if len(of) > 1:
         raise InputError(f"{path}: {len(of)} different catalogues match: {', '.join(sorted(of)[:3])}")
     return found
-
-
-def _read_table(path: Path, columns: list[str] | None) -> tuple[list[str], dict[str, list[str]]]:
-    """Names of the columns of one file, and the text of those used; only rank 0 of an MPI run names them."""
-    table: dict[str, list[str]] = {}
-    wanted: dict[str, int] = {}
-    try:
-        with open(path, encoding="ascii", newline="\n") as stream:
-            for number, line in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), "")):
-                if not line.endswith("\n"):
-                    raise InputError(f"{path}: line {number + 1} has no end: the file was cut short")
-                if number == 0 and line.startswith("#"):
-                    found = _column_names(line)
-                    if columns is not None and found != columns:
-                        raise InputError(f"{path}: has other columns than the first file of this catalogue")
-                    columns = found
-                    continue
-                words = line.split()
-                if not words:
-                    continue
-                if columns is None:
-                    break
-                if _ROCKSTAR & set(columns):
-                    raise InputError(
-                        f"{path}: these are the columns of a Rockstar catalogue, not of AHF: write its "
-                        "distinct halos into a table of kind csv (docs/build-your-own.md)"
-                    )
-                if not wanted:
-                    wanted = {n: _position(columns, n, path) for n in _NAMES if _has(columns, n)}
-                    table = {name: [] for name in wanted}
-                if len(words) != len(columns):
-                    raise InputError(
-                        f"{path}: line {number + 1} has {len(words)} columns, the first names {len(columns)}:"
-                        " damaged"
-                    )
-                for name, place in wanted.items():
-                    table[name].append(words[place])
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: this is not a text file: an AHF_halos catalogue was expected") from None
-    if columns is None:
-        raise InputError(f"{path}: the first line does not name the columns (#ID(1) hostHalo(2) ...)")
-    return columns, table
-
-
-def _column_names(line: str) -> list[str]:
-    matches = [_COLUMN.match(word) for word in line.lstrip("#").split()]
-    return [match["name"].lower() if match else "?" for match in matches]
-
-
-def _numbers(words: list[str], name: str, path: Path) -> NDArray[np.float64]:
-    try:
-        values = np.array([float(word) for word in words])
-    except ValueError as error:
-        raise InputError(f"{path}: column {name}: {error}: damaged") from None
-    if name in _OPTIONAL:
-        return np.where(np.isfinite(values), values, math.nan)
-    if not np.isfinite(values).all():
-        raise InputError(f"{path}: column {name} holds a number that is not finite")
-    return values
-
-
-def _integers(words: list[str], name: str, path: Path) -> NDArray[np.int64]:
-    """Identifiers run to 19 digits, more than a float64 holds."""
-    try:
-        numbers = [int(word) for word in words]
-        return np.array([n - (1 << 64) if 1 << 63 <= n < 1 << 64 else n for n in numbers], np.int64)
-    except (ValueError, OverflowError):
-        raise InputError(
-            f"{path}: column {name} holds something that is not a whole number: damaged"
-        ) from None
-
-
-def _has(columns: list[str], name: str) -> bool:
-    return name not in _OPTIONAL or any(given in columns for given in _NAMES[name])
-
-
-def _position(columns: list[str], name: str, path: Path) -> int:
-    for given in _NAMES[name]:
-        if given in columns:
-            return columns.index(given)
-    raise InputError(f"{path}: no column {_NAMES[name][0]!r} among {', '.join(columns[:12])}, ...")
 
 
 def _length_unit(length_unit: str | None, cosmology: Cosmology, redshift: float) -> float:

@@ -9,8 +9,13 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.ahf import read_ahf
 from three_hundred_maps.simulation.catalogues.csv_catalogue import read_csv
 from three_hundred_maps.simulation.catalogues.halos import Halos
+from three_hundred_maps.simulation.catalogues.hdf5_tables import read_caesar, read_soap
+from three_hundred_maps.simulation.catalogues.rockstar import read_rockstar
 from three_hundred_maps.simulation.catalogues.subfind import read_subfind
 from three_hundred_maps.simulation.cosmology import Cosmology
+
+KINDS = ("ahf", "subfind", "rockstar", "soap", "caesar", "csv")
+"""Of catalogues that `read_catalogue` reads."""
 
 
 def read_catalogue(
@@ -21,7 +26,9 @@ def read_catalogue(
     Parameters
     ----------
     kind
-        ``ahf`` (AHF_halos text), ``subfind`` (FOF/SUBFIND HDF5) or ``csv`` (see `read_csv`).
+        ``ahf`` (AHF_halos text), ``subfind`` (FOF/SUBFIND HDF5, as of GADGET-4 and IllustrisTNG),
+        ``rockstar`` (text), ``soap`` (HDF5, of SWIFT), ``caesar`` (HDF5, of SIMBA) or ``csv`` (see
+        `read_csv`).
     path
         A file, the common prefix of a set of files, or a pattern with ``*``.
     cosmology, redshift
@@ -40,8 +47,14 @@ def read_catalogue(
         halos = read_subfind(path, cosmology=cosmology, redshift=redshift, length_unit=length_unit)
     elif kind == "csv":
         halos = read_csv(path, cosmology=cosmology, redshift=redshift)
+    elif kind == "rockstar":
+        halos = read_rockstar(path, cosmology=cosmology, redshift=redshift)
+    elif kind == "soap":
+        halos = read_soap(path, cosmology=cosmology, redshift=redshift)
+    elif kind == "caesar":
+        halos = read_caesar(path, cosmology=cosmology, redshift=redshift)
     else:
-        raise InputError(f"catalogue kind {kind!r} is unknown: write ahf, subfind or csv")
+        raise InputError(f"catalogue kind {kind!r} is unknown: write one of {', '.join(KINDS)}")
     _check_redshift(halos, path, redshift)
     return halos
 

@@ -35,7 +35,9 @@ class Halos:
     redshift
         Of the catalogue; NaN where it does not say.
     source
-        ``ahf``, ``subfind``, ``csv`` or ``synthetic``.
+        A kind of catalogue (`catalogue.KINDS`), or ``synthetic``.
+    mass_origin
+        Where M200c comes from: the catalogue, or what it was made from.
     """
 
     halo_id: NDArray[np.int64]
@@ -48,6 +50,7 @@ class Halos:
     f_sub: NDArray[np.float64]
     redshift: float = math.nan
     source: str = ""
+    mass_origin: str = "catalogue"
 
     def __len__(self) -> int:
         return len(self.halo_id)
@@ -58,21 +61,22 @@ class Halos:
         return self.host_id == NO_HOST
 
     def origins(self) -> dict[str, str]:
-        """Where the centre offset and the substructure of a store's halos come from, in words."""
+        """Where the state of the halos of a store comes from in words, and masses not of the catalogue."""
         offset = "catalogue" if np.isfinite(self.com_offset).all() else "particles within R200c"
         relaxed = "com_offset and f_sub"
         substructure = "catalogue"
         if not np.isfinite(self.f_sub).all():
             substructure = "lumps in the dark matter within R200c, positions alone"
             relaxed += "; com_offset alone where too few particles give no f_sub"
-        return {"com_offset": offset, "f_sub": substructure, "relaxed": relaxed}
+        masses = {} if self.mass_origin == "catalogue" else {"M200c_catalogue": self.mass_origin}
+        return {"com_offset": offset, "f_sub": substructure, "relaxed": relaxed, **masses}
 
     def select(self, rows: NDArray[np.generic] | Sequence[int]) -> Halos:
         """The halos at ``rows`` (a mask or indices)."""
         chosen = {
             item.name: getattr(self, item.name)[rows]
             for item in fields(self)
-            if item.name not in ("redshift", "source")
+            if item.name not in ("redshift", "source", "mass_origin")
         }
         return replace(self, **chosen)
 
@@ -86,3 +90,50 @@ def substructure_fraction(
     where = order[np.minimum(where, len(order) - 1)]
     inside = (halo_id[where] == host_id) & (host_id != NO_HOST)
     return np.bincount(where[inside], weights=mass[inside], minlength=len(mass)) / mass
+
+
+def substructure_within(
+    of: NDArray[np.int64],
+    centre: NDArray[np.float64],
+    mass: NDArray[np.float64],
+    host_centre: NDArray[np.float64],
+    host_radius: NDArray[np.float64],
+    host_mass: NDArray[np.float64],
+    box: float,
+) -> NDArray[np.float64]:
+    """(hosts,) bound mass of the subhaloes whose centre lies within the host's R200c, over its M200c.
+
+    Parameters
+    ----------
+    of, centre, mass
+        (n,) row of each subhalo's host, -1 for none; (n, 3) and (n,), in the units of the hosts.
+    host_centre, host_radius, host_mass
+        (hosts, 3), (hosts,), (hosts,).
+    box
+        Side of the periodic box, 0 where there is none.
+    """
+    rows = np.flatnonzero(of >= 0)
+    apart = centre[rows] - host_centre[of[rows]]
+    if box > 0:
+        apart -= box * np.round(apart / box)
+    inside = rows[np.linalg.norm(apart, axis=1) <= host_radius[of[rows]]]
+    held = np.bincount(of[inside], weights=mass[inside], minlength=len(host_mass))
+    return np.divide(held, host_mass, out=np.zeros(len(host_mass)), where=host_mass > 0)
+
+
+def hosts_by_position(
+    halo_id: NDArray[np.int64],
+    centre: NDArray[np.float64],
+    mass: NDArray[np.float64],
+    radius: NDArray[np.float64],
+    box: float,
+) -> NDArray[np.int64]:
+    """(n,) the smallest more massive halo within whose radius each halo's centre lies, -1 for none."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(np.mod(centre, box) if box > 0 else centre, boxsize=box if box > 0 else None)
+    host = np.full(len(mass), NO_HOST, np.int64)
+    for row in np.argsort(-mass, kind="stable").tolist():  # the smaller come later and stay
+        inside = np.array(tree.query_ball_point(tree.data[row], radius[row]), np.int64)
+        host[inside[mass[inside] < mass[row]]] = halo_id[row]
+    return host

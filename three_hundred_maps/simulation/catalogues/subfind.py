@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos
+from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos, substructure_within
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
 from three_hundred_maps.simulation.readers.snapshot_files import is_hdf5, snapshot_files
@@ -23,6 +23,8 @@ _GROUP_COLUMNS = {
     "first": "GroupFirstSub",
     "subhalos": "GroupNsubs",
 }
+_CONTAMINATION = "GroupContaminationFracByMass"
+"""Of TNG-Cluster: the mass fraction of low-resolution dark matter in a group."""
 _SUBHALO_COLUMNS = {"mass": "SubhaloMass", "centre": "SubhaloPos"}
 
 
@@ -35,7 +37,7 @@ def read_subfind(
     bound particle (GroupPos). ``f_sub`` counts the subhaloes within R200c other than the first of the group.
     """
     files = snapshot_files(path)
-    groups: dict[str, list[NDArray[np.float64]]] = {name: [] for name in _GROUP_COLUMNS}
+    groups: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*_GROUP_COLUMNS, "low")}
     subhalos: dict[str, list[NDArray[np.float64]]] = {name: [] for name in _SUBHALO_COLUMNS}
     header: dict[str, float] = {}
     for number, part in enumerate(files):
@@ -50,6 +52,8 @@ def read_subfind(
                 [attrs], part, ("Nsubhalos_ThisFile", "Nsubgroups_ThisFile"), default=0.0
             )
             _read(file, "Group", part, int(here), _GROUP_COLUMNS, groups)
+            if here and _CONTAMINATION in file["Group"]:
+                _read(file, "Group", part, int(here), {"low": _CONTAMINATION}, groups)
             _read(file, "Subhalo", part, int(inside), _SUBHALO_COLUMNS, subhalos)
     if header["files"] != len(files):
         raise InputError(
@@ -75,6 +79,8 @@ def read_subfind(
     for name in ("mass", "radius", "centre"):
         if not np.isfinite(table[name]).all():
             raise InputError(f"{files[0]}: {_GROUP_COLUMNS[name]} holds numbers that are not finite")
+    if len(table.get("low", table["mass"])) != len(table["mass"]):
+        raise InputError(f"{files[0]}: not every file of this table has {_CONTAMINATION}")
     f_sub = _substructure(table, subs, header["box"])
     used = (table["mass"] > 0) & (table["radius"] > 0)
     n = int(used.sum())
@@ -86,7 +92,7 @@ def read_subfind(
         centre_kpc=table["centre"][used] * units.length_kpc,
         M200c_msun=table["mass"][used] * units.mass_msun,
         R200c_kpc=table["radius"][used] * units.length_kpc,
-        f_high_resolution=np.ones(n),
+        f_high_resolution=1.0 - table["low"][used] if "low" in table else np.ones(n),
         com_offset=np.full(n, math.nan),
         f_sub=f_sub[used],
         redshift=header["redshift"],
@@ -144,10 +150,6 @@ def _substructure(
     of = np.full(len(subs["mass"]), -1, np.int64)
     for group in np.flatnonzero((number > 1) & (first >= 0)):
         of[first[group] + 1 : first[group] + number[group]] = group
-    rows = np.flatnonzero(of >= 0)
-    apart = subs["centre"][rows] - table["centre"][of[rows]]
-    if box > 0:
-        apart -= box * np.round(apart / box)
-    inside = rows[np.linalg.norm(apart, axis=1) <= table["radius"][of[rows]]]
-    mass = np.bincount(of[inside], weights=subs["mass"][inside], minlength=groups)
-    return np.divide(mass, table["mass"], out=np.zeros(groups), where=table["mass"] > 0)
+    return substructure_within(
+        of, subs["centre"], subs["mass"], table["centre"], table["radius"], table["mass"], box
+    )

@@ -1,0 +1,222 @@
+"""Rockstar catalogues in text: ``out_*.list`` (with or without parents), ``halos_*.ascii``, ``hlist_*.list``.
+
+Columns and units are those that the file itself names (Behroozi, Wechsler & Wu 2013 and the README of the
+Rockstar source: masses in Msun/h, positions in comoving Mpc/h, radii in comoving kpc/h).
+"""
+
+from __future__ import annotations
+
+import glob
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.nfw import enclosed_mass
+from three_hundred_maps.simulation.catalogues.halos import (
+    NO_HOST,
+    Halos,
+    hosts_by_position,
+    substructure_fraction,
+)
+from three_hundred_maps.simulation.catalogues.text_table import TextTable
+from three_hundred_maps.simulation.cosmology import Cosmology
+
+_NAMES = {
+    "id": ("id",),
+    "parent": ("pid",),
+    "m200c": ("m200c",),
+    "m500c": ("m500c",),
+    "mvir": ("mvir",),
+    "scale_radius": ("rs",),
+    "x": ("x",),
+    "y": ("y",),
+    "z": ("z",),
+}
+_OPTIONAL = ("parent", "m200c", "m500c", "mvir", "scale_radius")
+_PIECE = re.compile(r"^(?P<stem>.+)\.\d{1,5}\.ascii$")
+_SCALE_FACTOR = re.compile(r"^#\s*a\s*=\s*(?P<a>[0-9.eE+-]+)")
+_HUBBLE = re.compile(r"\bh\s*=\s*(?P<h>[0-9.eE+-]+)")
+_BOX = re.compile(r"Box size:\s*(?P<side>[0-9.eE+-]+)\s*Mpc/h")
+_UNITS = re.compile(
+    r"(?P<what>Masses|Positions) in (?P<unit>Msun|[kM]pc)(?P<h>\s*/\s*h)?(?P<proper>.*physical)?"
+)
+_LARGEST_H_DIFFERENCE = 0.01
+
+
+def read_rockstar(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halos:
+    """Read a Rockstar catalogue: see `catalogue.read_catalogue`.
+
+    The parent is the column ``PID`` that Rockstar's find_parents adds; without it a halo lies in the smallest
+    more massive one within whose R200c its centre is. Where there is no ``M200c``, it is made from ``M500c``
+    or ``Mvir`` (of Bryan & Norman 1998) and the scale radius ``Rs``, for the NFW profile that these give.
+    """
+    files = _files(path)
+    text = TextTable(_NAMES, _OPTIONAL, "a Rockstar catalogue", {"hosthalo": "ahf"})
+    for file in files:
+        text.read(file)
+    if not len(text):
+        raise InputError(f"{files[0]}: the catalogue has no halos")
+    said = _Comments(files[0], text.comments)
+    if said.h is not None and abs(said.h / cosmology.h - 1.0) > _LARGEST_H_DIFFERENCE:
+        raise InputError(
+            f"{files[0]}: the catalogue's h is {said.h:g}, the snapshot's {cosmology.h:g}: another simulation"
+        )
+    redshift_own = said.redshift if math.isfinite(said.redshift) else redshift
+    halo_id = text.integers("id")
+    mass, origin = _m200c(text, files[0], cosmology, redshift_own, said)
+    centre = np.stack([text.numbers(axis) for axis in "xyz"], 1) * said.length_kpc(cosmology, redshift_own)
+    used = mass > 0
+    if not used.any():
+        raise InputError(f"{files[0]}: no halo has an M200c above 0")
+    if len(np.unique(halo_id)) != len(halo_id):
+        raise InputError(f"{files[0]}: halo identifiers occur twice: files of different snapshots?")
+    parent = text.integers("parent")[used] if "parent" in text.words else None
+    halo_id, mass, centre = halo_id[used], mass[used], centre[used]
+    density = 200.0 * cosmology.critical_density_msun_kpc3(redshift_own)
+    radius = np.cbrt(mass / (4.0 / 3.0 * math.pi * density))
+    if parent is None:
+        box = said.box / cosmology.h / (1.0 + redshift_own)
+        host = hosts_by_position(halo_id, centre, mass, radius, box)
+    else:
+        host = np.where(parent < 0, NO_HOST, parent)
+    # A table of distinct halos alone tells nothing of what is inside them.
+    listed = bool((host != NO_HOST).any())
+    f_sub = substructure_fraction(halo_id, host, mass) if listed else np.full(len(mass), math.nan)
+    return Halos(
+        halo_id=halo_id,
+        host_id=host,
+        centre_kpc=centre,
+        M200c_msun=mass,
+        R200c_kpc=radius,
+        f_high_resolution=np.ones(len(mass)),
+        com_offset=np.full(len(mass), math.nan),
+        f_sub=f_sub,
+        redshift=said.redshift,
+        source="rockstar",
+        mass_origin=origin,
+    )
+
+
+class _Comments:
+    """What the lines that begin with ``#`` say: scale factor, h, box, units."""
+
+    def __init__(self, path: Path, comments: list[str]) -> None:
+        self.redshift, self.box = math.nan, 0.0
+        self.h: float | None = None
+        self._length, self._length_h, self._proper, self.mass_h = 1e3, True, False, True
+        for line in comments:
+            if match := _SCALE_FACTOR.search(line):
+                self.redshift = 1.0 / _positive(match["a"], line, path) - 1.0
+            if line.startswith(("#Om", "# Om")) and (match := _HUBBLE.search(line)):
+                self.h = _positive(match["h"], line, path)
+            if match := _BOX.search(line):
+                self.box = 1e3 * _positive(match["side"], line, path)
+            if match := _UNITS.search(line):
+                if match["what"] == "Masses":
+                    self.mass_h = match["h"] is not None
+                elif match["unit"] != "Msun":
+                    self._length = {"kpc": 1.0, "Mpc": 1e3}[match["unit"]]
+                    self._length_h, self._proper = match["h"] is not None, match["proper"] is not None
+
+    def length_kpc(self, cosmology: Cosmology, redshift: float) -> float:
+        """Proper kpc of the unit of positions."""
+        return (
+            self._length
+            / (cosmology.h if self._length_h else 1.0)
+            / (1.0 if self._proper else 1.0 + redshift)
+        )
+
+
+def _positive(word: str, line: str, path: Path) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not 0.0 < value < 1e6:
+        raise InputError(f"{path}: the line {line[:60]!r} does not give a positive number: damaged")
+    return value
+
+
+def _files(path: str | Path) -> list[Path]:
+    """The files of a catalogue: one list, or every ``halos_N.M.ascii`` of a snapshot."""
+    path = Path(path)
+    if path.is_file():
+        match = _PIECE.match(path.name)
+        if match is None:
+            return [path]
+        path = path.with_name(match["stem"])
+    pattern = str(path) if any(sign in str(path) for sign in "*?[") else f"{glob.escape(str(path))}.*.ascii"
+    found = sorted(Path(name) for name in glob.glob(pattern) if Path(name).is_file())
+    if not found:
+        raise InputError(f"{path}: no Rockstar catalogue here (nothing matches {Path(pattern).name})")
+    of = {match["stem"] if (match := _PIECE.match(name.name)) else name.name for name in found}
+    if len(of) > 1:
+        raise InputError(f"{path}: {len(of)} different catalogues match: {', '.join(sorted(of)[:3])}")
+    return found
+
+
+def _m200c(
+    text: TextTable, path: Path, cosmology: Cosmology, redshift: float, said: _Comments
+) -> tuple[NDArray[np.float64], str]:
+    """(n,) M200c in Msun, and where it comes from in words."""
+    unit = 1.0 / (cosmology.h if said.mass_h else 1.0)
+
+    def column(name: str) -> NDArray[np.float64]:
+        values = text.numbers(name)
+        if np.isnan(values).any():
+            raise InputError(f"{path}: column {name} holds a number that is not finite")
+        return values * unit
+
+    if "m200c" in text.words:
+        return column("m200c"), "catalogue"
+    contrasts = {"m500c": 500.0, "mvir": virial_overdensity(cosmology, redshift)}
+    given = next((name for name in contrasts if name in text.words), None)
+    if given is None or "scale_radius" not in text.words:
+        raise InputError(
+            f"{path}: has no column M200c, nor M500c or Mvir with the scale radius Rs to make it from: "
+            f"{', '.join(text.columns[:12])}, ... (in Rockstar's configuration, MASS_DEFINITION2 = 200c)"
+        )
+    scale_kpc = text.numbers("scale_radius") / cosmology.h / (1.0 + redshift)
+    mass = column(given)
+    critical = cosmology.critical_density_msun_kpc3(redshift)
+    made = nfw_m200c(mass, scale_kpc, contrasts[given], critical)
+    name = {"m500c": "M500c", "mvir": "Mvir"}[given]
+    return made, f"made from {name} and Rs for an NFW profile"
+
+
+def virial_overdensity(cosmology: Cosmology, redshift: float) -> float:
+    """Mean density of a virialised halo over the critical one: Bryan & Norman (1998), equation 6."""
+    growth = cosmology.hubble_km_s_mpc(redshift) / (100.0 * cosmology.h)
+    x = cosmology.omega_m * (1.0 + redshift) ** 3 / growth**2 - 1.0
+    return 18.0 * math.pi**2 + 82.0 * x - 39.0 * x**2
+
+
+def nfw_m200c(
+    mass_msun: NDArray[np.float64],
+    scale_radius_kpc: NDArray[np.float64],
+    overdensity: float,
+    critical_msun_kpc3: float,
+) -> NDArray[np.float64]:
+    """(n,) M200c of NFW halos whose mass at another overdensity is known.
+
+    Parameters
+    ----------
+    mass_msun
+        (n,) mass inside the radius of mean density ``overdensity`` times the critical; 0 stays 0.
+    scale_radius_kpc
+        (n,) proper r_s; where it is not positive, a concentration of 5 at ``overdensity`` is taken.
+    overdensity, critical_msun_kpc3
+        The definition of the masses, and the critical density.
+    """
+    radius = np.cbrt(np.maximum(mass_msun, 0.0) / (4.0 / 3.0 * math.pi * overdensity * critical_msun_kpc3))
+    known = (scale_radius_kpc > 0) & (radius > 0)
+    concentration = np.where(known, radius / np.where(known, scale_radius_kpc, 1.0), 5.0).clip(0.1, 1e3)
+    x = np.geomspace(1e-3, 1e5, 20_000)
+    log_density = np.log(enclosed_mass(x) / x**3)  # falls with x: interpolated the other way round
+    wanted = np.log(enclosed_mass(concentration) / concentration**3) + math.log(200.0 / overdensity)
+    outer = np.exp(np.interp(-wanted, -log_density, np.log(x)))
+    return np.maximum(mass_msun, 0.0) * enclosed_mass(outer) / enclosed_mass(concentration)
