@@ -10,32 +10,8 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.readers.hdf5_virtual import parts_of
 from three_hundred_maps.simulation.readers.snapshot import read_info
 from three_hundred_maps.simulation.region import Region
+from three_hundred_maps.testing.layouts import write_master
 from three_hundred_maps.testing.small import small_snapshot
-
-
-def write_master(parts, master, *, folder="./", reverse=False):
-    """A file with the header of the whole set and virtual data sets over ``parts``."""
-    with h5py.File(master, "w") as out, h5py.File(parts[0]) as first:
-        for name in ("Header", "Cosmology", "Units", "HydroScheme"):
-            if name in first:
-                first.copy(name, out)
-        out["Header"].attrs["NumFilesPerSnapshot"] = 1
-        out["Header"].attrs["NumPart_ThisFile"] = first["Header"].attrs["NumPart_Total"]
-        for kind in (k for k in first if k.startswith("PartType")):
-            for name in first[kind]:
-                pieces = []
-                for part in parts:
-                    with h5py.File(part) as file:
-                        pieces.append((part.name, file[kind][name].shape, file[kind][name].dtype))
-                rows = sum(shape[0] for _, shape, _ in pieces)
-                layout = h5py.VirtualLayout((rows, *pieces[0][1][1:]), pieces[0][2])
-                starts = np.cumsum([0, *(shape[0] for _, shape, _ in pieces)])
-                order = list(zip(pieces, starts, strict=False))
-                for (part, shape, dtype), start in reversed(order) if reverse else order:
-                    source = h5py.VirtualSource(folder + part, f"{kind}/{name}", shape, dtype)
-                    layout[start : start + shape[0]] = source
-                out.create_virtual_dataset(f"{kind}/{name}", layout)
-    return master
 
 
 @pytest.fixture

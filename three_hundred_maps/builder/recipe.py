@@ -20,7 +20,7 @@ from three_hundred_maps.mapping.views import GasCuts
 RECIPE_VERSION: Final = 1
 """Raised when a default changes, or what a key means: a recipe's identity leaves the defaults out."""
 
-Dialect = Literal["gadget1", "gadget2", "gadgetx", "gizmo", "gadget3", "gadget4", "arepo", "swift"]
+Dialect = Literal["gadget1", "gadget2", "gadgetx", "gizmo", "gadget3", "gadget4", "arepo", "swift", "eagle"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]

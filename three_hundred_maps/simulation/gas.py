@@ -214,7 +214,9 @@ def launched_winds(stars: Particles, first_index: int, drop_winds: bool) -> Part
         "star_formation_rate": 0.0,
         "wind": float(drop_winds),
     }
-    fields = {name: np.full(n, constant[name], np.float32) for name in GAS_FIELDS}
+    fields: dict[str, NDArray[Any]] = {name: np.full(n, constant[name], np.float32) for name in GAS_FIELDS}
+    if "velocity" in stars.fields:
+        fields["velocity"] = stars.fields["velocity"]
     return Particles(stars.position, stars.mass, stars.index + first_index, fields)
 
 

@@ -25,6 +25,13 @@ GAS_FIELDS: Mapping[str, str] = {
 }
 """The fields of gas particles after the readers' work, with their units; every cut-out has all of them."""
 
+OPTIONAL_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "velocity": SPECIES,  # (n, 3) peculiar, km/s
+    "formation_time": ("stars",),  # scale factor
+    "metallicity": ("stars",),  # mass fraction of metals; gas always has it
+}
+"""Fields that are read only when a view is made of them, and the species that have them."""
+
 
 @dataclass(frozen=True)
 class Particles:

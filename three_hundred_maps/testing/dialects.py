@@ -142,6 +142,26 @@ def _elements(name: str) -> Any:
     return derived
 
 
+def _eagle_header(file: h5py.File, header: SnapshotHeader, member: SetMember) -> dict[str, float]:
+    factors = gadget_header(file, header, member)
+    attrs = file["Header"].attrs
+    attrs["ExpansionFactor"] = header.time
+    mpc = 1.0 / MPC_KPC
+    attrs["BoxSize"] = header.box_size * mpc
+    for name in [name for name in attrs if name.startswith("Unit")]:
+        del attrs[name]
+    file.create_group("Units").attrs.update(units_in_cgs(mpc))
+    return factors | {"position": mpc, "smoothing_length": mpc, "density": mpc**-3}
+
+
+def _eagle_elements(fields: Mapping[str, NDArray[Any]], *_: Any) -> dict[str, NDArray[Any]]:
+    """``SmoothedElementAbundance/Hydrogen`` and ``/Helium``, in a group of their own."""
+    if "helium_fraction" not in fields or "metallicity" not in fields:
+        return {}
+    z, he = (np.asarray(fields[name], np.float64) for name in ("metallicity", "helium_fraction"))
+    return {"SmoothedElementAbundance/Hydrogen": 1.0 - he - z, "SmoothedElementAbundance/Helium": he}
+
+
 DIALECTS: Mapping[str, Dialect] = {
     "gizmo": GIZMO,
     "gadget3": Dialect({**GADGET_NAMES, "temperature": "Temperature"}, gadget_header),
@@ -173,6 +193,16 @@ DIALECTS: Mapping[str, Dialect] = {
         _elements("ElementMassFractions"),
         _swift_attributes,
         mass_table=False,
+    ),
+    "eagle": Dialect(
+        {
+            **{k: v for k, v in GADGET_NAMES.items() if k not in ("electron_abundance", "delay_time")},
+            "mass": "Mass",
+            "metallicity": "SmoothedMetallicity",
+            "temperature": "Temperature",
+        },
+        _eagle_header,
+        _eagle_elements,
     ),
 }
 """By the reader's name of the dialect."""

@@ -13,6 +13,24 @@ NO_HOST = -1
 
 
 @dataclass(frozen=True)
+class GroupMembers:
+    """Where the particles of a catalogue's larger groups lie in a snapshot that is sorted by group.
+
+    Parameters
+    ----------
+    centre_kpc, radius_kpc
+        (n, 3) and (n,): centres and R200c, proper.
+    first, length
+        (n, 6) int64: the first row of each group by particle type, and how many rows it has.
+    """
+
+    centre_kpc: NDArray[np.float64]
+    radius_kpc: NDArray[np.float64]
+    first: NDArray[np.int64]
+    length: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Halos:
     """The halos of a catalogue, one row each.
 
@@ -38,6 +56,8 @@ class Halos:
         A kind of catalogue (`catalogue.KINDS`), or ``synthetic``.
     mass_origin
         Where M200c comes from: the catalogue, or what it was made from.
+    members
+        Of all groups, whatever halos are selected; None where the catalogue does not say.
     """
 
     halo_id: NDArray[np.int64]
@@ -51,6 +71,7 @@ class Halos:
     redshift: float = math.nan
     source: str = ""
     mass_origin: str = "catalogue"
+    members: GroupMembers | None = None
 
     def __len__(self) -> int:
         return len(self.halo_id)
@@ -76,7 +97,7 @@ class Halos:
         chosen = {
             item.name: getattr(self, item.name)[rows]
             for item in fields(self)
-            if item.name not in ("redshift", "source", "mass_origin")
+            if item.name not in ("redshift", "source", "mass_origin", "members")
         }
         return replace(self, **chosen)
 

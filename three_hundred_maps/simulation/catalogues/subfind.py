@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos, substructure_within
+from three_hundred_maps.simulation.catalogues.halos import (
+    NO_HOST,
+    GroupMembers,
+    Halos,
+    substructure_within,
+)
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
 from three_hundred_maps.simulation.readers.snapshot_files import is_hdf5, snapshot_files
@@ -25,6 +30,9 @@ _GROUP_COLUMNS = {
 }
 _CONTAMINATION = "GroupContaminationFracByMass"
 """Of TNG-Cluster: the mass fraction of low-resolution dark matter in a group."""
+_LENGTHS = "GroupLenType"
+_FEWEST_MEMBERS = 1000
+"""Particles of a group that are looked for in the snapshot's files."""
 _SUBHALO_COLUMNS = {"mass": "SubhaloMass", "centre": "SubhaloPos"}
 
 
@@ -37,7 +45,7 @@ def read_subfind(
     bound particle (GroupPos). ``f_sub`` counts the subhaloes within R200c other than the first of the group.
     """
     files = snapshot_files(path)
-    groups: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*_GROUP_COLUMNS, "low")}
+    groups: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*_GROUP_COLUMNS, "low", "lengths")}
     subhalos: dict[str, list[NDArray[np.float64]]] = {name: [] for name in _SUBHALO_COLUMNS}
     header: dict[str, float] = {}
     for number, part in enumerate(files):
@@ -52,8 +60,9 @@ def read_subfind(
                 [attrs], part, ("Nsubhalos_ThisFile", "Nsubgroups_ThisFile"), default=0.0
             )
             _read(file, "Group", part, int(here), _GROUP_COLUMNS, groups)
-            if here and _CONTAMINATION in file["Group"]:
-                _read(file, "Group", part, int(here), {"low": _CONTAMINATION}, groups)
+            for name, stored in (("low", _CONTAMINATION), ("lengths", _LENGTHS)):
+                if here and stored in file["Group"]:
+                    _read(file, "Group", part, int(here), {name: stored}, groups)
             _read(file, "Subhalo", part, int(inside), _SUBHALO_COLUMNS, subhalos)
     if header["files"] != len(files):
         raise InputError(
@@ -79,8 +88,9 @@ def read_subfind(
     for name in ("mass", "radius", "centre"):
         if not np.isfinite(table[name]).all():
             raise InputError(f"{files[0]}: {_GROUP_COLUMNS[name]} holds numbers that are not finite")
-    if len(table.get("low", table["mass"])) != len(table["mass"]):
-        raise InputError(f"{files[0]}: not every file of this table has {_CONTAMINATION}")
+    for name, stored in (("low", _CONTAMINATION), ("lengths", _LENGTHS)):
+        if len(table.get(name, table["mass"])) != len(table["mass"]):
+            raise InputError(f"{files[0]}: not every file of this table has {stored}")
     f_sub = _substructure(table, subs, header["box"])
     used = (table["mass"] > 0) & (table["radius"] > 0)
     n = int(used.sum())
@@ -97,6 +107,19 @@ def read_subfind(
         f_sub=f_sub[used],
         redshift=header["redshift"],
         source="subfind",
+        members=_members(table, used, units.length_kpc) if "lengths" in table else None,
+    )
+
+
+def _members(
+    table: dict[str, NDArray[np.float64]], used: NDArray[np.bool_], length_kpc: float
+) -> GroupMembers:
+    """The rows of the larger groups: AREPO's and GADGET-4's snapshots are sorted by group."""
+    length = table["lengths"].astype(np.int64)
+    first = np.cumsum(length, axis=0) - length
+    large = used & (length.sum(1) >= _FEWEST_MEMBERS)
+    return GroupMembers(
+        table["centre"][large] * length_kpc, table["radius"][large] * length_kpc, first[large], length[large]
     )
 
 
@@ -134,7 +157,7 @@ def _read(
                 f"{path}: no {group}/{stored}: a table of SUBFIND is needed, plain FOF groups have no M200c"
             )
         dataset = safe.dataset(where, stored, path, rows)
-        if dataset.shape[1:] != ((3,) if name == "centre" else ()):
+        if dataset.shape[1:] != {"centre": (3,), "lengths": (6,)}.get(name, ()):
             raise InputError(f"{path}: {group}/{stored} has shape {dataset.shape}")
         into[name].append(np.asarray(dataset[()], np.float64))
 

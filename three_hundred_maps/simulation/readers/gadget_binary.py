@@ -8,8 +8,9 @@ density are told apart by what they hold. Only record markers are read until a c
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.block_index import BlockIndex, Ranges, within_rows
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers.gadget_blocks import (
     BLOCKS,
+    READ_BLOCKS,
     Block,
     Header,
     name_by_order,
@@ -29,6 +32,7 @@ from three_hundred_maps.simulation.readers.gadget_blocks import (
 from three_hundred_maps.simulation.readers.source import (
     SPECIES_TYPES,
     SnapshotInfo,
+    Span,
     check_background,
     check_files_of_set,
     check_total,
@@ -42,6 +46,7 @@ _PIECE_BYTES = 1 << 24
 # Numbers a row, in the order in which they are tried; one where nothing is said.
 _WIDTHS: Mapping[str, tuple[Sequence[int], ...]] = {
     "position": ((3,),),
+    "velocity": ((3,),),
     "helium_mass": (range(2, 21),),
     "metallicity": ((1,), range(2, 21)),
 }
@@ -66,8 +71,15 @@ class BinarySource:
         Where a header or the chain of records is not whole.
     """
 
-    def __init__(self, files: list[Path], length_unit: str | None, dialect: str | None) -> None:
+    def __init__(
+        self,
+        files: list[Path],
+        length_unit: str | None,
+        dialect: str | None,
+        optional: tuple[str, ...] = (),
+    ) -> None:
         self.path = files[0]
+        self.optional = optional
         self._files = files
         if dialect not in (None, *_DIALECTS):
             raise InputError(f"{self.path}: a Gadget binary file cannot be of dialect {dialect}")
@@ -94,10 +106,14 @@ class BinarySource:
         if length_unit is None:
             said["length_unit"] = "Gadget binary files do not say: kpc/h"
         units = gadget_units(h=first.h, redshift=first.redshift, length_unit=length_unit)
-        self.factors: Mapping[str, float] = {**units.factors(), "star_formation_rate": 1.0}
+        self.factors: Mapping[str, float] = {
+            **units.factors(),
+            "star_formation_rate": 1.0,
+            "velocity": 1.0 / math.sqrt(1.0 + first.redshift),
+        }
         self.mass_table = np.array([*first.mass_table, 0.0, 0.0])
         self.species_types = SPECIES_TYPES
-        self._columns = [_columns(*item) for item in zip(files, headers, chains, strict=True)]
+        self._columns = [_columns(*item, optional) for item in zip(files, headers, chains, strict=True)]
         self._check_metals(said)
         blocks = set().union(*chains)
         if dialect is None:
@@ -166,33 +182,58 @@ class BinarySource:
                 return np.fromfile(path, column.dtype, 3, offset=column.offset).astype(np.float64)
         return None
 
-    def read(self, kind: int, name: str, out: NDArray[np.float32], origin: NDArray[np.float64]) -> None:
-        """Fill ``out`` with a column, file after file."""
+    def spans(self, kind: int) -> list[Span]:
+        """Which rows of a type lie in which file."""
+        ends = np.cumsum([int(header.here[kind]) for header in self._headers]).tolist()
+        starts = [0, *ends]
+        return [Span(i, path, starts[i], ends[i], True) for i, path in enumerate(self._files)]
+
+    def cells(self, kind: int, origin: NDArray[np.float64]) -> BlockIndex | None:
+        """Nothing: Gadget binary files do not say where particles lie."""
+        return None
+
+    def read(
+        self,
+        kind: int,
+        name: str,
+        out: NDArray[np.float32],
+        origin: NDArray[np.float64],
+        ranges: Ranges | None = None,
+    ) -> None:
+        """Fill ``out`` with a column, or with the rows of it that lie in ``ranges``, file after file."""
         stored = "helium_mass" if name == "helium_fraction" else name
         start = 0
-        for path, columns in zip(self._files, self._columns, strict=True):
+        for span, columns in zip(self.spans(kind), self._columns, strict=True):
             column = columns.get((kind, stored))
-            if column is None:
+            pieces = within_rows(ranges, span.start, span.stop)
+            if column is None or not pieces:
                 continue
-            with open(path, "rb") as stream:
-                part = out[start : start + column.rows]
-                _fill(stream, path, column, part, origin if name == "position" else None)
-            start += column.rows
+            with open(span.path, "rb") as stream:
+                for first, last in pieces:
+                    part = out[start : start + last - first]
+                    before = (first - span.start) * column.width * column.dtype.itemsize
+                    here = replace(column, offset=column.offset + before, rows=last - first)
+                    _fill(stream, span.path, here, part, origin if name == "position" else None)
+                    start += last - first
         if name == "helium_fraction":
             # GADGET-X's Zs are masses of the elements, not fractions.
             if self.has(kind, "mass"):
                 mass = np.empty_like(out)
-                self.read(kind, "mass", mass, origin)
+                self.read(kind, "mass", mass, origin, ranges)
                 np.divide(out, mass, out=out, where=mass > 0)
             else:
                 out /= self.mass_table[kind]
 
 
-def _columns(path: Path, header: Header, chain: Mapping[str, Block]) -> dict[tuple[int, str], Column]:
+def _columns(
+    path: Path, header: Header, chain: Mapping[str, Block], optional: tuple[str, ...]
+) -> dict[tuple[int, str], Column]:
     """Where every (type, column) lies in one file, from the sizes of its blocks."""
     found: dict[tuple[int, str], Column] = {}
     precision = _precision(header, chain)
     for name, (block_name, kinds) in BLOCKS.items():
+        if block_name not in READ_BLOCKS and name not in optional:
+            continue
         block = chain.get(block_name)
         holders = [kind for kind in kinds if header.here[kind]]
         if name == "mass":

@@ -21,6 +21,7 @@ SYNTHETIC_MARK = b"SYNTHETIC"
 # Block of each column, and the types that may have it, in the order in which they lie in the block.
 BLOCKS: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "position": ("POS", (0, 1, 2, 3, 4, 5)),
+    "velocity": ("VEL", (0, 1, 2, 3, 4, 5)),
     "mass": ("MASS", (0, 1, 2, 3, 4, 5)),
     "internal_energy": ("U", (0,)),
     "density": ("RHO", (0,)),
@@ -31,8 +32,10 @@ BLOCKS: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "helium_mass": ("ZS", (0, 4)),
     "delay_time": ("DTIM", (0,)),
     "temperature": ("TEMP", (0,)),
+    "formation_time": ("AGE", (4,)),
 }
-READ_BLOCKS = frozenset(block for block, _ in BLOCKS.values())
+READ_BLOCKS = frozenset(block for block, _ in BLOCKS.values()) - {"VEL", "AGE"}
+"""Those that are read of every snapshot."""
 _SPELLING = {"ZS": "Zs"}
 """Labels that are not in capitals."""
 

@@ -6,6 +6,7 @@ Nothing is allocated before the header, the shapes and the links of a file have 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.block_index import BlockIndex, Ranges, within_rows
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
 from three_hundred_maps.simulation.readers.hdf5_dialects import (
@@ -24,9 +26,16 @@ from three_hundred_maps.simulation.readers.hdf5_dialects import (
     file_units,
     kernel_of,
 )
+from three_hundred_maps.simulation.readers.hdf5_index import (
+    BlockTable,
+    part_number,
+    swift_cells,
+    tng_counts,
+)
 from three_hundred_maps.simulation.readers.source import (
     SPECIES_TYPES,
     SnapshotInfo,
+    Span,
     check_background,
     check_files_of_set,
     check_total,
@@ -47,13 +56,32 @@ class Hdf5Source:
         Where a header, a link or a shape is not what a snapshot has.
     """
 
-    def __init__(self, files: list[Path], length_unit: str | None, dialect: str | None) -> None:
+    def __init__(
+        self,
+        files: list[Path],
+        length_unit: str | None,
+        dialect: str | None,
+        optional: tuple[str, ...] = (),
+        master: Path | None = None,
+        offsets: Path | None = None,
+    ) -> None:
+        self.optional = optional
+        self._numbers = list(range(len(files)))
+        self._absent: dict[int, NDArray[np.int64]] = {}
+        self._cells: dict[int, BlockTable] = {}
+        if master is not None:
+            self._cells = swift_cells([master])
+            files = self._from_master(files, master)
+        elif offsets is not None:
+            files = self._from_offsets(files, offsets)
         self.path = files[0]
         self._files = files
         self._counts: list[NDArray[np.int64]] = []
         self._assumptions: dict[str, str] = {}
         self._present: dict[int, dict[str, tuple[str, int | None]]] = {}
         summed = np.zeros(8, np.int64)
+        for counts in self._absent.values():
+            summed += counts
         evidence = Evidence()
         for name in files:
             with safe.opened(name) as file:
@@ -69,10 +97,13 @@ class Hdf5Source:
             total = _totals(header, self.path)
             declared = int(safe.number(header, self.path, "NumFilesPerSnapshot", default=1.0))
             self._read_header(file, header, self.path, length_unit)
+        if self._dialect == "arepo":
+            for counts in self._absent.values():
+                counts[3] = 0  # tracers, as in the files that are here
         for name, here in zip(files, self._counts, strict=True):
             with safe.opened(name) as file:
                 self._check_columns(file, name, here)
-        check_files_of_set(files, declared)
+        check_files_of_set(files, declared - len(self._absent))
         if total is not None:
             check_total(files, total, summed)
         self.info = SnapshotInfo(
@@ -92,7 +123,59 @@ class Hdf5Source:
 
     def count(self, kind: int) -> int:
         """Particles of a type in all files."""
-        return int(sum(here[kind] for here in self._counts if kind < len(here)))
+        everywhere = [*self._counts, *self._absent.values()]
+        return int(sum(here[kind] for here in everywhere if kind < len(here)))
+
+    def spans(self, kind: int) -> list[Span]:
+        """Which rows of a type lie in which file; those that are not here are counted too."""
+        here = dict(zip(self._numbers, zip(self._files, self._counts, strict=True), strict=True))
+        spans, start = [], 0
+        for number in sorted([*here, *self._absent]):
+            path, counts = here.get(number) or (self._name(number), self._absent[number])
+            spans.append(Span(number, path, start, start + int(counts[kind]), number in here))
+            start = spans[-1].stop
+        return spans
+
+    def cells(self, kind: int, origin: NDArray[np.float64]) -> BlockIndex | None:
+        """Where SWIFT's own cells say that the particles of a type lie; None where they do not say."""
+        if self._dialect != "swift":
+            return None
+        if not self._cells:
+            self._cells = swift_cells(self._files)
+        table = self._cells.get(kind)
+        return None if table is None else table.index(self.spans(kind), origin)
+
+    def _name(self, number: int) -> Path:
+        """The path of a file of this set that is not here."""
+        first = self._files[0].name
+        return self.path.with_name(re.sub(r"\.\d+(\.hdf5|\.h5)?$", lambda m: f".{number}{m[1] or ''}", first))
+
+    def _from_master(self, files: list[Path], master: Path) -> list[Path]:
+        """The parts that are here; what is in the others is known from the cells of the master file."""
+        for number, path in enumerate(files):
+            if path.is_file():
+                continue
+            counts = np.zeros(8, np.int64)
+            for kind, table in self._cells.items():
+                counts[kind] = table.count(number)
+            if not self._cells:
+                raise InputError(
+                    f"{master} only points to the files of its snapshot, and {path.name} is not beside it"
+                )
+            self._absent[number] = counts
+        self._numbers = [number for number in self._numbers if number not in self._absent]
+        if not self._numbers:
+            raise InputError(f"{master}: none of the {len(files)} files of this snapshot is beside it")
+        return [files[number] for number in self._numbers]
+
+    def _from_offsets(self, files: list[Path], offsets: Path) -> list[Path]:
+        """The files that are here; how many particles are in the others is known from TNG's offsets."""
+        counts = tng_counts(offsets, files[0])
+        self._numbers = [part_number(path) for path in files]
+        if max(self._numbers) >= len(counts):
+            raise InputError(f"{offsets}: is of {len(counts)} files, the snapshot has {files[-1].name}")
+        self._absent = {n: counts[n] for n in range(len(counts)) if n not in self._numbers}
+        return files
 
     def has(self, kind: int, name: str) -> bool:
         """Whether every file with particles of a type holds the column."""
@@ -109,20 +192,31 @@ class Hdf5Source:
                     return None if dataset.dtype.itemsize <= 4 else np.asarray(dataset[0], np.float64)
         return None
 
-    def read(self, kind: int, name: str, out: NDArray[np.float32], origin: NDArray[np.float64]) -> None:
-        """Fill ``out`` with a column, file after file."""
+    def read(
+        self,
+        kind: int,
+        name: str,
+        out: NDArray[np.float32],
+        origin: NDArray[np.float64],
+        ranges: Ranges | None = None,
+    ) -> None:
+        """Fill ``out`` with a column, or with the rows of it that lie in ``ranges``, file after file."""
         stored, column = self._present[kind][name]
+        shift = origin if name == "position" else np.zeros(3)
         start = 0
-        for here, path in zip(self._counts, self._files, strict=True):
-            rows = int(here[kind]) if kind < len(here) else 0
-            if not rows:
+        for span in self.spans(kind):
+            pieces = within_rows(ranges, span.start, span.stop)
+            if not pieces:
                 continue
-            with safe.opened(path) as file:
+            if not span.present:
+                raise InputError(f"{span.path}: this file of the snapshot is not here")
+            with safe.opened(span.path) as file:
                 dataset = file[f"PartType{kind}/{stored}"]
-                part, shift = out[start : start + rows], origin if name == "position" else np.zeros(3)
-                if not _fill_straight(path, file, dataset, part, column, shift):
-                    _fill(dataset, part, column, shift)
-            start += rows
+                for first, last in pieces:
+                    part, row = out[start : start + last - first], first - span.start
+                    if not _fill_straight(span.path, file, dataset, part, column, shift, row):
+                        _fill(dataset, part, column, shift, row)
+                    start += last - first
 
     def _read_header(self, file: h5py.File, header: h5py.Group, path: Path, length_unit: str | None) -> None:
         """Everything of the first file's header that the info and the units need."""
@@ -154,11 +248,19 @@ class Hdf5Source:
         )
         factors = self._units.factors()
         factors["star_formation_rate"] = 1.0
+        factors["velocity"] = self._units.velocity_km_s * (1.0 if swift else (1.0 + self._redshift) ** -0.5)
         self.species_types: Mapping[str, tuple[int, ...]] = SPECIES_TYPES
         self._kernel, support = kernel_of(file, path, self._dialect, self._assumptions)
         if swift:
             factors["smoothing_length"] *= support
-            self.species_types = {**SPECIES_TYPES, "low_resolution": (2,), "black_holes": (3, 5)}
+            self.species_types = {
+                **SPECIES_TYPES,
+                "dark_matter": (1, 6),
+                "low_resolution": (2,),
+                "black_holes": (3, 5),
+            }
+            if self.count(6):
+                self._assumptions["neutrinos"] = "type 6, with their stored masses, counts as dark matter"
             # SWIFT stores the comoving energy: physical = stored / a^2.
             factors["internal_energy"] *= (1.0 + self._redshift) ** 2
             time_s = self._units.length_kpc * (1.0 + self._redshift) * KPC_CM
@@ -176,7 +278,7 @@ class Hdf5Source:
                 group = safe.group(file, f"PartType{kind}", path)
                 found: dict[str, tuple[str, int | None]] = {}
                 for name in COLUMNS:
-                    if name not in NEEDED.get(kind, ("position", "mass")):
+                    if name not in (*NEEDED.get(kind, ("position", "mass")), *self.optional):
                         continue
                     chosen = _find(group, name, path, rows)
                     if chosen is not None:
@@ -200,10 +302,12 @@ class Hdf5Source:
 def _find(group: h5py.Group, name: str, path: Path, rows: int) -> tuple[str, int | None] | None:
     """The data set (and its column) that holds a field, checked; None where there is none."""
     for stored, column in COLUMNS[name]:
-        if group.get(stored, getlink=True) is None:
+        folder, _, last = stored.rpartition("/")
+        inner = safe.optional_group(group, folder, path) if folder else group
+        if inner is None or inner.get(last, getlink=True) is None:
             continue
-        dataset = safe.dataset(group, stored, path, rows)
-        if name == "position":
+        dataset = safe.dataset(inner, last, path, rows)
+        if name in ("position", "velocity"):
             if dataset.shape[1:] != (3,):
                 raise InputError(f"{path}: {dataset.name} has shape {dataset.shape}, expected ({rows}, 3)")
             return stored, None
@@ -226,31 +330,36 @@ def _fill_straight(
     out: NDArray[np.float32],
     column: int | None,
     origin: NDArray[np.float64],
+    first: int,
 ) -> bool:
-    """Read a data set whose bytes lie in one piece just as they are wanted; False where they do not.
+    """Read rows of a data set whose bytes lie in one piece just as they are wanted; False where they do not.
 
     This is what `hdf5_safe.dataset` checked: the piece is inside the file. It spares HDF5's own copying.
     """
     offset = dataset.id.get_offset()
-    same = dataset.dtype == out.dtype and dataset.shape == out.shape and column in (None, 0)
+    same = dataset.dtype == out.dtype and dataset.shape[1:] == out.shape[1:] and column in (None, 0)
     if not same or offset is None or file.userblock_size or origin.any():
         return False
     with open(path, "rb", buffering=0) as stream:
-        stream.seek(offset)
+        stream.seek(offset + first * (out.nbytes // max(len(out), 1)))
         read_exactly(stream, path, out.reshape(-1).data.cast("B"))
     return True
 
 
 def _fill(
-    dataset: h5py.Dataset, out: NDArray[np.float32], column: int | None, origin: NDArray[np.float64]
+    dataset: h5py.Dataset,
+    out: NDArray[np.float32],
+    column: int | None,
+    origin: NDArray[np.float64],
+    first: int,
 ) -> None:
-    """Read a data set into ``out`` in blocks of rows, converting as needed."""
+    """Read rows of a data set into ``out`` in blocks, converting as needed."""
     rows = len(out)
     step = _CHUNK_ROWS
     if dataset.chunks is not None:  # whole chunks, so that none is unpacked twice
         step = max(1, _CHUNK_ROWS // dataset.chunks[0]) * dataset.chunks[0]
     for start in range(0, rows, step):
-        block = dataset[start : start + step]
+        block = dataset[first + start : first + min(start + step, rows)]
         if column is not None and block.ndim == 2:
             block = block[:, column]
         if origin.any():

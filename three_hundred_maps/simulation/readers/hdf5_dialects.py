@@ -10,6 +10,7 @@ import h5py
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.particles import OPTIONAL_FIELDS
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
 from three_hundred_maps.simulation.readers.source import (
     LENGTH_UNITS,
@@ -23,18 +24,35 @@ from three_hundred_maps.units import KM_CM, KPC_CM, SUN_G
 # Data sets that may hold a column, in order of preference: (name, column of a 2-D data set or None).
 COLUMNS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
     "position": (("Coordinates", None),),
-    "mass": (("Masses", None), ("DynamicalMasses", None)),
+    "mass": (("Masses", None), ("DynamicalMasses", None), ("Mass", None)),
     "internal_energy": (("InternalEnergy", None), ("InternalEnergies", None)),
     "density": (("Density", None), ("Densities", None)),
     "smoothing_length": (("SmoothingLength", None), ("SmoothingLengths", None)),
     "electron_abundance": (("ElectronAbundance", None),),
     "star_formation_rate": (("StarFormationRate", None), ("StarFormationRates", None)),
-    "metallicity": (("GFM_Metallicity", 0), ("Metallicity", 0), ("MetalMassFractions", 0)),
-    "hydrogen_fraction": (("GFM_Metals", 0), ("ElementMassFractions", 0)),
+    "metallicity": (
+        ("GFM_Metallicity", 0),
+        ("SmoothedMetallicity", None),  # EAGLE's cooling uses the smoothed ones
+        ("Metallicity", 0),
+        ("MetalMassFractions", 0),
+        ("SmoothedMetalMassFractions", 0),
+    ),
+    "hydrogen_fraction": (
+        ("GFM_Metals", 0),
+        ("SmoothedElementAbundance/Hydrogen", None),
+        ("ElementAbundance/Hydrogen", None),
+        ("ElementMassFractions", 0),
+        ("SmoothedElementMassFractions", 0),
+    ),
     "helium_fraction": (("Metallicity", 1),),
     "delay_time": (("DelayTime", None),),
     "temperature": (("Temperatures", None), ("Temperature", None)),
-    "formation_time": (("GFM_StellarFormationTime", None),),
+    "formation_time": (
+        ("GFM_StellarFormationTime", None),
+        ("StellarFormationTime", None),
+        ("BirthScaleFactors", None),
+    ),
+    "velocity": (("Velocities", None), ("Velocity", None)),
 }
 
 _SWIFT_KERNELS = {  # name: (our kernel, support over smoothing length)
@@ -46,11 +64,22 @@ _SWIFT_KERNELS = {  # name: (our kernel, support over smoothing length)
     "wendland c6": ("wendland_c4", 2.449490),
 }
 # Other types carry data sets of their own, and zooms even stray stellar ones: they are never looked at.
-NEEDED = {0: tuple(n for n in COLUMNS if n != "formation_time"), 4: ("position", "mass", "formation_time")}
+NEEDED = {
+    0: tuple(n for n in COLUMNS if n not in OPTIONAL_FIELDS or n == "metallicity"),
+    4: ("position", "mass", "formation_time"),
+}
 # What only moving-mesh codes write.
 _MESH_COLUMNS = {"CenterOfMass", "Volume", "NumTracers", "AllowRefinement"}
 _MESH_PARAMETERS = {"CellShapingSpeed", "CellShapingFactor", "CellMaxAngleFactor", "TargetGasMassFactor"}
-CODES = {"gizmo": "GIZMO", "gadget4": "GADGET-4", "gadget3": "GADGET", "arepo": "AREPO", "swift": "SWIFT"}
+_EAGLE_COLUMNS = {"ElementAbundance", "SmoothedElementAbundance", "SmoothedMetallicity"}
+CODES = {
+    "gizmo": "GIZMO",
+    "gadget4": "GADGET-4",
+    "gadget3": "GADGET",
+    "arepo": "AREPO",
+    "swift": "SWIFT",
+    "eagle": "EAGLE",
+}
 
 
 class Evidence:
@@ -75,6 +104,7 @@ class Evidence:
         found = {
             "swift": safe.text(header, "Code").upper().startswith("SWIFT")
             or (groups["Cosmology"] is not None and groups["Units"] is not None),
+            "eagle": bool(names & _EAGLE_COLUMNS),
             "mesh": bool(
                 names & _MESH_COLUMNS
                 or settings & _MESH_PARAMETERS
@@ -91,6 +121,7 @@ class Evidence:
         """The dialect that the evidence speaks for; InputError where it does not decide."""
         for mark, dialect in (
             ("swift", "swift"),
+            ("eagle", "eagle"),
             ("mesh", "arepo"),
             ("gadget4", "gadget4"),
             ("gizmo", "gizmo"),
@@ -159,6 +190,8 @@ def kernel_of(file: h5py.File, path: Path, dialect: str, assumptions: dict[str, 
                 return known
         assumptions["kernel"] = f"SWIFT kernel {named!r} is not known: cubic spline"
         return _SWIFT_KERNELS["cubic spline"]
+    if dialect == "eagle":  # Schaller et al. 2015: Anarchy's kernel
+        return "wendland_c2", 1.0
     if dialect == "gadget4":
         config = safe.optional_group(file, "Config", path)
         for flag, kernel in (

@@ -6,6 +6,7 @@ look alike. The parts are read themselves: a virtual data set would hide a missi
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
 import h5py
@@ -14,6 +15,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
 
 _MOST_PARTS = 1 << 16
+_NUMBER = re.compile(r"\.(\d+)(\.hdf5|\.h5)?$")
 
 
 def parts_of(path: Path) -> list[Path] | None:
@@ -29,12 +31,10 @@ def parts_of(path: Path) -> list[Path] | None:
     list of Path or None
         None where the file holds its particles itself.
 
-    Raises
-    ------
-    InputError
-        Where a named file does not lie beside ``path``: a virtual data set may name any file of the machine,
-        and only those of the snapshot's own folder are opened.
+        A virtual data set may name any file of the machine: only those beside ``path`` are meant, and whether
+        they are there is not looked at.
     """
+    parts: list[Path] = []
     with safe.opened(path) as file:
         for kind in range(7):
             particles = safe.optional_group(file, f"PartType{kind}", path)
@@ -43,8 +43,14 @@ def parts_of(path: Path) -> list[Path] | None:
                 continue
             dataset = particles["Coordinates"]
             if isinstance(dataset, h5py.Dataset) and dataset.is_virtual:
-                return _named(dataset, path)
-    return None
+                # A part without gas is named by another type alone.
+                parts += [part for part in _named(dataset, path) if part not in parts]
+            elif not parts:
+                return None
+    numbers = [match and int(match[1]) for match in (_NUMBER.search(part.name) for part in parts)]
+    if None not in numbers:
+        parts = [part for _, part in sorted(zip(numbers, parts, strict=True))]
+    return parts or None
 
 
 def _named(dataset: h5py.Dataset, path: Path) -> list[Path]:
@@ -60,10 +66,6 @@ def _named(dataset: h5py.Dataset, path: Path) -> list[Path]:
         # Folders in a name are those of the machine that wrote it: a moved set is found all the same.
         if not name.name or beside == path:
             raise InputError(f"{where} names itself as the file that holds its particles")
-        if not beside.is_file():
-            raise InputError(
-                f"{path} only points to the files of its snapshot, and {beside.name} is not beside it"
-            )
         if beside not in parts:
             parts.append(beside)
     return parts

@@ -36,18 +36,29 @@ def read_info(
     return open_source(path, length_unit=length_unit, dialect=dialect).info
 
 
-def open_source(path: str | Path, *, length_unit: str | None = None, dialect: str | None = None) -> Source:
-    """Open a snapshot: find its files, tell the format by content, check the headers."""
+def open_source(
+    path: str | Path,
+    *,
+    length_unit: str | None = None,
+    dialect: str | None = None,
+    optional: tuple[str, ...] = (),
+    offsets: Path | None = None,
+) -> Source:
+    """Open a snapshot: find its files, tell the format by content, check the headers.
+
+    ``optional`` are fields of `OPTIONAL_FIELDS` that will be read; ``offsets`` is the file of IllustrisTNG
+    that tells what is in files of the set which are not here.
+    """
     if length_unit is not None and length_unit not in LENGTH_UNITS:
         raise InputError(f"length unit {length_unit!r} is unknown: one of {', '.join(LENGTH_UNITS)}")
-    files = snapshot_files(path)
+    files = snapshot_files(path, some=offsets is not None)
     source: Source
     if is_hdf5(files[0]):
-        if len(files) == 1:
-            files = parts_of(files[0]) or files
-        source = Hdf5Source(files, length_unit, dialect)
+        parts = parts_of(files[0]) if len(files) == 1 else None
+        master = files[0] if parts else None
+        source = Hdf5Source(parts or files, length_unit, dialect, optional, master, offsets)
     else:
-        source = BinarySource(files, length_unit, dialect)
+        source = BinarySource(files, length_unit, dialect, optional)
     if source.count(0):
         info = source.info
         arepo = info.dialect == "arepo"

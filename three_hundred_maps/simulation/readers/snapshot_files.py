@@ -8,6 +8,8 @@ from pathlib import Path
 
 from three_hundred_maps.errors import InputError
 
+_MEMBER = re.compile(r"^(?P<stem>.+)\.(?P<part>\d{1,4})(?P<suffix>\.hdf5|\.h5)?$")
+
 
 def is_hdf5(path: Path) -> bool:
     """Whether a file begins with HDF5's signature."""
@@ -18,12 +20,19 @@ def is_hdf5(path: Path) -> bool:
         raise InputError(f"{path}: no such file") from None
 
 
-def snapshot_files(path: str | Path) -> list[Path]:
+def snapshot_files(path: str | Path, *, some: bool = False) -> list[Path]:
     """The files of a snapshot given by one file, the prefix of a set, a folder or a pattern.
 
-    A member of a set (``NAME.3`` or ``NAME.3.hdf5``) stands for the whole set.
+    A member of a set (``NAME.3`` or ``NAME.3.hdf5``) stands for the whole set. ``some`` says that it is a set
+    of which the first file need not be here.
     """
     path = Path(path)
+    if some and not path.is_dir():
+        stem = _MEMBER.match(path.name)
+        pattern = f"{glob.escape(stem['stem'] if stem else path.name)}.*"
+        members = [p for p in sorted(path.parent.glob(pattern)) if _MEMBER.match(p.name)]
+        if members:
+            return _siblings(members[0], some=True)
     if not path.exists() and any(sign in str(path) for sign in "*?["):
         found = sorted(Path(name) for name in glob.glob(str(path)))
         if not found:
@@ -50,10 +59,7 @@ def snapshot_files(path: str | Path) -> list[Path]:
     )
 
 
-_MEMBER = re.compile(r"^(?P<stem>.+)\.(?P<part>\d{1,4})(?P<suffix>\.hdf5|\.h5)?$")
-
-
-def _siblings(path: Path) -> list[Path]:
+def _siblings(path: Path, *, some: bool = False) -> list[Path]:
     """All the files of the set that ``path`` is a member of, in the order of their numbers.
 
     ``snap_000.0`` is a member of a set; ``snap.099`` without a ``.0`` beside it is a snapshot's number.
@@ -62,7 +68,7 @@ def _siblings(path: Path) -> list[Path]:
     if match is None:
         return [path]
     stem, suffix = match["stem"], match["suffix"] or ""
-    if not path.with_name(f"{stem}.0{suffix}").is_file():
+    if not some and not path.with_name(f"{stem}.0{suffix}").is_file():
         return [path]
     numbered = {}
     for other in path.parent.iterdir():

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.block_index import BlockIndex, Ranges
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.units import KM_CM, KPC_CM, SUN_G
 
@@ -74,6 +75,17 @@ class SnapshotInfo:
     assumptions: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Span:
+    """The rows of one type that one file of a snapshot holds: from ``start`` to before ``stop``."""
+
+    number: int
+    path: Path
+    start: int
+    stop: int
+    present: bool
+
+
 class Source(Protocol):
     """A snapshot opened for reading; one class a format.
 
@@ -86,6 +98,8 @@ class Source(Protocol):
     species_types: Mapping[str, tuple[int, ...]]
     factors: Mapping[str, float]
     mass_table: NDArray[np.float64]
+    optional: tuple[str, ...]
+    """Columns of `OPTIONAL_FIELDS` that are asked for."""
 
     def count(self, kind: int) -> int:
         """Particles of a Gadget type in all files."""
@@ -93,8 +107,24 @@ class Source(Protocol):
     def has(self, kind: int, name: str) -> bool:
         """Whether the files hold column ``name`` for a type."""
 
-    def read(self, kind: int, name: str, out: NDArray[np.float32], origin: NDArray[np.float64]) -> None:
-        """Fill ``out`` (n,) or (n, 3) with a column; ``origin`` (3,) is taken off positions first."""
+    def read(
+        self,
+        kind: int,
+        name: str,
+        out: NDArray[np.float32],
+        origin: NDArray[np.float64],
+        ranges: Ranges | None = None,
+    ) -> None:
+        """Fill ``out`` (n,) or (n, 3) with a column, or with the rows of it that lie in ``ranges``.
+
+        ``origin`` (3,) is taken off positions first.
+        """
+
+    def spans(self, kind: int) -> list[Span]:
+        """Which rows of a type lie in which file."""
+
+    def cells(self, kind: int, origin: NDArray[np.float64]) -> BlockIndex | None:
+        """Where the files themselves say that the particles of a type lie; None where they do not."""
 
     def first_position(self, kind: int) -> NDArray[np.float64] | None:
         """(3,) one position where they are stored in double precision; None in single precision."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -150,6 +150,7 @@ def write_hdf5(
     files: int = 1,
     compression: str | None = None,
     position_dtype: type = np.float32,
+    parts: Sequence[ParticleData] | None = None,
 ) -> list[Path]:
     """Write an HDF5 snapshot in the dialect of a code.
 
@@ -167,6 +168,8 @@ def write_hdf5(
         Passed to h5py, for instance ``"gzip"``.
     position_dtype
         float32 or float64.
+    parts
+        What each file holds, where that is not the same number of particles in their order.
 
     Returns
     -------
@@ -176,9 +179,10 @@ def write_hdf5(
     path = Path(path)
     total = counts(particles)
     written = []
+    files = files if parts is None else len(parts)
     for part in range(files):
         name = path if files == 1 else path.with_name(f"{path.name.removesuffix('.hdf5')}.{part}.hdf5")
-        chosen = part_of(particles, part, files)
+        chosen = part_of(particles, part, files) if parts is None else parts[part]
         member = SetMember(counts(chosen), total, part, files)
         # h5py stores no times unless asked to, so the same content gives the same bytes.
         with (

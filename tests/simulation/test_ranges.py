@@ -1,0 +1,257 @@
+"""Snapshots read by ranges: the particles of one halo alone, the same as of a snapshot read whole."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation import block_index
+from three_hundred_maps.simulation.block_index import merged, rows_of, within_rows
+from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
+from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES
+from three_hundred_maps.simulation.readers.snapshot import read_info
+from three_hundred_maps.simulation.region import Region
+from three_hundred_maps.testing.catalogues import write_catalogue
+from three_hundred_maps.testing.layouts import write_swift, write_tng
+from three_hundred_maps.testing.small import FORMATS, small_snapshot
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks so small that even a small snapshot has many."""
+    monkeypatch.setattr(block_index, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(block_index, "_LARGEST_GAP", 8)
+
+
+def same(one, other):
+    """Two cut-outs hold the same particles, to the last bit."""
+    for species in SPECIES:
+        a, b = one[species], other[species]
+        np.testing.assert_array_equal(a.index, b.index)
+        np.testing.assert_array_equal(a.position, b.position)
+        np.testing.assert_array_equal(a.mass, b.mass)
+        assert sorted(a.fields) == sorted(b.fields)
+        for name in a.fields:
+            np.testing.assert_array_equal(a.fields[name], b.fields[name], err_msg=name)
+
+
+def spheres(small, region):
+    """Around every halo (the first lies at the box's corner), small, large, and around nothing."""
+    scale = small.header.time / small.header.cosmology.h
+    assert region.periodic
+    yield from ((centre * scale, r * scale) for centre in small.centres for r in (300.0, 4000.0, 20_000.0))
+    yield np.array([100.0, 100.0, 100.0]), 1.0
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("files", [1, 3])
+def test_ranges_are_the_whole(small_blocks, tmp_path, format, files):
+    small = small_snapshot(tmp_path, format=format, files=files, particles=1500, low_resolution=True)
+    whole = Region.open(small.snapshot, whole=True, optional=("velocity",))
+    ranged = Region.open(small.snapshot, whole=False, optional=("velocity",))
+    assert ranged.nbytes == 0 < whole.nbytes
+    np.testing.assert_array_equal(whole.bounds_kpc(), ranged.bounds_kpc())
+    assert ranged.mean_density_msun_kpc3() == pytest.approx(whole.mean_density_msun_kpc3(), rel=1e-6)
+    assert whole.extent_kpc <= ranged.extent_kpc * (1 + 1e-6) < 1.2 * whole.extent_kpc
+    for centre, radius in spheres(small, whole):
+        cutout = whole.cutout(centre, radius)
+        same(cutout, ranged.cutout(centre, radius))
+        assert cutout["gas"].fields["velocity"].shape == (len(cutout["gas"]), 3)
+
+
+def test_optional_columns_are_there_only_when_asked_for(tmp_path):
+    small = small_snapshot(tmp_path, format="swift", particles=300)
+    scale = small.header.time / small.header.cosmology.h
+    sphere = small.centres[1] * scale, 3000.0 * scale
+    plain = Region.open(small.snapshot).cutout(*sphere)
+    assert set(plain["gas"].fields) == set(GAS_FIELDS)
+    assert not plain["stars"].fields
+    wanted = ("velocity", "formation_time", "metallicity")
+    full = Region.open(small.snapshot, optional=wanted).cutout(*sphere)
+    assert set(full["stars"].fields) == set(wanted)
+    assert set(full["dark_matter"].fields) == {"velocity"}
+    index = full["stars"].index
+    np.testing.assert_allclose(
+        full["stars"].fields["velocity"], small.particles[4]["velocity"][index], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        full["stars"].fields["formation_time"], small.particles[4]["formation_time"][index], rtol=1e-6
+    )
+    with h5py.File(small.snapshot, "r+") as file:
+        del file["PartType1/Velocities"]
+    Region.open(small.snapshot)
+    with pytest.raises(InputError, match="dark matter without velocity, which a view is made of"):
+        Region.open(small.snapshot, optional=("velocity",))
+
+
+@pytest.mark.parametrize("format", ["gizmo", "gadget2", "gadget4", "arepo"])
+def test_velocities_are_peculiar(tmp_path, format):
+    """Gadget's family stores v / sqrt(a): both writers and readers of it know."""
+    small = small_snapshot(tmp_path, format=format, particles=300, redshift=1.0)
+    scale = small.header.time / small.header.cosmology.h
+    cutout = Region.open(small.snapshot, optional=("velocity",)).cutout(
+        small.centres[0] * scale, 3000.0 * scale
+    )
+    for kind, species in ((0, "gas"), (1, "dark_matter"), (4, "stars")):
+        part = cutout[species]
+        expected = small.particles[kind]["velocity"][part.index]
+        np.testing.assert_allclose(part.fields["velocity"], expected, rtol=1e-5)
+
+
+def test_the_index_is_kept(small_blocks, tmp_path, monkeypatch):
+    small = small_snapshot(tmp_path, particles=500)
+    folder = tmp_path / "index"
+    first = Region.open(small.snapshot, whole=False, index_folder=folder)
+    monkeypatch.setattr("three_hundred_maps.simulation.stored.scan", None)  # not a second time
+    again = Region.open(small.snapshot, whole=False, index_folder=folder)
+    centre = small.centres[1] * small.header.time / small.header.cosmology.h
+    same(first.cutout(centre, 2000.0), again.cutout(centre, 2000.0))
+
+
+def test_a_position_that_is_not_finite_is_named(tmp_path):
+    small = small_snapshot(tmp_path, particles=300)
+    with h5py.File(small.snapshot, "r+") as file:
+        file["PartType1/Coordinates"][5] = np.nan
+    with pytest.raises(InputError, match="dark_matter: the position of row 5 is .nan"):
+        Region.open(small.snapshot, whole=False)
+
+
+@pytest.mark.parametrize("extent", [True, False])
+@pytest.mark.parametrize("part", [False, True])
+def test_cells_of_swift(tmp_path, monkeypatch, extent, part):
+    """Nothing is scanned; a missing part matters to the halos in it alone."""
+    small = small_snapshot(tmp_path / "plain", format="swift", particles=1500)
+    master = write_swift(tmp_path / "snap_0077.hdf5", small.header, small.particles, extent=extent)
+    path = master.with_name("snap_0077.1.hdf5") if part else master
+    whole = Region.open(path, whole=True)
+    monkeypatch.setattr("three_hundred_maps.simulation.stored.scan", None)
+    ranged = Region.open(path, whole=False)
+    around = list(spheres(small, whole))[:-1]
+    for sphere in around:
+        same(whole.cutout(*sphere), ranged.cutout(*sphere))
+    before = [ranged.cutout(*sphere) for sphere in around]
+    for lost in range(4):
+        gone = master.with_name(f"snap_0077.{lost}.hdf5")
+        gone.rename(tmp_path / "away")
+        if part:
+            with pytest.raises(InputError, match="get the missing files|1.hdf5"):
+                Region.open(path)
+        else:
+            assert read_info(master).counts == whole.info.counts
+            left = Region.open(master)  # by ranges, as a file is missing
+            said = [left.absent(*sphere) for sphere in around]
+            for sphere, cutout, missing in zip(around, before, said, strict=True):
+                if missing is None:
+                    same(cutout, left.cutout(*sphere))
+                else:
+                    assert f"in files that are not here: {gone.name}" in missing
+                    assert left.refusal(*sphere) == missing
+                    with pytest.raises(InputError, match="not here"):
+                        left.cutout(*sphere)
+            assert any(m is None for m in said) or not extent
+            assert any(said)
+        (tmp_path / "away").rename(gone)
+
+
+def test_cells_that_do_not_add_up_are_not_used(tmp_path, small_blocks):
+    small = small_snapshot(tmp_path / "plain", format="swift", particles=600)
+    master = write_swift(tmp_path / "snap_0077.hdf5", small.header, small.particles, files=1)
+    with h5py.File(master, "r+") as file:
+        file["Cells/Counts/PartType0"][0] += 1
+    centre, radius = next(spheres(small, Region.open(master)))
+    same(
+        Region.open(master, whole=True).cutout(centre, radius),
+        Region.open(master, whole=False).cutout(centre, radius),
+    )
+
+
+def test_chunks_of_tng(tmp_path, small_blocks):
+    """Groups spread over chunks; with the offsets, chunks may be missing where no halo needs them."""
+    small = small_snapshot(tmp_path / "plain", format="arepo", particles=1500)
+    tng = write_tng(tmp_path / "tng", small.header, small.particles, small.centres, small.R200c)
+    whole = Region.open(tng.snapshot, whole=True)
+    ranged = Region.open(tng.snapshot, whole=False, offsets=tng.offsets)
+    for sphere in spheres(small, whole):
+        same(whole.cutout(*sphere), ranged.cutout(*sphere))
+    # the particles of the second group end before those of none begin
+    last = tng.snapshot.with_name("snap_099.7.hdf5")
+    last.unlink()
+    with pytest.raises(InputError, match="get the missing files"):
+        Region.open(tng.snapshot)
+    left = Region.open(tng.snapshot, offsets=tng.offsets)
+    scale = small.header.time / small.header.cosmology.h
+    inner = small.centres[0] * scale, small.R200c[0] * scale
+    same(whole.cutout(*inner), left.cutout(*inner))
+    # what groups have in it is known from their table
+    table = write_catalogue(
+        "subfind",
+        tmp_path / "fof_subhalo_tab_099.hdf5",
+        groups_of(small),
+        cosmology=small.header.cosmology,
+        redshift=small.header.redshift,
+        box_kpc=small.header.box_size * scale,
+        lengths=tng.lengths,
+    )
+    for lost in (0, 2, 5):
+        last.with_name(f"snap_099.{lost}.hdf5").unlink()
+    left = Region.open(last.with_name("snap_099.1.hdf5"), offsets=tng.offsets)
+    info = left.info
+    halos = read_catalogue("subfind", table, cosmology=info.cosmology, redshift=info.redshift)
+    assert halos.members is not None
+    assert halos.members.length.tolist() == tng.lengths.tolist()
+    left.expect(halos.members)
+    ends = np.cumsum(tng.lengths, axis=0)
+    total = np.array([len(small.particles[k]["position"]) if k in small.particles else 0 for k in range(6)])
+    for group in range(2):
+        chunks = {
+            int(row * 8 // total[k])
+            for k in (0, 1, 4)
+            for row in range(ends[group, k] - tng.lengths[group, k], ends[group, k])
+        }
+        missing = left.absent(halos.centre_kpc[group], halos.R200c_kpc[group])
+        expected = sorted(f"snap_099.{n}.hdf5" for n in chunks & {0, 2, 5, 7})
+        assert expected
+        assert missing is not None
+        assert missing.endswith(": " + ", ".join(expected))
+    with pytest.raises(InputError, match="no file of a set"):
+        Region.open(small.snapshot, offsets=tng.offsets)
+
+
+def groups_of(small):
+    """The halos of a small snapshot as a catalogue."""
+    info = read_info(small.snapshot)
+    return read_catalogue("ahf", small.catalogue, cosmology=info.cosmology, redshift=info.redshift)
+
+
+def test_neutrinos_count(tmp_path):
+    small = small_snapshot(tmp_path, format="swift", particles=300)
+    scale = small.header.time / small.header.cosmology.h
+    sphere = small.centres[1] * scale, 3000.0 * scale
+    before = Region.open(small.snapshot).cutout(*sphere)["dark_matter"]
+    with h5py.File(small.snapshot, "r+") as file:
+        group = file.create_group("PartType6")
+        for name in ("Coordinates", "Masses"):
+            group[name] = file[f"PartType4/{name}"][()]
+        n = len(group["Masses"])
+        for name in ("NumPart_ThisFile", "NumPart_Total"):
+            numbers = file["Header"].attrs[name]
+            numbers[6] = n
+            file["Header"].attrs[name] = numbers
+    region = Region.open(small.snapshot)
+    assert "type 6" in region.info.assumptions["neutrinos"]
+    assert region.info.counts["dark_matter"] == len(small.particles[1]["position"]) + n
+    after = region.cutout(*sphere)
+    stars = after["stars"].mass.sum()
+    assert after["dark_matter"].mass.sum() == pytest.approx(before.mass.sum() + stars, rel=1e-5)
+
+
+def test_ranges():
+    some = np.array([[10, 20], [0, 5], [18, 30], [40, 41]])
+    assert merged(some).tolist() == [[0, 5], [10, 30], [40, 41]]
+    assert merged(some, 5).tolist() == [[0, 30], [40, 41]]
+    assert rows_of(merged(some)).tolist() == [*range(5), *range(10, 30), 40]
+    assert within_rows(merged(some), 3, 12) == [(3, 5), (10, 12)]
+    assert within_rows(None, 3, 12) == [(3, 12)]
+    assert len(rows_of(merged(np.zeros((0, 2), np.int64)))) == 0

@@ -1,0 +1,150 @@
+"""What files say of where particles lie: SWIFT's cells, and the offsets of IllustrisTNG's files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.block_index import BlockIndex
+from three_hundred_maps.simulation.readers import hdf5_safe as safe
+from three_hundred_maps.simulation.readers.source import Span
+
+_DRIFT = 0.1
+"""Of a cell's side: how far a particle may have left the cell that holds it, where SWIFT does not say."""
+_MOST_CELLS = 1 << 24
+
+
+@dataclass(frozen=True)
+class BlockTable:
+    """SWIFT's cells of one type: the file of each, its first row there, how many rows, and its box."""
+
+    file: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    def count(self, file: int) -> int:
+        """Particles in a file."""
+        return int(self.rows[self.file == file].sum())
+
+    def index(self, spans: Sequence[Span], origin: NDArray[np.float64]) -> BlockIndex | None:
+        """The index of a type; None where the cells do not account for every particle of the files."""
+        first = np.zeros(1 + max(span.number for span in spans), np.int64)
+        for span in spans:
+            first[span.number] = span.start
+            mine = np.flatnonzero(self.file == span.number)
+            order = mine[np.argsort(self.offset[mine], kind="stable")]
+            ends = np.cumsum(self.rows[order])
+            if not np.array_equal(self.offset[order], ends - self.rows[order]):
+                return None
+            if (int(ends[-1]) if len(ends) else 0) != span.stop - span.start:
+                return None
+        start = first[self.file] + self.offset
+        return BlockIndex(
+            np.stack([start, start + self.rows], 1), self.low - origin, self.high - origin, self.file
+        )
+
+
+def swift_cells(files: Sequence[Path]) -> dict[int, BlockTable]:
+    """By particle type, the cells that SWIFT snapshots list; nothing where a file lists none.
+
+    Centres, Counts, Files, OffsetsInFile and (newer) MinPositions and MaxPositions of the group ``Cells``, as
+    the documentation of SWIFT's snapshots describes them. The files of a distributed snapshot list their own
+    cells; a file that stands for all lists all of them.
+    """
+    found: dict[int, list[BlockTable]] = {}
+    for number, path in enumerate(files):
+        with safe.opened(path) as file:
+            cells = safe.optional_group(file, "Cells", path)
+            counts = None if cells is None else safe.optional_group(cells, "Counts", path)
+            if cells is None or counts is None:
+                return {}
+            shape = safe.shape(cells, "Centres")
+            if not shape or not 0 < shape[0] <= _MOST_CELLS:
+                return {}
+            centre = _table(cells, "Centres", path, shape[0])
+            size = safe.array(safe.group(cells, "Meta-data", path), path, "size", longest=3)
+            for name in counts:
+                kind = int(name[-1]) if re.fullmatch(r"PartType\d", name) else -1
+                if kind >= 0:
+                    table = _cells_of(cells, name, path, centre, size)
+                    here = table.rows > 0
+                    if len(files) > 1:
+                        here &= table.file == number
+                    found.setdefault(kind, []).append(
+                        BlockTable(
+                            *(getattr(table, n)[here] for n in ("file", "offset", "rows", "low", "high"))
+                        )
+                    )
+    return {
+        kind: BlockTable(
+            *(
+                np.concatenate([getattr(t, n) for t in tables])
+                for n in ("file", "offset", "rows", "low", "high")
+            )
+        )
+        for kind, tables in found.items()
+    }
+
+
+def _cells_of(
+    cells: h5py.Group, name: str, path: Path, centre: NDArray[np.float64], size: NDArray[np.float64]
+) -> BlockTable:
+    n = len(centre)
+    rows = _table(safe.group(cells, "Counts", path), name, path, n).astype(np.int64)
+    offset = _table(safe.group(cells, "OffsetsInFile", path), name, path, n).astype(np.int64)
+    file = _table(safe.group(cells, "Files", path), name, path, n).astype(np.int64)
+    low, high = centre - (0.5 + _DRIFT) * size, centre + (0.5 + _DRIFT) * size
+    least, most = (safe.optional_group(cells, f"{end}Positions", path) for end in ("Min", "Max"))
+    if least is not None and most is not None and name in least and name in most:
+        low, high = _table(least, name, path, n), _table(most, name, path, n)
+    if (rows < 0).any() or (offset < 0).any() or (file < 0).any() or (file > 1 << 16).any():
+        raise InputError(f"{path}: the cells of {name} have negative counts or offsets: damaged")
+    return BlockTable(file, offset, rows, low, high)
+
+
+def _table(group: h5py.Group, name: str, path: Path, rows: int) -> NDArray[np.float64]:
+    return np.asarray(safe.dataset(group, name, path, rows)[()], np.float64)
+
+
+def part_number(path: Path) -> int:
+    """The number of a file of a set: 3 of ``snap_099.3.hdf5``."""
+    match = re.search(r"\.(\d+)(\.hdf5|\.h5)?$", path.name)
+    if match is None:
+        raise InputError(
+            f"{path}: this is no file of a set (NAME.0.hdf5, ...), which simulation.offsets is for"
+        )
+    return int(match[1])
+
+
+def tng_counts(offsets: Path, snapshot: Path) -> list[NDArray[np.int64]]:
+    """Particles by type in each file of a snapshot of IllustrisTNG, whether or not the file is here.
+
+    ``offsets_NNN.hdf5`` of the TNG data release holds ``FileOffsets/SnapByType`` (files, 6): the first row of
+    each file. How many rows the last one has follows from the header's NumPart_Total.
+    """
+    with safe.opened(snapshot) as file:
+        header = safe.group(file, "Header", snapshot)
+        total = safe.array(header, snapshot, "NumPart_Total", longest=8)[:6]
+        if "NumPart_Total_HighWord" in header.attrs:
+            total = total + safe.array(header, snapshot, "NumPart_Total_HighWord", longest=8)[:6] * 2.0**32
+    with safe.opened(offsets) as file:
+        group = safe.group(file, "FileOffsets", offsets)
+        shape = safe.shape(group, "SnapByType")
+        if len(shape) != 2 or shape[1] != 6 or not 0 < shape[0] <= 1 << 16:
+            raise InputError(f"{offsets}: FileOffsets/SnapByType has shape {shape}, expected (files, 6)")
+        first = _table(group, "SnapByType", offsets, shape[0])
+    rows = np.diff(np.concatenate([first, total[None]]), axis=0)
+    if (rows < 0).any():
+        raise InputError(
+            f"{offsets}: the offsets do not rise to NumPart_Total of {snapshot.name}: another snapshot"
+        )
+    return [np.append(part, [0, 0]).astype(np.int64) for part in rows]

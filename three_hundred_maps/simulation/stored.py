@@ -1,0 +1,411 @@
+"""The stored columns of a snapshot around a point: all held in memory, or read from the files as needed.
+
+Columns stay in float32 and in the file's own units. Both ways hand on the same particles in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.block_index import (
+    BlockIndex,
+    Ranges,
+    kept,
+    merged,
+    ranges_of_rows,
+    rows_of,
+    scan,
+)
+from three_hundred_maps.simulation.catalogues.halos import GroupMembers
+from three_hundred_maps.simulation.cell_grid import CellGrid
+from three_hundred_maps.simulation.column_checks import ColumnChecks
+from three_hundred_maps.simulation.gas import LIMITS, columns_of
+from three_hundred_maps.simulation.particles import OPTIONAL_FIELDS, SPECIES
+from three_hundred_maps.simulation.readers.source import Source
+
+_GROUP_EXTENT = 2.0
+"""In R200c: how far the particles of a group are taken to reach whose file is not here."""
+Mass = NDArray[np.float32] | float
+"""Of each particle, or one number where all weigh the same."""
+Corners = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Near:
+    """Particles of one species within a sphere.
+
+    Parameters
+    ----------
+    rows
+        (n,) rising rows within the species in the files.
+    position_kpc
+        (n, 3) float32, proper kpc from the centre.
+    mass, columns
+        In the file's units.
+    """
+
+    rows: NDArray[np.int64]
+    position_kpc: NDArray[np.float32]
+    mass: Mass
+    columns: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+class Stored(Protocol):
+    """Where the particles of a snapshot are taken from; lengths in the file's unit, origin taken off."""
+
+    checks: ColumnChecks
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns held (not of the index)."""
+
+    def near(self, species: str, at: NDArray[np.float64], radius: float, box: float) -> Near:
+        """The particles within ``radius`` of ``at``."""
+
+    def bounds(self) -> Corners | None:
+        """(3,) and (3,) corners of the box around all particles; None without particles."""
+
+    def farthest(self, middle: NDArray[np.float64]) -> float:
+        """No particle is farther from a point."""
+
+    def total_mass(self) -> float:
+        """Of all particles, in the file's unit."""
+
+    def absent(self, at: NDArray[np.float64], radius: float, box: float) -> list[str]:
+        """Names of the files that are not here and hold particles within a sphere."""
+
+    def expect(self, centre: NDArray[np.float64], radius: NDArray[np.float64], groups: GroupMembers) -> None:
+        """Note where the particles of groups are said to lie."""
+
+
+class Columns:
+    """What is read of every species of a snapshot.
+
+    Raises
+    ------
+    InputError
+        Where particles have no mass, gas no temperature, or a column is not there that a view asks for.
+    """
+
+    def __init__(self, source: Source, origin: NDArray[np.float64]) -> None:
+        self.source, self._origin = source, origin
+        self.checks = ColumnChecks(source.path, source.factors)
+        self.kinds = {s: [k for k in source.species_types[s] if source.count(k)] for s in SPECIES}
+        self.first = {  # row of each type within its species, and the number of all
+            species: np.concatenate([[0], np.cumsum([source.count(k) for k in kinds])]).astype(np.int64)
+            for species, kinds in self.kinds.items()
+        }
+        self.names = {species: self._names(species) for species in SPECIES}
+
+    def _names(self, species: str) -> list[str]:
+        """The columns of a species beside position and mass."""
+        source, kinds = self.source, self.kinds[species]
+        for kind in kinds:
+            value = float(source.mass_table[kind])
+            if not source.has(kind, "mass") and not 0.0 < value < math.inf:
+                raise InputError(
+                    f"{source.path}: type {kind} has particles of mass {value!r} in the mass table"
+                )
+        if not kinds:
+            return []
+        names: set[str] = set()
+        if species == "gas":
+            names = columns_of(source.has)
+            if not names & {"internal_energy", "temperature"}:
+                raise InputError(
+                    f"{source.path}: the gas has neither an internal energy nor a temperature "
+                    "(truncated, or not a snapshot of a hydrodynamical run)"
+                )
+        if species == "stars" and source.info.dialect == "arepo" and source.has(4, "formation_time"):
+            names.add("formation_time")  # tells winds
+        for name in source.optional:
+            if species not in OPTIONAL_FIELDS[name]:
+                continue
+            if not all(source.has(kind, name) for kind in kinds):
+                raise InputError(
+                    f"{source.path}: {species.replace('_', ' ')} without {name.replace('_', ' ')}, "
+                    "which a view is made of"
+                )
+            names.add(name)
+        return sorted(names)
+
+    def count(self, species: str) -> int:
+        """Particles of a species."""
+        return int(self.first[species][-1])
+
+    def read(self, species: str, name: str, ranges: Sequence[Ranges] | None = None) -> NDArray[np.float32]:
+        """(n,) or (n, 3) a column: all rows, or the ranges given by type."""
+        sizes = self._sizes(species, ranges)
+        width = (3,) if name in ("position", "velocity") else ()
+        out = np.empty((sum(sizes), *width), np.float32)
+        start = 0
+        for i, kind in enumerate(self.kinds[species]):
+            part = out[start : start + sizes[i]]
+            self.source.read(kind, name, part, self._origin, None if ranges is None else ranges[i])
+            start += sizes[i]
+        return out
+
+    def read_mass(self, species: str, ranges: Sequence[Ranges] | None = None) -> Mass:
+        """Masses: one number where all particles of the species weigh the same."""
+        kinds, source = self.kinds[species], self.source
+        tabled = [not source.has(kind, "mass") for kind in kinds]
+        if len(kinds) == 1 and tabled[0]:
+            return float(source.mass_table[kinds[0]])
+        sizes = self._sizes(species, ranges)
+        masses = np.empty(sum(sizes), np.float32)
+        start = 0
+        for i, (kind, without) in enumerate(zip(kinds, tabled, strict=True)):
+            part = masses[start : start + sizes[i]]
+            if without:
+                part[:] = source.mass_table[kind]
+            else:
+                source.read(kind, "mass", part, self._origin, None if ranges is None else ranges[i])
+                self.checks.check(part, "mass", species)
+            start += len(part)
+        return masses
+
+    def read_others(
+        self, species: str, mass: Mass, ranges: Sequence[Ranges] | None = None
+    ) -> tuple[Mass, dict[str, NDArray[np.float32]]]:
+        """The columns of `names`, checked, and the masses: 0 where a particle is not usable."""
+        columns = {name: self.read(species, name, ranges) for name in self.names[species]}
+        for name, column in columns.items():
+            if name in LIMITS:
+                self.checks.check(column, name, species)
+            elif not np.isfinite(column).all():
+                raise InputError(f"{self.source.path}: {species}: {name} holds numbers that are not finite")
+        if species == "gas":
+            mass = self.checks.fill_gas(mass, columns, self.source.info.kernel)
+        return mass, columns
+
+    def _sizes(self, species: str, ranges: Sequence[Ranges] | None) -> list[int]:
+        if ranges is None:
+            return [self.source.count(kind) for kind in self.kinds[species]]
+        return [int((part[:, 1] - part[:, 0]).sum()) for part in ranges]
+
+
+class WholeSnapshot:
+    """A snapshot read once into memory and indexed once."""
+
+    def __init__(self, source: Source, origin: NDArray[np.float64]) -> None:
+        reader = Columns(source, origin)
+        self.checks = reader.checks
+        self._scale = source.factors["position"]
+        self._grids: dict[str, CellGrid] = {}
+        self._mass: dict[str, Mass] = {}
+        self._columns: dict[str, dict[str, NDArray[np.float32]]] = {}
+        for species in SPECIES:
+            try:
+                self._grids[species] = CellGrid.build(reader.read(species, "position"))
+            except ValueError as error:
+                raise InputError(f"{source.path}: {species}: {error}") from None
+            mass = reader.read_mass(species)
+            self._mass[species], self._columns[species] = reader.read_others(species, mass)
+        self._massless = {s for s, m in self._mass.items() if isinstance(m, np.ndarray) and (m <= 0).any()}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns held (not of the index)."""
+        arrays = [grid.position for grid in self._grids.values()]
+        arrays += [mass for mass in self._mass.values() if isinstance(mass, np.ndarray)]
+        arrays += [column for columns in self._columns.values() for column in columns.values()]
+        return sum(array.nbytes for array in arrays)
+
+    def near(self, species: str, at: NDArray[np.float64], radius: float, box: float) -> Near:
+        """The particles within ``radius`` of ``at``."""
+        grid, stored = self._grids[species], self._mass[species]
+        rows = grid.within(at, radius, box)
+        if species in self._massless and isinstance(stored, np.ndarray):
+            rows = rows[stored[rows] > 0]
+        return Near(
+            rows.astype(np.int64),
+            grid.relative(rows, at, box, self._scale),
+            stored[rows] if isinstance(stored, np.ndarray) else stored,
+            {name: column[rows] for name, column in self._columns[species].items()},
+        )
+
+    def bounds(self) -> Corners | None:
+        """(3,) and (3,) corners of the box around all particles; None without particles."""
+        return _around([(grid.low, grid.high) for grid in self._grids.values() if len(grid.position)])
+
+    def farthest(self, middle: NDArray[np.float64]) -> float:
+        """The largest distance of a particle from a point."""
+        return max(grid.farthest(middle) for grid in self._grids.values())
+
+    def total_mass(self) -> float:
+        """Of all particles, in the file's unit."""
+        return sum(_sum(self._mass[species], len(grid.position)) for species, grid in self._grids.items())
+
+    def absent(self, at: NDArray[np.float64], radius: float, box: float) -> list[str]:
+        """Nothing: every file was read."""
+        return []
+
+    def expect(self, centre: NDArray[np.float64], radius: NDArray[np.float64], groups: GroupMembers) -> None:
+        """Nothing: every file was read."""
+
+
+class RangedSnapshot:
+    """A snapshot of which only what is asked for is read, through an index of where particles lie.
+
+    The index is what the files say of their cells (SWIFT), else the positions are scanned once and the index
+    is kept in ``folder``.
+    """
+
+    def __init__(self, source: Source, origin: NDArray[np.float64], folder: Path | None) -> None:
+        self._reader = Columns(source, origin)
+        self.checks = self._reader.checks
+        self._source, self._scale = source, source.factors["position"]
+        self._index: dict[int, BlockIndex] = {}
+        for species, kinds in self._reader.kinds.items():
+            for i, kind in enumerate(kinds):
+                self._index[kind] = source.cells(kind, origin) or self._scanned(species, i, folder)
+
+    def _scanned(self, species: str, i: int, folder: Path | None) -> BlockIndex:
+        kinds, source = self._reader.kinds[species], self._source
+        spans = [span for span in source.spans(kinds[i]) if span.stop > span.start and span.present]
+
+        def read(ranges: Ranges) -> NDArray[np.float32]:
+            nothing = np.zeros((0, 2), np.int64)
+            return self._reader.read(
+                species, "position", [ranges if j == i else nothing for j in range(len(kinds))]
+            )
+
+        def make() -> BlockIndex:
+            try:
+                return scan([(span.number, span.start, span.stop) for span in spans], read)
+            except InputError as error:
+                raise InputError(f"{source.path}: {species}: {error}") from None
+
+        stats = [(span.path, span.path.stat()) for span in spans]
+        of = [kinds[i], [[str(path.resolve()), s.st_size, s.st_mtime_ns] for path, s in stats]]
+        return kept(folder, of, make)
+
+    @property
+    def nbytes(self) -> int:
+        """Nothing is held but the index."""
+        return 0
+
+    def near(self, species: str, at: NDArray[np.float64], radius: float, box: float) -> Near:
+        """The particles within ``radius`` of ``at``.
+
+        Raises
+        ------
+        InputError
+            Where some of them are in a file that is not here.
+        """
+        kinds, first = self._reader.kinds[species], self._reader.first[species]
+        missing = self._missing(kinds, at, radius, box)
+        if missing:
+            raise InputError(f"{self._source.path}: {not_here(missing)}")
+        indices = [self._index[kind] for kind in kinds]
+        ranges = [merged(index.rows[index.near(at, radius, box)]) for index in indices]
+        position = self._reader.read(species, "position", ranges)
+        of_kind = [rows_of(part) for part in ranges]
+        rows = np.concatenate([np.zeros(0, np.int64), *(r + f for r, f in zip(of_kind, first, strict=False))])
+        try:
+            grid = CellGrid.build(position)
+        except ValueError as error:
+            raise InputError(f"{self._source.path}: {species}: {error}") from None
+        found = grid.within(at, radius, box)
+        rows = rows[found]
+        relative = grid.relative(found, at, box, self._scale)
+        del grid, position
+        # Of the other columns only the runs that hold what was found are read.
+        inside = [rows[(rows >= a) & (rows < b)] - a for a, b in zip(first, first[1:], strict=False)]
+        runs = [self._runs(kind, part) for kind, part in zip(kinds, inside, strict=True)]
+        places = np.concatenate(
+            [np.zeros(0, np.int64), *(part + f for part, f in zip(map(rows_of, runs), first, strict=False))]
+        )
+        take = np.searchsorted(places, rows)
+        mass, columns = self._reader.read_others(species, self._reader.read_mass(species, runs), runs)
+        mass = mass[take] if isinstance(mass, np.ndarray) else mass
+        near = Near(rows, relative, mass, {name: column[take] for name, column in columns.items()})
+        usable = mass > 0 if isinstance(mass, np.ndarray) else np.ones(len(rows), bool)
+        if np.all(usable):
+            return near
+        kept_columns = {name: column[usable] for name, column in near.columns.items()}
+        return Near(rows[usable], relative[usable], np.asarray(mass)[usable], kept_columns)
+
+    def bounds(self) -> Corners | None:
+        """(3,) and (3,) corners of the box around all particles; None without particles."""
+        return _around([(i.low.min(0), i.high.max(0)) for i in self._index.values() if len(i.rows)])
+
+    def farthest(self, middle: NDArray[np.float64]) -> float:
+        """No particle is farther from a point: of the corners of blocks."""
+        return max((index.farthest(middle) for index in self._index.values()), default=0.0)
+
+    def total_mass(self) -> float:
+        """Of all particles that are here, in the file's unit; every mass is read."""
+        total = 0.0
+        for species, kinds in self._reader.kinds.items():
+            here = [np.array([[s.start, s.stop] for s in self._source.spans(k) if s.present]) for k in kinds]
+            n = sum(int((part[:, 1] - part[:, 0]).sum()) for part in here)
+            total += _sum(self._reader.read_mass(species, here), n) if kinds else 0.0
+        return total
+
+    def absent(self, at: NDArray[np.float64], radius: float, box: float) -> list[str]:
+        """Names of the files that are not here and hold particles within a sphere."""
+        return self._missing(list(self._index), at, radius, box)
+
+    def expect(self, centre: NDArray[np.float64], radius: NDArray[np.float64], groups: GroupMembers) -> None:
+        """Add what groups have in missing files to the index: it is within `_GROUP_EXTENT` radii."""
+        reach = _GROUP_EXTENT * radius[:, None]
+        for kind, index in self._index.items():
+            if kind >= groups.first.shape[1]:
+                continue
+            first, last = groups.first[:, kind], groups.first[:, kind] + groups.length[:, kind]
+            parts = [index]
+            for span in self._source.spans(kind):
+                if span.present or span.stop == span.start:
+                    continue
+                rows = np.stack([np.maximum(first, span.start), np.minimum(last, span.stop)], 1)
+                held = rows[:, 1] > rows[:, 0]
+                low, high = (centre - reach)[held], (centre + reach)[held]
+                parts.append(BlockIndex(rows[held], low, high, np.full(int(held.sum()), span.number)))
+            self._index[kind] = BlockIndex(
+                *(
+                    np.concatenate([getattr(p, name) for p in parts])
+                    for name in ("rows", "low", "high", "file")
+                )
+            )
+
+    def _runs(self, kind: int, rows: NDArray[np.int64]) -> Ranges:
+        """Ranges that hold some rows of a type; none reaches over the end of a file."""
+        starts = [span.start for span in self._source.spans(kind)]
+        pieces = np.split(rows, np.searchsorted(rows, starts[1:]))
+        return np.concatenate([np.zeros((0, 2), np.int64), *(ranges_of_rows(piece) for piece in pieces)])
+
+    def _missing(self, kinds: Sequence[int], at: NDArray[np.float64], radius: float, box: float) -> list[str]:
+        missing = set()
+        for kind in kinds:
+            absent = {span.number: span.path.name for span in self._source.spans(kind) if not span.present}
+            if absent:
+                index = self._index[kind]
+                missing |= {
+                    absent[f] for f in index.file[index.near(at, radius, box)].tolist() if f in absent
+                }
+        return sorted(missing)
+
+
+def not_here(names: Sequence[str]) -> str:
+    """What is said where files of a snapshot are missing that hold a halo's particles."""
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"particles of this halo are in files that are not here: {shown}"
+
+
+def _around(corners: Sequence[Corners]) -> Corners | None:
+    if not corners:
+        return None
+    return np.min([low for low, _ in corners], axis=0), np.max([high for _, high in corners], axis=0)
+
+
+def _sum(mass: Mass, n: int) -> float:
+    return n * mass if isinstance(mass, float) else float(mass.sum(dtype=np.float64))
