@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.keys import KEY
 from three_hundred_maps.progress import set_quiet
 
 Submission = Annotated[Path, typer.Argument(help="The submission: a folder, .tar, .zip or .npz.")]
@@ -29,11 +30,11 @@ def validate(
     """Tell all that is wrong with a submission, and what was expected."""
     from benchmarks.packing import opened
     from benchmarks.truth import Truth
-    from benchmarks.validation import find_problems
+    from benchmarks.validation import find_problems, task_split
     from three_hundred_maps.store.names import find_store
 
-    truth = None if data is None else Truth(find_store(data))
     with opened(submission) as folder:
+        truth = None if data is None else Truth(find_store(data), split=task_split(folder))
         problems, manifest, _ = find_problems(folder, truth)
     if as_json:
         print(json.dumps({"valid": not problems, "problems": problems}, indent=1))
@@ -43,7 +44,7 @@ def validate(
     if problems or manifest is None:
         raise InputError(f"{submission}: {len(problems)} problem(s); the submission cannot be scored")
     if not quiet and not as_json:
-        against = "" if truth is None else f", fits the test split of {truth.name} ({truth.digest[:12]})"
+        against = "" if truth is None else f", fits the {truth.part} of {truth.name} ({truth.digest[:12]})"
         print(f"valid: {manifest.name!r}, task {manifest.task}, track {manifest.track}{against}")
 
 
@@ -51,6 +52,16 @@ def score(
     submission: Submission,
     data: Data,
     out: Annotated[Path | None, typer.Option("--out", help="Where the result goes, a .json file.")] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="test, or all; by default what the task scores.")
+    ] = None,
+    trained_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trained-on",
+            help="For transfer: the store trained on, whose climatology is the zero of the skill.",
+        ),
+    ] = None,
     in_domain: Annotated[
         Path | None, typer.Option("--in-domain", help="Result of the in-domain model: gives degradation.")
     ] = None,
@@ -59,7 +70,7 @@ def score(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score a submission against a store's test split."""
+    """Score a submission against a store: its test split, for the task transfer all of its splits."""
     from benchmarks.packing import opened
     from benchmarks.results import write_result
     from benchmarks.scoring import score_submission
@@ -70,7 +81,14 @@ def score(
     if out is not None and out.exists() and not overwrite:
         raise InputError(f"{out} is there already; give another name or --overwrite")
     with opened(submission) as folder:
-        result = score_submission(folder, find_store(data), in_domain=in_domain, workers=workers)
+        result = score_submission(
+            folder,
+            find_store(data),
+            split=split,
+            trained_on=[find_store(name) for name in trained_on or []],
+            in_domain=in_domain,
+            workers=workers,
+        )
     if out is not None:
         write_result(out, result, overwrite=overwrite)
     if as_json:
@@ -155,18 +173,43 @@ def score_table(result: dict[str, Any]) -> str:
         others = (_number(r["scores"].get(name, {}).get("value"), digits) for r in references.values())
         noise = _number((result["noise_floor"] or {}).get(name), digits)
         rows.append((name, value, interval, *others, noise))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         [
             f"{result['name']}: {result['task']}, track {result['track']}, on {data['name']} "
             f"({data['halos']} halos x {data['lines_of_sight']} lines of sight, {data['regions']} regions)",
-            *(
-                "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-                for row in rows
-            ),
+            *_aligned(rows),
             *(f"flag: {flag}" for flag in result["flags"]),
+            *_halo_lines(result),
         ]
     )
+
+
+def _halo_lines(result: dict[str, Any]) -> list[str]:
+    """The table halo by halo of a result on all splits."""
+    if not result.get("halos"):
+        return []
+    lines = [("halo", "split", "M200c", "redshift", "rms [dex]", "rms / climatology", "mass bias", "outside")]
+    for row in result["halos"]:
+        key = ", ".join(str(row[name]) for name in KEY if name in row)
+        mass, redshift, rms, ratio, bias = (
+            row[k] for k in ("M200c", "redshift", "residual_rms_dex", "rms_over_climatology", "mass_bias")
+        )
+        lines.append(
+            (key, row["split"], f"{mass:.3e}", f"{redshift:.2f}", f"{rms:.4f}", f"{ratio:.3f}",
+             f"{bias:+.3f}", ", ".join(row["outside"]))
+        )  # fmt: skip
+    names = " and ".join(data["name"] for data in result["training"])
+    head = f"halo by halo, against the climatology of {names}; outside: what lies beyond its training range"
+    return ["", head, *_aligned(lines)]
+
+
+def _aligned(lines: list[tuple[str, ...]]) -> list[str]:
+    """Lines of a table, its first column to the left."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+        for line in lines
+    ]
 
 
 def _number(value: float | None, digits: int) -> str:

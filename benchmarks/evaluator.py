@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.references import all_scores
-from benchmarks.rows import Rows, find_rows
+from benchmarks.rows import ALL, Rows, find_rows
 from benchmarks.scoring import score_maps
 from benchmarks.summary import Summary, score_values
 from benchmarks.tasks import check_task
@@ -30,6 +30,8 @@ class Evaluator:
         A store, or the name of a config as ``mini``.
     task
         The task; it changes no score.
+    trained_on
+        Another store, whose climatology is then the zero of the skill.
     workers
         Threads; 0 for as many as there are processors.
 
@@ -39,10 +41,18 @@ class Evaluator:
         Where there is no such store or task.
     """
 
-    def __init__(self, store: str | Path, task: str = "mass-map", *, workers: int = 0) -> None:
+    def __init__(
+        self,
+        store: str | Path,
+        task: str = "mass-map",
+        *,
+        trained_on: str | Path | None = None,
+        workers: int = 0,
+    ) -> None:
         for problem in check_task(task):
             raise InputError(problem)
         self.store, self.task, self.workers = find_store(store), task, workers
+        self.trained_on = () if trained_on is None else (find_store(trained_on),)
         root_attrs(self.store)
         self._truths: dict[str, Truth] = {}
 
@@ -54,8 +64,9 @@ class Evaluator:
         maps
             (halo, los, y, x), or one map a row (row, y, x): total surface density, Msun kpc-2.
         rows
-            What ``maps`` belong to, in their order: a split of the store by its name, a `MapDataset`, rows of
-            `datasets.load_dataset`, or a mapping with the halos' keys. A whole split, in any order.
+            What ``maps`` belong to, in their order: a split of the store by its name or ``all``, a
+            `MapDataset`, rows of `datasets.load_dataset`, or a mapping with the halos' keys. A whole split,
+            in any order.
         mass_sigma
             As ``maps``: sigma of log10 of the prediction, dex.
 
@@ -68,8 +79,8 @@ class Evaluator:
         InputError
             Where maps or rows are not those of a split.
         """
-        if isinstance(rows, str) and rows not in SPLITS:
-            raise InputError(f"no split {rows!r}: a store has {', '.join(SPLITS)}")
+        if isinstance(rows, str) and rows not in (*SPLITS, ALL):
+            raise InputError(f"no split {rows!r}: a store has {', '.join(SPLITS)}; or {ALL}")
         found = find_rows((self.store, rows) if isinstance(rows, str) else rows)
         truth, order = self._match(found, [rows] if isinstance(rows, str) else [SPLIT, *SPLITS])
         given = {"mass": maps} if mass_sigma is None else {"mass": maps, "mass_sigma": mass_sigma}
@@ -92,7 +103,7 @@ class Evaluator:
         first = ""
         for split in splits:
             if split not in self._truths:
-                self._truths[split] = Truth(self.store, split=split)
+                self._truths[split] = Truth(self.store, split=split, trained_on=self.trained_on)
             truth = self._truths[split]
             order, problems = order_of(found, truth)
             if not problems:

@@ -26,7 +26,7 @@ from benchmarks.summary import Summary, above_noise, score_values
 from benchmarks.truth import TARGET, Truth
 from three_hundred_maps.climatology import column_scale
 from three_hundred_maps.io import cache_home, write_json
-from three_hundred_maps.store.arrays import iter_shards
+from three_hundred_maps.store.arrays import iter_shards, store_digest
 
 Array = NDArray[np.float64]
 FORMAT = 6
@@ -123,8 +123,10 @@ def background_of(truth: Truth, measured: Mapping[str, Measured]) -> Background:
     region = truth.halos["region"]
     noise_floor, noise_power = None, None
     if NOISE in measured:
-        noise_power = np.asarray(measured[NOISE].per_halo["power_cross"], np.float64)
-        noise_floor = _noise_floor(measured[NOISE], region, truth.grid)
+        rows = truth.half_rows
+        if len(rows) == truth.n_halos:
+            noise_power = np.asarray(measured[NOISE].per_halo["power_cross"], np.float64)
+        noise_floor = _noise_floor(measured[NOISE], region[rows], truth.grid)
     background = Background({}, noise_floor, noise_power, mass_relation(truth))
     for name, text in REFERENCES.items():
         summary = Summary(measured[name], region, truth.grid, noise_power)
@@ -153,7 +155,7 @@ def all_scores(summary: Summary, truth: Truth, background: Background) -> dict[s
 
 
 def mass_relation(truth: Truth) -> tuple[float, float] | None:
-    """Slope and intercept of log10 M200c on log10 M(<R200c) of the cylinder, by the train split's true maps.
+    """Slope and intercept of log10 M200c on log10 M(<R200c) of the cylinder, by true maps of train splits.
 
     Least squares over all maps as they are in the store; None without maps of two halos.
     """
@@ -162,7 +164,7 @@ def mass_relation(truth: Truth) -> tuple[float, float] | None:
     circle = truth.grid.circle(1.0)
     cylinder: list[Array] = []
     mass: list[Array] = []
-    for shard in iter_shards(truth.path, "train", [TARGET]):
+    for shard in (s for store in truth.train_stores for s in iter_shards(store, "train", [TARGET])):
         maps = np.asarray(shard.maps[TARGET], np.float64)
         inside = aperture_masses(maps.reshape(-1, *maps.shape[2:]), circle)
         radius = np.repeat(np.asarray(shard.halos["R200c"], np.float64), maps.shape[1])
@@ -192,7 +194,8 @@ def cache_folder() -> Path:
 
 
 def _cache_path(truth: Truth) -> Path:
-    name = f"v{VERSION}-{FORMAT}-{truth.constants.digest()}-{truth.digest[:32]}-{truth.split}.json"
+    zero = "".join(f"-{store_digest(store)[:32]}" for store in truth.trained_on)
+    name = f"v{VERSION}-{FORMAT}-{truth.constants.digest()}-{truth.digest[:32]}-{truth.split}{zero}.json"
     return cache_folder() / name
 
 

@@ -232,11 +232,38 @@ class Dataset(Part):
     generator: Name | None = None
     digest: Digest
     synthetic: bool = False
-    split: Literal["test"] = "test"
+    split: Literal["test", "all"] = "test"
     halos: Count
     lines_of_sight: Count
     regions: Count
     sealed: bool = False
+
+
+class Training(Part):
+    """A store that was trained on, whose climatology is the zero of the skill, and the range of its halos."""
+
+    name: Name
+    recipe_sha256: Digest | None = None
+    generator: Name | None = None
+    digest: Digest
+    M200c: Annotated[list[Square], Field(min_length=2, max_length=2)]
+    redshift: Annotated[list[Number], Field(min_length=2, max_length=2)]
+
+
+class HaloRow(Part):
+    """The errors of one halo over all of its maps."""
+
+    split: Literal["train", "validation", "test"]
+    simulation: Name | None = None
+    region: Key
+    snapshot: Key
+    halo_id: Key
+    M200c: Square
+    redshift: Number
+    residual_rms_dex: Square
+    rms_over_climatology: Square
+    mass_bias: Number
+    outside: list[Literal["M200c", "redshift"]]
 
 
 class InDomain(Part):
@@ -277,6 +304,8 @@ class Result(Part):
     curves: Curves = {}
     histogram: Histogram | None = None
     tables: dict[Name, list[Row]] = {}
+    training: list[Training] = []
+    halos: list[HaloRow] = []
     regions: Regions
     residual_maps: dict[Literal["mean", "rms"], Image] = {}
     cases: dict[Literal["best", "median", "worst"], Case] = {}
@@ -294,6 +323,8 @@ class Result(Part):
             raise ValueError(
                 f"its dataset has {self.dataset.regions} regions, its regions are another number"
             )
+        if self.halos and len(self.halos) != self.dataset.halos:
+            raise ValueError(f"its dataset has {self.dataset.halos} halos, its table {len(self.halos)}")
         _agree(self.scores, self.regions)
         return self
 

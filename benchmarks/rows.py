@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, SEALED_KEY
-from three_hundred_maps.store.arrays import read_split, root_attrs, store_digest
-from three_hundred_maps.store.schema import MAP_DIMS
+from three_hundred_maps.store.arrays import SplitArrays, read_split, root_attrs, store_digest
+from three_hundred_maps.store.schema import MAP_DIMS, SPLITS
+
+ALL = "all"
+"""In place of a split: the halos of all splits."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,15 @@ class Rows:
         return maps
 
 
+def read_halos(store: Any, split: str) -> tuple[SplitArrays, dict[str, int]]:
+    """Halos and lines of sight of a split, or of `ALL`; and how many halos each split read has, in order."""
+    parts = {name: read_split(store, name, []) for name in (SPLITS if split == ALL else (split,))}
+    counts = {name: len(part) for name, part in parts.items()}
+    filled = [part for part in parts.values() if len(part)] or list(parts.values())[:1]
+    halos = {name: np.concatenate([part.halos[name] for part in filled]) for name in filled[0].halos}
+    return SplitArrays({}, halos, filled[0].los_vector, filled[0].los_up), counts
+
+
 def generator_of(attrs: Mapping[str, Any]) -> str | None:
     """Version of the synthetic simulation that made a store; None for maps of other simulations."""
     version = attrs.get("simulation", {}).get("generator_version")
@@ -94,8 +106,9 @@ def find_rows(rows: Any) -> Rows:
     Parameters
     ----------
     rows
-        A pair (store, split); a `MapDataset`; rows of `datasets.load_dataset`; `SplitArrays`; or a mapping
-        with region, snapshot, halo_id (and simulation), or the sealed ``key``, each (halo,).
+        A pair (store, split), also (store, "all"); a `MapDataset`; rows of `datasets.load_dataset`;
+        `SplitArrays`; or a mapping with region, snapshot, halo_id (and simulation), or the sealed ``key``,
+        each (halo,).
 
     Raises
     ------
@@ -104,7 +117,7 @@ def find_rows(rows: Any) -> Rows:
     """
     if isinstance(rows, tuple) and len(rows) == 2:
         store, split = rows
-        arrays = read_split(store, split, [])
+        arrays, _ = read_halos(store, split)
         return Rows(_keys(arrays.halos), _in_order(arrays), dataset_identity(store))
     if hasattr(rows, "arrays"):
         store = getattr(rows, "store", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,18 @@ from benchmarks.cases import make_case, pack_image, pick_cases
 from benchmarks.compare import paired_difference
 from benchmarks.constants import STANDARD, VERSION, Constants
 from benchmarks.features import Features
-from benchmarks.manifest import Manifest
+from benchmarks.manifest import MANIFEST, Manifest
 from benchmarks.measure import Measured, measure
 from benchmarks.registry import BELOW_NOISE, RANKING
 from benchmarks.results import SCHEMA, read_result
+from benchmarks.rows import ALL
 from benchmarks.submissions import check_values
 from benchmarks.summary import Summary, score_values
-from benchmarks.tables import conditional_tables
+from benchmarks.tables import conditional_tables, halo_rows
 from benchmarks.tasks import TASKS
+from benchmarks.texts import shown
 from benchmarks.truth import Block, Truth
-from benchmarks.validation import find_problems, order_of
+from benchmarks.validation import find_problems, order_of, task_split
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import progress
 
@@ -53,6 +55,8 @@ def _measure_rows(
     climatology = truth.grid.climatology(truth.climatology.climatology).ravel()[truth.grid.inside]
     results: dict[str, Measured] = {}
     for name in names:
+        if name == references.NOISE and block.half is None:
+            continue
         sigma, against = None, target
         if name == SUBMISSION:
             features = Features(predicted["mass"][part], truth.grid, r500)
@@ -106,7 +110,7 @@ def stream(
                 return _measure_rows(truth, block, part, predicted, names)
 
             for done in pool.map(work, slices):
-                for name in names:
+                for name in done:
                     parts[name].append(done[name])
             bar.update(len(block.rows))
     return {name: Measured.join(found) for name, found in parts.items()}
@@ -145,11 +149,13 @@ def score_submission(
     folder: str | Path,
     store: str | Path,
     *,
+    split: str | None = None,
+    trained_on: Sequence[str | Path] = (),
     in_domain: str | Path | None = None,
     constants: Constants = STANDARD,
     workers: int = 0,
 ) -> dict[str, Any]:
-    """Score a submission against the test split of a store.
+    """Score a submission against a store: its test split, or all of its splits where the task says so.
 
     Parameters
     ----------
@@ -157,10 +163,15 @@ def score_submission(
         The submission.
     store
         The dataset predicted on, with its truth (sealed or not).
+    split
+        By default the task's; another one is an error.
+    trained_on
+        Stores that the model was trained on, for the task ``transfer``: their climatology is the zero of the
+        skill.
     in_domain
         Result of the model trained on this dataset's own train split: gives ``degradation``.
     constants
-        Of the benchmark; others than version 1's are for tests.
+        Of the benchmark; others than this version's are for tests.
     workers
         Threads; 0 for as many as there are processors.
 
@@ -173,10 +184,11 @@ def score_submission(
     InputError
         With all that is wrong with the submission, in one line.
     """
-    truth = Truth(store, constants)
+    truth = Truth(store, constants, split=split or task_split(folder), trained_on=trained_on)
     problems, manifest, predictions = find_problems(folder, truth, values=False)
     if problems or manifest is None or predictions is None:
         raise InputError(f"{len(problems)} problem(s): " + "; ".join(problems))
+    _check_zero(manifest, truth)
     order, _ = order_of(predictions, truth)
     other = read_result(in_domain) if in_domain is not None else None
 
@@ -198,6 +210,24 @@ def score_submission(
         result["scores"]["degradation"] = difference.to_json()
         result["in_domain"] = {"name": other["name"], "track": other["track"]}
     return result
+
+
+def _check_zero(manifest: Manifest, truth: Truth) -> None:
+    """The zero of the skill is the climatology of what was trained on, where that is another store."""
+    if truth.split != ALL:
+        if truth.trained_on:
+            raise InputError(f"--trained-on is for the task transfer; the task is {manifest.task}")
+        return
+    if not truth.trained_on:
+        raise InputError(
+            f"the task {manifest.task} needs --trained-on STORE: the store that the model was trained on, "
+            "whose climatology is the zero of the skill"
+        )
+    names = "+".join(str(data["name"]) for data in truth.training)
+    if manifest.trained_on is not None and manifest.trained_on != names:
+        raise InputError(
+            f"{MANIFEST} says trained_on {shown(manifest.trained_on, 60)!r}, but --trained-on gives {names!r}"
+        )
 
 
 def assemble(
@@ -231,19 +261,21 @@ def assemble(
             "generator": truth.generator,
             "digest": truth.digest,
             "synthetic": bool(truth.attrs.get("synthetic")),
-            "split": "test",
+            "split": truth.split,
             "halos": truth.n_halos,
             "lines_of_sight": truth.n_los,
             "regions": len(summary.regions.ids),
             "sealed": truth.sealed,
         },
-        "ranked": TASKS[manifest.task].ranked and not {COPY, BELOW_NOISE} & set(flags),
+        "ranked": len(summary.regions.ids) >= TASKS[manifest.task].least_regions
+        and not {COPY, BELOW_NOISE} & set(flags),
         "flags": flags,
         "scores": scores,
         "secondary": score_values(summary.secondary()),
         "curves": summary.curves(),
         "histogram": summary.histogram(),
         "tables": conditional_tables(measured, truth.halos, truth.grid),
+        **({"training": truth.training, "halos": halo_rows(measured, truth)} if truth.trained_on else {}),
         "regions": summary.per_region(),
         "residual_maps": {
             "mean": pack_image(mean, -0.3, 0.3),
@@ -255,12 +287,10 @@ def assemble(
 
 
 def _cases(truth: Truth, measured: Measured, read: Reader) -> dict[str, Any]:
-    from three_hundred_maps.store.arrays import read_split
-
     cases = {}
     for name, (halo, los) in pick_cases(np.asarray(measured.per_halo["mse_map"])).items():
         rows = np.array([halo])
-        mass = read_split(truth.path, "test", ["mass"], slice(halo, halo + 1)).maps["mass"]
+        mass = truth.mass_of(halo)
         pair = [
             Features(maps[:, los : los + 1], truth.grid, truth.r500[rows]).log[0]
             for maps in (read("mass", rows), mass)

@@ -13,6 +13,8 @@ from benchmarks.grid import Grid
 from benchmarks.intervals import median_and_scatter, of_means
 from benchmarks.measure import Measured
 from benchmarks.summary import Regional, Summary, histogram_quantile
+from benchmarks.truth import RANGES, Truth
+from three_hundred_maps.keys import KEY
 
 Array = NDArray[np.float64]
 COLUMNS = (
@@ -70,6 +72,38 @@ def conditional_tables(
             tables[name].append(row)
     tables["R / R200c"] = _by_radius(measured, region, grid)
     return tables
+
+
+def halo_rows(measured: Measured, truth: Truth) -> list[dict[str, Any]]:
+    """A row a halo: its errors over all of its maps, and what of it lies outside the training range.
+
+    ``rms_over_climatology`` is its residual rms over that of the climatology, ``mass_bias`` the median of
+    M_p / M_t - 1 inside R200c.
+    """
+    column = truth.constants.apertures.index(1.0)
+    mse, zero = (measured.per_halo[name] for name in ("mse", "mse_climatology"))
+    bias = np.median(measured.per_halo["mass_ratio"][..., column] - 1.0, axis=1)
+    names = list(KEY) if len(set(truth.halos[KEY[0]].tolist())) > 1 else list(KEY[1:])
+    rows = []
+    splits = [split for split, count in truth.counts.items() for _ in range(count)]
+    for halo, split in enumerate(splits):
+        known = {name: float(f"{truth.halos[name][halo]:.6g}") for name in RANGES}
+        rows.append(
+            {
+                "split": split,
+                **{name: truth.halos[name][halo].item() for name in names},
+                **known,
+                "residual_rms_dex": float(f"{math.sqrt(mse[halo]):.6g}"),
+                "rms_over_climatology": float(f"{math.sqrt(mse[halo] / zero[halo]):.6g}"),
+                "mass_bias": float(f"{bias[halo]:.6g}"),
+                "outside": [
+                    name
+                    for name in RANGES
+                    if not any(data[name][0] <= known[name] <= data[name][1] for data in truth.training)
+                ],
+            }
+        )
+    return rows
 
 
 def _by_radius(measured: Measured, region: NDArray[Any], grid: Grid) -> list[dict[str, Any]]:

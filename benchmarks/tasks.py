@@ -1,10 +1,12 @@
-"""The tasks: what is trained on, what is scored, whether it ranks."""
+"""The tasks: what is trained on, what is scored, when it ranks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from benchmarks.constants import STANDARD
+from benchmarks.rows import ALL
 from benchmarks.texts import shown
 
 
@@ -18,17 +20,20 @@ class Task:
         Key and heading.
     text
         What is trained on and what is scored.
-    ranked
-        Whether its results are ranked.
     recipes
         Pairs of shipped recipes: (trained on, scored on).
+    split
+        What is scored: ``test``, or ``all`` splits.
+    least_regions
+        Results on fewer regions are not ranked.
     """
 
     name: str
     title: str
     text: str
-    ranked: bool
     recipes: tuple[tuple[str, str], ...]
+    split: str = "test"
+    least_regions: int = 0
 
 
 _TWINS = (("mini", "mini-gizmo"), ("synthetic-gadgetx", "synthetic-gizmo"), ("gadgetx", "gizmo-simba"))
@@ -40,7 +45,6 @@ TASKS: dict[str, Task] = {
             "mass-map",
             "Mass maps",
             "Trained on the train split of a dataset, scored on the test split of the same dataset.",
-            True,
             tuple((name, name) for pair in _TWINS for name in pair),
         ),
         Task(
@@ -49,15 +53,17 @@ TASKS: dict[str, Task] = {
             "Trained on the train split of one code's dataset (or of both), scored on the test split of the "
             "other; no region of the test was trained on, as a region's split is the same for both codes. "
             "Degradation is its rms less the in-domain model's on the same regions.",
-            True,
             tuple(pair for a, b in _TWINS for pair in ((a, b), (b, a), (f"{a}+{b}", a), (f"{a}+{b}", b))),
         ),
         Task(
             "transfer",
             "From synthetic to real simulations",
-            "Trained on synthetic maps, scored on a store built from files of a real simulation. Not ranked.",
-            False,
+            "Trained on synthetic maps, scored on all splits of a store built from files of a real "
+            "simulation, halo by halo. The zero of the skill is the climatology of the training data. "
+            f"Ranked from {STANDARD.least_regions} regions on.",
             (("synthetic-gadgetx", "a store of real files"),),
+            ALL,
+            STANDARD.least_regions,
         ),
     )
 }

@@ -1,8 +1,9 @@
-"""The truth a submission is scored against: the test split of a store, public or sealed."""
+"""The truth a submission is scored against: a split of a store, public or sealed, or all of its splits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from benchmarks.constants import STANDARD, Constants
 from benchmarks.grid import Grid, make_grid
 from benchmarks.manifest import load_json
-from benchmarks.rows import generator_of
+from benchmarks.rows import ALL, dataset_identity, generator_of, read_halos
+from three_hundred_maps.climatology import Climatology
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.keys import KEY, SEALED_KEY
@@ -23,6 +25,8 @@ SEAL_FILE = "seal.json"
 MAX_SEAL_BYTES = 200_000_000
 TARGET = "mass"
 SPLIT = "test"
+RANGES = ("M200c", "redshift")
+"""What is told of the halos a model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Block:
     Parameters
     ----------
     rows
-        (halo,): their rows in the split.
+        (halo,): their rows in the truth.
     mass
         (halo, los, y, x), Msun kpc-2.
     half
@@ -45,7 +49,7 @@ class Block:
 
 
 class Truth:
-    """A split of a finished store, by default ``test``.
+    """A split of a finished store, by default ``test``, or all of its splits.
 
     Parameters
     ----------
@@ -54,7 +58,9 @@ class Truth:
     constants
         Of the benchmark.
     split
-        Results are of ``test`` alone.
+        ``train``, ``validation``, ``test`` or ``all``.
+    trained_on
+        Stores whose train splits set the zero of the skill; by default the store itself.
 
     Attributes
     ----------
@@ -62,6 +68,8 @@ class Truth:
         (halo,) arrays: every value of the halos.
     keys
         (halo,) by name: the halos' keys, or the opaque one of a sealed store.
+    counts
+        Number of halos by split, in the order of ``halos``.
     digest
         Of the store; of a sealed one that of its inputs, which is all that results may tell.
     mass_relation
@@ -72,12 +80,18 @@ class Truth:
     Raises
     ------
     InputError
-        Where the store is not finished, has no mass maps, no test halo, or no statistics of train.
+        Where the store is not finished, has no mass maps, no halo to score, or no statistics of train.
     """
 
-    def __init__(self, store: str | Path, constants: Constants = STANDARD, *, split: str = SPLIT) -> None:
-        from three_hundred_maps.store.arrays import open_group, read_split, root_attrs, store_digest
-        from three_hundred_maps.store.statistics import read_statistics
+    def __init__(
+        self,
+        store: str | Path,
+        constants: Constants = STANDARD,
+        *,
+        split: str = SPLIT,
+        trained_on: Sequence[str | Path] = (),
+    ) -> None:
+        from three_hundred_maps.store.arrays import open_group, root_attrs, store_digest
 
         self.path = Path(store)
         self.constants, self.split = constants, split
@@ -85,28 +99,27 @@ class Truth:
         self.attrs = root_attrs(store)
         if TARGET not in self.attrs["views"]:
             raise InputError(f"{store} has no view {TARGET!r}: there is no truth to score against")
-        first = read_split(store, split, [])
+        first, self.counts = read_halos(store, split)
         self.halos: dict[str, NDArray[Any]] = first.halos
         self.n_halos, self.n_los = len(first), len(first.los_vector)
         if self.n_halos == 0:
-            raise InputError(f"{store} has no halo in its {split} split: there is nothing to score")
+            raise InputError(f"{store} has no halo in its {self.part}: there is nothing to score")
         for name in ("M200c", "R200c", "R500c", "redshift"):
             values = np.asarray(self.halos[name], np.float64)
             if not np.isfinite(values).all() or (name != "redshift" and (values <= 0).any()):
                 raise InputError(
-                    f"{store}: {name} of the {split} split holds values that cannot be scored with"
+                    f"{store}: {name} of the {self.part} holds values that cannot be scored with"
                 )
-        self.has_half = HALF in open_group(store)[split]
+        root = open_group(store)
+        self.halved = tuple(name for name in self.counts if HALF in root[name])
         self.grid: Grid = make_grid(MapGrid.from_attrs(self.attrs, store), constants)
-        climatology = read_statistics(store).climatology
-        if climatology is None or climatology.pixels.sum() == 0:
-            raise InputError(f"{store} has no climatology in its statistics: it has no train split")
-        self.climatology = climatology
-        low, high = climatology.log_range(constants.ssim_low, constants.ssim_high)
-        self.data_range = high - low
-        if not self.data_range > 0:
-            raise InputError(f"{store}: the mass maps of its train split are all alike")
+        self.trained_on = tuple(map(Path, trained_on))
+        self.train_stores = self.trained_on or (self.path,)
         self.sealed = (self.path / SEAL_FILE).exists()
+        if split != ALL or trained_on:
+            self._check_train()
+        if split == ALL and self.sealed:
+            raise InputError(f"{store} is sealed: of it the test split alone can be scored")
         self.mass_relation: list[float] | None = None
         self.keys = self._read_seal() if self.sealed else {k: self.halos[k] for k in KEY}
 
@@ -117,6 +130,59 @@ class Truth:
         if len(keys) != self.n_halos:
             raise InputError(f"{self.path / SEAL_FILE} has {len(keys)} keys for {self.n_halos} halos")
         return {SEALED_KEY: keys}
+
+    @functools.cached_property
+    def climatology(self) -> Climatology:
+        """Of the train splits that set the zero of the skill."""
+        from three_hundred_maps.store.statistics import read_statistics
+
+        total = Climatology.empty()
+        for store in self.train_stores:
+            found = read_statistics(store).climatology
+            if found is None or found.pixels.sum() == 0:
+                raise InputError(f"{store} has no climatology in its statistics: it has no train split")
+            total = total.merge(found)
+        return total
+
+    @functools.cached_property
+    def data_range(self) -> float:
+        """Of ssim, dex."""
+        low, high = self.climatology.log_range(self.constants.ssim_low, self.constants.ssim_high)
+        return high - low
+
+    def _check_train(self) -> None:
+        if not self.data_range > 0:
+            names = ", ".join(map(str, self.train_stores))
+            raise InputError(f"{names}: the mass maps of the train split are all alike")
+
+    @functools.cached_property
+    def training(self) -> list[dict[str, Any]]:
+        """Of each store given as ``trained_on``: what it is, and the range of its train split's halos."""
+        found = []
+        for store in self.trained_on:
+            halos = read_halos(store, "train")[0].halos
+            ranges = {
+                name: [float(f"{end:.6g}") for end in (halos[name].min(), halos[name].max())]
+                for name in RANGES
+            }
+            found.append({**dataset_identity(store), **ranges})
+        return found
+
+    @property
+    def part(self) -> str:
+        """What is scored, in words."""
+        return "splits" if self.split == ALL else f"{self.split} split"
+
+    @property
+    def has_half(self) -> bool:
+        """Whether some of its halos have half-samples."""
+        return any(self.counts[name] for name in self.halved)
+
+    @functools.cached_property
+    def half_rows(self) -> NDArray[np.int64]:
+        """(halo,): rows of the halos with half-samples."""
+        split_of = np.repeat(list(self.counts), list(self.counts.values()))
+        return np.flatnonzero(np.isin(split_of, self.halved))
 
     @property
     def name(self) -> str:
@@ -139,15 +205,26 @@ class Truth:
         return np.asarray(self.halos["R500c"] / self.halos["R200c"], np.float64)
 
     def blocks(self, half: bool = False) -> Iterator[Block]:
-        """The mass maps, shard by shard; ``half`` for the half-samples too."""
+        """The mass maps, shard by shard; ``half`` for the half-samples too, where there are some."""
         from three_hundred_maps.store.arrays import iter_shards
 
-        names = [TARGET] + ([HALF] if half and self.has_half else [])
         start = 0
-        for shard in iter_shards(self.path, self.split, names):
-            rows = np.arange(start, start + len(shard))
-            start += len(shard)
-            mass = shard.maps[TARGET]
-            if not np.isfinite(mass).all():
-                raise InputError(f"{self.path}: the mass maps of the {self.split} split hold NaN or inf")
-            yield Block(rows, mass, shard.maps.get(HALF))
+        for split in self.counts:
+            names = [TARGET] + ([HALF] if half and split in self.halved else [])
+            for shard in iter_shards(self.path, split, names):
+                rows = np.arange(start, start + len(shard))
+                start += len(shard)
+                mass = shard.maps[TARGET]
+                if not np.isfinite(mass).all():
+                    raise InputError(f"{self.path}: the mass maps of the {split} split hold NaN or inf")
+                yield Block(rows, mass, shard.maps.get(HALF))
+
+    def mass_of(self, halo: int) -> NDArray[np.float32]:
+        """(1, los, y, x): the mass maps of one halo."""
+        from three_hundred_maps.store.arrays import read_split
+
+        for split, count in self.counts.items():
+            if halo < count:
+                return read_split(self.path, split, [TARGET], slice(halo, halo + 1)).maps[TARGET]
+            halo -= count
+        raise IndexError(halo)

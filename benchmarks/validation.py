@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from benchmarks.manifest import MANIFEST, PREDICTIONS, Manifest, read_manifest
 from benchmarks.predictions import Predictions, check_tree
-from benchmarks.rows import Rows
+from benchmarks.rows import ALL, Rows
 from benchmarks.submissions import tree_digest, value_problem
-from benchmarks.tasks import check_task
+from benchmarks.tasks import TASKS, check_task
 from benchmarks.texts import shown
-from benchmarks.truth import Truth
+from benchmarks.truth import SPLIT, Truth
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, NO_VIEWS, parse_views
 
@@ -51,13 +51,14 @@ def order_of(given: Predictions | Rows, truth: Truth) -> tuple[NDArray[np.int64]
         return nothing, [f"{PREDICTIONS}: key variables differ in length: {lengths}"]
     names = "(" + ", ".join(expected) + ")"
     found, wanted = _tuples([keys[name] for name in expected]), _tuples(expected.values())
+    which = "" if truth.split == ALL else f"{truth.split} "
     counts = Counter(found)
     place = {key: row for row, key in enumerate(found)}
     problems = [
         f"{PREDICTIONS}: {len(keys)} {what}: {names} = {_listed(keys)}"
         for keys, what in (
-            ([key for key in wanted if key not in place], f"of {truth.n_halos} test halos missing"),
-            (sorted(set(found) - set(wanted)), f"halos that are not in the test split of {truth.name}"),
+            ([key for key in wanted if key not in place], f"of {truth.n_halos} {which}halos missing"),
+            (sorted(set(found) - set(wanted)), f"halos that are not in the {truth.part} of {truth.name}"),
             (sorted(key for key, count in counts.items() if count > 1), "halos more than once"),
         )
         if keys
@@ -108,11 +109,14 @@ def _track_problems(predictions: Predictions, truth: Truth, order: NDArray[np.in
 
 def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
     yield from check_task(manifest.task)
+    task = TASKS.get(manifest.task)
+    if task is not None and task.split != truth.split:
+        yield f"{MANIFEST}: the task {task.name} scores {task.split}, not {truth.split}"
     trained = manifest.trained_on
-    if manifest.task == "cross-code" and trained == truth.name:
+    if manifest.task != "mass-map" and trained == truth.name:
         yield (
             f"{MANIFEST}: trained on {shown(trained, 60)} and scored on it is the task mass-map, "
-            "not cross-code"
+            f"not {shown(manifest.task, 60)}"
         )
     of = manifest.dataset
     identity = (truth.name, truth.attrs["recipe_sha256"], truth.generator)
@@ -131,6 +135,16 @@ def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
             f"{MANIFEST}: the track names {', '.join(unknown)}; the dataset's views are "
             f"{', '.join(truth.views)} ({NO_VIEWS!r} for a prediction without input)"
         )
+
+
+def task_split(folder: str | Path) -> str:
+    """What the task of a submission scores; the test split where its manifest cannot be read."""
+    try:
+        task = read_manifest(folder).task
+    except InputError:
+        # Told by `find_problems`, with all else that is wrong.
+        return SPLIT
+    return TASKS[task].split if task in TASKS else SPLIT
 
 
 def find_problems(
@@ -194,14 +208,15 @@ def find_problems(
 
 
 def validate(folder: str | Path, store: str | Path | None = None) -> Manifest:
-    """Check a submission; with a store, against its test split.
+    """Check a submission; with a store, against what its task scores of it.
 
     Raises
     ------
     InputError
         With all that is wrong, in one line.
     """
-    problems, manifest, _ = find_problems(folder, None if store is None else Truth(store))
+    truth = None if store is None else Truth(store, split=task_split(folder))
+    problems, manifest, _ = find_problems(folder, truth)
     if problems or manifest is None:
         raise InputError(f"{len(problems)} problem(s): " + "; ".join(problems))
     return manifest

@@ -287,10 +287,6 @@ def test_cross_code_says_what_it_was_trained_on_and_what_it_degrades_from(
     assert score_submission(folder, store)["ranked"] is True
 
 
-def test_transfer_is_not_ranked(submit: Callable[..., Path], store: Path) -> None:
-    assert score_submission(submit(task="transfer"), store)["ranked"] is False
-
-
 def test_a_store_without_halves_is_scored_without_a_floor(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "plain", halos=(3, 1, 2), n_los=1, half=False)
     split = read_split(store, "test", ["mass"])
