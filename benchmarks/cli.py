@@ -1,4 +1,4 @@
-"""The command ``python -m benchmarks`` (``thm-bench``): validate, score, leaderboard, pack, seal, demo."""
+"""The command ``python -m benchmarks`` (``thm-bench``): validate, score, fingerprint, leaderboard, ..."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from three_hundred_maps.cli.app import lazy_app, run_app
 COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("benchmarks.commands:validate", "Tell all that is wrong with a submission."),
     "score": ("benchmarks.commands:score", "Score a submission against a store's test split."),
+    "fingerprint": (
+        "benchmarks.commands:fingerprint",
+        "Keep what a data set is, for boards to hold against.",
+    ),
     "leaderboard": ("benchmarks.commands:leaderboard", "Render the leaderboard's site from results."),
     "pack": ("benchmarks.commands:pack", "Check a submission and make one archive of it."),
     "seal": ("benchmarks.commands:seal", "Split a store into inputs to publish and truth to keep."),

@@ -17,6 +17,12 @@ Submission = Annotated[Path, typer.Argument(help="The submission: a folder, .tar
 Data = Annotated[
     str, typer.Option("--data", help="The store predicted on (public, or sealed truth), or a config as mini.")
 ]
+TrainedOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trained-on", help="For transfer: the store trained on, whose climatology is the zero of the skill."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
 
@@ -55,13 +61,7 @@ def score(
     split: Annotated[
         str | None, typer.Option("--split", help="test, or all; by default what the task scores.")
     ] = None,
-    trained_on: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--trained-on",
-            help="For transfer: the store trained on, whose climatology is the zero of the skill.",
-        ),
-    ] = None,
+    trained_on: TrainedOn = None,
     in_domain: Annotated[
         Path | None, typer.Option("--in-domain", help="Result of the in-domain model: gives degradation.")
     ] = None,
@@ -97,6 +97,34 @@ def score(
         print(score_table(result))
         if out is not None:
             print(f"result: {out}")
+
+
+def fingerprint(
+    data: Data,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of the record; benchmarks/datasets for the package's own.")
+    ],
+    split: Annotated[str, typer.Option("--split", help="test, or all for the task transfer.")] = "test",
+    trained_on: TrainedOn = None,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0 for all processors.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write the record of a data set: its fingerprint, its reference rows and its noise floor."""
+    from benchmarks.records import record_of, write_record
+    from benchmarks.scoring import score_maps
+    from benchmarks.truth import Truth
+    from three_hundred_maps.store.names import find_store
+
+    if quiet:
+        set_quiet(True)
+    zero = [find_store(name) for name in trained_on or []]
+    truth = Truth(find_store(data), split=split, trained_on=zero)
+    if truth.sealed:
+        raise InputError(f"{data} is held back: a record would tell its truth")
+    _, background = score_maps(truth, None, workers=workers, check=False)
+    path = write_record(out, record_of(truth, background))
+    if not quiet:
+        print(f"record: {path}")
 
 
 def leaderboard(

@@ -32,6 +32,8 @@ def paired_difference(
         names = [f"{r.get('name')} was scored on {' '.join(identity(r))[:60]}" for r in (first, second)]
         raise InputError(f"{', '.join(names)}: they cannot be compared pair by pair")
     regions = [result.get("regions", result) for result in (first, second)]
+    if any("mse" not in found for found in regions):
+        raise InputError("results on held-back data keep no figures of regions to compare pair by pair")
     if regions[0]["id"] != regions[1]["id"]:
         raise InputError("the two results are of different regions: they cannot be compared pair by pair")
     rows = np.column_stack([regions[0]["mse"], regions[1]["mse"]])
@@ -51,6 +53,8 @@ def ties_with_best(
 ) -> list[bool | None]:
     """For results in the order of a board: whether each ties with the first (None: cannot be told)."""
     return [
-        None if place == 0 else is_tie(paired_difference(result, results[0], constants))
+        None
+        if place == 0 or not {"regions"} <= result.keys() & results[0].keys()
+        else is_tie(paired_difference(result, results[0], constants))
         for place, result in enumerate(results)
     ]

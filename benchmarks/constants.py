@@ -55,6 +55,9 @@ class Constants:
         Residual histograms, dex; quantiles are read inside a bin between its least and greatest value.
     copied_share
         Share of pixels equal to the truth, bit by bit, above which predictions are taken for a copy of it.
+    noise_correlation
+        Noise-free cross-correlation where noise dominates, at most 1 without the truth at hand, above which
+        predictions are taken to be made from it.
     """
 
     score_fwhm: float = 0.05
@@ -104,6 +107,7 @@ class Constants:
     histogram_limit: float = 3.0
     histogram_step: float = 1e-3
     copied_share: float = 1e-3
+    noise_correlation: float = 1.05
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change with any constant."""

@@ -148,6 +148,7 @@ def measure(
         "copied": mean(np.mean((predicted.raw_inside == truth.raw_inside) & (truth.raw_inside > 0), axis=1)),
         "ssim": mean(metrics.ssim(predicted.log, truth.log, grid, data_range, truth.local_moments)),
         "mass_200": by_halo(predicted.mass_200),
+        "mass_truth": by_halo(truth.mass_200),
         "mass_ratio": by_halo(predicted.masses / truth.masses),
         "profile_ratio": by_halo(predicted.profiles / truth.profiles),
         "concentration_ratio": by_halo(predicted.concentrations / truth.concentrations),

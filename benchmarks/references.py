@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.constants import VERSION
+from benchmarks.constants import VERSION, Constants
 from benchmarks.features import Features
+from benchmarks.fingerprints import fingerprint
 from benchmarks.grid import Grid
 from benchmarks.intervals import Estimate
 from benchmarks.measure import Measured
@@ -29,7 +30,7 @@ from three_hundred_maps.io import cache_home, write_json
 from three_hundred_maps.store.arrays import iter_shards, store_digest
 
 Array = NDArray[np.float64]
-FORMAT = 6
+FORMAT = 7
 """Of the cached file: raised when what is kept, or how it is measured, changes."""
 
 REFERENCES = {
@@ -92,6 +93,8 @@ class Background:
         By score: the value, scaled to the full sample; None where the store has no half-samples.
     noise_power
         (halo, k): power of the truth without its noise; None likewise.
+    fingerprint
+        `fingerprint` of the truth; None where it is sealed.
     relation
         Slope and intercept of `mass_relation`; None where the store has no maps of its train split.
     """
@@ -99,6 +102,7 @@ class Background:
     references: dict[str, dict[str, Any]]
     noise_floor: dict[str, float | None] | None
     noise_power: Array | None
+    fingerprint: dict[str, list[float]] | None = None
     relation: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -114,6 +118,7 @@ class Background:
             value["references"],
             value["noise_floor"],
             None if power is None else np.asarray(power, np.float64),
+            value["fingerprint"],
             value["relation"] and tuple(value["relation"]),
         )
 
@@ -127,7 +132,8 @@ def background_of(truth: Truth, measured: Mapping[str, Measured]) -> Background:
         if len(rows) == truth.n_halos:
             noise_power = np.asarray(measured[NOISE].per_halo["power_cross"], np.float64)
         noise_floor = _noise_floor(measured[NOISE], region[rows], truth.grid)
-    background = Background({}, noise_floor, noise_power, mass_relation(truth))
+    marks = None if truth.sealed else fingerprint(next(iter(measured.values())), truth)
+    background = Background({}, noise_floor, noise_power, marks, mass_relation(truth))
     for name, text in REFERENCES.items():
         summary = Summary(measured[name], region, truth.grid, noise_power)
         background.references[name] = {
@@ -193,28 +199,40 @@ def cache_folder() -> Path:
     return cache_home() / "benchmark"
 
 
-def _cache_path(truth: Truth) -> Path:
-    zero = "".join(f"-{store_digest(store)[:32]}" for store in truth.trained_on)
-    name = f"v{VERSION}-{FORMAT}-{truth.constants.digest()}-{truth.digest[:32]}-{truth.split}{zero}.json"
-    return cache_folder() / name
+def _cache_path(digest: str, split: str, zero: Sequence[str], constants: Constants) -> Path:
+    parts = [f"v{VERSION}", str(FORMAT), constants.digest(), digest[:32], split, *(d[:32] for d in zero)]
+    return cache_folder() / ("-".join(parts) + ".json")
+
+
+def _path_of(truth: Truth) -> Path:
+    zero = [store_digest(store) for store in truth.trained_on]
+    return _cache_path(truth.digest, truth.split, zero, truth.constants)
+
+
+def load_background_file(
+    digest: str, split: str, zero: Sequence[str], constants: Constants
+) -> Background | None:
+    """The kept background of a data set by digests, of ``zero`` those of the stores trained on; or None."""
+    try:
+        content = json.loads(_cache_path(digest, split, zero, constants).read_text("utf-8"))
+        return Background.from_json(content)
+    except (OSError, ValueError, KeyError, TypeError):
+        # A damaged or missing cache costs a measurement, nothing else.
+        return None
 
 
 def load_background(truth: Truth) -> Background | None:
     """The kept background of a dataset; None where there is none that can be read."""
-    try:
-        content = json.loads(_cache_path(truth).read_text("utf-8"))
-        background = Background.from_json(content)
-    except (OSError, ValueError, KeyError, TypeError):
-        # A damaged or missing cache costs a measurement, nothing else.
-        return None
-    power = background.noise_power
+    zero = [store_digest(store) for store in truth.trained_on]
+    background = load_background_file(truth.digest, truth.split, zero, truth.constants)
+    power = None if background is None else background.noise_power
     return background if power is None or power.shape == (truth.n_halos, len(truth.grid.k)) else None
 
 
 def keep_background(truth: Truth, background: Background) -> None:
     """Keep a background, where the cache folder can be written."""
     try:
-        write_json(_cache_path(truth), background.to_json())
+        write_json(_path_of(truth), background.to_json())
     except OSError:
         # Nothing is lost: it is measured again next time.
         return

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from benchmarks.cases import MAX_SIDE, unpack_image
 from benchmarks.constants import VERSION
+from benchmarks.fingerprints import dataset_key
 from benchmarks.manifest import check_manifest, load_json
 from benchmarks.registry import ANY, CURVES, RANKING, SCORES
 from benchmarks.texts import shown, text_problem
@@ -42,6 +43,7 @@ Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_line)]
 # Beyond 1e15 a chart has nothing to draw.
 Number = Annotated[float, Field(ge=-1e15, le=1e15)]
 Square = Annotated[float, Field(ge=0.0, le=1e15)]
+Mass = Annotated[float, Field(ge=0.0, le=1e20)]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 Key = Annotated[int, Field(gt=-(1 << 63), lt=1 << 63)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
@@ -231,6 +233,8 @@ class Dataset(Part):
     recipe_sha256: Digest | None = None
     generator: Name | None = None
     digest: Digest
+    width_R200c: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
+    fingerprint: dict[Literal["M200c", "cylinder_mass"], list[Mass]] | None = None
     synthetic: bool = False
     split: Literal["test", "all"] = "test"
     halos: Count
@@ -246,7 +250,7 @@ class Training(Part):
     recipe_sha256: Digest | None = None
     generator: Name | None = None
     digest: Digest
-    M200c: Annotated[list[Square], Field(min_length=2, max_length=2)]
+    M200c: Annotated[list[Mass], Field(min_length=2, max_length=2)]
     redshift: Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
@@ -258,7 +262,7 @@ class HaloRow(Part):
     region: Key
     snapshot: Key
     halo_id: Key
-    M200c: Square
+    M200c: Mass
     redshift: Number
     residual_rms_dex: Square
     rms_over_climatology: Square
@@ -306,7 +310,7 @@ class Result(Part):
     tables: dict[Name, list[Row]] = {}
     training: list[Training] = []
     halos: list[HaloRow] = []
-    regions: Regions
+    regions: Regions | None = None
     residual_maps: dict[Literal["mean", "rms"], Image] = {}
     cases: dict[Literal["best", "median", "worst"], Case] = {}
     references: dict[Name, Reference] = {}
@@ -319,7 +323,9 @@ class Result(Part):
         problems = check_manifest({k: v for k in fields if (v := getattr(self, k)) is not None})
         if problems:
             raise ValueError("; ".join(problems).replace("submission.json: ", ""))
-        if len(self.regions.id) != self.dataset.regions:
+        if (self.regions is None) != self.dataset.sealed:
+            raise ValueError("regions: figures of regions belong to results on open data, to all of them")
+        if self.regions is not None and len(self.regions.id) != self.dataset.regions:
             raise ValueError(
                 f"its dataset has {self.dataset.regions} regions, its regions are another number"
             )
@@ -383,13 +389,6 @@ def write_result(path: str | Path, result: Mapping[str, Any], *, overwrite: bool
     return path
 
 
-def identity(result: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Which data set a result was scored on: its name, recipe, and generator.
-
-    Bytes differ between types of processors, scores do not: so a data set of a known recipe and generator
-    is told by these, any other by the digest of its bytes.
-    """
-    data = result["dataset"]
-    if data.get("recipe_sha256") and data.get("generator"):
-        return data["name"], data["recipe_sha256"], data["generator"]
-    return data["name"], "digest", data["digest"]
+def identity(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which data set a result was scored on, as `dataset_key` tells it."""
+    return dataset_key(result["dataset"], result.get("training", []))

@@ -16,9 +16,11 @@ from benchmarks import references
 from benchmarks.cases import make_case, pack_image, pick_cases
 from benchmarks.compare import paired_difference
 from benchmarks.constants import STANDARD, VERSION, Constants
+from benchmarks.disclosure import disclosed
 from benchmarks.features import Features
 from benchmarks.manifest import MANIFEST, Manifest
 from benchmarks.measure import Measured, measure
+from benchmarks.records import check_store
 from benchmarks.registry import BELOW_NOISE, RANKING
 from benchmarks.results import SCHEMA, read_result
 from benchmarks.rows import ALL
@@ -38,7 +40,9 @@ MAPS_AT_ONCE = 128
 """Maps whose metrics are worked out together: bounds the memory of one worker."""
 SUBMISSION = "submission"
 COPY = "a copy of the truth: pixels equal it bit by bit"
-"""The other flag that keeps a result from being ranked."""
+"""Another flag that keeps a result from being ranked."""
+NOISE_KNOWN = "made from the truth: it correlates with the truth's own noise"
+"""The third such flag: a blurred truth, a truth with noise on it, a half-sample."""
 
 
 def _measure_rows(
@@ -117,9 +121,12 @@ def stream(
 
 
 def score_maps(
-    truth: Truth, read: Reader | None, *, sigma: bool = False, workers: int = 0
+    truth: Truth, read: Reader | None, *, sigma: bool = False, workers: int = 0, check: bool = True
 ) -> tuple[Measured | None, references.Background]:
-    """Measure a submission, and the background of the dataset where it is not kept yet, in one pass."""
+    """Measure a submission, and the background of the dataset where it is not kept yet, in one pass.
+
+    ``check``: hold the truth against the record that is kept of its data set, where there is one.
+    """
     background = references.load_background(truth)
     names: tuple[str, ...] = (SUBMISSION,) if read is not None else ()
     if background is None:
@@ -128,18 +135,39 @@ def score_maps(
     if background is None:
         background = references.background_of(truth, measured)
         references.keep_background(truth, background)
+    if check:
+        check_store(truth, background)
     return measured.get(SUBMISSION), background
 
 
+def _knows_noise(measured: Measured, noise_power: Array | None, c: Constants) -> bool:
+    """Whether a prediction correlates with the truth by more than a truth without noise could.
+
+    Re(F_p F_t*) / sqrt(P_p P_s), P_s the truth's power without its noise, is 1 at most for what does not know
+    the noise, and sqrt(P_t / P_s) for any filtered truth. Bins count where P_s is a tenth of P_t or more:
+    where it is less it is not known well enough.
+    """
+    if noise_power is None:
+        return False
+    own, truth, cross = (
+        measured.per_halo[name].sum(axis=0) for name in ("power", "power_truth", "power_cross")
+    )
+    clean = noise_power.sum(axis=0)
+    most = c.noise_correlation * np.sqrt(np.maximum(own * clean, 0.0))
+    return bool(np.any((clean > 0.1 * truth) & (cross > most) & (own > 0)))
+
+
 def _flags(
-    scores: Mapping[str, Any], measured: Measured, noise: Mapping[str, Any] | None, c: Constants
+    scores: Mapping[str, Any], measured: Measured, background: references.Background, c: Constants
 ) -> list[str]:
-    flags = []
+    flags, noise = [], background.noise_floor
     bias = scores["residual_bias"]["value"]
     if bias is not None and abs(bias) > c.biased_dex:
         flags.append("biased")
     if float(np.mean(measured.per_halo["copied"])) > c.copied_share:
         flags.append(COPY)
+    if _knows_noise(measured, background.noise_power, c):
+        flags.append(NOISE_KNOWN)
     if scores[RANKING]["value"] < ((noise or {}).get(RANKING) or 0.0):
         flags.append(BELOW_NOISE)
     return flags
@@ -209,7 +237,7 @@ def score_submission(
         difference = paired_difference(result, other, constants)
         result["scores"]["degradation"] = difference.to_json()
         result["in_domain"] = {"name": other["name"], "track": other["track"]}
-    return result
+    return disclosed(result, constants) if truth.sealed else result
 
 
 def _check_zero(manifest: Manifest, truth: Truth) -> None:
@@ -238,7 +266,7 @@ def assemble(
     region = truth.halos["region"]
     summary = Summary(measured, region, truth.grid, background.noise_power)
     scores = score_values(references.all_scores(summary, truth, background))
-    flags = _flags(scores, measured, background.noise_floor, c)
+    flags = _flags(scores, measured, background, c)
     maps = float(measured.counts["maps"])
     mean = measured.counts["residual_sum"] / maps
     rms = np.sqrt(measured.counts["residual_square"] / maps)
@@ -255,20 +283,17 @@ def assemble(
         **manifest.extra,
         "predictions_sha256": manifest.predictions_sha256,
         "dataset": {
-            "name": truth.name,
-            # Of a sealed data set, the recipe's digest would let guesses of its seed be checked.
-            "recipe_sha256": None if truth.sealed else truth.attrs.get("recipe_sha256"),
-            "generator": truth.generator,
-            "digest": truth.digest,
+            **truth.identity,
+            "fingerprint": background.fingerprint,
+            "width_R200c": truth.grid.maps.width,
             "synthetic": bool(truth.attrs.get("synthetic")),
-            "split": truth.split,
             "halos": truth.n_halos,
             "lines_of_sight": truth.n_los,
             "regions": len(summary.regions.ids),
             "sealed": truth.sealed,
         },
         "ranked": len(summary.regions.ids) >= TASKS[manifest.task].least_regions
-        and not {COPY, BELOW_NOISE} & set(flags),
+        and not {COPY, NOISE_KNOWN, BELOW_NOISE} & set(flags),
         "flags": flags,
         "scores": scores,
         "secondary": score_values(summary.secondary()),

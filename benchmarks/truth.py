@@ -169,6 +169,18 @@ class Truth:
         return found
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """What is scored, as results and records keep it."""
+        return {
+            "name": self.name,
+            # Of a sealed data set, the recipe's digest would let guesses of its seed be checked.
+            "recipe_sha256": None if self.sealed else self.attrs.get("recipe_sha256"),
+            "generator": self.generator,
+            "digest": self.digest,
+            "split": self.split,
+        }
+
+    @property
     def part(self) -> str:
         """What is scored, in words."""
         return "splits" if self.split == ALL else f"{self.split} split"

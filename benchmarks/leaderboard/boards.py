@@ -1,26 +1,38 @@
 """Which results stand on which board, in which order, and who ties with whom.
 
 A result is verified by where it lies, never by what it says: maintainers name a folder of results that they
-scored themselves. Only those supersede each other by date, are marked as baselines, and supply the
-reference rows and the noise floor of their data set.
+scored themselves. Only those supersede each other by date and are marked as baselines. Reference rows and
+noise floor are those of the data set's record, never those of a result.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.compare import ties_with_best
+from benchmarks.fingerprints import fingerprint_problem
 from benchmarks.manifest import NO_VIEWS
+from benchmarks.records import find_record
 from benchmarks.registry import BELOW_NOISE, RANKING
 from benchmarks.results import identity
 from benchmarks.tasks import TASKS
 from benchmarks.texts import skeleton
+
+OTHER_TRUTH = "scored on another truth than this data set's"
+
+
+class Key(NamedTuple):
+    """What the results of one board have in common."""
+
+    task: str
+    data: tuple[str, ...]
+    track: str
+    version: str
 
 
 @dataclass(frozen=True)
@@ -56,9 +68,9 @@ class Entry:
         return float(self.result["scores"][RANKING]["value"])
 
     @property
-    def below_noise(self) -> bool:
-        """Whether it lies below the noise floor."""
-        return BELOW_NOISE in (*self.result["flags"], *self.warnings)
+    def set_aside(self) -> bool:
+        """Whether it says nothing beside the others: below the noise floor, or on another truth."""
+        return bool({BELOW_NOISE, OTHER_TRUTH} & {*self.result["flags"], *self.warnings})
 
 
 @dataclass
@@ -74,10 +86,10 @@ class Board:
     history
         Earlier verified results of the same name and authors, best first.
     references, noise_floor
-        Of the data set; empty and None where no trusted result has them.
+        Of the data set's record; empty and None where none is known.
     """
 
-    key: tuple[str, ...]
+    key: Key
     entries: list[Entry] = field(default_factory=list)
     history: list[Entry] = field(default_factory=list)
     references: Mapping[str, Any] = field(default_factory=dict)
@@ -86,17 +98,17 @@ class Board:
     @property
     def task(self) -> str:
         """Name of the task."""
-        return self.key[0]
+        return self.key.task
 
     @property
     def track(self) -> str:
         """Views used."""
-        return self.key[4]
+        return self.key.track
 
     @property
     def dataset(self) -> str:
         """Name of the dataset."""
-        return self.key[1]
+        return self.key.data[0]
 
     @property
     def anchor(self) -> str:
@@ -111,8 +123,9 @@ class Board:
     @property
     def short_title(self) -> str:
         """Heading below that of its task."""
-        trained = f", trained on {self.key[5]}" if self.key[5] else ""
-        return f"{self.dataset}: {self.track}{trained}"
+        training = self.entries[0].result.get("training", [])
+        names = " and ".join(data["name"] for data in training)
+        return f"{self.dataset}: {self.track}{', zero of the skill: ' + names if names else ''}"
 
     @property
     def title(self) -> str:
@@ -140,18 +153,16 @@ def slug_of(result: Mapping[str, Any]) -> str:
     return f"{words or 'submission'}-{hashlib.sha256(content).hexdigest()[:10]}"
 
 
-def board_key(result: Mapping[str, Any]) -> tuple[str, ...]:
-    """Task, data set (name, recipe, generator), track, what was trained on (where the task asks), version."""
-    trained = str(result.get("trained_on") or "") if result["task"] != "mass-map" else ""
-    return result["task"], *identity(result), result["track"], trained, str(result["benchmark_version"])
+def board_key(result: Mapping[str, Any]) -> Key:
+    """What a result has in common with the others of its board."""
+    return Key(result["task"], identity(result), result["track"], str(result["benchmark_version"]))
 
 
-def _place(key: tuple[str, ...]) -> tuple[Any, ...]:
-    """Boards by task in the benchmark's order, then dataset, then what was trained on, most views first."""
-    task, dataset, _, _, track, trained, _ = key
-    order = list(TASKS).index(task) if task in TASKS else len(TASKS)
-    views = 0 if track == NO_VIEWS else len(track.split(","))
-    return order, task, dataset, trained, -views, key
+def _place(key: Key) -> tuple[Any, ...]:
+    """Boards by task in the benchmark's order, then data set, most views first."""
+    order = list(TASKS).index(key.task) if key.task in TASKS else len(TASKS)
+    views = 0 if key.track == NO_VIEWS else len(key.track.split(","))
+    return order, key.task, key.data, -views, key
 
 
 def make_boards(
@@ -172,59 +183,25 @@ def make_boards(
         for result in given:
             slug = slug_of(result)
             entries.setdefault(slug, Entry(slug, result, trusted))
-    backgrounds = _backgrounds(entries.values())
-    groups: dict[tuple[str, ...], list[Entry]] = {}
+    groups: dict[Key, list[Entry]] = {}
     for entry in sorted(entries.values(), key=lambda e: (e.value, e.slug)):
         groups.setdefault(board_key(entry.result), []).append(entry)
-    return [_board(key, groups[key], *backgrounds[_data(key)]) for key in sorted(groups, key=_place)]
+    return [_board(key, groups[key]) for key in sorted(groups, key=_place)]
 
 
-def _data(key: tuple[str, ...]) -> tuple[str, ...]:
-    """Of a board's key, the data set and the version of the benchmark."""
-    return (*key[1:4], key[-1])
-
-
-Background = tuple[Mapping[str, Any], Mapping[str, Any] | None]
-
-
-def _backgrounds(entries: Iterable[Entry]) -> dict[tuple[str, ...], Background]:
-    """Reference rows and noise floor of every data set.
-
-    From verified results; where there are none, only if all results of the data set agree on them.
-    """
-    by_data: dict[tuple[str, ...], list[Entry]] = {}
-    for entry in sorted(entries, key=lambda e: (not e.verified, e.slug)):
-        by_data.setdefault(_data(board_key(entry.result)), []).append(entry)
-    found: dict[tuple[str, ...], Background] = {}
-    for data, group in by_data.items():
-        first = group[0].result
-        agree = group[0].verified or all(_same_background(first, entry.result) for entry in group)
-        found[data] = (first.get("references") or {}, first.get("noise_floor")) if agree else ({}, None)
-    return found
-
-
-def _same_background(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    def levels(result: Mapping[str, Any]) -> dict[str, float]:
-        rows = {name: row["scores"][RANKING]["value"] for name, row in result.get("references", {}).items()}
-        floor = (result.get("noise_floor") or {}).get(RANKING)
-        return rows if floor is None else {**rows, "": floor}
-
-    a, b = levels(first), levels(second)
-    return a.keys() == b.keys() and all(math.isclose(a[k], b[k], rel_tol=1e-3) for k in a)
-
-
-def _board(
-    key: tuple[str, ...],
-    entries: list[Entry],
-    references: Mapping[str, Any],
-    noise_floor: Mapping[str, Any] | None,
-) -> Board:
+def _board(key: Key, entries: list[Entry]) -> Board:
     """The board of its entries, best first."""
-    board = Board(key, references=references, noise_floor=noise_floor)
-    floor = (noise_floor or {}).get(RANKING) or 0.0
+    record = find_record(entries[0].result) or {}
+    board = Board(key, references=record.get("references", {}), noise_floor=record.get("noise_floor"))
+    floor = (board.noise_floor or {}).get(RANKING) or 0.0
     versions: dict[tuple[Any, ...], list[Entry]] = {}
     for entry in entries:
-        who = (entry.result["name"], *entry.result["authors"]) if entry.verified else (entry.slug,)
+        result = entry.result
+        who = (
+            (result["name"], result.get("trained_on"), *result["authors"])
+            if entry.verified
+            else (entry.slug,)
+        )
         versions.setdefault((entry.verified, *who), []).append(entry)
     known = {skeleton(entry.result["name"]) for entry in entries if entry.verified}
     current = []
@@ -232,13 +209,16 @@ def _board(
         newest = max(found, key=lambda e: str(e.result.get("date") or ""))
         board.history += [entry for entry in found if entry is not newest]
         warnings = []
+        marks = newest.result["dataset"].get("fingerprint")
+        if record.get("fingerprint") and marks and fingerprint_problem(marks, record["fingerprint"]):
+            warnings.append(OTHER_TRUTH)
         if newest.value < floor and not newest.below_noise:
             warnings.append(BELOW_NOISE)
         if not newest.verified and skeleton(newest.result["name"]) in known:
             warnings.append("not the verified result of this name")
         current.append(replace(newest, warnings=tuple(warnings)))
-    ranked = [e for e in current if e.result["ranked"] and not e.below_noise]
-    others = [e for e in current if not e.result["ranked"] or e.below_noise]
+    ranked = [e for e in current if e.result["ranked"] and not e.set_aside]
+    others = [e for e in current if e not in ranked]
     ties = ties_with_best([entry.result for entry in ranked])
     board.entries = [
         replace(entry, rank=place + 1, tie=tie)

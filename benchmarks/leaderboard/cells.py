@@ -34,6 +34,16 @@ def cell(name: str, score: Mapping[str, Any] | None) -> dict[str, str]:
     return {"text": text, "interval": interval, "note": note}
 
 
+LOWER_BOUNDS = ("ssim", "peak_completeness", "peak_purity", "peak_f1")
+"""Of the noise floor, what does not scale from half-samples to the whole: as the halves give it."""
+
+
+def floor_text(name: str, value: float | None) -> str:
+    """The noise floor of a score; ``≥`` where it is a lower bound."""
+    text = cell(name, {"value": value})["text"]
+    return f"≥{text}" if name in LOWER_BOUNDS and value is not None else text
+
+
 def marks(entry: Entry) -> list[tuple[str, str]]:
     """(CSS class, text) of what is marked beside a name."""
     found = []

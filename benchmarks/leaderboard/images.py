@@ -1,4 +1,4 @@
-"""Pictures of a result as data URIs."""
+"""Maps of a result as inline SVG: a picture with axes, the circle of R200c and a colour bar."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import base64
 import functools
 import io
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
@@ -37,3 +39,59 @@ def data_uri(image: Mapping[str, Any], colours: str) -> str:
     """A packed image of a checked result as a data URI."""
     data = picture(unpack_image(dict(image)), colours)
     return "data:image/webp;base64," + base64.b64encode(data).decode("ascii")
+
+
+SIDE, LEFT, TOP = 180, 36, 8
+_BAR = LEFT + SIDE + 8
+
+
+def gradient(colours: str, stops: int = 17) -> Markup:
+    """A colour map as an SVG gradient from bottom to top, named ``bar-`` and its name; once a page."""
+    rows = palette(colours)[np.linspace(0, 255, stops).astype(int)]
+    marks = "".join(
+        f'<stop offset="{i / (stops - 1):.3g}" stop-color="#{r:02x}{g:02x}{b:02x}"/>'
+        for i, (r, g, b) in enumerate(rows.tolist())
+    )
+    return Markup(
+        f'<linearGradient id="bar-{escape(colours)}" x1="0" y1="1" x2="0" y2="0">{marks}</linearGradient>'
+    )
+
+
+def map_figure(image: Mapping[str, Any], colours: str, *, width: float, unit: str, alt: str) -> Markup:
+    """A packed image of a checked result as a map.
+
+    Parameters
+    ----------
+    image
+        As `benchmarks.cases.pack_image` makes it.
+    colours
+        Name of the matplotlib colour map; the page holds its `gradient`.
+    width
+        Of the map, R200c.
+    unit
+        Quantity and unit, beside the colour bar.
+    alt
+        What the picture shows.
+    """
+    middle, below = TOP + SIDE / 2, TOP + SIDE
+
+    def place(x: float) -> float:
+        return SIDE * (0.5 + x / width)
+
+    ticks = [-1, 0, 1] if width >= 2 else [0]
+    low, high = float(image["low"]), float(image["high"])
+    levels = [(low, below), (0.5 * (low + high), middle), (high, TOP)]
+    ring = f'cx="{LEFT + SIDE / 2:g}" cy="{middle:g}" r="{SIDE / width:.1f}"'
+    across = "".join(f'<text x="{LEFT + place(t):.0f}" y="{below + 13}">{t:g}</text>' for t in ticks)
+    up = "".join(f'<text x="{LEFT - 5}" y="{below - place(t) + 4:.0f}">{t:g}</text>' for t in ticks)
+    bar = "".join(f'<text x="{_BAR + 12}" y="{min(y + 4, below):.0f}">{v:.3g}</text>' for v, y in levels)
+    return Markup(
+        f'<svg class="map" viewBox="0 0 {_BAR + 66} {below + 32}" role="img" aria-label="{escape(alt)}">'
+        f'<image href="{data_uri(image, colours)}" x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}"/>'
+        f'<circle class="under" {ring}/><circle class="ring" {ring}/>'
+        f'<g text-anchor="middle">{across}<text x="{LEFT + SIDE / 2:g}" y="{below + 27}">x / R200c</text>'
+        f'<text transform="translate(11 {middle:g}) rotate(-90)">y / R200c</text>'
+        f'<text transform="translate({_BAR + 60} {middle:g}) rotate(-90)">{escape(unit)}</text></g>'
+        f'<g text-anchor="end">{up}</g>{bar}'
+        f'<rect x="{_BAR}" y="{TOP}" width="9" height="{SIDE}" fill="url(#bar-{escape(colours)})"/></svg>'
+    )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.leaderboard.boards import Board
-from benchmarks.leaderboard.cells import COLUMNS, cell, marks
+from benchmarks.leaderboard.cells import COLUMNS, cell, floor_text, marks
 from benchmarks.leaderboard.charts import forest
 from benchmarks.registry import RANKING, SCORES
 from benchmarks.tasks import TASKS
@@ -42,6 +42,7 @@ def index_board(board: Board) -> dict[str, Any]:
             "name": entry.result["name"],
             "authors": ", ".join(entry.result["authors"][:3])
             + (" et al." if len(entry.result["authors"]) > 3 else ""),
+            "trained": entry.result.get("trained_on") if board.task != "mass-map" else None,
             "date": entry.result.get("date") or "",
             "marks": marks(entry),
             "cells": [cell(name, entry.result["scores"].get(name)) for name in columns],
@@ -62,6 +63,7 @@ def index_board(board: Board) -> dict[str, Any]:
         "anchor": board.anchor,
         "title": board.title,
         "short_title": board.short_title,
+        "best": _best(board),
         "track": board.track,
         "dataset": first["dataset"],
         "columns": [
@@ -70,7 +72,7 @@ def index_board(board: Board) -> dict[str, Any]:
         ],
         "rows": rows,
         "references": references,
-        "noise": None if noise is None else [cell(c, {"value": noise.get(c)}) for c in columns],
+        "noise": None if noise is None else [floor_text(c, noise.get(c)) for c in columns],
         "forest": _forest(board),
         "history": [
             {
@@ -84,9 +86,24 @@ def index_board(board: Board) -> dict[str, Any]:
     }
 
 
+def _best(board: Board) -> str:
+    """The first of a board in words, for the overview of all tracks."""
+    first = board.entries[0]
+    if first.rank is None:
+        return "nothing ranked"
+    value = cell(RANKING, first.result["scores"][RANKING])["text"]
+    return f"best of {len(board.entries)}: {first.result['name']}, {value} dex"
+
+
+def column_meanings(boards: Sequence[Board]) -> list[dict[str, str]]:
+    """Every column of the boards, explained once."""
+    names = dict.fromkeys(name for board in boards for name in _columns(board))
+    return [{"label": SCORES[n].label, "units": SCORES[n].units, "meaning": SCORES[n].meaning} for n in names]
+
+
 def _forest(board: Board) -> Any:
     rows = []
-    for entry in [e for e in board.entries if not e.below_noise][:FOREST_ROWS]:
+    for entry in [e for e in board.entries if not e.set_aside][:FOREST_ROWS]:
         score = entry.result["scores"][RANKING]
         style = "s1" if entry.verified and entry.result["kind"] == "baseline" else "s0"
         rows.append((entry.result["name"], score["value"], score["low"], score["high"], style))

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.leaderboard.boards import Board, Entry
-from benchmarks.leaderboard.cells import COLUMNS, cell, marks
+from benchmarks.leaderboard.cells import COLUMNS, cell, floor_text, marks, number
 from benchmarks.leaderboard.charts import Series, chart
-from benchmarks.leaderboard.images import data_uri
+from benchmarks.leaderboard.images import gradient, map_figure
 from benchmarks.registry import CURVES, SCORES
 from three_hundred_maps.display import COLOUR_MAPS, RESIDUAL_COLOUR_MAP
+from three_hundred_maps.keys import KEY
 
 MAP_COLOURS, RESIDUAL_COLOURS = COLOUR_MAPS["mass"], RESIDUAL_COLOUR_MAP
 ORACLE = "oracle R200c"
@@ -94,7 +95,7 @@ def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
             "references": [
                 cell(name, reference["scores"].get(name))["text"] for reference in board.references.values()
             ],
-            "noise": cell(name, {"value": noise.get(name)})["text"],
+            "noise": floor_text(name, noise.get(name)),
         }
         for name, score in sorted(result["scores"].items(), key=lambda item: _place(item[0]))
     ]
@@ -121,21 +122,31 @@ def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
         ],
         "tables": _tables(result),
         "cases": _cases(result),
+        "halos": _halos(result),
+        "gradients": [gradient(colours) for colours in (MAP_COLOURS, RESIDUAL_COLOURS)],
         "maps": [
-            (label, data_uri(image, colours), image)
-            for key, label, colours in (
-                ("mean", "Mean residual, all maps", RESIDUAL_COLOURS),
-                ("rms", "Rms residual, all maps", MAP_COLOURS),
+            (label, map_figure(image, colours, width=_width(result), unit=f"{unit} [dex]", alt=label))
+            for key, label, unit, colours in (
+                ("mean", "Mean residual of all maps", "mean of l(p) − l(t)", RESIDUAL_COLOURS),
+                ("rms", "Rms residual of all maps", "rms of l(p) − l(t)", MAP_COLOURS),
             )
             if (image := result.get("residual_maps", {}).get(key))
         ],
     }
 
 
+def _width(result: Mapping[str, Any]) -> float:
+    return float(result["dataset"].get("width_R200c", 2.0))
+
+
 def _place(name: str) -> tuple[int, str]:
     """Order of the registry; names it does not know come last."""
     names = list(SCORES)
     return (names.index(name) if name in SCORES else len(names)), name
+
+
+def _split(data: Mapping[str, Any]) -> str:
+    return "all splits" if data.get("split") == "all" else "test split"
 
 
 def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -145,7 +156,7 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Authors", ", ".join(result["authors"])),
         ("Task", result["task"]),
         ("Track", result["track"]),
-        ("Scored on", f"{data['name']}, test split: {sizes}{data.get('regions')} regions"),
+        ("Scored on", f"{data['name']}, {_split(data)}: {sizes}{data.get('regions')} regions"),
         (
             "Recipe, generator",
             ", ".join(str(data[k])[:16] for k in ("recipe_sha256", "generator") if data.get(k)),
@@ -182,15 +193,34 @@ def _tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     return tables
 
 
+def _halos(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            ", ".join(str(row[name]) for name in KEY if row.get(name) is not None),
+            row["split"],
+            f"{row['M200c']:.3g}",
+            number(row["redshift"], 2),
+            number(row["residual_rms_dex"], 4),
+            number(row["rms_over_climatology"], 3),
+            f"{row['mass_bias']:+.3f}",
+            ", ".join(row["outside"]) or "–",
+        )
+        for row in result.get("halos", [])
+    ]
+
+
 def _cases(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     cases = []
     for name, case in result.get("cases", {}).items():
         images = [
-            (label, data_uri(case[key], colours), case[key])
-            for key, label, colours in (
-                ("truth", "truth", MAP_COLOURS),
-                ("prediction", "prediction", MAP_COLOURS),
-                ("residual", "residual", RESIDUAL_COLOURS),
+            (
+                key,
+                map_figure(case[key], colours, width=_width(result), unit=unit, alt=f"{name} case, {key}"),
+            )
+            for key, unit, colours in (
+                ("truth", "log10 of M☉ kpc⁻²", MAP_COLOURS),
+                ("prediction", "log10 of M☉ kpc⁻²", MAP_COLOURS),
+                ("residual", "l(p) − l(t) [dex]", RESIDUAL_COLOURS),
             )
         ]
         cases.append({"name": name, "case": case, "images": images})
@@ -202,13 +232,13 @@ def compare_data(boards: list[Board]) -> list[dict[str, Any]]:
     data = []
     for board in boards:
         for entry in board.entries:
-            curves = entry.result.get("curves", {})
+            curves, regions = entry.result.get("curves", {}), entry.result.get("regions") or {}
             data.append(
                 {
                     "slug": entry.slug,
                     "name": entry.result["name"],
                     "board": board.title,
-                    "dataset": board.key[2][:16],
+                    "dataset": "/".join(part[:16] for part in board.key.data),
                     "scores": [
                         [shown["text"], shown["interval"]]
                         for shown in (cell(name, entry.result["scores"].get(name)) for name in COLUMNS)
@@ -216,8 +246,9 @@ def compare_data(boards: list[Board]) -> list[dict[str, Any]]:
                     "k": curves.get("cross_correlation", {}).get("k", []),
                     "cross": _short(curves.get("cross_correlation", {}).get("value", [])),
                     "ratio": _short(curves.get("power_ratio", {}).get("value", [])),
-                    "region": entry.result["regions"]["id"],
-                    "mse": [float(f"{v:.5g}") for v in entry.result["regions"]["mse"]],
+                    # Of held-back data there are none: then the page says that it cannot compare.
+                    "region": regions.get("id", []),
+                    "mse": [float(f"{v:.5g}") for v in regions.get("mse", [])],
                 }
             )
     return _share_axes(data)

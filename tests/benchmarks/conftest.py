@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
 
 from benchmarks.submissions import write_submission
 from three_hundred_maps.store.arrays import SplitArrays, read_split, store_digest
@@ -46,15 +45,19 @@ def test_split(store: Path) -> SplitArrays:
 
 
 @pytest.fixture(scope="session")
-def blurred(test_split: SplitArrays) -> np.ndarray:
-    """A fair prediction: the truth blurred, each halo off by its own factor."""
+def fair(test_split: SplitArrays) -> np.ndarray:
+    """A fair prediction: the shape of the SZ map with the true total, each halo off by its own factor.
+
+    It knows nothing of the noise of the mass maps, as a blurred truth does.
+    """
     rng = np.random.default_rng(0)
     factor = 10 ** rng.normal(0.0, 0.12, (len(test_split), 1, 1, 1))
-    return (gaussian_filter(test_split.maps["mass"], (0, 0, 2, 2)) * factor).astype(np.float32)
+    means = [test_split.maps[view].mean(axis=(2, 3), keepdims=True) for view in ("sz", "mass")]
+    return (test_split.maps["sz"] * (means[1] / means[0]) * factor).astype(np.float32)
 
 
 @pytest.fixture
-def submit(tmp_path: Path, store: Path, test_split: SplitArrays, blurred: np.ndarray) -> Callable[..., Path]:
+def submit(tmp_path: Path, store: Path, test_split: SplitArrays, fair: np.ndarray) -> Callable[..., Path]:
     """Write a valid submission, or one changed by keywords."""
 
     def write(folder: str = "submission", **changes: Any) -> Path:
@@ -63,7 +66,7 @@ def submit(tmp_path: Path, store: Path, test_split: SplitArrays, blurred: np.nda
             "authors": ["A. Author"],
             "task": "mass-map",
             "track": "sz",
-            "maps": blurred,
+            "maps": fair,
             "rows": test_split,
             "dataset": {"name": "tiny", "digest": store_digest(store)},
         }

@@ -32,7 +32,7 @@ def command(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
 
 
 def test_every_command_has_help() -> None:
-    assert list(COMMANDS) == ["validate", "score", "leaderboard", "pack", "seal", "demo"]
+    assert list(COMMANDS) == ["validate", "score", "fingerprint", "leaderboard", "pack", "seal", "demo"]
     for name in COMMANDS:
         done = command(name, "--help")
         assert done.returncode == 0 and "--" in done.stdout, done.stderr
@@ -122,14 +122,15 @@ def test_the_kept_results_are_results() -> None:
 def test_a_stranger_can_follow_the_page(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "STORE", halos=(8, 1, 3), n_los=2)
     environment = {"STORE": str(store), "PYTHONPATH": str(ROOT)}
-    (code,) = snippets(SUBMIT, "python")
+    code = "\n".join(block.text for block in snippets(SUBMIT, "python"))
     done = subprocess.run(
-        [sys.executable, "-c", code.text], cwd=tmp_path, env={**os.environ, **environment},
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **environment},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     shown = "".join(run_shell(block.text, tmp_path, **environment) for block in snippets(SUBMIT, "bash"))
     assert "valid: 'Mean map and log y'" in shown and "residual_rms_dex" in shown and "packed:" in shown
+    assert command("score", "submission.npz", "--data", store, cwd=tmp_path).returncode == 0
     for made in (
         "result.json",
         "site/index.html",

@@ -17,22 +17,22 @@ from three_hundred_maps.torch_data import MapDataset
 
 
 def test_the_scores_are_those_of_a_submission(
-    submit: Callable[..., Path], store: Path, test_split: SplitArrays, blurred: np.ndarray
+    submit: Callable[..., Path], store: Path, test_split: SplitArrays, fair: np.ndarray
 ) -> None:
-    sigma = np.full_like(blurred, 0.1)
+    sigma = np.full_like(fair, 0.1)
     expected = score_submission(submit(mass_sigma=sigma), store)["scores"]
     evaluator = Evaluator(store)
-    assert evaluator.evaluate(blurred, mass_sigma=sigma) == expected
-    order = np.random.default_rng(0).permutation(len(blurred))
+    assert evaluator.evaluate(fair, mass_sigma=sigma) == expected
+    order = np.random.default_rng(0).permutation(len(fair))
     keys = {name: values[order] for name, values in test_split.halos.items()}
-    assert evaluator.evaluate(blurred[order], keys, mass_sigma=sigma[order]) == expected
+    assert evaluator.evaluate(fair[order], keys, mass_sigma=sigma[order]) == expected
 
 
-def test_one_map_a_row_of_a_torch_data_set(store: Path, test_split: SplitArrays, blurred: np.ndarray) -> None:
+def test_one_map_a_row_of_a_torch_data_set(store: Path, test_split: SplitArrays, fair: np.ndarray) -> None:
     evaluator = Evaluator(store)
     rows = MapDataset(store, "test", ["sz"])
-    scores = evaluator.evaluate(blurred.reshape(-1, *blurred.shape[2:]), rows)
-    assert scores == evaluator.evaluate(blurred)
+    scores = evaluator.evaluate(fair.reshape(-1, *fair.shape[2:]), rows)
+    assert scores == evaluator.evaluate(fair)
 
 
 def test_another_split_is_found_by_its_rows(store: Path) -> None:
@@ -44,13 +44,13 @@ def test_another_split_is_found_by_its_rows(store: Path) -> None:
         )
 
 
-def test_what_cannot_be_evaluated(store: Path, blurred: np.ndarray) -> None:
+def test_what_cannot_be_evaluated(store: Path, fair: np.ndarray) -> None:
     evaluator = Evaluator(store)
     for maps, rows, message in (
-        (blurred, "tests", "no split 'tests'"),
-        (blurred[:3], "test", r"shape \(3, 2, 80, 80\); expected \(12, 2, 80, 80\)"),
-        (blurred[:3], MapDataset(store, "test", ["sz"], halos=slice(0, 3)), "9 of 12 test halos missing"),
-        (-blurred, "test", "mass is negative"),
+        (fair, "tests", "no split 'tests'"),
+        (fair[:3], "test", r"shape \(3, 2, 80, 80\); expected \(12, 2, 80, 80\)"),
+        (fair[:3], MapDataset(store, "test", ["sz"], halos=slice(0, 3)), "9 of 12 test halos missing"),
+        (-fair, "test", "mass is negative"),
     ):
         with pytest.raises(InputError, match=message):
             evaluator.evaluate(maps, rows)

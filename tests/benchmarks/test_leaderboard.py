@@ -25,7 +25,7 @@ from PIL import Image
 from benchmarks.cases import pack_image, unpack_image
 from benchmarks.compare import paired_difference
 from benchmarks.leaderboard import render
-from benchmarks.leaderboard.boards import Entry, make_boards, slug_of
+from benchmarks.leaderboard.boards import OTHER_TRUTH, Entry, make_boards, slug_of
 from benchmarks.leaderboard.cells import COLUMNS, cell, marks
 from benchmarks.leaderboard.charts import Series, chart, ticks
 from benchmarks.leaderboard.images import palette, picture
@@ -42,11 +42,11 @@ AXE = "axe-core@4.10.3"
 
 @pytest.fixture(scope="module")
 def scored(
-    store: Path, test_split: SplitArrays, blurred: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+    store: Path, test_split: SplitArrays, fair: np.ndarray, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     folder = write_submission(
         tmp_path_factory.mktemp("s") / "s", name="U-Net", authors=["A. Author", "B. Author"],
-        task="mass-map", track="sz", maps=blurred, rows=test_split, mass_sigma=np.full_like(blurred, 0.1),
+        task="mass-map", track="sz", maps=fair, rows=test_split, mass_sigma=np.full_like(fair, 0.1),
         code="https://example.org/code", description="A network.",
     )  # fmt: skip
     return score_submission(folder, store)
@@ -106,15 +106,15 @@ def test_boards_never_mix_tasks_datasets_or_tracks(
     assert [board.title for board in boards] == [
         "Mass maps on tiny: sz,xray,star",
         "Mass maps on tiny: sz",
-        "Across simulation codes on tiny: sz, trained on mini+mini-gizmo",
-        "Across simulation codes on tiny: sz, trained on mini-gizmo",
+        "Across simulation codes on tiny: sz",
         "From synthetic to real simulations on tiny: sz",
     ]
     board = boards[1]
     assert names(board.entries) == [("Alpha", 1), ("Beta", 2), ("Gamma baseline", 3), ("Copy", None)]
     assert [e.result["date"] for e in board.history] == ["2026-01-01"]
     assert [e.tie for e in board.entries] == [None, True, False, None]
-    assert [e.rank for e in boards[4].entries] == [None]
+    assert [e.result["trained_on"] for e in boards[2].entries] == ["mini-gizmo", "mini+mini-gizmo"]
+    assert [e.rank for e in boards[3].entries] == [None]
 
 
 def test_what_is_verified_is_told_by_its_place(scored: dict[str, Any], tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def test_a_result_below_the_noise_floor_has_no_rank_and_no_place_in_the_plot(
     scored: dict[str, Any], tmp_path: Path
 ) -> None:
     floor = scored["noise_floor"][RANKING]
-    blurred = variant(scored, 0.99 * floor / scored["scores"][RANKING]["value"], name="Blurred truth")
-    unsaid = {**blurred, "noise_floor": {**scored["noise_floor"], RANKING: 0.0}}
-    for result in (blurred, unsaid):
+    fair = variant(scored, 0.99 * floor / scored["scores"][RANKING]["value"], name="Blurred truth")
+    unsaid = {**fair, "noise_floor": {**scored["noise_floor"], RANKING: 0.0}}
+    for result in (fair, unsaid):
         index = render([result], tmp_path / "site", verified=[variant(scored, name="Net")])
         (board,) = make_boards([result], [variant(scored, name="Net")])
         assert names(board.entries) == [("Net", 1), ("Blurred truth", None)]
@@ -159,16 +159,28 @@ def test_a_result_below_the_noise_floor_has_no_rank_and_no_place_in_the_plot(
         assert "Blurred truth" not in text[text.index('<svg class="forest"') : text.index("</svg>")]
 
 
-def test_reference_rows_come_from_no_arbitrary_result(scored: dict[str, Any]) -> None:
+def test_reference_rows_and_floor_come_from_the_data_set_never_from_a_result(scored: dict[str, Any]) -> None:
     false = copy.deepcopy(variant(scored, 0.9, name="First"))
     row = false["references"]["climatology"]["scores"][RANKING]
     row.update({k: 2 * row[k] for k in ("value", "low", "high")})
-    (board,) = make_boards([false, variant(scored, name="Other")])
-    assert board.references == {} and board.noise_floor is None, "the two contradict each other"
-    (board,) = make_boards([false], [variant(scored, name="Net")])
-    assert board.references == scored["references"]
-    (board,) = make_boards([variant(scored, name="Other"), variant(scored, 1.1)])
-    assert board.references == scored["references"]
+    false["noise_floor"] = {**false["noise_floor"], RANKING: 0.0}
+    for boards in (make_boards([false]), make_boards([], [false]), make_boards([false, scored])):
+        (board,) = boards
+        assert board.references == scored["references"] and board.noise_floor == scored["noise_floor"]
+    unknown = {**scored, "dataset": {**scored["dataset"], "digest": "f" * 64}}
+    (board,) = make_boards([], [unknown])
+    assert board.references == {} and board.noise_floor is None
+
+
+def test_a_result_on_another_truth_has_no_rank(scored: dict[str, Any]) -> None:
+    marks = copy.deepcopy(scored["dataset"]["fingerprint"])
+    assert len(marks["M200c"]) == scored["dataset"]["halos"]
+    for factor, rank in ((1.0002, 2), (1.01, None)):
+        marks["cylinder_mass"][3] = scored["dataset"]["fingerprint"]["cylinder_mass"][3] * factor
+        other = variant(scored, 0.9, name="Other", dataset={**scored["dataset"], "fingerprint": marks})
+        (board,) = make_boards([other, variant(scored, 0.8, name="Net")])
+        assert names(board.entries) == [("Net", 1), ("Other", rank)]
+        assert (OTHER_TRUTH in board.entries[1].warnings) == (rank is None)
 
 
 def test_one_data_set_built_twice_is_one_board(scored: dict[str, Any]) -> None:
@@ -226,6 +238,9 @@ def test_what_the_first_page_says_without_script(site: Path) -> None:
         "ties with 1",
         "baseline",
         "Earlier results",
+        "A dex is a factor of ten",
+        "How to submit",
+        "<td>≥",
     ):
         assert words in text
     assert text.index(">Alpha<") < text.index(">Beta<") < text.index(">Gamma baseline<")
@@ -233,7 +248,8 @@ def test_what_the_first_page_says_without_script(site: Path) -> None:
 
 def test_a_submissions_page_has_all_of_it(site: Path, verified: list[dict[str, Any]]) -> None:
     text = (site / "submissions" / f"{slug_of(verified[0])}.html").read_text()
-    assert text.count("<img ") == 3 * 3 + 2 and text.count('class="chart"') == 5
+    assert text.count("<image ") == 3 * 3 + 2 and text.count('class="chart"') == 5
+    assert text.count("x / R200c") == text.count('class="ring"') == text.count("url(#bar-") == 11
     for words in (
         "Best: rms",
         "Median: rms",

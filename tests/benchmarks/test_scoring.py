@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from benchmarks import references
 from benchmarks.constants import STANDARD
@@ -16,7 +17,7 @@ from benchmarks.features import Features
 from benchmarks.measure import measure
 from benchmarks.registry import BELOW_NOISE, CURVES, RANKING, SCORES
 from benchmarks.results import read_result, result_problems, schema, write_result
-from benchmarks.scoring import COPY, score_submission, stream
+from benchmarks.scoring import COPY, NOISE_KNOWN, score_submission, stream
 from benchmarks.submissions import write_submission
 from benchmarks.summary import Summary
 from benchmarks.tables import conditional_tables, groups
@@ -28,10 +29,10 @@ from three_hundred_maps.testing import tiny_store
 
 
 @pytest.fixture(scope="module")
-def scored(store: Path, test_split: SplitArrays, blurred: np.ndarray, tmp_path_factory) -> dict:
+def scored(store: Path, test_split: SplitArrays, fair: np.ndarray, tmp_path_factory) -> dict:
     folder = write_submission(
         tmp_path_factory.mktemp("s") / "s", name="Blurred", authors=["A"], task="mass-map", track="sz",
-        maps=blurred, rows=test_split, mass_sigma=np.full_like(blurred, 0.1),
+        maps=fair, rows=test_split, mass_sigma=np.full_like(fair, 0.1),
     )  # fmt: skip
     return score_submission(folder, store)
 
@@ -165,12 +166,12 @@ def test_a_damaged_cache_is_measured_again(submit: Callable[..., Path], store: P
 
 
 def test_the_order_of_halos_and_the_chunks_do_not_matter(
-    submit: Callable[..., Path], store: Path, test_split: SplitArrays, blurred: np.ndarray
+    submit: Callable[..., Path], store: Path, test_split: SplitArrays, fair: np.ndarray
 ) -> None:
-    order = np.random.default_rng(1).permutation(len(blurred))
+    order = np.random.default_rng(1).permutation(len(fair))
     keys = {k: test_split.halos[k][order] for k in ("region", "snapshot", "halo_id")}
     straight = score_submission(submit("a"), store)
-    shuffled = score_submission(submit("b", maps=blurred[order], rows=keys), store)
+    shuffled = score_submission(submit("b", maps=fair[order], rows=keys), store)
     for result in (straight, shuffled):
         result.pop("predictions_sha256")
     assert canonical_json(straight) == canonical_json(shuffled)
@@ -182,14 +183,30 @@ def test_a_copy_of_the_truth_scores_perfect_and_is_not_ranked(
     result = score_submission(submit(maps=test_split.maps["mass"]), store)
     assert result["scores"][RANKING]["value"] == 0.0 and result["scores"]["skill"]["value"] == 1.0
     assert result["ranked"] is False
-    assert result["flags"] == [COPY, BELOW_NOISE]
-    # A copy times a factor is caught by its rms.
-    scaled = score_submission(submit("scaled", maps=test_split.maps["mass"] * 1.0001), store)
-    assert scaled["ranked"] is False and scaled["flags"] == [BELOW_NOISE]
+    assert result["flags"] == [COPY, NOISE_KNOWN, BELOW_NOISE]
 
 
-def test_a_bias_is_flagged(submit: Callable[..., Path], store: Path, blurred: np.ndarray) -> None:
-    assert "biased" in score_submission(submit("a", maps=blurred * 1.5), store)["flags"]
+@pytest.mark.parametrize("attack", ["factor", "sigma 1", "sigma 1.2", "noise .1", "noise .3", "half"])
+def test_what_is_made_from_the_truth_takes_no_rank(
+    submit: Callable[..., Path], store: Path, attack: str
+) -> None:
+    maps = read_split(store, "test", ["mass", "mass_half"]).maps
+    how, _, size = attack.partition(" ")
+    if how == "factor":
+        made = maps["mass"] * 1.0001
+    elif how == "sigma":
+        made = gaussian_filter(maps["mass"], (0, 0, float(size), float(size)))
+    elif how == "noise":
+        made = maps["mass"] * np.exp(np.random.default_rng(0).normal(0, float(size), maps["mass"].shape))
+    else:
+        made = maps["mass_half"]
+    result = score_submission(submit(maps=made), store)
+    assert result["ranked"] is False
+    assert NOISE_KNOWN in result["flags"]
+
+
+def test_a_bias_is_flagged(submit: Callable[..., Path], store: Path, fair: np.ndarray) -> None:
+    assert "biased" in score_submission(submit("a", maps=fair * 1.5), store)["flags"]
 
 
 def test_the_truths_own_numbers_lie_in_the_tables(scored: dict, store: Path) -> None:
@@ -223,18 +240,16 @@ def test_table_edges_come_from_the_constants(store: Path, test_split: SplitArray
         ]
 
 
-def test_one_group_scores_as_its_halos_alone(
-    store: Path, test_split: SplitArrays, blurred: np.ndarray
-) -> None:
+def test_one_group_scores_as_its_halos_alone(store: Path, test_split: SplitArrays, fair: np.ndarray) -> None:
     truth = Truth(store)
     climatology = truth.grid.climatology(truth.climatology.climatology).ravel()[truth.grid.inside]
     target = Features(test_split.maps["mass"], truth.grid, truth.r500)
-    measured = measure(Features(blurred, truth.grid, truth.r500), target, climatology, truth.data_range)
+    measured = measure(Features(fair, truth.grid, truth.r500), target, climatology, truth.data_range)
     table = conditional_tables(measured, truth.halos, truth.grid)["dynamical state"]
     relaxed = np.flatnonzero(truth.halos["relaxed"] == 1)
     if len(relaxed):
         alone = measure(
-            Features(blurred[relaxed], truth.grid, truth.r500[relaxed]),
+            Features(fair[relaxed], truth.grid, truth.r500[relaxed]),
             Features(test_split.maps["mass"][relaxed], truth.grid, truth.r500[relaxed]),
             climatology,
             truth.data_range,
@@ -242,7 +257,7 @@ def test_one_group_scores_as_its_halos_alone(
         expected = Summary(alone, truth.halos["region"][relaxed], truth.grid).brief()
         for name, estimate in expected.items():
             assert table[0]["scores"][name]["value"] == pytest.approx(estimate.value, rel=1e-3, abs=1e-4)
-    assert sum(row["halos"] for row in table) == len(blurred)
+    assert sum(row["halos"] for row in table) == len(fair)
 
 
 def test_other_constants_say_so(submit: Callable[..., Path], store: Path) -> None:
@@ -262,11 +277,11 @@ def test_other_constants_say_so(submit: Callable[..., Path], store: Path) -> Non
 
 
 def test_degradation_is_paired(
-    submit: Callable[..., Path], store: Path, blurred: np.ndarray, tmp_path: Path
+    submit: Callable[..., Path], store: Path, fair: np.ndarray, tmp_path: Path
 ) -> None:
     home = write_result(tmp_path / "home.json", score_submission(submit("home"), store))
     away = score_submission(
-        submit("away", maps=blurred * 1.3, task="cross-code", trained_on="other"), store, in_domain=home
+        submit("away", maps=fair * 1.3, task="cross-code", trained_on="other"), store, in_domain=home
     )
     home_rms = read_result(home)["scores"][RANKING]["value"]
     degradation = away["scores"]["degradation"]

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray
 import zarr
 
+from benchmarks.compare import paired_difference
+from benchmarks.constants import STANDARD
+from benchmarks.disclosure import disclosed
+from benchmarks.features import Features
 from benchmarks.leaderboard import render
+from benchmarks.registry import RANKING
+from benchmarks.results import result_problems
 from benchmarks.rows import find_rows
 from benchmarks.scoring import score_submission
 from benchmarks.sealing import FILE_TIME, opaque_keys, public_seed, seal
@@ -18,8 +27,10 @@ from benchmarks.submissions import write_submission
 from benchmarks.truth import Truth
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import canonical_json
 from three_hundred_maps.store.arrays import SplitArrays, read_split
 from three_hundred_maps.store.schema import HALO_VARIABLES
+from three_hundred_maps.testing import tiny_store
 
 
 @pytest.fixture(scope="module")
@@ -96,18 +107,22 @@ def test_the_sealed_truth_holds_no_maps_of_train(sealed: tuple[Path, Path], stor
 
 
 def test_sealed_and_open_score_alike(
-    sealed: tuple[Path, Path], store: Path, blurred: np.ndarray, submit: Callable[..., Path], tmp_path: Path
+    sealed: tuple[Path, Path], store: Path, fair: np.ndarray, submit: Callable[..., Path], tmp_path: Path
 ) -> None:
     truth = Truth(sealed[1])
     order = np.argsort(truth.keys["key"])
     folder = submit(
         "sealed",
-        maps=blurred[order],
+        maps=fair[order],
         rows={"key": truth.keys["key"][order]},
         dataset={"digest": truth.digest},
     )
     hidden, public = score_submission(folder, sealed[1]), score_submission(submit("open"), store)
-    assert hidden["scores"] == public["scores"] and hidden["tables"] == public["tables"]
+    short = disclosed(public, STANDARD)
+    for name in ("scores", "tables", "curves", "references", "noise_floor", "secondary"):
+        assert hidden[name] == short[name], name
+    assert hidden["scores"][RANKING]["value"] == float(f"{public['scores'][RANKING]['value']:.3g}")
+    assert hidden["scores"]["mass_bias"]["value"] == round(public["scores"]["mass_bias"]["value"], 2)
     assert hidden["dataset"]["sealed"] and "cases" not in hidden and "cases" in public
     page = next((render([hidden], tmp_path / "site").parent / "submissions").iterdir()).read_text()
     assert "the truth of this dataset is held back" in page
@@ -119,7 +134,7 @@ def test_open_keys_do_not_fit_a_sealed_truth(sealed: tuple[Path, Path], submit: 
 
 
 def test_a_key_of_another_seal_is_refused(
-    sealed: tuple[Path, Path], store: Path, submit: Callable[..., Path], blurred: np.ndarray
+    sealed: tuple[Path, Path], store: Path, submit: Callable[..., Path], fair: np.ndarray
 ) -> None:
     keys = opaque_keys(Truth(store).halos, b"guessed")
     with pytest.raises(InputError, match="of 12 test halos missing"):
@@ -154,6 +169,59 @@ def test_predictions_from_sealed_inputs_need_no_other_value(
         tmp_path / "p", name="n", authors=["a"], task="mass-map", track="sz",
         maps=1e7 + 1e13 * split.maps["sz"], rows=split,
     )  # fmt: skip
-    assert result["scores"]["residual_rms_dex"]["value"] == pytest.approx(
-        score_submission(plain, store)["scores"]["residual_rms_dex"]["value"], rel=1e-6
-    )
+    expected = score_submission(plain, store)["scores"][RANKING]["value"]
+    assert result["scores"][RANKING]["value"] == float(f"{expected:.3g}")
+
+
+def _numbers(value: Any, axis: bool = False) -> Iterator[float]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _numbers(part, key in ("k", "radius", "mass"))
+    elif isinstance(value, list):
+        for part in value:
+            yield from _numbers(part, axis)
+    elif isinstance(value, float) and not axis:
+        yield value
+
+
+def test_two_constant_submissions_do_not_give_a_regions_mean(tmp_path: Path) -> None:
+    """All regions at one constant, one of them once above and once below: its mean follows from the two."""
+    store = tiny_store(tmp_path / "store", halos=(2, 1, 3), n_los=1, seed=6)
+    _, secret = seal(store, tmp_path / "sealed")
+    truth, split = Truth(secret), read_split(store, "test", ["mass"])
+    inside = Features(split.maps["mass"], truth.grid, truth.r500).log_inside
+    step, centre = 0.3, float(inside.mean())
+
+    def results(path: Path, rows: dict[str, Any]) -> list[dict[str, Any]]:
+        found = []
+        for sign in (1, -1):
+            levels = centre + step * sign * np.array([1.0, 0.0, 0.0])
+            maps = np.broadcast_to(10.0 ** levels[:, None, None, None], split.maps["mass"].shape)
+            folder = write_submission(
+                tmp_path / f"{path.name}{sign}", name="n", authors=["a"], task="mass-map", track="sz",
+                maps=maps, rows=rows,
+            )  # fmt: skip
+            found.append(score_submission(folder, path))
+        return found
+
+    above, below = results(store, split.halos)
+    mse = [result["regions"]["mse"][0] for result in (above, below)]
+    assert centre - (mse[0] - mse[1]) / (4 * step) == pytest.approx(inside[0].mean(), abs=1e-6)
+
+    above, below = results(secret, truth.keys)
+    for result in (above, below):
+        assert not result_problems(json.loads(canonical_json(result)))
+        assert not {"regions", "cases", "histogram", "residual_maps", "halos"} & set(result)
+        shown = {
+            k: result[k] for k in ("scores", "secondary", "curves", "tables", "references", "noise_floor")
+        }
+        assert all(v == float(f"{v:.3g}") for v in _numbers(shown))
+        assert all(not row["scores"] for rows in result["tables"].values() for row in rows), "3 regions"
+    rms = [result["scores"][RANKING]["value"] for result in (above, below)]
+    # Half a unit of the third digit of each rms, through the same formula over all three regions.
+    half = 0.5 * 10.0 ** (math.floor(math.log10(min(rms))) - 2)
+    width = 3 * sum(2 * value * half for value in rms) / (4 * step)
+    assert width > 1e-3
+    assert centre - 3 * (rms[0] ** 2 - rms[1] ** 2) / (4 * step) == pytest.approx(inside[0].mean(), abs=width)
+    with pytest.raises(InputError, match="no figures of regions"):
+        paired_difference(above, below)

@@ -68,25 +68,25 @@ def cross_power(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def result(
-    store: Path, blurred: np.ndarray, test_split: Any, tmp_path_factory: pytest.TempPathFactory
+    store: Path, fair: np.ndarray, test_split: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     from benchmarks.submissions import write_submission
 
     folder = write_submission(
         tmp_path_factory.mktemp("judge") / "s", name="Blurred", authors=["A"], task="mass-map", track="sz",
-        maps=blurred, rows=test_split, dataset={"name": "tiny"},
+        maps=fair, rows=test_split, dataset={"name": "tiny"},
     )  # fmt: skip
     return score_submission(folder, store)
 
 
 @pytest.fixture(scope="module")
-def data(store: Path, blurred: np.ndarray) -> dict[str, np.ndarray]:
+def data(store: Path, fair: np.ndarray) -> dict[str, np.ndarray]:
     with xarray.open_zarr(store, group="test") as test:
         names = ("mass", "region", "R200c", "R500c")
         loaded = {name: test[name].values for name in names}
     with xarray.open_zarr(store, group="train") as train:
         loaded["train"] = train["mass"].values
-    return {**loaded, "predicted": blurred}
+    return {**loaded, "predicted": fair}
 
 
 @pytest.fixture(scope="module")

@@ -269,9 +269,9 @@ def test_the_schema_takes_what_is_written(tmp_path: Path) -> None:
 
 
 def test_a_map_without_views_depends_on_the_redshift_alone(
-    submit: Callable[..., Path], store: Path, blurred: np.ndarray
+    submit: Callable[..., Path], store: Path, fair: np.ndarray
 ) -> None:
-    mean = np.broadcast_to(blurred.mean(axis=(0, 1)), blurred.shape).copy()
+    mean = np.broadcast_to(fair.mean(axis=(0, 1)), fair.shape).copy()
     assert not find_problems(submit("same", maps=mean, track="none"), Truth(store))[0]
     mean[7, 1] *= 1.01
     for folder in (submit("one", maps=mean, track="none"), submit("all", track="none")):
@@ -279,10 +279,10 @@ def test_a_map_without_views_depends_on_the_redshift_alone(
 
 
 def test_logarithms_are_told_when_checked_and_scored(
-    submit: Callable[..., Path], store: Path, blurred: np.ndarray
+    submit: Callable[..., Path], store: Path, fair: np.ndarray
 ) -> None:
     folder = submit()
-    zarr.open_group(folder / "predictions.zarr", mode="a")["mass"][...] = np.log10(blurred + 1e4)
+    zarr.open_group(folder / "predictions.zarr", mode="a")["mass"][...] = np.log10(fair + 1e4)
     edit = json.loads((folder / "submission.json").read_text())
     (folder / "submission.json").write_text(json.dumps({**edit, "predictions_sha256": None}))
     assert any("log10" in p for p in find_problems(folder, Truth(store))[0])
@@ -307,7 +307,7 @@ def test_a_valid_submission(submit: Callable[..., Path], store: Path) -> None:
 
 
 def test_all_that_is_wrong_is_told_at_once(
-    submit: Callable[..., Path], store: Path, test_split: SplitArrays, blurred: np.ndarray
+    submit: Callable[..., Path], store: Path, test_split: SplitArrays, fair: np.ndarray
 ) -> None:
     keys = {k: test_split.halos[k].copy() for k in ("region", "snapshot", "halo_id")}
     keys["halo_id"][3] = 999_999
@@ -339,12 +339,12 @@ def test_values_are_looked_at(submit: Callable[..., Path], store: Path, value: f
     assert any(word in p and "row 7" in p for p in problems)
 
 
-def test_shapes_and_missing_chunks(submit: Callable[..., Path], store: Path, blurred: np.ndarray) -> None:
-    folder = submit("small", maps=blurred[:, :, :40, :40])
+def test_shapes_and_missing_chunks(submit: Callable[..., Path], store: Path, fair: np.ndarray) -> None:
+    folder = submit("small", maps=fair[:, :, :40, :40])
     assert any(
         "expected (halo, los, y, x) = (12, 2, 80, 80)" in p for p in find_problems(folder, Truth(store))[0]
     )
-    folder = submit("one-los", maps=blurred[:, :1])
+    folder = submit("one-los", maps=fair[:, :1])
     assert any("shape (12, 1, 80, 80)" in p for p in find_problems(folder, Truth(store))[0])
     folder = submit("hole")
     (folder / "predictions.zarr" / "mass" / "c" / "3" / "0" / "0" / "0").unlink()

@@ -55,8 +55,9 @@ def test_every_halo_is_scored_against_the_training_stores_climatology(
     rows = result["halos"]
     assert [row["split"] for row in rows] == ["train", "train", "validation", "test", "test"]
     assert [row["mass_bias"] for row in rows] == pytest.approx((factor.ravel() - 1).tolist(), rel=1e-4)
+    # But for the few pixels at the floor S0, which a factor does not move alike.
     expected = np.abs(np.log10(factor.ravel().astype(float)))
-    assert [row["residual_rms_dex"] for row in rows] == pytest.approx(expected.tolist(), rel=1e-4)
+    assert [row["residual_rms_dex"] for row in rows] == pytest.approx(expected.tolist(), rel=2e-3)
 
     # The zero is the home store's: its mean profile against the target's maps, worked out here.
     truth, train = Truth(target, split="all", trained_on=[home]), Truth(home, split="train")
@@ -65,10 +66,10 @@ def test_every_halo_is_scored_against_the_training_stores_climatology(
     logs = Features(all_maps(target), grid, truth.r500).log_inside
     zero = np.mean((climatology - logs) ** 2, axis=1).reshape(5, 2).mean(axis=1)
     assert [row["rms_over_climatology"] for row in rows] == pytest.approx(
-        (expected / np.sqrt(zero)).tolist(), rel=1e-4
+        (expected / np.sqrt(zero)).tolist(), rel=2e-3
     )
     skill = result["scores"]["skill"]["value"]
-    assert skill == pytest.approx(1 - np.mean(expected**2) / np.mean(zero), rel=1e-4)
+    assert skill == pytest.approx(1 - np.mean(expected**2) / np.mean(zero), rel=2e-3)
     reference = result["references"]["climatology"]["scores"][RANKING]["value"]
     assert reference == pytest.approx(np.sqrt(zero.mean()), rel=1e-4)
 

@@ -53,6 +53,9 @@
   }
   function verdict(a, b) {
     if (a === b) { return "The same submission twice."; }
+    if (!list(a, "region").length || !list(b, "region").length) {
+      return "The truth is held back: there are no figures of regions to compare pair by pair.";
+    }
     if (a.dataset !== b.dataset || String(list(a, "region")) !== String(list(b, "region"))) {
       return "Scored on different datasets or regions: they cannot be compared pair by pair.";
     }
@@ -73,27 +76,34 @@
       });
     });
   }
-  function draw(place, name, top, a, b) {
+  function across(k) { return 52 + Math.log(k / 0.5) / Math.log(40) * 343; }
+  function draw(place, name, title, top, a, b) {
     var svg = document.createElementNS(svgNames, "svg");
-    svg.setAttribute("viewBox", "0 0 400 220");
+    svg.setAttribute("viewBox", "0 0 400 240");
     svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", name + " of both by wave number");
-    [0, 0.5, 1].forEach(function (level) {
-      var rule = document.createElementNS(svgNames, "path"), mark = document.createElementNS(svgNames, "text");
+    svg.setAttribute("aria-label", title + " of both by wave number");
+    var add = function (kind, attributes, text) {
+      var part = document.createElementNS(svgNames, kind);
+      Object.keys(attributes).forEach(function (key) { part.setAttribute(key, String(attributes[key])); });
+      if (text) { part.textContent = text; }
+      svg.appendChild(part);
+    };
+    [0, 0.5, 1, 1.5].filter(function (level) { return level <= top; }).forEach(function (level) {
       var y = 200 - level / top * 185;
-      rule.setAttribute("class", "grid");
-      rule.setAttribute("d", "M36 " + y + "H395");
-      mark.setAttribute("x", "4");
-      mark.setAttribute("y", String(y + 4));
-      mark.textContent = String(level);
-      svg.appendChild(rule);
-      svg.appendChild(mark);
+      add("path", { "class": "grid", d: "M52 " + y + "H395" });
+      add("text", { x: 46, y: y + 4, "text-anchor": "end" }, String(level));
     });
+    [0.5, 1, 2, 5, 10, 20].forEach(function (k) {
+      add("path", { "class": "grid", d: "M" + across(k).toFixed(1) + " 15V200" });
+      add("text", { x: across(k).toFixed(1), y: 216, "text-anchor": "middle" }, String(k));
+    });
+    add("text", { x: 223, y: 234, "text-anchor": "middle" }, "k [cycles per R200c]");
+    add("text", { transform: "translate(12 107) rotate(-90)", "text-anchor": "middle" }, title);
     [a, b].forEach(function (entry, which) {
       var k = list(entry, "k"), values = entry[name], path = "", pen = "M";
       k.forEach(function (x, i) {
         if (values[i] === null || values[i] === undefined) { pen = "M"; return; }
-        var px = 36 + Math.log(x / 0.5) / Math.log(40) * 359;
+        var px = across(x);
         var py = 200 - Math.max(-0.02, Math.min(values[i] / top, 1.04)) * 185;
         path += pen + px.toFixed(1) + " " + py.toFixed(1);
         pen = "L";
@@ -115,8 +125,8 @@
     });
     byId("verdict").textContent = verdict(a, b);
     table(a, b);
-    draw("cross", "cross", 1.05, a, b);
-    draw("ratio", "ratio", 1.6, a, b);
+    draw("cross", "cross", "cross-correlation", 1.05, a, b);
+    draw("ratio", "ratio", "power ratio", 1.6, a, b);
   }
   function fromHash() {
     var wanted = location.hash.slice(1).split(",").map(decodeURIComponent);
