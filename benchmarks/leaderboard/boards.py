@@ -212,7 +212,7 @@ def _board(key: Key, entries: list[Entry]) -> Board:
         marks = newest.result["dataset"].get("fingerprint")
         if record.get("fingerprint") and marks and fingerprint_problem(marks, record["fingerprint"]):
             warnings.append(OTHER_TRUTH)
-        if newest.value < floor and not newest.below_noise:
+        if newest.value < floor and BELOW_NOISE not in newest.result["flags"]:
             warnings.append(BELOW_NOISE)
         if not newest.verified and skeleton(newest.result["name"]) in known:
             warnings.append("not the verified result of this name")

@@ -330,18 +330,19 @@ def test_only_its_own_files_are_replaced(scored: dict[str, Any], tmp_path: Path)
     assert not list(tmp_path.glob(".*.partial"))
 
 
-def test_five_hundred_submissions(scored: dict[str, Any], tmp_path: Path) -> None:
+def test_many_submissions_cost_little_each(scored: dict[str, Any], tmp_path: Path) -> None:
+    """100 here; the limits are a fifth of those of 500 submissions, 20 MB and 20 s."""
     results = [
         variant(scored, 1 + 0.002 * i, name=f"Submission number {i}", authors=[f"Author {i}", "B"])
-        for i in range(500)
+        for i in range(100)
     ]  # fmt: skip
     start = time.process_time()
     index = render(results, tmp_path / "site")
     seconds = time.process_time() - start
     size = sum(path.stat().st_size for path in index.parent.rglob("*") if path.is_file())
-    assert index.read_text().count('type="checkbox"') == 500
-    assert size < 20e6, f"{size} bytes"
-    assert seconds < 20, f"{seconds:.1f} s of processor time; the goal is 10 s of an idle machine"
+    assert index.read_text().count('type="checkbox"') == 100
+    assert size < 4e6, f"{size} bytes"
+    assert seconds < 4, f"{seconds:.1f} s of processor time; the goal is 2 s of an idle machine"
 
 
 NAMES = (
