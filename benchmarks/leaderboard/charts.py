@@ -126,7 +126,7 @@ def chart(
     return Markup("".join(parts))
 
 
-def _path(points: Sequence[tuple[float, float] | None], digits: int = 1) -> str:
+def _path(points: Sequence[tuple[float, float] | None], digits: int = 0) -> str:
     path, pen = [], "M"
     for point in points:
         if point is None:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.cases import unpack_image
+from three_hundred_maps.display import COLOUR_MAPS, RESIDUAL_COLOUR_MAP
 
-QUALITY = 60
+QUALITY = 50
 """Of WebP: a picture is a kilobyte where PNG takes six; numbers are in the result."""
 
 
@@ -30,7 +31,7 @@ def palette(name: str) -> NDArray[np.uint8]:
 def picture(steps: NDArray[np.uint8], colours: str, **options: Any) -> bytes:
     """A WebP of (y, x) steps of a colour map, the first row at the bottom, as the maps' +y points up."""
     stream = io.BytesIO()
-    options = {"quality": QUALITY, "method": 1, **options}
+    options = {"quality": QUALITY, "method": 4, **options}
     Image.fromarray(palette(colours)[steps[::-1]]).save(stream, "WEBP", **options)
     return stream.getvalue()
 
@@ -41,57 +42,67 @@ def data_uri(image: Mapping[str, Any], colours: str) -> str:
     return "data:image/webp;base64," + base64.b64encode(data).decode("ascii")
 
 
+MAP_COLOURS, RESIDUAL_COLOURS = COLOUR_MAPS["mass"], RESIDUAL_COLOUR_MAP
 SIDE, LEFT, TOP = 180, 36, 8
 _BAR = LEFT + SIDE + 8
 
 
-def gradient(colours: str, stops: int = 17) -> Markup:
-    """A colour map as an SVG gradient from bottom to top, named ``bar-`` and its name; once a page."""
+def definitions(width: float) -> Markup:
+    """What all maps of a page share: gradients of the colour maps, and axes with the circle of R200c.
+
+    Parameters
+    ----------
+    width
+        Of the maps, R200c.
+    """
+    middle, below = TOP + SIDE / 2, TOP + SIDE
+    ticks = [-1, 0, 1] if width >= 2 else [0]
+    places = [(t, SIDE * (0.5 + t / width)) for t in ticks]
+    ring = f'cx="{LEFT + SIDE / 2:g}" cy="{middle:g}" r="{SIDE / width:.1f}"'
+    across = "".join(f'<text x="{LEFT + p:.0f}" y="{below + 13}">{t:g}</text>' for t, p in places)
+    up = "".join(f'<text x="{LEFT - 5}" y="{below - p + 4:.0f}">{t:g}</text>' for t, p in places)
+    return Markup(
+        '<svg class="defs" role="img" aria-label="colour scales and axes of the maps"><defs>'
+        + "".join(map(_gradient, (MAP_COLOURS, RESIDUAL_COLOURS)))
+        + f'<g id="axes"><circle class="under" {ring}/><circle class="ring" {ring}/>'
+        f'<g text-anchor="middle">{across}<text x="{LEFT + SIDE / 2:g}" y="{below + 27}">x / R200c</text>'
+        f'<text transform="translate(11 {middle:g}) rotate(-90)">y / R200c</text></g>'
+        f'<g text-anchor="end">{up}</g></g></defs></svg>'
+    )
+
+
+def _gradient(colours: str, stops: int = 12) -> str:
+    """A colour map from bottom to top, named ``bar-`` and its name."""
     rows = palette(colours)[np.linspace(0, 255, stops).astype(int)]
     marks = "".join(
-        f'<stop offset="{i / (stops - 1):.3g}" stop-color="#{r:02x}{g:02x}{b:02x}"/>'
+        f'<stop offset="{i / (stops - 1):.2g}" stop-color="#{r:02x}{g:02x}{b:02x}"/>'
         for i, (r, g, b) in enumerate(rows.tolist())
     )
-    return Markup(
-        f'<linearGradient id="bar-{escape(colours)}" x1="0" y1="1" x2="0" y2="0">{marks}</linearGradient>'
-    )
+    return f'<linearGradient id="bar-{escape(colours)}" x1="0" y1="1" x2="0" y2="0">{marks}</linearGradient>'
 
 
-def map_figure(image: Mapping[str, Any], colours: str, *, width: float, unit: str, alt: str) -> Markup:
-    """A packed image of a checked result as a map.
+def map_figure(image: Mapping[str, Any], colours: str, *, unit: str, alt: str) -> Markup:
+    """A packed image of a checked result as a map; the page holds its `definitions`.
 
     Parameters
     ----------
     image
         As `benchmarks.cases.pack_image` makes it.
     colours
-        Name of the matplotlib colour map; the page holds its `gradient`.
-    width
-        Of the map, R200c.
+        `MAP_COLOURS` or `RESIDUAL_COLOURS`.
     unit
         Quantity and unit, beside the colour bar.
     alt
         What the picture shows.
     """
     middle, below = TOP + SIDE / 2, TOP + SIDE
-
-    def place(x: float) -> float:
-        return SIDE * (0.5 + x / width)
-
-    ticks = [-1, 0, 1] if width >= 2 else [0]
     low, high = float(image["low"]), float(image["high"])
-    levels = [(low, below), (0.5 * (low + high), middle), (high, TOP)]
-    ring = f'cx="{LEFT + SIDE / 2:g}" cy="{middle:g}" r="{SIDE / width:.1f}"'
-    across = "".join(f'<text x="{LEFT + place(t):.0f}" y="{below + 13}">{t:g}</text>' for t in ticks)
-    up = "".join(f'<text x="{LEFT - 5}" y="{below - place(t) + 4:.0f}">{t:g}</text>' for t in ticks)
-    bar = "".join(f'<text x="{_BAR + 12}" y="{min(y + 4, below):.0f}">{v:.3g}</text>' for v, y in levels)
+    levels = [(low, below), (0.5 * (low + high), middle + 4), (high, TOP + 4)]
+    bar = "".join(f'<text x="{_BAR + 12}" y="{y:.0f}">{v:.3g}</text>' for v, y in levels)
     return Markup(
         f'<svg class="map" viewBox="0 0 {_BAR + 66} {below + 32}" role="img" aria-label="{escape(alt)}">'
         f'<image href="{data_uri(image, colours)}" x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}"/>'
-        f'<circle class="under" {ring}/><circle class="ring" {ring}/>'
-        f'<g text-anchor="middle">{across}<text x="{LEFT + SIDE / 2:g}" y="{below + 27}">x / R200c</text>'
-        f'<text transform="translate(11 {middle:g}) rotate(-90)">y / R200c</text>'
-        f'<text transform="translate({_BAR + 60} {middle:g}) rotate(-90)">{escape(unit)}</text></g>'
-        f'<g text-anchor="end">{up}</g>{bar}'
+        f'<use href="#axes"/>{bar}<text transform="translate({_BAR + 60} {middle:g}) rotate(-90)" '
+        f'text-anchor="middle">{escape(unit)}</text>'
         f'<rect x="{_BAR}" y="{TOP}" width="9" height="{SIDE}" fill="url(#bar-{escape(colours)})"/></svg>'
     )

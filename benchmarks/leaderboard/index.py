@@ -95,12 +95,6 @@ def _best(board: Board) -> str:
     return f"best of {len(board.entries)}: {first.result['name']}, {value} dex"
 
 
-def column_meanings(boards: Sequence[Board]) -> list[dict[str, str]]:
-    """Every column of the boards, explained once."""
-    names = dict.fromkeys(name for board in boards for name in _columns(board))
-    return [{"label": SCORES[n].label, "units": SCORES[n].units, "meaning": SCORES[n].meaning} for n in names]
-
-
 def _forest(board: Board) -> Any:
     rows = []
     for entry in [e for e in board.entries if not e.set_aside][:FOREST_ROWS]:

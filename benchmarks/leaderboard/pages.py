@@ -8,12 +8,10 @@ from typing import Any
 from benchmarks.leaderboard.boards import Board, Entry
 from benchmarks.leaderboard.cells import COLUMNS, cell, floor_text, marks, number
 from benchmarks.leaderboard.charts import Series, chart
-from benchmarks.leaderboard.images import gradient, map_figure
+from benchmarks.leaderboard.images import MAP_COLOURS, RESIDUAL_COLOURS, definitions, map_figure
 from benchmarks.registry import CURVES, SCORES
-from three_hundred_maps.display import COLOUR_MAPS, RESIDUAL_COLOUR_MAP
 from three_hundred_maps.keys import KEY
 
-MAP_COLOURS, RESIDUAL_COLOURS = COLOUR_MAPS["mass"], RESIDUAL_COLOUR_MAP
 ORACLE = "oracle R200c"
 
 
@@ -89,7 +87,6 @@ def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
     scores = [
         {
             "label": SCORES[name].label if name in SCORES else name,
-            "meaning": SCORES[name].meaning if name in SCORES else "",
             "units": SCORES[name].units if name in SCORES else "",
             "cell": cell(name, score),
             "references": [
@@ -123,9 +120,9 @@ def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
         "tables": _tables(result),
         "cases": _cases(result),
         "halos": _halos(result),
-        "gradients": [gradient(colours) for colours in (MAP_COLOURS, RESIDUAL_COLOURS)],
+        "definitions": definitions(float(result["dataset"].get("width_R200c", 2.0))),
         "maps": [
-            (label, map_figure(image, colours, width=_width(result), unit=f"{unit} [dex]", alt=label))
+            (label, map_figure(image, colours, unit=f"{unit} [dex]", alt=label))
             for key, label, unit, colours in (
                 ("mean", "Mean residual of all maps", "mean of l(p) − l(t)", RESIDUAL_COLOURS),
                 ("rms", "Rms residual of all maps", "rms of l(p) − l(t)", MAP_COLOURS),
@@ -133,10 +130,6 @@ def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
             if (image := result.get("residual_maps", {}).get(key))
         ],
     }
-
-
-def _width(result: Mapping[str, Any]) -> float:
-    return float(result["dataset"].get("width_R200c", 2.0))
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -215,7 +208,7 @@ def _cases(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         images = [
             (
                 key,
-                map_figure(case[key], colours, width=_width(result), unit=unit, alt=f"{name} case, {key}"),
+                map_figure(case[key], colours, unit=unit, alt=f"{name} case, {key}"),
             )
             for key, unit, colours in (
                 ("truth", "log10 of M☉ kpc⁻²", MAP_COLOURS),
