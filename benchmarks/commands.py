@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -231,7 +232,7 @@ def _halo_lines(result: dict[str, Any]) -> list[str]:
     return ["", head, *_aligned(lines)]
 
 
-def _aligned(lines: list[tuple[str, ...]]) -> list[str]:
+def _aligned(lines: Sequence[tuple[str, ...]]) -> list[str]:
     """Lines of a table, its first column to the left."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [

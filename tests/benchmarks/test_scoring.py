@@ -208,6 +208,12 @@ def test_what_is_made_from_the_truth_takes_no_rank(
     assert NOISE_KNOWN in result["flags"]
 
 
+def test_the_limit_on_knowing_the_noise_is_a_constant(submit: Callable[..., Path], store: Path) -> None:
+    folder = submit(maps=read_split(store, "test", ["mass_half"]).maps["mass_half"])
+    lax = dataclasses.replace(STANDARD, least_regions=1000, noise_correlation=100.0)
+    assert NOISE_KNOWN not in score_submission(folder, store, constants=lax)["flags"]
+
+
 def test_a_bias_is_flagged(submit: Callable[..., Path], store: Path, fair: np.ndarray) -> None:
     assert "biased" in score_submission(submit("a", maps=fair * 1.5), store)["flags"]
 
