@@ -57,6 +57,14 @@ def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     found.close()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_disks() -> Iterator[None]:
+    """A killed process loses nothing that it wrote: only a power cut would, and none is staged here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.hookimpl(tryfirst=True, hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Turn an unexpected skip into a failure."""

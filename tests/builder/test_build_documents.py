@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from tests.snippets import run_shell, snippets
+from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.verify import verify
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cluster.md"
@@ -35,7 +36,7 @@ def test_the_job_arrays_tasks_make_a_store(tmp_path):
     }
     for task in (2, 1):
         run_shell("bash build.sbatch", tmp_path, SLURM_ARRAY_TASK_ID=str(task), **environment)
-    run_shell("three-hundred-maps finalise store", tmp_path)
+    finalise(tmp_path / "store")
     assert verify(tmp_path / "store", deep=True).problems == []
 
 

@@ -121,7 +121,7 @@ def test_distance_to_the_nearest_more_massive_host():
     np.testing.assert_allclose(neighbour_distance(halos, np.array([0]), 10_000.0), [100.0 / 1200.0])
 
 
-@pytest.mark.parametrize("name", ["mini", "synthetic-gadgetx"])
+@pytest.mark.parametrize("name", ["mini", pytest.param("synthetic-gadgetx", marks=pytest.mark.long)])
 def test_shipped_synthetic_recipes_plan_as_many_clusters_as_they_say(name):
     plan = make_plan(sources_for(load_recipe(name), name, None))
     low, high = (64, 80) if name.startswith("mini") else (5041, 5041)

@@ -242,7 +242,7 @@ def test_adaptive_smoothing_spreads_sparse_dark_matter():
 
 
 @example(pixels=31, width=0.3, half_depth=1.0, radius=16.0, seed=0)  # wide kernels end within the map
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     pixels=st.sampled_from([1, 2, 31, 60]),  # few values: each new scale makes a table of stamps
     width=st.sampled_from([0.3, 2.0]),

@@ -138,16 +138,20 @@ def test_a_good_store_is_good(tiny):
 
 def test_one_flipped_byte_in_any_file_is_named(copy):
     generator = np.random.default_rng(8)
-    for file in sorted(p for p in copy.rglob("*") if p.is_file()):
-        name = file.relative_to(copy).as_posix()
-        whole = file.read_bytes()
-        place = int(generator.integers(len(whole)))
-        flipped = bytearray(whole)
-        flipped[place] ^= 1 << int(generator.integers(8))
-        file.write_bytes(flipped)
+    files = sorted(p.relative_to(copy).as_posix() for p in copy.rglob("*") if p.is_file())
+    signed = ["manifest.json", "provenance.json"]
+    others = [name for name in files if name not in signed]
+    assert len(others) > 200
+    for names in ([signed[0]], [signed[1]], others[:1], others):
+        whole = {name: (copy / name).read_bytes() for name in names}
+        for name, data in whole.items():
+            flipped = bytearray(data)
+            flipped[int(generator.integers(len(data)))] ^= 1 << int(generator.integers(8))
+            (copy / name).write_bytes(flipped)
         problems = verify(copy).problems
-        assert len(problems) == 1 and problems[0].startswith(name), (name, place, problems)
-        file.write_bytes(whole)
+        assert sorted(problem.split(" ")[0] for problem in problems) == names, problems
+        for name, data in whole.items():
+            (copy / name).write_bytes(data)
     assert verify(copy).good
 
 
@@ -199,11 +203,14 @@ def test_wrong_content_with_right_checksums_is_found(copy, name, index, value, m
         assert any(message in p for p in problems), problems
 
 
-def planted(path: Path, turn, noise: float = 0.0) -> Path:
+@pytest.fixture(scope="module")
+def few(tmp_path_factory) -> Path:
+    return tiny_store(tmp_path_factory.mktemp("few") / "store", halos=(4, 2, 2), pixels=40)
+
+
+def planted(source: Path, store: Path, turn, noise: float = 0.0) -> Path:
     """A store whose test split holds a copy of a train halo, under other ids, turned and with noise."""
-    source = tiny_store(path / "source", halos=(4, 2, 2), pixels=40)
     layout = Layout.of_store(source)
-    store = path / "planted"
     create_store(store, layout)
     generator = np.random.default_rng(1)
     train = read_split(source, "train")
@@ -224,14 +231,15 @@ def planted(path: Path, turn, noise: float = 0.0) -> Path:
 
 
 @pytest.mark.parametrize("symmetry", range(8))
-def test_a_planted_copy_is_found_turned_or_mirrored(tmp_path, symmetry):
-    store = planted(tmp_path, lambda maps: list(symmetries(maps))[symmetry], noise=0.02)
+def test_a_planted_copy_is_found_turned_or_mirrored(few, tmp_path, symmetry):
+    store = planted(few, tmp_path / "planted", lambda maps: list(symmetries(maps))[symmetry], noise=0.02)
     found = find_duplicates(store)
     assert [(d.split_a, d.key_a.region, d.split_b, d.key_b.region) for d in found] == [
         ("train", 3, "test", 8)
     ]
     assert found[0].correlation > 0.98
-    assert any("look the same" in problem for problem in verify(store, deep=True).problems)
+    if symmetry == 5:
+        assert any("look the same" in problem for problem in verify(store, deep=True).problems)
 
 
 def test_strangers_do_not_look_alike(tmp_path):

@@ -84,17 +84,38 @@ def test_any_order_gives_the_same_bytes(tmp_path):
 
 def test_shard_bytes_are_zarrs_own(tmp_path):
     layout = small_layout((5, 0, 0))
+    create_store(tmp_path / "plain", layout)
     write_all(tmp_path / "store", layout)
     maps = np.concatenate([shard_content(layout, "train", k)[0]["sz"] for k in range(3)])
-    group = zarr.create_group(tmp_path / "plain")
-    array = layout.map_array(group, layout.maps[0], 5)
+    array = zarr.open_group(tmp_path / "plain")["train/sz"]
     array[...] = maps
     for shard in range(3):
-        name = f"sz/c/{shard}/0/0/0"
-        assert (tmp_path / "store/train" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+        ours, zarrs = (tmp_path / f"{name}/train/sz/c/{shard}/0/0/0" for name in ("store", "plain"))
+        assert ours.read_bytes() == zarrs.read_bytes()
     # A shard with rows that were never written: zarr leaves chunks of nothing but NaN out.
     array[0:2] = np.stack([maps[0], np.full_like(maps[0], np.nan)])
-    assert encode_shard(maps[:1], 2) == (tmp_path / "plain/sz/c/0/0/0/0").read_bytes()
+    assert encode_shard(maps[:1], 2) == (tmp_path / "plain/train/sz/c/0/0/0/0").read_bytes()
+
+
+@pytest.mark.parametrize("splits", [(5, 2, 3), (3, 0, 0)])
+def test_metadata_and_small_arrays_are_zarrs_own(tmp_path, splits):
+    """Parsed by zarr and written again, every document and every chunk has the same bytes."""
+    store = tmp_path / "store"
+    write_all(store, small_layout(splits))
+    finalise(store)
+    before = hashes(store)
+    root = zarr.open_group(store, mode="r+", use_consolidated=False)
+    for group in [root, *(root[name] for name in (*schema.SPLITS, "statistics"))]:
+        for _, array in group.arrays():
+            if array.ndim < 4 and array.size:
+                array.with_config({"write_empty_chunks": True})[...] = array[...]
+            array.update_attributes({})
+        group.update_attributes({})
+    assert hashes(store) != before  # no longer consolidated
+    for name in (*schema.SPLITS, "statistics", None):
+        with pytest.warns(UserWarning, match="Consolidated metadata"):
+            zarr.consolidate_metadata(store, path=name)
+    assert hashes(store) == before
 
 
 def test_threads_of_the_compressor_do_not_change_the_bytes(monkeypatch):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,14 @@ def open_group(path: str | Path) -> Any:
     InputError
         Where there is no store, or one of a schema that this code does not know.
     """
-    import zarr
-
     path = resolve_store(path)
     try:
-        root = zarr.open_group(str(path), mode="r")
-    except FileNotFoundError:
+        if is_url(path):
+            root = _zarr_group(str(path))
+        else:
+            # Parsing the metadata of all arrays takes 20 ms, and most calls open the same store again.
+            root = _zarr_group_of(str(path), (Path(path) / "zarr.json").read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"no store at {path}: there is no zarr.json") from None
     except DAMAGE as error:
         raise InputError(f"{path}: zarr.json cannot be read ({error}): the store is damaged") from None
@@ -72,6 +75,18 @@ def open_group(path: str | Path) -> Any:
         raise InputError(f"{path} is a Zarr group but no store of this package: it has no schema_version")
     check_schema_version(path, root.attrs["schema_version"])
     return root
+
+
+def _zarr_group(path: str) -> Any:
+    import zarr
+
+    return zarr.open_group(path, mode="r")
+
+
+@lru_cache(maxsize=8)
+def _zarr_group_of(path: str, metadata: bytes) -> Any:
+    """The group whose ``zarr.json`` holds ``metadata``."""
+    return _zarr_group(path)
 
 
 def read_array(path: str | Path, group: Any, name: str) -> NDArray[Any]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from three_hundred_maps.io import sha256_bytes, sha256_file, sweep_partial, writ
 from three_hundred_maps.keys import HaloKey, halo_keys
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.compact import close_gaps, read_compaction
-from three_hundred_maps.store.layout import Layout, add_array, consolidate, memory_files
+from three_hundred_maps.store.hierarchy import Hierarchy
+from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest, write_manifest
 from three_hundred_maps.store.notes import closing_attrs
@@ -32,9 +33,6 @@ from three_hundred_maps.store.records import (
     record_path,
 )
 from three_hundred_maps.store.statistics import Statistics
-
-if TYPE_CHECKING:
-    import zarr
 
 
 def finalise(
@@ -178,41 +176,42 @@ def write_small_files(
     store: Path, layout: Layout, columns: Mapping[str, Mapping[str, np.ndarray]], statistics: Statistics
 ) -> dict[str, dict[str, Any]]:
     """Write everything but the maps: metadata, halo arrays, statistics; return checksums and sizes."""
-    memory, root = layout.hierarchy()
+    hierarchy = layout.hierarchy()
     units = {variable.name: variable for variable in layout.maps}
     ids = sorted({str(name) for split in schema.SPLITS for name in columns[split]["simulation"]})
     for split in schema.SPLITS:
-        group: Any = root[split]
         for name, variable in schema.HALO_VARIABLES.items():
             values, attrs = columns[split][name], variable.attrs()
             if name == "simulation":
                 values, attrs = schema.encode_ids(values, ids), {**attrs, **schema.flag_attrs(ids)}
-            add_array(group, name, values, variable.dims, attrs)
+            hierarchy.add_array(f"{split}/{name}", values, variable.dims, attrs)
         for view, variable in units.items():
             total = schema.total_variable(view, schema.times_kpc2(variable.units), variable.long_name)
-            add_array(group, total.name, columns[split][total.name], total.dims, total.attrs())
+            values = columns[split][total.name]
+            hierarchy.add_array(f"{split}/{total.name}", values, total.dims, total.attrs())
         checksums = schema.row_checksums(columns[split], layout.views)
-        add_array(group, "row_checksum", checksums, schema.ROW_CHECKSUM.dims, schema.ROW_CHECKSUM.attrs())
+        row = schema.ROW_CHECKSUM
+        hierarchy.add_array(f"{split}/{row.name}", checksums, row.dims, row.attrs())
         for name, (variable, values) in layout.axes().items():
-            add_array(group, name, values, variable.dims, variable.attrs())
-    _add_statistics(root, statistics)
-    consolidate(memory)
+            hierarchy.add_array(f"{split}/{name}", values, variable.dims, variable.attrs())
+    _add_statistics(hierarchy, statistics)
     written = {}
-    for name, data in memory_files(memory).items():
+    for name, data in hierarchy.files(consolidated=True).items():
         write_bytes(store / name, data)
         written[name] = {"sha256": sha256_bytes(data), "bytes": len(data)}
     return written
 
 
-def _add_statistics(root: zarr.Group, statistics: Statistics) -> None:
+def _add_statistics(hierarchy: Hierarchy, statistics: Statistics) -> None:
     views = list(statistics)
-    group = root.create_group(
+    hierarchy.add_group(
         "statistics",
-        attributes={"split": "train", "views": views, "long_name": "statistics of the train split alone"},
+        {"split": "train", "views": views, "long_name": "statistics of the train split alone"},
     )
 
     def add(name: str, values: Any, dims: tuple[str, ...], units: str, long_name: str) -> None:
-        add_array(group, name, np.asarray(values), dims, {"units": units, "long_name": long_name})
+        attrs = {"units": units, "long_name": long_name}
+        hierarchy.add_array(f"statistics/{name}", np.asarray(values), dims, attrs)
 
     each = [statistics[view] for view in views]
     add("count", np.array([s.count for s in each], np.int64), ("view",), "1", "pixels")

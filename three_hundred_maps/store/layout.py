@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +16,10 @@ from three_hundred_maps.io import canonical_json, sha256_bytes
 from three_hundred_maps.keys import KEY
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import open_group, read_array
+from three_hundred_maps.store.hierarchy import Hierarchy
 from three_hundred_maps.store.manifest import unfinished_message
 from three_hundred_maps.store.names import resolve_store
 from three_hundred_maps.store.schema import Variable
-
-if TYPE_CHECKING:
-    import zarr
-    from zarr.storage import MemoryStore
 
 PROJECTION = "orthographic along los_vector, summed over the depth; +y is los_up, +x is los_up x los_vector"
 LAYOUT_FILE = "progress/layout.json"
@@ -198,45 +193,22 @@ class Layout:
         """Digest of the layout, numbers of halos left out (refused halos change them)."""
         return sha256_bytes(canonical_json({k: v for k, v in self.to_json().items() if k != "splits"}))
 
-    # -- Zarr ---------------------------------------------------------------------------------------------
-
-    def map_array(self, group: zarr.Group, variable: Variable, halos: int) -> zarr.Array:
-        """Create the sharded array of a map variable in ``group``."""
-        from zarr.codecs import BloscCodec, Crc32cCodec
-
-        chunk = (1, *self.map_shape)
-        return group.create_array(
-            variable.name,
-            shape=(halos, *chunk[1:]),
-            chunks=chunk,
-            shards=(self.shard_halos, *chunk[1:]),
-            dtype="float32",
-            fill_value=math.nan,
-            dimension_names=variable.dims,
-            compressors=(
-                BloscCodec(typesize=4, cname="zstd", clevel=3, shuffle="bitshuffle", blocksize=0),
-                Crc32cCodec(),
-            ),
-            attributes={
-                **variable.attrs(),
-                "projection": PROJECTION,
-                **{name: value for name, value in self.grid.attrs().items() if name != "pixels"},
-                "coordinates": " ".join((*KEY, "redshift")),
-            },
-        )
-
-    def hierarchy(self) -> tuple[MemoryStore, zarr.Group]:
-        """The store's groups and map arrays, without data, in memory."""
-        import zarr
-        from zarr.storage import MemoryStore
-
-        memory = MemoryStore()
-        root = zarr.create_group(store=memory, attributes=self.root_attrs())
+    def hierarchy(self) -> Hierarchy:
+        """The store's groups and map arrays, without data."""
+        found = Hierarchy()
+        found.add_group("", self.root_attrs())
         for split in schema.SPLITS:
-            group = root.create_group(split, attributes={"split": split})
+            found.add_group(split, {"split": split})
             for variable in self.map_variables(split):
-                self.map_array(group, variable, self.splits[split])
-        return memory, root
+                attrs = {
+                    **variable.attrs(),
+                    "projection": PROJECTION,
+                    **{name: value for name, value in self.grid.attrs().items() if name != "pixels"},
+                    "coordinates": " ".join((*KEY, "redshift")),
+                }
+                shape = (self.splits[split], *self.map_shape)
+                found.add_maps(f"{split}/{variable.name}", shape, self.shard_halos, variable.dims, attrs)
+        return found
 
     def axes(self) -> dict[str, tuple[Variable, NDArray[Any]]]:
         """Lines of sight and pixel centres, as variables with values."""
@@ -247,46 +219,3 @@ class Layout:
             "y": (schema.AXIS_VARIABLES["y"], centres),
             "x": (schema.AXIS_VARIABLES["x"], centres),
         }
-
-
-def add_array(
-    group: zarr.Group, name: str, values: NDArray[Any], dims: tuple[str, ...], attrs: Mapping[str, Any]
-) -> None:
-    """Write a small array into ``group``: one chunk, its fill value stated."""
-    from zarr.codecs import Crc32cCodec, ZstdCodec
-
-    fill: float | int = math.nan if values.dtype.kind == "f" else 0
-    array = group.create_array(
-        name,
-        shape=values.shape,
-        chunks=tuple(max(n, 1) for n in values.shape),
-        dtype=values.dtype,
-        fill_value=fill,
-        dimension_names=dims,
-        compressors=(ZstdCodec(level=0), Crc32cCodec()),
-        attributes=dict(attrs),
-        config={"write_empty_chunks": True},
-    )
-    if values.size:
-        array[...] = values
-
-
-def memory_files(memory: MemoryStore) -> dict[str, bytes]:
-    """The files of an in-memory store: metadata last, the root's last of all, so that it marks the whole."""
-    files = {key: value.to_bytes() for key, value in memory._store_dict.items()}
-    return dict(sorted(files.items(), key=lambda item: (_is_metadata(item[0]), -item[0].count("/"), item[0])))
-
-
-def _is_metadata(key: str) -> bool:
-    return key.endswith("zarr.json")
-
-
-def consolidate(memory: MemoryStore) -> None:
-    """Consolidated metadata for the root and for each group below it, which are opened by themselves too."""
-    import zarr
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
-        for group in (*schema.SPLITS, "statistics"):
-            zarr.consolidate_metadata(memory, path=group)
-        zarr.consolidate_metadata(memory)

@@ -15,7 +15,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import sha256_bytes, write_bytes, write_json
 from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.layout import LAYOUT_FILE, Layout, memory_files
+from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
 from three_hundred_maps.store.manifest import MANIFEST
 from three_hundred_maps.store.records import PROGRESS, ShardRecord, read_layout, write_record
 from three_hundred_maps.store.shards import encode_shard
@@ -52,8 +52,7 @@ def create_store(path: str | Path, layout: Layout) -> None:
         write_json(store / LAYOUT_FILE, layout.to_json())
     if (store / "zarr.json").exists():
         return
-    memory, _ = layout.hierarchy()
-    for name, data in memory_files(memory).items():
+    for name, data in layout.hierarchy().files(consolidated=False).items():
         write_bytes(store / name, data)
 
 
