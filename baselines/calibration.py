@@ -86,11 +86,10 @@ def _masses(
         chosen = spread_lines(len(arrays.los_vector), min(lines, len(arrays.los_vector)))
         maps = np.stack([arrays.maps[view][:, chosen] for view in views], axis=2)
         truth = arrays.maps[TARGET][:, chosen]
-        for raw, mass in zip(
-            torch.from_numpy(maps).flatten(0, 1).split(BATCH),
-            torch.from_numpy(truth).flatten(0, 1).split(BATCH),
-            strict=True,
-        ):
+        redshift = np.repeat(arrays.halos["redshift"], len(chosen))
+        raw_maps = model.transforms.scale(torch.from_numpy(maps).flatten(0, 1), redshift)
+        masses = model.transforms.scale_mass(torch.from_numpy(truth).flatten(0, 1), redshift)
+        for raw, mass in zip(raw_maps.split(BATCH), masses.split(BATCH), strict=True):
             raw, mass = raw.to(device), mass.to(device)
             log_mass, _ = model.log_mass(raw, symmetries=symmetries)
             features.append(regression.features(raw, log_mass))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.predict import submit
+from baselines.predict import Predicted, submit
 from baselines.reference import run_baseline, sharpen
-from three_hundred_maps.store.arrays import iter_shards
+from three_hundred_maps.store.arrays import root_attrs
 from three_hundred_maps.torch_transforms import Transforms
 
 NAME = "climatology"
@@ -22,22 +22,28 @@ NAME = "climatology"
 def main(args: Sequence[str] | None = None) -> None:
     """The command line."""
     run_baseline(
-        "climatology", __doc__ or "", lambda store, out, _: write(store, out), args, default_views=None
+        "climatology",
+        __doc__ or "",
+        lambda store, out, _, predicted: write(store, out, predicted),
+        args,
+        default_views=None,
     )
 
 
-def write(store: Path, out: Path) -> Path:
-    """Write the submission ``out/submission``."""
+def write(store: Path, out: Path, predicted: Predicted | None = None) -> Path:
+    """Write the submission ``out/submission``, by default of the store's own test split."""
+    predicted = predicted or Predicted(store)
     transforms = Transforms.from_store(store, ())
     mass = sharpen(transforms.climatology_map().double().numpy(), transforms.grid.pixel).astype(np.float32)
 
     def blocks() -> Iterator[np.ndarray]:
-        for arrays in iter_shards(store, "test", []):
+        for arrays in predicted.shards([]):
             yield np.broadcast_to(mass, (len(arrays), len(arrays.los_vector), *mass.shape))
 
     return submit(
         out / "submission",
-        store,
+        predicted,
+        trained_on=str(root_attrs(store)["name"]),
         name=NAME,
         track="none",
         maps=blocks(),

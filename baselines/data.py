@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from baselines.augment import Augment
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split, split_length
 from three_hundred_maps.store.schema import TARGET
@@ -25,7 +26,7 @@ class Rows:
     Parameters
     ----------
     inputs
-        (N, C, H, W) standardised.
+        (N, C, H, W) standardised; for `Augment`, raw maps brought to redshift 0.
     target
         (N, H, W) dex: l of the true mass minus the climatology.
     halo, region
@@ -63,6 +64,7 @@ def load_rows(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     lines: int | None = None,
+    raw: bool = False,
 ) -> Rows:
     """Read a split into memory or onto a device, block by block: the items of `MapDataset`, all at once.
 
@@ -72,6 +74,8 @@ def load_rows(
         Where and as what the inputs are kept; targets are float32.
     lines
         Use only so many lines of sight of each halo, spread over all.
+    raw
+        Keep the inputs as `Augment` takes them, not standardised.
     """
     halos, views, done = split_length(store, split), transforms.views, 0
     rows = Rows(torch.empty(0), torch.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
@@ -89,10 +93,14 @@ def load_rows(
             )
         for halo, region in enumerate(arrays.halos["region"]):
             here = slice(done, done + len(chosen))
-            raw = np.stack([arrays.maps[view][halo][chosen] for view in views], axis=1)
+            maps = torch.from_numpy(np.stack([arrays.maps[view][halo][chosen] for view in views], axis=1))
             mass = torch.from_numpy(arrays.maps[TARGET][halo][chosen]).to(device)
-            rows.inputs[here] = transforms.standardise(torch.from_numpy(raw).to(device)).to(dtype)
-            rows.target[here] = score_grid.target(mass)
+            redshift, prepare = (
+                arrays.halos["redshift"][halo],
+                transforms.scale if raw else transforms.standardise,
+            )
+            rows.inputs[here] = prepare(maps.to(device), redshift).to(dtype)
+            rows.target[here] = score_grid.target(mass, redshift)
             rows.region[here] = region
             done = here.stop
     for values in (rows.inputs, rows.target):
@@ -112,8 +120,9 @@ def spread_lines(total: int, lines: int | None) -> np.ndarray:
 class ResidentBatches:
     """Batches of rows held whole: batch ``step`` is a function of (seed, step) alone.
 
-    So a run that is taken up at any step goes on with the very batches it would have had. Every epoch goes
-    once through a new permutation. The eight symmetries fall on equal parts of each batch.
+    So a run resumed at any step continues with the very batches it would have had. Every epoch goes once
+    through a new permutation. The eight symmetries fall on equal parts of each batch. With ``augment`` the
+    rows are raw, and each batch is augmented and standardised.
     """
 
     def __init__(
@@ -126,9 +135,11 @@ class ResidentBatches:
         device: torch.device,
         rank: int = 0,
         ranks: int = 1,
+        augment: Augment | None = None,
     ) -> None:
         if batch % ranks:
             raise InputError(f"a batch of {batch} cannot be dealt out to {ranks} processes")
+        self.augment = augment
         self.rows, self.batch, self.seed, self.symmetries = rows, batch, seed, symmetries
         self.device, self.rank, self.ranks = device, rank, ranks
         self._orders: dict[int, torch.Tensor] = {}
@@ -165,6 +176,8 @@ class ResidentBatches:
                     (v.pin_memory() if pin else v).to(self.device, non_blocking=True)
                     for v in (inputs, target)
                 )
+            if self.augment is not None:
+                inputs = self.augment(inputs, step, self.rank)
             if self.symmetries:
                 inputs, target = apply_symmetries(inputs, target, self.rank, self.ranks)
             yield inputs, target
@@ -183,12 +196,15 @@ class StreamBatches:
         batch: int,
         symmetries: bool,
         device: torch.device,
+        augment: Augment | None = None,
         workers: int = 0,
     ) -> None:
         if batch % dataset.ranks:
             raise InputError(f"a batch of {batch} cannot be dealt out to {dataset.ranks} processes")
-        # The dataset gives raw maps: they are transformed on the device, a batch at a time.
+        # The dataset brings maps to redshift 0 alone: the rest is done on the device, a batch at a time.
+        dataset.transforms, dataset.scale_only = transforms, True
         self.dataset, self.transforms, self.score_grid, self.device = dataset, transforms, score_grid, device
+        self.augment = augment
         self.batch, self.symmetries, self.workers = batch // dataset.ranks, symmetries, workers
 
     def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -212,7 +228,11 @@ class StreamBatches:
                 if done <= step:
                     continue
                 inputs, mass = (v.to(self.device, non_blocking=True) for v in (inputs, mass))
-                inputs, target = self.transforms.standardise(inputs), self.score_grid.target(mass[:, 0])
+                if self.augment is None:
+                    inputs = self.transforms.standardise(inputs)
+                else:
+                    inputs = self.augment(inputs, done - 1, self.dataset.rank)
+                target = self.score_grid.target(mass[:, 0])
                 if self.symmetries:
                     inputs, target = apply_symmetries(inputs, target, self.dataset.rank, self.dataset.ranks)
                 yield inputs, target

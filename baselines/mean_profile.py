@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.predict import submit
+from baselines.predict import Predicted, submit
 from baselines.reference import Floats, log_total, run_baseline, sharpen
 from three_hundred_maps.geometry import score_log
-from three_hundred_maps.store.arrays import SplitArrays, iter_shards
+from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import Transforms
@@ -27,9 +27,13 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def observables(arrays: SplitArrays, transforms: Transforms) -> Floats:
-    """(halo, los, view): log10 of each view's total inside R200c, in its units times pixels."""
+    """(halo, los, view): log10 of each view's total inside R200c, in units times pixels, at redshift 0."""
+    factors = transforms.factors(arrays.halos["redshift"]).T[..., None]
     return np.stack(
-        [log_total(arrays.maps[item.view], transforms.grid, item.offset) for item in transforms.inputs],
+        [
+            log_total(arrays.maps[item.view], transforms.grid, item.offset, factor)
+            for item, factor in zip(transforms.inputs, factors, strict=True)
+        ],
         axis=-1,
     )
 
@@ -41,8 +45,9 @@ def fit_line(x: Floats, y: Floats) -> tuple[Floats, float]:
     return np.asarray(solution[:-1], np.float64), float(solution[-1])
 
 
-def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
-    """Write the submission ``out/submission``."""
+def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted | None = None) -> Path:
+    """Write the submission ``out/submission``, by default of the store's own test split."""
+    predicted = predicted or Predicted(store)
     check_views(store, "train", views)
     transforms = Transforms.from_store(store, views)
     grid = transforms.grid
@@ -58,13 +63,14 @@ def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
     def blocks() -> Iterator[np.ndarray]:
         # Raising a map as a whole commutes with the smoothing: one sharpened profile serves all.
         sharp = sharpen(profile, grid.pixel)
-        for arrays in iter_shards(store, "test", views):
+        for arrays in predicted.shards(views):
             shift = observables(arrays, transforms) @ slopes + constant
             yield (10.0**shift)[..., None, None] * sharp
 
     return submit(
         out / "submission",
-        store,
+        predicted,
+        trained_on=str(root_attrs(store)["name"]),
         name="mean profile",
         track=views,
         maps=blocks(),

@@ -113,7 +113,12 @@ class MassModel(nn.Module):
 
     @torch.no_grad()
     def predict(
-        self, maps: np.ndarray | torch.Tensor, *, symmetries: int = SYMMETRIES, bf16: bool = False
+        self,
+        maps: np.ndarray | torch.Tensor,
+        redshift: np.ndarray | float | None = None,
+        *,
+        symmetries: int = SYMMETRIES,
+        bf16: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Mass maps from raw maps.
 
@@ -121,6 +126,8 @@ class MassModel(nn.Module):
         ----------
         maps
             (N, C, H, W), raw values in the units of the store, channels in the order of the views.
+        redshift
+            (N,), or one for all; none is 0.
         symmetries
             1, or 8 to average log10 of the mass over the square's symmetries.
         bf16
@@ -133,16 +140,17 @@ class MassModel(nn.Module):
         # One memory format, so that a model gives the same bits before and after it was saved.
         self.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         raw = torch.as_tensor(maps).to(self.climatology.device, torch.float32)
+        raw = self.transforms.scale(raw, redshift)
         log_mass, sigma = self.log_mass(raw, symmetries=symmetries, bf16=bf16)
         if self.regression is not None:
             log_mass = log_mass + self.regression(raw, log_mass).float()[:, None, None]
-        return 10.0**log_mass, sigma
+        return self.transforms.unscale_mass(10.0**log_mass, redshift), sigma
 
     @torch.no_grad()
     def log_mass(
         self, raw: torch.Tensor, *, symmetries: int = SYMMETRIES, bf16: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What the network alone predicts from raw maps: log10 of the mass, (N, H, W), and sigma or None."""
+        """What the network alone predicts at redshift 0: log10 of the mass, (N, H, W), and sigma or None."""
         inputs = self.transforms.standardise(raw)
         if not bool(torch.isfinite(inputs).all()):
             raise InputError("the maps to predict from hold values that are not finite or are negative")

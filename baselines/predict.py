@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,58 @@ from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.progress import progress, set_quiet
-from three_hundred_maps.store.arrays import iter_shards, root_attrs, split_length
-from three_hundred_maps.torch_data import check_views
+from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
+from three_hundred_maps.store.schema import SPLITS
+from three_hundred_maps.torch_data import Transforms, check_views
+from three_hundred_maps.torch_transforms import SCALINGS
 
 AUTHORS = ("The three_hundred_maps developers",)
 BLOCK_HALOS = 4
+ALL = "all"
+"""In place of a split: all of them, as the benchmark's task transfer scores."""
+SAID_FROM = 0.01
+"""Share of a view's pixels beyond the training range from which it is said; of the training set, 0.001."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What is predicted: the maps of a store's split, or those of ``all`` its splits."""
+
+    store: Path
+    split: str = "test"
+
+    @property
+    def task(self) -> str:
+        """The benchmark's task, where none is named."""
+        return "transfer" if self.split == ALL else "mass-map"
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits, in the order of a submission's halos."""
+        if self.split != ALL:
+            return (self.split,)
+        return tuple(split for split in SPLITS if split_length(self.store, split))
+
+    def __len__(self) -> int:
+        return sum(split_length(self.store, split) for split in self.splits)
+
+    def shards(self, views: Sequence[str]) -> Iterator[SplitArrays]:
+        """The maps of some views, block by block."""
+        for split in self.splits:
+            yield from iter_shards(self.store, split, views)
+
+    def check(self, transforms: Transforms) -> None:
+        """InputError where there are no halos, a view is missing, or the grid is another than trained on."""
+        if len(self) == 0:
+            raise InputError(f"{self.store} has no halos in its split {self.split}")
+        for split in self.splits if transforms.views else ():
+            check_views(self.store, split, transforms.views)
+        grid = MapGrid.from_attrs(root_attrs(self.store), self.store)
+        if (grid.pixels, grid.width) != (transforms.pixels, transforms.width):
+            raise InputError(
+                f"the model was trained on maps of {transforms.pixels} pixels over {transforms.width:g} "
+                f"R200c; those of {self.store} have {grid.pixels} over {grid.width:g}"
+            )
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -34,10 +82,13 @@ def _command(args: list[str]) -> None:
     parser.add_argument("run", help="a run's folder, a shipped model's name, or a Hub repository")
     parser.add_argument("--data", required=True, help="a store, or the name of a config")
     parser.add_argument("--out", type=Path, required=True, help="the submission's folder")
-    parser.add_argument("--split", default="test", choices=("train", "validation", "test"))
+    parser.add_argument(
+        "--split", default="test", choices=(*SPLITS, ALL), help="all: every halo of the store"
+    )
     parser.add_argument("--name", default=None, help="name on the leaderboard (default: the model's)")
-    parser.add_argument("--task", default="mass-map", help="the benchmark's task")
+    parser.add_argument("--task", help="the benchmark's task (default: mass-map; of --split all, transfer)")
     parser.add_argument("--symmetries", type=int, default=8, choices=(1, 8), help="symmetries averaged")
+    parser.add_argument("--scaling", choices=SCALINGS, help="of redshift, instead of the model's")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--quiet", action="store_true")
     options = parser.parse_args(args)
@@ -46,14 +97,15 @@ def _command(args: list[str]) -> None:
     machine = find_machine(options.device)
     folder = find_model(options.run)
     model = from_pretrained(folder, device=str(machine.device))
+    if options.scaling:
+        model.transforms = with_scaling(model.transforms, options.scaling)
     config = read_model_config(folder)
     name = options.name or str(config.get("name", folder.name))
     predict_split(
         model,
-        find_store(options.data),
+        Predicted(find_store(options.data), options.split),
         options.out,
         name=name,
-        split=options.split,
         task=options.task,
         symmetries=options.symmetries,
         trained_on=config.get("dataset"),
@@ -63,17 +115,16 @@ def _command(args: list[str]) -> None:
 
 def predict_split(
     model: MassModel,
-    store: Path,
+    predicted: Predicted,
     out: Path,
     *,
     name: str,
-    split: str = "test",
-    task: str = "mass-map",
+    task: str | None = None,
     symmetries: int = 8,
     bf16: bool = False,
     **extra: str | None,
 ) -> Path:
-    """Write the submission of a model for a split of a store.
+    """Write the submission of a model; one line on stderr says what of the input it was not trained for.
 
     Parameters
     ----------
@@ -88,32 +139,35 @@ def predict_split(
         Where the store lacks a view the model needs or its maps lie on another grid.
     """
     transforms = model.transforms
-    check_views(store, split, transforms.views)
-    count, grid = split_length(store, split), MapGrid.from_attrs(root_attrs(store), store)
-    if count == 0:
-        raise InputError(f"{store} has no halos in its split {split}")
-    if (grid.pixels, grid.width) != (transforms.pixels, transforms.width):
-        raise InputError(
-            f"the model was trained on maps of {transforms.pixels} pixels over {transforms.width:g} R200c; "
-            f"those of {store} have {grid.pixels} over {grid.width:g}"
-        )
+    predicted.check(transforms)
+    outside: list[Mapping[str, float]] = []
     masses, sigmas = [], []
-    bar = progress(total=count, desc="predicting", unit="halo")
-    for arrays in iter_shards(store, split, transforms.views):
+    bar = progress(total=len(predicted), desc="predicting", unit="halo")
+    for arrays in predicted.shards(transforms.views):
         maps = np.stack([arrays.maps[view] for view in transforms.views], axis=2)
-        for block in np.split(maps, range(BLOCK_HALOS, len(maps), BLOCK_HALOS)):
-            mass, sigma = model.predict(block.reshape(-1, *maps.shape[2:]), symmetries=symmetries, bf16=bf16)
+        cuts = range(BLOCK_HALOS, len(maps), BLOCK_HALOS)
+        for block, redshift in zip(
+            np.split(maps, cuts), np.split(arrays.halos["redshift"], cuts), strict=True
+        ):
+            here = np.repeat(redshift, maps.shape[1])
+            outside += [
+                transforms.outside(halo[None], z) for halo, z in zip(block, redshift[:, None], strict=True)
+            ]
+            mass, sigma = model.predict(
+                block.reshape(-1, *maps.shape[2:]), here, symmetries=symmetries, bf16=bf16
+            )
             shape = (*block.shape[:2], *mass.shape[1:])
             masses.append(mass.cpu().numpy().reshape(shape))
             if sigma is not None:
                 sigmas.append(sigma.cpu().numpy().reshape(shape))
             bar.update(len(block))
     bar.close()
+    if line := outside_line(transforms, predicted.store, outside):
+        print(line, file=sys.stderr)
     return submit(
         out,
-        store,
-        split=split,
-        task=task,
+        predicted,
+        task=task or predicted.task,
         name=name,
         track=transforms.views,
         maps=np.concatenate(masses),
@@ -123,17 +177,53 @@ def predict_split(
     )
 
 
-def submit(out: Path, store: Path, *, split: str = "test", task: str = "mass-map", **fields: Any) -> Path:
-    """Write a baseline's submission for a split of a store."""
+def with_scaling(transforms: Transforms, scaling: str) -> Transforms:
+    """Transforms of another scaling, which a model knows nothing of that saw redshift 0 alone."""
+    if transforms.training.redshift != (0.0, 0.0):
+        raise InputError(
+            f"--scaling {scaling}: the model was trained at redshifts above 0, with {transforms.scaling}"
+        )
+    return replace(transforms, scaling=scaling)
+
+
+def outside_line(transforms: Transforms, store: Path, halos: Sequence[Mapping[str, float]]) -> str:
+    """What of a store's maps a model was not trained on, in one line; empty where nothing is.
+
+    Parameters
+    ----------
+    halos
+        `Transforms.outside` of each halo.
+    """
+    trained, grid = transforms.training, MapGrid.from_attrs(root_attrs(store), store)
+    shares = {name: float(np.mean([halo[name] for halo in halos])) for name in halos[0]}
+    parts = []
+    if shares.pop("redshift") > 0:
+        low, high = trained.redshift
+        parts.append("redshifts beyond " + (f"{low:g}" if low == high else f"{low:g} to {high:g}"))
+    for name, text in (("half_depth", "depth"), ("smoothing_fwhm", "smoothing")):
+        here, there = getattr(grid, name), getattr(trained, name)
+        if here != there:
+            parts.append(f"a {text} of {here:g} R200c, trained on {there:g}")
+    for name, share in shares.items():
+        view, _, side = name.rpartition(" ")
+        if share > SAID_FROM:
+            parts.append(
+                f"{100 * share:.0f} % of the pixels of {view} {side}er than 99.9 % of those trained on"
+            )
+    return f"outside the training range: {'; '.join(parts)}" if parts else ""
+
+
+def submit(out: Path, predicted: Predicted, *, task: str | None = None, **fields: Any) -> Path:
+    """Write a baseline's submission."""
     # Here, for a machine that only trains has no pydantic.
     from benchmarks.submissions import write_submission
 
     return write_submission(
         out,
         authors=AUTHORS,
-        task=task,
+        task=task or predicted.task,
         kind="baseline",
-        rows=(store, split),
+        rows=(predicted.store, predicted.split),
         overwrite=True,
         **fields,
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.command import new_folder, run_command
+from baselines.predict import ALL, Predicted
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid, score_log
@@ -16,6 +17,8 @@ from three_hundred_maps.keys import parse_views
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import split_length
 from three_hundred_maps.store.names import find_store
+from three_hundred_maps.store.schema import SPLITS
+from three_hundred_maps.torch_data import Transforms
 
 OUT_MARK = "baseline.yaml"
 SHARPEN_STEPS = 30
@@ -40,23 +43,26 @@ def sharpen(logs: Floats, pixel: float) -> Floats:
     return mass
 
 
-def log_total(maps: NDArray[np.floating], grid: MapGrid, floor: float) -> Floats:
-    """log10 of a view's sum inside R200c, in its units times pixels, at least ``floor``; (halo, los)."""
+def log_total(maps: NDArray[np.floating], grid: MapGrid, floor: float, factor: Floats) -> Floats:
+    """log10 of a view's sum inside R200c times ``factor``, in its units times pixels; (halo, los).
+
+    It is at least ``floor``.
+    """
     total = np.tensordot(np.asarray(maps, np.float64), grid.aperture, axes=([-2, -1], [0, 1]))
-    return np.log10(np.maximum(total, floor))
+    return np.log10(np.maximum(total * factor, floor))
 
 
 def run_baseline(
     program: str,
     description: str,
-    write: Callable[[Path, Path, tuple[str, ...]], object],
+    write: Callable[[Path, Path, tuple[str, ...], Predicted], object],
     args: Sequence[str] | None,
     *,
     default_views: str | None,
 ) -> None:
-    """The command line of a baseline: ``--views`` (where it has any), ``--data``, ``--out``.
+    """The command line of a baseline: ``--views`` (where it has any), ``--data``, ``--out``, what to predict.
 
-    ``write`` is given the store, the folder and the views.
+    ``write`` is given the store, the folder, the views and what to predict.
     """
 
     def command(words: list[str]) -> None:
@@ -65,6 +71,8 @@ def run_baseline(
         parser.add_argument(
             "--out", type=Path, required=True, help="folder; the submission is OUT/submission"
         )
+        parser.add_argument("--predict", help="a store or config to predict (default: that of --data)")
+        parser.add_argument("--split", default="test", choices=(*SPLITS, ALL), help="what to predict of it")
         parser.add_argument("--quiet", action="store_true")
         if default_views is not None:
             parser.add_argument("--views", default=default_views, help=f"as {default_views}")
@@ -72,13 +80,14 @@ def run_baseline(
         if options.quiet:
             set_quiet(True)
         store = find_store(options.data)
-        for split in ("train", "test"):
-            if split_length(store, split) == 0:
-                raise InputError(f"{store} has no halos in its split {split}")
+        if split_length(store, "train") == 0:
+            raise InputError(f"{store} has no halos in its split train")
+        predicted = Predicted(find_store(options.predict) if options.predict else store, options.split)
         views = parse_views(getattr(options, "views", ""))
         new_folder(options.out, ours=OUT_MARK)
         (options.out / OUT_MARK).write_text(f"baseline: {program}\nviews: {','.join(views) or 'none'}\n")
-        write(store, options.out, views)
+        predicted.check(Transforms.from_store(store, views))
+        write(store, options.out, views, predicted)
         print(options.out / "submission")
 
     run_command(command, args)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.predict import submit
+from baselines.predict import Predicted, submit
 from baselines.reference import Floats, run_baseline, sharpen
-from three_hundred_maps.geometry import gaussian_kernel, score_log
-from three_hundred_maps.store.arrays import SplitArrays, iter_shards, split_length
+from three_hundred_maps.geometry import score_log, smoothing_matrix
+from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import Transforms
@@ -32,18 +32,6 @@ STRENGTHS = tuple(10.0**k for k in range(-6, 1))
 def main(args: Sequence[str] | None = None) -> None:
     """The command line."""
     run_baseline("ridge", __doc__ or "", write, args, default_views="sz,xray,star")
-
-
-def smoothing_matrix(pixels: int, sigma: float) -> Floats:
-    """(pixels, pixels): a Gaussian of ``sigma`` pixels along an axis, reflected at the edges."""
-    kernel = gaussian_kernel(sigma)
-    reach = len(kernel) // 2
-    # Row i holds which pixel stands at each place of the padded axis.
-    places = np.pad(np.arange(pixels), reach, mode="symmetric")
-    matrix = np.zeros((pixels, pixels))
-    for i in range(pixels):
-        np.add.at(matrix[i], places[i : i + len(kernel)], kernel)
-    return matrix
 
 
 @dataclass(frozen=True)
@@ -66,8 +54,9 @@ class Features:
         """(los, feature, y, x) of one halo; the last feature is 1."""
         grid, features = self.transforms.grid, []
         radius = np.broadcast_to(grid.radius, (len(arrays.los_vector), *grid.radius.shape))
-        for item in self.transforms.inputs:
-            raw = np.asarray(arrays.maps[item.view][halo], np.float64)
+        factors = self.transforms.factors(arrays.halos["redshift"][halo])
+        for item, factor in zip(self.transforms.inputs, factors, strict=True):
+            raw = np.asarray(arrays.maps[item.view][halo], np.float64) * factor
             copies = [raw, *(m @ raw @ m.T for m in self.matrices)]
             logs = [(np.log10(copy + item.offset) - item.mean) / item.std for copy in copies]
             means = [
@@ -80,21 +69,22 @@ class Features:
 
 
 class Normal:
-    """The sums of a least-squares fit of ``width`` weights: X'X, X'y, y'y and the number of rows."""
+    """The sums of a least-squares fit of ``width`` weights a target: X'X, X'y, y'y and the number of rows."""
 
-    def __init__(self, width: int) -> None:
-        self.gram, self.moment, self.square, self.count = np.zeros((width, width)), np.zeros(width), 0.0, 0
+    def __init__(self, width: int, *targets: int) -> None:
+        self.gram, self.moment = np.zeros((width, width)), np.zeros((width, *targets))
+        self.square, self.count = 0.0, 0
 
     def add(self, x: Floats, y: Floats) -> None:
-        """Add rows x (row, width) and y (row,)."""
+        """Add rows x (row, width) and y (row,) or, of several targets, (row, target)."""
         self.gram += x.T @ x
         self.moment += x.T @ y
-        self.square += float(y @ y)
+        self.square += float(np.vdot(y, y))
         self.count += len(y)
 
     def error(self, weights: Floats) -> float:
-        """Mean square error of ``weights`` on the rows summed."""
-        sum_of_squares = self.square - 2 * weights @ self.moment + weights @ self.gram @ weights
+        """Mean square error of ``weights`` on the rows summed, of all targets together."""
+        sum_of_squares = self.square + np.vdot(weights, self.gram @ weights - 2 * self.moment)
         return float(sum_of_squares / max(self.count, 1))
 
     def solve(self, strength: float) -> Floats:
@@ -102,6 +92,13 @@ class Normal:
         penalty = np.full(len(self.gram), strength * np.trace(self.gram) / len(self.gram))
         penalty[-1] = 0.0
         return np.asarray(np.linalg.solve(self.gram + np.diag(penalty), self.moment), np.float64)
+
+
+def choose_strength(train: Normal, validation: Normal | None) -> float:
+    """The strength with the least error on ``validation``; without one, the middle of those tried."""
+    if validation is None:
+        return STRENGTHS[len(STRENGTHS) // 2]
+    return min(STRENGTHS, key=lambda strength: validation.error(train.solve(strength)))
 
 
 def accumulate(blocks: Iterable[SplitArrays], features: Features) -> Normal:
@@ -115,30 +112,31 @@ def accumulate(blocks: Iterable[SplitArrays], features: Features) -> Normal:
     return total
 
 
-def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
-    """Write the submission ``out/submission``."""
+def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted | None = None) -> Path:
+    """Write the submission ``out/submission``, by default of the store's own test split."""
+    predicted = predicted or Predicted(store)
     check_views(store, "train", views)
     transforms = Transforms.from_store(store, views)
     features = Features(transforms)
     wanted = [*views, TARGET]
     normal = accumulate(iter_shards(store, "train", wanted), features)
+    validation = None
     if split_length(store, "validation"):
         validation = accumulate(iter_shards(store, "validation", wanted), features)
-        strength = min(STRENGTHS, key=lambda s: validation.error(normal.solve(s)))
-    else:
-        strength = STRENGTHS[len(STRENGTHS) // 2]
+    strength = choose_strength(normal, validation)
     weights = normal.solve(strength)
     profile = transforms.climatology_map().double().numpy()
 
     def blocks() -> Iterator[np.ndarray]:
-        for arrays in iter_shards(store, "test", views):
+        for arrays in predicted.shards(views):
             for halo in range(len(arrays)):
                 residual = np.einsum("lfyx,f->lyx", features.maps(arrays, halo), weights)
                 yield sharpen(profile + residual, transforms.grid.pixel)[None]
 
     return submit(
         out / "submission",
-        store,
+        predicted,
+        trained_on=str(root_attrs(store)["name"]),
         name="ridge regression",
         track=views,
         maps=blocks(),

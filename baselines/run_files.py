@@ -16,7 +16,7 @@ from baselines.card import write_card
 from baselines.machine import Machine
 from baselines.model import MassModel
 from baselines.networks import count_parameters
-from baselines.predict import predict_split
+from baselines.predict import Predicted, predict_split
 from baselines.settings import Settings
 from baselines.training import Progress
 from three_hundred_maps.errors import InputError
@@ -87,7 +87,7 @@ def finish(
     elif submission and split_length(store, "test"):
         predict_split(
             model,
-            store,
+            Predicted(store),
             out / "submission",
             name=extra["name"],
             symmetries=settings.test_symmetries,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from baselines.mean_profile import fit_line, observables
-from baselines.predict import submit
+from baselines.predict import Predicted, submit
 from baselines.reference import Floats, run_baseline
 from three_hundred_maps.climatology import column_scale
 from three_hundred_maps.errors import InputError
@@ -72,10 +72,12 @@ def nfw_maps(grid: MapGrid, half_depth: float) -> Floats:
     return np.stack(maps)
 
 
-def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
-    """Write the submission ``out/submission``."""
+def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted | None = None) -> Path:
+    """Write the submission ``out/submission``, by default of the store's own test split."""
+    predicted = predicted or Predicted(store)
     check_views(store, "train", views)
-    transforms = Transforms.from_store(store, views)
+    # The relation is one in mass: at another redshift, the totals of a halo of the same mass.
+    transforms = Transforms.from_store(store, views, scaling="fixed_mass")
     xs, masses, concentrations, redshifts, scales = [], [], [], [], []
     for arrays in iter_shards(store, "train", [*views, TARGET]):
         x = observables(arrays, transforms)
@@ -101,7 +103,7 @@ def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
     shapes = nfw_maps(transforms.grid, float(root_attrs(store)["half_depth_R200c"]))
 
     def blocks() -> Iterator[np.ndarray]:
-        for arrays in iter_shards(store, "test", views):
+        for arrays in predicted.shards(views):
             mass = 10.0 ** (observables(arrays, transforms) @ slopes + constant)
             here = np.interp(arrays.halos["redshift"], z[order], rho_crit[order])[:, None]
             radius = (3.0 * mass / (800.0 * math.pi * here)) ** (1.0 / 3.0)
@@ -111,7 +113,8 @@ def write(store: Path, out: Path, views: tuple[str, ...]) -> Path:
 
     return submit(
         out / "submission",
-        store,
+        predicted,
+        trained_on=str(root_attrs(store)["name"]),
         name="scaling relation + NFW",
         track=views,
         maps=blocks(),

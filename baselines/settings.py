@@ -13,6 +13,7 @@ import yaml
 from baselines.networks import NETWORKS, NORMS
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import parse_views
+from three_hundred_maps.torch_transforms import SCALINGS, Robust
 
 LOSSES = ("l2", "l1", "huber", "gaussian")
 
@@ -53,6 +54,21 @@ class Settings:
     calibrate: bool = _setting(
         False, "after training, make the mass inside R200c that of a regression on the views' radial profiles"
     )
+    scaling: str = _setting(
+        "equal_sigma",
+        "how E(z) brings maps to redshift 0: to the halo of the same surface density, or of the same mass",
+        SCALINGS,
+    )
+    smooth_stars: float = _setting(
+        0.1, "FWHM in R200c that the star view is smoothed by; 0: not", low=0, below=2
+    )
+    median_xray: bool = _setting(True, "replace each X-ray pixel by the median of the 3 x 3 around it")
+    saturate: bool = _setting(True, "let inputs beyond 0.1-99.9 % of the training range grow slowly")
+    thin_stars: bool = _setting(True, "in training, redraw star maps in quanta of random size")
+    calibration_error: float = _setting(
+        0.1, "in training, error in dex of a factor that all pixels of a view share", low=0
+    )
+    view_dropout: float = _setting(0.0, "in training, probability of withholding a view", low=0, below=1)
     steps: int = _setting(10000, "number of steps", low=1)
     batch: int = _setting(256, "maps in a step, over all processes", low=1)
     optimiser: str = _setting("adamw", "adamw, or any optimiser of timm")
@@ -78,6 +94,10 @@ class Settings:
     threads: int = _setting(0, "threads of torch; 0: one a core", low=0)
     tensorboard: bool = _setting(False, "also write the log for TensorBoard")
 
+    def robust(self) -> Robust:
+        """What is applied to the inputs, in training and prediction."""
+        return Robust(self.smooth_stars, self.median_xray, self.saturate)
+
     def view_list(self) -> tuple[str, ...]:
         """The views, in the order of the channels."""
         return parse_views(self.views)
@@ -95,6 +115,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gpu": {"compile": True},
 }  # fmt: skip
 """What a device has instead of the defaults."""
+
+PLAIN: dict[str, Any] = {
+    "smooth_stars": 0.0, "median_xray": False, "saturate": False, "thin_stars": False,
+    "calibration_error": 0.0, "view_dropout": 0.0,
+}  # fmt: skip
+"""``--plain``: none of what makes a model hold on other simulations."""
 
 FREE = ("device", "place", "threads", "compile", "tensorboard", "data", "test_symmetries")
 """Settings that may differ when a run is resumed: where it runs, not what it trains."""
@@ -139,12 +165,16 @@ def default_words(name: str) -> list[str]:
     return [shown(getattr(Settings, name)), *presets]
 
 
-def merge(options: Mapping[str, Any], *, config: Path | None, preset: str) -> Settings:
-    """The defaults, under a preset (``cpu`` or ``gpu``), under a file, under the command line's options."""
+def merge(options: Mapping[str, Any], *, config: Path | None, preset: str, plain: bool = False) -> Settings:
+    """The defaults, under a preset (``cpu`` or ``gpu``), under a file, under the command line's options.
+
+    With ``plain``, `PLAIN` stands above the preset.
+    """
     if preset not in PRESETS:
         raise InputError(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
     given = {name: value for name, value in options.items() if value is not None}
-    return make_settings({**PRESETS[preset], **(read_config(config) if config else {}), **given})
+    defaults = {**PRESETS[preset], **(PLAIN if plain else {})}
+    return make_settings({**defaults, **(read_config(config) if config else {}), **given})
 
 
 def read_config(path: Path) -> dict[str, Any]:

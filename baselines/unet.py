@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from baselines.augment import Augment
 from baselines.calibration import calibrate, check_validation
 from baselines.checkpoint import CHECKPOINT_FILE
 from baselines.command import check_apart, find_stores, new_folder, run_command
@@ -44,6 +45,9 @@ def _command(args: list[str]) -> None:
         "--config", type=Path, default=None, help="a YAML of settings, as a run's config.yaml"
     )
     parser.add_argument("--preset", default=None, help="cpu or gpu (default: by the device)")
+    parser.add_argument(
+        "--plain", action="store_true", help="the defaults of a model for one simulation alone"
+    )
     parser.add_argument("--name", default=None, help="name on the leaderboard (default: from the settings)")
     parser.add_argument("--no-submission", action="store_true", help="train only")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -53,9 +57,10 @@ def _command(args: list[str]) -> None:
         set_quiet(True)
     out, config, preset = options.pop("out"), options.pop("config"), options.pop("preset")
     name, no_submission = options.pop("name"), options.pop("no_submission")
+    plain = options.pop("plain")
     named = options["device"] or (read_config(config).get("device") if config else None) or "auto"
     machine = find_machine(str(named))
-    settings = merge(options, config=config, preset=preset or machine.preset)
+    settings = merge(options, config=config, preset=preset or machine.preset, plain=plain)
     try:
         train(settings, out, machine=machine, name=name, submission=not no_submission)
     finally:
@@ -150,7 +155,9 @@ def make_trainer(
 ) -> Trainer:
     """Model, data and optimiser of a run, at its first step; ``more`` stores are trained on as well."""
     device = machine.device
-    transforms = Transforms.from_store(store, settings.view_list())
+    transforms = Transforms.from_store(
+        store, settings.view_list(), scaling=settings.scaling, robust=settings.robust()
+    )
     score_grid = ScoreGrid(transforms, settings.grid, device)
     lines = min(settings.validation_lines, _lines(store))
     validation = load_rows(store, "validation", transforms, score_grid, device=device, lines=lines)
@@ -183,6 +190,8 @@ def make_batches(
 ) -> tuple[Batches, int]:
     """The training batches, where they fit best, and the number of rows of an epoch."""
     device, store = machine.device, stores[0]
+    drawn = Augment(transforms, settings)
+    augment = drawn if drawn.any else None
     samples = sum(split_length(each, "train") * _lines(each) for each in stores)
     place = choose_place(settings, machine, samples, transforms.pixels, joined=len(stores) > 1)
     if place == "stream":
@@ -204,6 +213,7 @@ def make_batches(
                 symmetries=settings.symmetries,
                 device=device,
                 workers=workers,
+                augment=augment,
             ),
             samples,
         )
@@ -212,7 +222,10 @@ def make_batches(
     where = device if place == "device" else torch.device("cpu")
     grid = score_grid if place == "device" else ScoreGrid(transforms, settings.grid, where)
     rows = Rows.join(
-        [load_rows(each, "train", transforms, grid, device=where, dtype=dtype) for each in stores]
+        [
+            load_rows(each, "train", transforms, grid, device=where, dtype=dtype, raw=augment is not None)
+            for each in stores
+        ]
     )
     batches = ResidentBatches(
         rows,
@@ -222,6 +235,7 @@ def make_batches(
         device=device,
         rank=machine.rank,
         ranks=machine.ranks,
+        augment=augment,
     )
     return batches, len(rows)
 

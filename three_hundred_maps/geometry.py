@@ -191,6 +191,18 @@ def smooth_score_grid(maps: NDArray[np.generic], pixel: float = 0.025) -> NDArra
     return _smooth_axis(_smooth_axis(values, kernel, values.ndim - 1), kernel, values.ndim - 2)
 
 
+def smoothing_matrix(pixels: int, sigma: float) -> NDArray[np.float64]:
+    """(pixels, pixels): a Gaussian of ``sigma`` pixels along an axis, reflected at the edges."""
+    kernel = gaussian_kernel(sigma)
+    reach = len(kernel) // 2
+    # Row i holds which pixel stands at each place of the padded axis.
+    places = np.pad(np.arange(pixels), reach, mode="symmetric")
+    matrix = np.zeros((pixels, pixels))
+    for i in range(pixels):
+        np.add.at(matrix[i], places[i : i + len(kernel)], kernel)
+    return matrix
+
+
 def pixel_centres(pixels: int, width: float) -> NDArray[np.float64]:
     """Pixel centres along an axis of a map ``width`` wide (R200c), the halo at 0."""
     return (np.arange(pixels, dtype=np.float64) + 0.5) * (width / pixels) - 0.5 * width

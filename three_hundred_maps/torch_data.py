@@ -97,6 +97,7 @@ class MapDataset(Dataset[Item]):
         self.arrays = read_split(store, split, [*views, *([TARGET] if target else [])], halos)
         self.store, self.split, self.simulations = store, split, simulation_names(store, split)
         self.views, self.transforms, self.symmetries = tuple(views), transforms, symmetries
+        self.scale_only = False
         self.lines = len(self.arrays.los_vector)
 
     def __len__(self) -> int:
@@ -124,6 +125,8 @@ class StreamDataset(IterableDataset[Item]):
         Halos read at once (best a store's ``shard_halos``), and blocks held and shuffled together.
     rank, ranks
         This process and the number of processes that share the epoch.
+
+    With ``scale_only`` set, maps are brought to redshift 0 by ``transforms``, and nothing else is applied.
     """
 
     def __init__(
@@ -146,7 +149,7 @@ class StreamDataset(IterableDataset[Item]):
         self.store, self.split, self.views, self.transforms = store, split, tuple(views), transforms
         self.read = [*views, *([TARGET] if target else [])]
         self.symmetries, self.seed, self.block, self.buffer = symmetries, seed, block, max(buffer, 1)
-        self.rank, self.ranks, self.epoch = rank, ranks, 0
+        self.rank, self.ranks, self.epoch, self.scale_only = rank, ranks, 0, False
         self.halos, self.simulations = split_length(store, split), simulation_names(store, split)
 
     def __iter__(self) -> Iterator[Item]:
@@ -192,16 +195,19 @@ def simulation_names(store: str | Path, split: str) -> tuple[str, ...]:
 def _item(
     dataset: MapDataset | StreamDataset, arrays: SplitArrays, halo: int, los: int, symmetry: int
 ) -> Item:
-    transforms = dataset.transforms
+    transforms, redshift = dataset.transforms, arrays.halos["redshift"][halo]
     inputs = torch.from_numpy(np.stack([arrays.maps[view][halo, los] for view in dataset.views]))
     if TARGET not in arrays.maps:
         target = inputs.new_zeros((0, *inputs.shape[1:]))
     else:
         target = torch.from_numpy(arrays.maps[TARGET][halo, los][None].copy())
-        if transforms is not None:
-            target = transforms.target(target)
+        if transforms is not None and dataset.scale_only:
+            target = transforms.scale_mass(target, redshift)
+        elif transforms is not None:
+            target = transforms.target(target, redshift)
     if transforms is not None:
-        inputs = transforms.standardise(inputs[None])[0]
+        prepare = transforms.scale if dataset.scale_only else transforms.standardise
+        inputs = prepare(inputs[None], redshift)[0]
     halos = arrays.halos
     if SEALED_KEY in halos:
         key = [int(halos[SEALED_KEY][halo])]

@@ -11,18 +11,27 @@ import functools
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.geometry import FLOOR_MSUN_KPC2, MapGrid, ring_map, smooth_score_grid
+from three_hundred_maps.geometry import (
+    FLOOR_MSUN_KPC2,
+    FWHM_PER_SIGMA,
+    SCORE_FWHM,
+    MapGrid,
+    ring_map,
+    smoothing_matrix,
+)
 from three_hundred_maps.histograms import LOG_BINS, LOG_MIN, LOG_STEP
-from three_hundred_maps.store.arrays import root_attrs
+from three_hundred_maps.store.arrays import open_group, read_array, root_attrs
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.store.statistics import Statistics, ViewStatistics, read_statistics
 
@@ -32,8 +41,30 @@ SYMMETRIES = 8
 MAX_PIXELS = 1024
 """Pixels along a side of the largest maps that saved transforms may be for."""
 
-TRANSFORMS_VERSION = 1
+TRANSFORMS_VERSION = 2
 """Version of how statistics become transforms: a checkpoint of another one is refused."""
+
+SCALINGS = ("equal_sigma", "fixed_mass", "none")
+"""How maps are brought to redshift 0; see `Transforms`."""
+
+SELF_SIMILAR: Mapping[str, tuple[float, float]] = {
+    "sz": (1.0, 2.0),
+    "xray": (2.0 / 3.0, 11.0 / 3.0),
+    "xray_soft": (1.0 / 3.0, 10.0 / 3.0),
+    "ksz": (2.0 / 3.0, 5.0 / 3.0),
+    "velocity": (1.0 / 3.0, 1.0 / 3.0),
+    "velocity_dispersion": (1.0 / 3.0, 1.0 / 3.0),
+    **dict.fromkeys(("star", "star_grainy", "gas", "dark_matter", TARGET), (1.0 / 3.0, 4.0 / 3.0)),
+}
+"""a and b of the self-similar value of a view at fixed R / R200c, M200c^a E^b (Kaiser 1986): density goes as
+E^2, the radius as M^(1/3) E^(-2/3), temperature as (M E)^(2/3); X-ray brightness is per proper area, and
+bolometric (with T^(1/2)) but for ``xray_soft``. A view that is not named is used as it is."""
+
+PAPER_COSMOLOGY = {"omega_m": 0.307, "omega_lambda": 0.693}
+"""Of The Three Hundred (Cui et al. 2018), for a store that does not say its own."""
+
+SATURATION_DEX = 0.1
+"""Beyond the training range, an input grows by this times log(1 + excess / this)."""
 
 
 def apply_symmetry(maps: torch.Tensor, number: int) -> torch.Tensor:
@@ -69,12 +100,17 @@ class LogTransform:
         finite and close to the faint ones.
     mean, std
         Of ``log10(x + offset)`` over ``train``, in dex, from the histogram in ``statistics``.
+    low, high
+        The 0.1 and 99.9 % quantiles of the positive pixels of ``train``, in the view's units (by default,
+        of a view whose range is not known).
     """
 
     view: str
     offset: float
     mean: float
     std: float
+    low: float = 0.0
+    high: float = sys.float_info.max
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Raw values to standardised ones; any shape."""
@@ -86,8 +122,53 @@ class LogTransform:
 
 
 @dataclass(frozen=True)
+class Robust:
+    """What makes inputs of another simulation look like those of the training set.
+
+    Parameters
+    ----------
+    smooth_stars
+        FWHM in R200c of a Gaussian that the view ``star`` is smoothed by; 0: not at all.
+    median_xray
+        Replace each pixel of the view ``xray`` by the median of the 3 x 3 around it: single bright pixels go.
+    saturate
+        Let inputs beyond the 0.1-99.9 % range of ``train`` grow by a logarithm only.
+    """
+
+    smooth_stars: float = 0.0
+    median_xray: bool = False
+    saturate: bool = False
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is known of the data that transforms were made from, to say what lies outside of it.
+
+    Parameters
+    ----------
+    redshift
+        Lowest and highest of ``train``.
+    half_depth, smoothing_fwhm
+        Of its maps, in R200c.
+    omega_m, omega_lambda
+        Of its cosmology at redshift 0.
+    """
+
+    redshift: tuple[float, float]
+    half_depth: float
+    smoothing_fwhm: float
+    omega_m: float
+    omega_lambda: float
+
+
+@dataclass(frozen=True)
 class Transforms:
     """All that a model applies to maps, and where it came from.
+
+    Views at redshift z are brought to redshift 0 by powers of E(z) = H(z) / H_0, by self-similar evolution:
+    ``equal_sigma`` to the halo whose surface density is the same (y times E^2, X-ray over E, stars and mass
+    as they are), ``fixed_mass`` to that of the same M200c (y over E^2, X-ray over E^(11/3), stars and mass
+    over E^(4/3)). Both are exact and invertible, and change nothing at redshift 0.
 
     Parameters
     ----------
@@ -100,6 +181,12 @@ class Transforms:
         The grid of the maps; the width in R200c.
     statistics_digest
         sha256 of the statistics that these numbers came from.
+    training
+        The redshifts, cosmology and mapping of ``train``.
+    scaling
+        One of `SCALINGS`.
+    robust
+        What else is applied to the inputs.
     """
 
     inputs: tuple[LogTransform, ...]
@@ -108,6 +195,9 @@ class Transforms:
     pixels: int
     width: float
     statistics_digest: str
+    training: Training
+    scaling: str = "equal_sigma"
+    robust: Robust = Robust()
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -116,11 +206,13 @@ class Transforms:
 
     @functools.cached_property
     def grid(self) -> MapGrid:
-        """The grid of the maps; its depth and smoothing are defaults, which transforms do not know."""
-        return MapGrid(self.pixels, self.width)
+        """The grid of the maps that the transforms were made for."""
+        return MapGrid(self.pixels, self.width, self.training.half_depth, self.training.smoothing_fwhm)
 
     @staticmethod
-    def from_store(store: str | Path, views: Sequence[str]) -> Transforms:
+    def from_store(
+        store: str | Path, views: Sequence[str], *, scaling: str = "equal_sigma", robust: Robust = Robust()
+    ) -> Transforms:
         """The transforms of ``views`` from a store's statistics.
 
         Raises
@@ -138,7 +230,10 @@ class Transforms:
             raise InputError(
                 f"{store} has no climatology of {TARGET}: its split train is empty or lacks {TARGET}"
             )
-        grid = MapGrid.from_attrs(root_attrs(store), store)
+        attrs = root_attrs(store)
+        grid = MapGrid.from_attrs(attrs, store)
+        redshift = read_array(store, open_group(store)["train"], "redshift")
+        cosmology = attrs.get("simulation", {}).get("cosmology", PAPER_COSMOLOGY)
         return Transforms(
             inputs=tuple(_log_transform(view, statistics[view], store) for view in views),
             ring_edges=tuple(float(v) for v in statistics.climatology.ring_edges),
@@ -146,6 +241,15 @@ class Transforms:
             pixels=grid.pixels,
             width=grid.width,
             statistics_digest=statistics_digest(statistics),
+            training=Training(
+                redshift=(float(redshift.min()), float(redshift.max())),
+                half_depth=grid.half_depth,
+                smoothing_fwhm=grid.smoothing_fwhm,
+                omega_m=float(cosmology["omega_m"]),
+                omega_lambda=float(cosmology["omega_lambda"]),
+            ),
+            scaling=scaling,
+            robust=robust,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -166,47 +270,180 @@ class Transforms:
             values["inputs"] = tuple(LogTransform(**item) for item in values["inputs"])
             values["ring_edges"] = tuple(values["ring_edges"])
             values["climatology"] = tuple(values["climatology"])
+            training = dict(values["training"])
+            low, high = training["redshift"]
+            values["training"] = Training(**{**training, "redshift": (low, high)})
+            values["robust"] = Robust(**values["robust"])
             transforms = Transforms(**values)
-            numbers = [*transforms.ring_edges, *transforms.climatology, transforms.width]
-            numbers += [v for item in transforms.inputs for v in (item.offset, item.mean, item.std)]
+            numbers = [*transforms.ring_edges, *transforms.climatology, transforms.width, low, high]
+            numbers += [v for item in transforms.inputs for v in astuple(item)[1:]]
+            numbers += [*astuple(transforms.training)[1:], transforms.robust.smooth_stars]
             finite = all(math.isfinite(number) for number in numbers)
             pixels = transforms.pixels
-        except (KeyError, TypeError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the saved transforms are not complete: {error}") from None
         if not finite or not all(isinstance(item.view, str) and item.std > 0 for item in transforms.inputs):
             raise InputError("the saved transforms hold numbers that no statistics give")
         if not (isinstance(pixels, int) and 1 <= pixels <= MAX_PIXELS):
             raise InputError(f"the saved transforms are for {pixels!r} pixels, not for 1 to {MAX_PIXELS}")
+        if transforms.scaling not in SCALINGS or not 0 <= transforms.robust.smooth_stars < transforms.width:
+            raise InputError("the saved transforms scale or smooth maps as this package never does")
         return transforms
 
-    def standardise(self, maps: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) raw maps, channels in the order of ``inputs``, to standardised ones."""
+    # -- redshift -----------------------------------------------------------------------------------
+
+    def expansion(self, redshift: NDArray[np.floating] | float) -> NDArray[np.float64]:
+        """E(z) = H(z) / H_0 of the training set's cosmology; exactly 1 at redshift 0."""
+        z, m, vacuum = np.asarray(redshift, np.float64), self.training.omega_m, self.training.omega_lambda
+        curvature = 1.0 - m - vacuum
+        return np.sqrt(1.0 + m * ((1.0 + z) ** 3 - 1.0) + curvature * ((1.0 + z) ** 2 - 1.0))
+
+    def _power(self, view: str) -> float:
+        """The power of E(z) that brings a view to redshift 0."""
+        mass, expansion = SELF_SIMILAR.get(view, (0.0, 0.0))
+        return {"none": 0.0, "fixed_mass": -expansion, "equal_sigma": 4.0 * mass - expansion}[self.scaling]
+
+    def factors(self, redshift: NDArray[np.floating] | float) -> NDArray[np.float64]:
+        """(..., C): what the maps of each view are multiplied by, for redshifts (...)."""
+        powers = np.array([self._power(view) for view in self.views])
+        return self.expansion(redshift)[..., None] ** powers
+
+    def mass_factor(self, redshift: NDArray[np.floating] | float) -> NDArray[np.float64]:
+        """(...): what mass maps are multiplied by; a prediction is divided by it."""
+        return self.expansion(redshift) ** self._power(TARGET)
+
+    def scale(self, maps: torch.Tensor, redshift: NDArray[np.floating] | float | None) -> torch.Tensor:
+        """(N, C, H, W) raw maps brought to redshift 0; ``redshift`` is (N,) or one number."""
+        if redshift is None or self.scaling == "none" or not np.any(redshift):
+            return maps
+        return maps * torch.from_numpy(self.factors(redshift)[..., None, None]).to(maps)
+
+    def scale_mass(self, maps: torch.Tensor, redshift: NDArray[np.floating] | float | None) -> torch.Tensor:
+        """Mass maps (..., H, W) brought to redshift 0; ``redshift`` is (...) or one number."""
+        if redshift is None or self._power(TARGET) == 0.0 or not np.any(redshift):
+            return maps
+        return maps * torch.from_numpy(self.mass_factor(redshift)[..., None, None]).to(maps)
+
+    def unscale_mass(self, maps: torch.Tensor, redshift: NDArray[np.floating] | float | None) -> torch.Tensor:
+        """The inverse of `scale_mass`: predicted maps, as at redshift 0, brought to theirs."""
+        if redshift is None or self._power(TARGET) == 0.0 or not np.any(redshift):
+            return maps
+        return maps / torch.from_numpy(self.mass_factor(redshift)[..., None, None]).to(maps)
+
+    # -- inputs -------------------------------------------------------------------------------------
+
+    def standardise(
+        self, maps: torch.Tensor, redshift: NDArray[np.floating] | float | None = None
+    ) -> torch.Tensor:
+        """(N, C, H, W) raw maps, channels in the order of ``inputs``, to standardised ones.
+
+        Parameters
+        ----------
+        redshift
+            (N,), or one for all; none: the maps are as at redshift 0 already.
+        """
         if maps.shape[1] != len(self.inputs):
             raise InputError(f"{maps.shape[1]} channels of maps for the views {', '.join(self.views)}")
-        offset, mean, std = self._scales.to(maps)
-        return (maps + offset).log10_().sub_(mean).div_(std)
+        maps = self.scale(maps, redshift)
+        offset, mean, std, low, high = self._scales.to(maps)
+        robust = self.robust
+        for channel, view in enumerate(self.views):
+            replaced = maps[:, channel]
+            if view == "star" and robust.smooth_stars:
+                matrix = self._star_smoothing.to(maps)
+                replaced = matrix @ replaced @ matrix.T
+            elif view == "xray" and robust.median_xray:
+                replaced = median_3x3(replaced)
+            else:
+                continue
+            maps = torch.cat([maps[:, :channel], replaced[:, None], maps[:, channel + 1 :]], dim=1)
+        values = (maps + offset).log10_().sub_(mean).div_(std)
+        if robust.saturate:
+            knee = SATURATION_DEX / std
+            values = torch.where(values > high, high + knee * torch.log1p((values - high) / knee), values)
+            values = torch.where(values < low, low - knee * torch.log1p((low - values) / knee), values)
+        return values
 
     def restore(self, values: torch.Tensor) -> torch.Tensor:
-        """The inverse of `standardise`."""
+        """The inverse of `standardise` at redshift 0 where nothing of `Robust` is applied."""
         return torch.stack([item.inverse(values[:, i]) for i, item in enumerate(self.inputs)], dim=1)
+
+    def outside(self, maps: NDArray[np.floating], redshift: NDArray[np.floating]) -> dict[str, float]:
+        """The share of what lies outside the training range: of redshifts, and of each view's pixels.
+
+        Parameters
+        ----------
+        maps
+            (halo, los, C, H, W) raw maps.
+        redshift
+            (halo,).
+
+        Returns
+        -------
+        ``redshift`` and, by view, the shares of the positive pixels below and above the 0.1-99.9 % range, as
+        ``VIEW faint`` and ``VIEW bright``; within ``train`` these are 0.001.
+        """
+        first, last = self.training.redshift
+        shares = {"redshift": float(np.mean((redshift < first) | (redshift > last)))}
+        scaled = maps * self.factors(redshift)[:, None, :, None, None]
+        for channel, item in enumerate(self.inputs):
+            values = scaled[:, :, channel]
+            positive = values[values > 0]
+            shares[f"{item.view} faint"] = float(np.mean(positive < item.low)) if positive.size else 0.0
+            shares[f"{item.view} bright"] = float(np.mean(positive > item.high)) if positive.size else 0.0
+        return shares
+
+    # -- target -------------------------------------------------------------------------------------
 
     def climatology_map(self) -> torch.Tensor:
         """(H, W) dex of Msun kpc-2: the climatology, linear between rings, constant beyond the last."""
         return self._target.climatology.clone()
 
-    def target(self, mass: torch.Tensor) -> torch.Tensor:
+    def target(
+        self, mass: torch.Tensor, redshift: NDArray[np.floating] | float | None = None
+    ) -> torch.Tensor:
         """(..., H, W) Msun kpc-2 to what is learnt: l on the score grid less the climatology, in dex."""
-        return self._target.target(mass)
+        return self._target.target(mass, redshift)
+
+    def mass(
+        self, residual: torch.Tensor, redshift: NDArray[np.floating] | float | None = None
+    ) -> torch.Tensor:
+        """What a predicted target (N, H, W) stands for: mass maps in Msun kpc-2, on the score grid."""
+        return self.unscale_mass(10.0 ** (self._target.climatology.to(residual) + residual), redshift)
 
     @functools.cached_property
     def _scales(self) -> torch.Tensor:
-        """(3, C, 1, 1) float64: offset, mean and std of each view."""
+        """(5, C, 1, 1) float64: offset, mean and std of each view; its training range, standardised."""
         values = [[getattr(item, name) for item in self.inputs] for name in ("offset", "mean", "std")]
+        for name in ("low", "high"):
+            values.append([(math.log10(getattr(i, name) + i.offset) - i.mean) / i.std for i in self.inputs])
         return torch.tensor(values, dtype=torch.float64)[:, :, None, None]
+
+    @functools.cached_property
+    def _star_smoothing(self) -> torch.Tensor:
+        sigma = self.robust.smooth_stars / FWHM_PER_SIGMA / self.grid.pixel
+        return torch.from_numpy(smoothing_matrix(self.pixels, sigma))
 
     @functools.cached_property
     def _target(self) -> ScoreGrid:
         return ScoreGrid(self)
+
+
+def median_3x3(maps: torch.Tensor) -> torch.Tensor:
+    """(N, H, W): the median of the 3 x 3 pixels around each, the edge repeated."""
+    padded = torch.nn.functional.pad(maps[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    height, width = maps.shape[1:]
+    values = [padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    # Smith's network of 19 exchanges: several times as fast as a sort of nine.
+    for a, b in _MEDIAN_OF_9:
+        values[a], values[b] = torch.minimum(values[a], values[b]), torch.maximum(values[a], values[b])
+    return values[4]
+
+
+_MEDIAN_OF_9 = (
+    (1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3),
+    (5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2),
+)  # fmt: skip
 
 
 class ScoreGrid:
@@ -229,9 +466,9 @@ class ScoreGrid:
         self, transforms: Transforms, grid: str = "score", device: torch.device | str = "cpu"
     ) -> None:
         pixels, maps = transforms.pixels, transforms.grid
-        impulses = np.broadcast_to(np.eye(pixels)[:, :, None], (pixels, pixels, pixels))
-        matrix = smooth_score_grid(impulses, maps.pixel)[:, :, 0].T if grid == "score" else None
-        self.matrix = None if matrix is None else torch.from_numpy(matrix.copy()).float().to(device)
+        matrix = smoothing_matrix(pixels, SCORE_FWHM / FWHM_PER_SIGMA / maps.pixel)
+        self.matrix = torch.from_numpy(matrix).float().to(device) if grid == "score" else None
+        self.transforms = transforms
         self.inside = torch.from_numpy(maps.inside).to(device)
         rings = ring_map(np.asarray(transforms.climatology), maps.radius)
         self.climatology = torch.from_numpy(rings).float().to(device)
@@ -246,9 +483,11 @@ class ScoreGrid:
             scaled = self.matrix @ scaled @ self.matrix.T
         return scaled.clamp_min(1.0).log10() + float(np.log10(FLOOR_MSUN_KPC2))
 
-    def target(self, mass: torch.Tensor) -> torch.Tensor:
-        """(..., H, W) Msun kpc-2 to l less the climatology, dex."""
-        return self.logarithm(mass) - self.climatology
+    def target(
+        self, mass: torch.Tensor, redshift: NDArray[np.floating] | float | None = None
+    ) -> torch.Tensor:
+        """(..., H, W) Msun kpc-2 to l, as at redshift 0, less the climatology, dex."""
+        return self.logarithm(self.transforms.scale_mass(mass, redshift)) - self.climatology
 
 
 def _log_transform(view: str, statistics: ViewStatistics, where: str | Path) -> LogTransform:
@@ -272,7 +511,8 @@ def _log_transform(view: str, statistics: ViewStatistics, where: str | Path) -> 
         raise InputError(
             f"{where}: {view} has one and the same value everywhere in train: it cannot be standardised"
         )
-    return LogTransform(view, float(offset), float(mean), float(np.sqrt(variance)))
+    low, high = (10.0 ** statistics.quantile(q) for q in (0.001, 0.999))
+    return LogTransform(view, float(offset), float(mean), float(np.sqrt(variance)), float(low), float(high))
 
 
 def statistics_digest(statistics: Statistics) -> str:

@@ -14,6 +14,7 @@ REFERENCES = (
     *(("mean_profile", view) for view in SINGLE_VIEWS),
     *(("scaling", view) for view in ("sz", "xray")),
     *(("ridge", views) for views in (*SINGLE_VIEWS, ALL_VIEWS)),
+    *(("profile_regression", views) for views in (*SINGLE_VIEWS, ALL_VIEWS)),
 )
 """Baselines without a network, and the views they use."""
 LONG = {"long-all": ALL_VIEWS, "long-star": "star"}

@@ -73,7 +73,11 @@ def claim(out: Path, mark: str, content: Mapping[str, object]) -> None:
 
 
 def find_data(
-    data: str, out: Path, overrides: Sequence[str] = (), folder: str = "data"
+    data: str,
+    out: Path,
+    overrides: Sequence[str] = (),
+    folder: str = "data",
+    root: Path | None = None,
 ) -> tuple[Path, Step | None]:
     """The store, and the step that builds it into ``out`` where ``data`` is a recipe.
 
@@ -83,6 +87,8 @@ def find_data(
         What to set in the recipe, as ``simulation.regions=1-40``.
     folder
         Where in ``out`` it is built.
+    root
+        Of the paths in the recipe.
     """
     if (Path(data) / "zarr.json").is_file():
         if overrides:
@@ -94,6 +100,7 @@ def find_data(
     words = (
         *("three_hundred_maps", "build", data, "--out", str(store), "--workers", str(os.cpu_count() or 1)),
         *(word for override in overrides for word in ("--set", override)),
+        *(("--root", str(root)) if root is not None else ()),
     )
     return store, Step(f"build {folder}", words, store / "manifest.json", out / "log" / f"build-{folder}.txt")
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import zarr
 
-from baselines import climatology, mean_profile, ridge, scaling
+from baselines import climatology, mean_profile, profile_regression, ridge, scaling
 from baselines.reference import sharpen
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import score_log, smooth_score_grid
@@ -43,8 +41,28 @@ def test_the_climatology_has_no_skill(tmp_path, large):
 @pytest.mark.parametrize("views", [("sz",), ("sz", "xray", "star")])
 def test_what_looks_beats_what_does_not(tmp_path, large, views):
     profile = skill(large, mean_profile.write(large, tmp_path / "m", views))
+    regression = skill(large, profile_regression.write(large, tmp_path / "p", views))
     linear = skill(large, ridge.write(large, tmp_path / "r", views))
-    assert 0.1 < profile < linear < 1
+    assert 0.1 < profile < linear < 1 and 0.1 < regression < linear
+
+
+def test_a_map_of_ring_means_has_those_means(large):
+    profiles = profile_regression.Profiles(Transforms.from_store(large, ()))
+    rings = len(profiles.shares)
+    excess = np.stack([np.linspace(0.4, -0.3, rings), np.full(rings, 0.2), np.zeros(rings)])
+    maps = profiles.maps(excess)
+    means = np.log10(profiles.means(maps)) - np.log10(profiles.means(profiles.base))
+    assert means == pytest.approx(excess, abs=2e-3)
+    assert maps[1] == pytest.approx(profiles.base * 10**0.2) and maps[2] == pytest.approx(profiles.base)
+
+
+def test_the_profile_regression_finds_the_mass(tmp_path, large):
+    # Mass and SZ of the analytic clusters follow one another: far better than the spread of masses.
+    submission = profile_regression.write(large, tmp_path / "p", ("sz",))
+    predicted = zarr.open_group(submission / "predictions.zarr", mode="r")["mass"][...]
+    frame, truth = Transforms.from_store(large, ()).grid, read_split(large, "test", ["mass"]).maps["mass"]
+    masses = [np.log10((maps * frame.aperture).sum((-1, -2))) for maps in (predicted, truth)]
+    assert np.std(masses[0] - masses[1]) < 0.5 * np.std(masses[1])
 
 
 @pytest.mark.parametrize("concentration", [2.0, 5.0, 12.0])
@@ -113,18 +131,13 @@ def test_a_scaling_relation_needs_the_view(tmp_path, large):
         scaling.write(large, tmp_path / "s", ("kinetic",))
 
 
-@pytest.mark.parametrize("program", ["climatology", "mean_profile", "scaling", "ridge"])
-def test_each_is_a_command(tmp_path, store, program):
-    words = [
-        sys.executable,
-        "-m",
-        f"baselines.{program}",
-        "--data",
-        str(store),
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+PROGRAMS = (climatology, mean_profile, scaling, ridge, profile_regression)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda module: module.__name__.split(".")[-1])
+def test_each_is_a_command(tmp_path, store, program, capsys):
+    with pytest.raises(SystemExit) as stop:
+        program.main(["--data", str(store), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 0
     assert (tmp_path / "out" / "submission" / "submission.json").is_file()
-    assert done.stdout.strip() == str(tmp_path / "out" / "submission")
+    assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "submission")

@@ -35,7 +35,7 @@ def test_rows_of_both_stores_are_trained_on(store: Path, twin: Path, settings: S
     rows = trainer.batches.rows
     transforms = trainer.model.transforms
     parts = [
-        load_rows(each, "train", transforms, ScoreGrid(transforms, "score", CPU), device=CPU)
+        load_rows(each, "train", transforms, ScoreGrid(transforms, "score", CPU), device=CPU, raw=True)
         for each in (store, twin)
     ]
     assert len(rows) == len(parts[0]) + len(parts[1]) == trainer.samples_per_epoch

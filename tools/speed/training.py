@@ -35,7 +35,7 @@ from baselines.settings import Parser, Settings, merge
 from baselines.training import Trainer
 from three_hundred_maps.climatology import RING_EDGES
 from three_hundred_maps.io import write_json
-from three_hundred_maps.torch_transforms import LogTransform, ScoreGrid, Transforms
+from three_hundred_maps.torch_transforms import LogTransform, ScoreGrid, Training, Transforms
 
 PIXELS = 80
 VIEWS = ("sz", "xray", "star")
@@ -252,6 +252,7 @@ def make_trainer(settings: Settings, device: torch.device) -> Trainer:
         PIXELS,
         2.0,
         "none",
+        Training((0.0, 0.0), half_depth=2.0, smoothing_fwhm=0.01, omega_m=0.307, omega_lambda=0.693),
     )
     count = 4 * settings.batch
     dtype = torch.bfloat16 if settings.precision == "bf16" and device.type == "cuda" else torch.float32

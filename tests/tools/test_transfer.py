@@ -1,0 +1,60 @@
+"""On other simulations: what is trained, predicted and scored, and the page of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tools import transfer
+from tools.transfer_page import CURES, HEADS, SCALINGS, TITLES, render
+
+
+def stores_of(folder: Path) -> dict[str, Path]:
+    return {name: folder / name for name in (*transfer.TARGETS, transfer.VARIED)}
+
+
+def test_every_model_is_scored_on_every_target(tmp_path: Path):
+    stages = transfer.make_stages(stores_of(tmp_path), tmp_path, steps=5, device="cpu", threads=1)
+    training, predicting, scoring = stages
+    models = transfer.make_models(stores_of(tmp_path), tmp_path)
+    assert {model.name for model in models} == set(TITLES) | set(CURES)
+    assert len(training) == sum(model.run is not None for model in models)
+    assert len(predicting) == len(scoring) == len(models) * len(HEADS) + len(SCALINGS) - 1
+    commands = {step.name: step.command for step in (*training, *predicting, *scoring)}
+    assert "--split all" in commands["predict sz-real"] and "--task" not in commands["predict sz-real"]
+    assert f"--split all --trained-on {tmp_path}/home" in commands["score sz-real"]
+    assert f"--trained-on {tmp_path}/varied" in commands["score varied-real"]
+    assert f"--predict {tmp_path}/code" in commands["predict ridge-sz-xray-star-code"]
+    assert "--plain" in commands["train plain"] and "--no-thin-stars" in commands["train no-thinning"]
+    assert "--scaling fixed_mass" in commands["predict fixed_mass-real"]
+
+
+def test_models_of_the_cross_code_comparison_are_taken_from_its_folder(tmp_path: Path):
+    run = tmp_path / "cross" / "runs" / "mini-all"
+    run.mkdir(parents=True)
+    (run / "README.md").touch()
+    training, predicting, _ = transfer.make_stages(
+        stores_of(tmp_path), tmp_path, trained=(tmp_path / "cross" / "runs", "mini"),
+        steps=None, device="cpu", threads=1,
+    )  # fmt: skip
+    done = {step.name: step.done.exists() for step in training}
+    assert done["train all"] and not done["train sz"]
+    assert any(str(run) in step.command for step in predicting)
+
+
+def test_the_page_says_what_the_numbers_say():
+    def scored(rms: float, bias: float) -> dict[str, object]:
+        halo = {"halo_id": 7, "M200c": 9e13, "redshift": 0.989, "rms_over_climatology": rms / 0.2,
+                "mass_bias": bias}  # fmt: skip
+        return {"rms": rms, "mass_bias": bias, "mass_scatter": 0.1, "dataset": {"name": "x", "halos": 1},
+                "halos": [halo], "training": ["mini"], "outside": "redshifts beyond 0"}  # fmt: skip
+
+    models = {
+        name: {"views": "star" if name == "star" else "sz"} | {t: scored(0.11, 0.05) for t in HEADS}
+        for name in {*TITLES, *CURES, *SCALINGS}
+    }
+    models["star"]["real"] = scored(0.44, -0.6)
+    models["plain"]["resolution"] = scored(0.15, 0.05)
+    page = render(models)
+    assert "- stars: better than the climatology on 0 of 1; mass bias -60 %." in page
+    assert "heavier particles -0.0400" in page and "- stars: redshifts beyond 0" in page
+    assert page.count("2.20, -60 %") == 1 and "| U-Net | stars | 0.1100" in page

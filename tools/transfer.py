@@ -1,0 +1,175 @@
+"""``python -m tools.transfer --out DIR``: what is learnt on one simulation, tried on others.
+
+Trains U-Nets on one data set for each track, on all views without each of the measures that make a model hold
+elsewhere, and on a set of varied physics; fits the baselines without a network. All are scored at home, on
+another code, on a flavour and a resolution that no model was trained on, and on a real simulation, of which
+every halo is shown. Models that `tools.cross_code` has trained are taken from its folder.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from baselines.command import run_command
+from baselines.settings import Parser
+from tools.plan import ALL_VIEWS
+from tools.steps import Step, add_running, claim, find_data, print_left, run_stages, share_of_cores
+from tools.transfer_page import write_page
+
+MARK = "transfer.json"
+TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": ALL_VIEWS}
+WITHOUT = {
+    "plain": ("--plain",),
+    "no-thinning": ("--no-thin-stars",),
+    "no-smoothing": ("--smooth-stars", "0"),
+    "no-median": ("--no-median-xray",),
+    "no-saturation": ("--no-saturate",),
+    "no-calibration-error": ("--calibration-error", "0"),
+    "view-dropout": ("--view-dropout", "0.15"),
+}
+"""Models of all views that differ from the default by options of training."""
+SCALINGS = ("fixed_mass", "none")
+"""Beside the default, on the real simulation alone: elsewhere the redshift is 0."""
+REFERENCES = (("ridge", ALL_VIEWS), ("profile_regression", ALL_VIEWS), ("profile_regression", "sz"))
+HOME, REAL, VARIED = "home", "real", "varied"
+TARGETS = (HOME, "code", "flavour", "resolution", REAL)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Something to score: a run that is trained, or a baseline that is fitted anew for each target."""
+
+    name: str
+    views: str
+    data: Path
+    run: Path | None = None
+    options: tuple[str, ...] = ()
+    baseline: str = ""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The command line."""
+    run_command(_command, args)
+
+
+def _command(args: list[str]) -> None:
+    parser = Parser(prog="python -m tools.transfer", description=__doc__)
+    parser.add_argument("--data", default="mini", help="what is trained on: a store, or a recipe to build")
+    parser.add_argument("--code", default="mini-gizmo", help="the same of another code")
+    parser.add_argument("--flavour", default="mini-strong", help="a flavour that no model is trained on")
+    parser.add_argument("--resolution", default="mini-coarse", help="of heavier particles")
+    parser.add_argument("--varied", default="mini-hypercube", help="a set of varied physics, to train on")
+    parser.add_argument("--real", default="docs/recipes/zoom.yaml", help="a real simulation")
+    parser.add_argument("--root", type=Path, help="folder of the real simulation's files")
+    parser.add_argument("--cross-code", type=Path, help="folder of tools.cross_code, for the models in it")
+    parser.add_argument("--out", type=Path, required=True, help="folder of runs and scores")
+    parser.add_argument("--steps", type=int, help="steps of a run, instead of the preset's")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--page", type=Path, help="folder of the page (default: OUT/page)")
+    add_running(parser)
+    options = parser.parse_args(args)
+    out, data = options.out, {HOME: options.data, VARIED: options.varied}
+    data |= {name: getattr(options, name) for name in TARGETS[1:]}
+    found = {
+        name: find_data(value, out, folder=name, root=options.root if name == REAL else None)
+        for name, value in data.items()
+    }
+    stages = make_stages(
+        {name: store for name, (store, _) in found.items()},
+        out,
+        trained=(options.cross_code / "runs" if options.cross_code else None, Path(options.data).stem),
+        steps=options.steps,
+        device=options.device,
+        threads=share_of_cores(options.workers),
+    )
+    stages.insert(0, [build for _, build in found.values() if build is not None])
+    if options.list:
+        print_left(stages)
+        return
+    claim(out, MARK, data)
+    # A build takes all cores by itself.
+    run_stages(stages[:1], workers=1)
+    run_stages(stages[1:], workers=options.workers)
+    print(write_page(out, options.page or out / "page"))
+
+
+def make_models(
+    stores: dict[str, Path], out: Path, trained: tuple[Path | None, str] = (None, "")
+) -> list[Model]:
+    """All that is scored; ``trained`` is a folder of runs of `tools.cross_code`, and their data's name."""
+    runs, home = out / "runs", stores[HOME]
+    models = []
+    for track, views in TRACKS.items():
+        there = trained[0] / f"{trained[1]}-{track}" if trained[0] else runs / track
+        models.append(Model(track, views, home, there if there.is_dir() else runs / track))
+    for name, options in WITHOUT.items():
+        models.append(Model(name, ALL_VIEWS, home, runs / name, options))
+    models.append(Model(VARIED, ALL_VIEWS, stores[VARIED], runs / VARIED))
+    for baseline, views in REFERENCES:
+        name = f"{baseline}-{views.replace(',', '-')}"
+        models.append(Model(name, views, home, baseline=baseline))
+    return models
+
+
+def make_stages(
+    stores: dict[str, Path],
+    out: Path,
+    *,
+    trained: tuple[Path | None, str] = (None, ""),
+    steps: int | None,
+    device: str,
+    threads: int,
+) -> list[list[Step]]:
+    """Training, prediction and scores.
+
+    Parameters
+    ----------
+    stores
+        By `TARGETS`, and that of varied physics.
+    trained
+        As for `make_models`.
+    """
+    training: list[Step] = []
+    predicting: list[Step] = []
+    scoring: list[Step] = []
+
+    def step(name: str, words: Sequence[str], done: Path, scrap: Path | None = None) -> Step:
+        return Step(name, tuple(words), done, out / "log" / f"{name.replace(' ', '-')}.txt", scrap)
+
+    def predict(model: Model, target: str, name: str, *more: str) -> None:
+        folder, store, result = out / "predictions" / name, stores[target], out / "results" / f"{name}.json"
+        split = ["--split", "all"] if target == REAL else []
+        if model.run is not None:
+            submission = folder
+            words = ["baselines.predict", str(model.run), "--data", str(store), "--device", device]
+            words += ["--name", name] if target == REAL else ["--name", name, "--task", "mass-map"]
+        else:
+            submission = folder / "submission"
+            words = [f"baselines.{model.baseline}", "--views", model.views, "--data", str(model.data)]
+            words += ["--predict", str(store)]
+        words += ["--out", str(folder), *split, *more, "--quiet"]
+        predicting.append(step(f"predict {name}", words, submission / "submission.json", folder))
+        words = ["benchmarks", "score", str(submission), "--data", str(store), "--out", str(result), *split]
+        words += ["--trained-on", str(model.data)] if target == REAL else []
+        scoring.append(step(f"score {name}", [*words, "--workers", str(threads), "--quiet"], result))
+
+    for model in make_models(stores, out, trained):
+        if model.run is not None:
+            words = ["baselines.unet", "--views", model.views, "--data", str(model.data)]
+            words += ["--out", str(model.run), "--device", device, "--threads", str(threads)]
+            words += ["--no-submission", "--quiet", *model.options]
+            words += ["--steps", str(steps)] if steps else []
+            training.append(step(f"train {model.name}", words, model.run / "README.md"))
+        for target in TARGETS:
+            predict(model, target, f"{model.name}-{target}")
+        if model.name == "all":
+            for scaling in SCALINGS:
+                predict(model, REAL, f"{scaling}-{REAL}", "--scaling", scaling)
+    return [training, predicting, scoring]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,238 @@
+"""The page about what is learnt on one simulation and tried on others.
+
+``python -m tools.transfer_page FOLDER`` renders FOLDER/transfer.md again from FOLDER/transfer.json alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.results import number, view_names
+from benchmarks.results import read_result
+from three_hundred_maps.display import markdown_table
+from three_hundred_maps.io import write_bytes, write_json
+
+PAGE, SUMMARY = "transfer.md", "transfer.json"
+SCORE = "residual_rms_dex"
+OUTSIDE = "outside the training range: "
+HEAVY_MSUN = 2e13
+"""Halos above this mass are counted in the sentences on the real simulation."""
+HEADS = {
+    "home": "home",
+    "code": "another code",
+    "flavour": "hidden flavour",
+    "resolution": "heavier particles",
+    "real": "real simulation",
+}
+TITLES = {
+    "sz": "U-Net",
+    "xray": "U-Net",
+    "star": "U-Net",
+    "all": "U-Net",
+    "varied": "U-Net, trained on varied physics",
+    "ridge-sz-xray-star": "ridge regression",
+    "profile_regression-sz-xray-star": "profile regression",
+    "profile_regression-sz": "profile regression",
+}
+CURES = {
+    "all": "default",
+    "no-thinning": "without thinned stars",
+    "no-smoothing": "without smoothed stars",
+    "no-median": "without the X-ray median",
+    "no-saturation": "without saturation",
+    "no-calibration-error": "without calibration errors",
+    "view-dropout": "with view dropout of 0.15",
+    "plain": "plain: none of these",
+}
+SCALINGS = {"all": "`equal_sigma`", "fixed_mass": "`fixed_mass`", "none": "`none`"}
+
+
+def write_page(out: Path, folder: Path) -> Path:
+    """Write transfer.json and transfer.md from the results of `tools.transfer` in ``out``."""
+    models: dict[str, dict[str, Any]] = {}
+    for path in sorted((out / "results").glob("*.json")):
+        name, _, target = path.stem.rpartition("-")
+        result = read_result(path)
+        models.setdefault(name, {"views": result["track"]})[target] = {
+            "rms": result["scores"][SCORE]["value"],
+            "mass_bias": result["scores"]["mass_bias"]["value"],
+            "mass_scatter": result["scores"]["mass_scatter"]["value"],
+            "dataset": result["dataset"],
+            "halos": result.get("halos", []),
+            "training": [item["name"] for item in result.get("training", [])],
+            "outside": _outside(out / "log" / f"predict-{path.stem}.txt"),
+        }
+    write_json(folder / SUMMARY, models)
+    return render_again(folder)
+
+
+def _outside(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    return next((line.removeprefix(OUTSIDE) for line in lines if line.startswith(OUTSIDE)), "")
+
+
+def render_again(folder: Path) -> Path:
+    """Write transfer.md from transfer.json."""
+    models = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    write_bytes(folder / PAGE, render(models).encode())
+    return folder / PAGE
+
+
+def render(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page as Markdown."""
+    default = models["all"]
+    names = {target: f"`{default[target]['dataset']['name']}`" for target in HEADS}
+    real = default["real"]
+    lines = [
+        "# On another simulation",
+        "",
+        f"Models trained on {names['home']}, scored on its test split and on what they were not trained on: "
+        f"the same clusters of another code ({names['code']}), of a flavour that no model has seen "
+        f"({names['flavour']}), of particles of eight times the mass ({names['resolution']}); and all "
+        f"{real['dataset']['halos']} halos of a real simulation ({names['real']}, redshift "
+        f"{_range([row['redshift'] for row in real['halos']])}). Nothing was chosen by the real one's truth.",
+        "",
+        "## Error",
+        "",
+        "residual_rms_dex; of the real simulation as a share of the error of the climatology that was "
+        "trained on, the median over its halos: above 1, a model is worse than no input.",
+        "",
+        _table(models, TITLES, "rms"),
+        "",
+        "## Mass inside R200c",
+        "",
+        "Bias of the mass inside a cylinder of R200c (predicted over true, less 1), the median; of the real "
+        "simulation its range over halos.",
+        "",
+        _table(models, TITLES, "mass_bias"),
+        "",
+        "## What makes a model hold",
+        "",
+        "All views; each row leaves out, or adds, one measure (see [training](train.md)).",
+        "",
+        _table(models, CURES, "rms"),
+        "",
+        _table(models, CURES, "mass_bias"),
+        "",
+        *_shift(models),
+        "",
+        "How views at another redshift are brought to redshift 0 (the same network):",
+        "",
+        markdown_table(
+            ["scaling", "error over that of the climatology", "mass bias"],
+            [
+                [text, _real_error(models[name]["real"]), _real_bias(models[name]["real"])]
+                for name, text in SCALINGS.items()
+                if name in models
+            ],
+        ),
+        "",
+        "## The real simulation, halo by halo",
+        "",
+        _halos(models),
+        "",
+        *_sentences(models),
+        "",
+        "What of its maps lies outside the training range, as `baselines.predict` says it:",
+        "",
+        *(
+            f"- {view_names(models[name]['views'])}: {models[name]['real']['outside'] or 'nothing'}"
+            for name in ("sz", "xray", "star")
+        ),
+        "",
+        "A command writes this page:",
+        "",
+        "```sh",
+        "python -m tools.transfer --root FOLDER --cross-code CROSS_CODE --out DIR --workers 2 --page docs",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(models: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str], score: str) -> str:
+    rows = []
+    for name, title in titles.items():
+        model = models[name]
+        first = [title, view_names(model["views"])] if titles is TITLES else [title]
+        cells = [
+            number(model[target][score], SCORE if score == "rms" else score) for target in list(HEADS)[:-1]
+        ]
+        last = _real_error(model["real"]) if score == "rms" else _real_bias(model["real"])
+        rows.append([*first, *cells, last])
+    heads = ["model", "views"] if titles is TITLES else ["model"]
+    return markdown_table([*heads, *HEADS.values()], rows)
+
+
+def _shift(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What the default costs at home and gains elsewhere, in words."""
+    default, plain = models["all"], models["plain"]
+    parts = [
+        f"{HEADS[target]} {default[target]['rms'] - plain[target]['rms']:+.4f}"
+        for target in ("home", "code", "flavour", "resolution")
+    ]
+    lost = [
+        f"{HEADS[target]} {default[target]['rms'] - default['home']['rms']:+.4f}"
+        for target in ("code", "flavour", "resolution")
+    ]
+    varied = models["varied"]
+    return [
+        f"The default less the plain model, in dex: {', '.join(parts)}. The default elsewhere less at home: "
+        f"{', '.join(lost)}. Trained on varied physics, the hidden flavour less home: "
+        f"{varied['flavour']['rms'] - varied['home']['rms']:+.4f}."
+    ]
+
+
+def _heavy(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [row for row in result["halos"] if row["M200c"] > HEAVY_MSUN] or list(result["halos"])
+
+
+def _real_error(result: Mapping[str, Any]) -> str:
+    return f"{np.median([row['rms_over_climatology'] for row in result['halos']]):.2f}"
+
+
+def _real_bias(result: Mapping[str, Any]) -> str:
+    return _range([row["mass_bias"] for row in result["halos"]], signed=True)
+
+
+def _range(values: Sequence[float], *, signed: bool = False) -> str:
+    low, high = (f"{value:{'+' if signed else ''}.3g}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
+def _halos(models: Mapping[str, Mapping[str, Any]]) -> str:
+    shown = [name for name in TITLES if name in models]
+    rows = []
+    for place, halo in enumerate(models["all"]["real"]["halos"]):
+        row = [str(halo["halo_id"]), f"{halo['M200c']:.2e}", f"{halo['redshift']:.3f}"]
+        for name in shown:
+            one = models[name]["real"]["halos"][place]
+            row.append(f"{one['rms_over_climatology']:.2f}, {100 * one['mass_bias']:+.0f} %")
+        rows.append(row)
+    heads = ["halo", "M200c (Msun)", "redshift"]
+    heads += [f"{TITLES[name]}, {view_names(models[name]['views'])}" for name in shown]
+    return "Error over that of the climatology, and mass bias.\n\n" + markdown_table(heads, rows)
+
+
+def _sentences(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Which views hold on the real simulation's halos above `HEAVY_MSUN`."""
+    lines = [f"Of its halos above {HEAVY_MSUN:.0e} Msun:", ""]
+    for name in ("sz", "xray", "star", "all"):
+        heavy = _heavy(models[name]["real"])
+        better = sum(row["rms_over_climatology"] < 1 for row in heavy)
+        biases = [row["mass_bias"] for row in heavy]
+        lines.append(
+            f"- {view_names(models[name]['views'])}: better than the climatology on {better} of "
+            f"{len(heavy)}; mass bias {_range([100 * bias for bias in biases], signed=True)} %."
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    print(render_again(Path(sys.argv[1])))
