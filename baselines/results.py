@@ -25,7 +25,7 @@ from three_hundred_maps.io import write_bytes, write_json
 SUMMARY, PAGE, RESULT = "results.json", "results.md", "result.json"
 TITLE = "Comparison of runs"
 VIEW_NAMES = {"sz": "SZ", "xray": "X-ray", "star": "stars"}
-SCORE = "residual_rms_dex"
+SCORE, MASS_SCATTER = "residual_rms_dex", "mass_scatter"
 MAIN = (SCORE, "skill", "mass_bias", "mass_scatter", "ssim", "k_0.5")
 HEADS = {
     SCORE: SCORE,
@@ -46,6 +46,7 @@ SCORES = (
     "mass_bias",
     "mass_scatter",
     "log_m200_scatter",
+    "central_rms_dex",
     "ssim",
     "k_0.9",
     "k_0.5",
@@ -191,10 +192,14 @@ def render(results: Sequence[Mapping[str, Any]], title: str = TITLE) -> str:
             "-" if parameters is None else f"{parameters:,}",
         ]
         rows.append([*names, *_row(result["scores"])])
+    shown = {result["name"] for result in results}
     for name, reference in first["references"].items():
+        if name in shown:
+            continue
         rows.append([f"`{name}`", view_names(""), "-", *_row(reference["scores"])])
     heads = ["model", "views", "parameters", HEADS[SCORE], "95 % interval"]
-    heads += [HEADS[name] for name in MAIN[1:]]
+    for name in MAIN[1:]:
+        heads += [HEADS[name], *(["95 % interval"] if name == MASS_SCATTER else [])]
     kind = ", synthetic" if dataset["synthetic"] else ""
     return "\n".join(
         [
@@ -204,6 +209,9 @@ def render(results: Sequence[Mapping[str, Any]], title: str = TITLE) -> str:
             f"{dataset['lines_of_sight']} lines of sight in {dataset['regions']} regions.",
             "",
             markdown_table(heads, rows),
+            "",
+            "Mass is that inside a cylinder of R200c; the intervals are over regions, and seeds are another "
+            "source of scatter: rows that differ by the seed alone show it.",
             "",
             "The noise floor (half of the particles against the other half): residual_rms_dex "
             f"{number(first['noise_floor'].get(SCORE), SCORE)}.",
@@ -217,8 +225,10 @@ def render(results: Sequence[Mapping[str, Any]], title: str = TITLE) -> str:
 
 
 def _row(scores: Mapping[str, Any]) -> list[str]:
-    first, *others = cells(scores, MAIN)
-    return [first, interval(scores[SCORE], SCORE), *others]
+    row = []
+    for name, value in zip(MAIN, cells(scores, MAIN), strict=True):
+        row += [value, *([interval(scores[name], name)] if name in (SCORE, MASS_SCATTER) else [])]
+    return row
 
 
 def _labels(results: Sequence[Mapping[str, Any]]) -> list[str]:

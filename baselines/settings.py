@@ -42,7 +42,9 @@ class Settings:
     encoder: str | None = _setting(None, "a timm encoder, as resnet10t; sets the network to encoder")
     channels: int = _setting(32, "channels of the first level (the paper: 32)", low=1)
     poolings: int = _setting(4, "levels below the first (the paper: 4)", low=1)
-    norm: str = _setting("batch", "normalisation; instance is fastMRI's and blind to amplitude", NORMS)
+    norm: str = _setting(
+        "batch", "normalisation; instance is fastMRI's, and takes each map's mean amplitude away", NORMS
+    )
     drop: float = _setting(0.0, "probability of dropping a channel after each convolution", low=0, below=1)
     radius: bool = _setting(True, "give the network the distance of each pixel from the halo's centre")
     loss: str = _setting("l2", "of the residual of log10 mass; gaussian also learns its sigma", LOSSES)

@@ -53,14 +53,25 @@ class Plan:
     long: tuple[str, ...] = ()
 
 
-_CALIBRATED = ("calibrated", "unet, calibrated", ("--calibrate",))
+_CALIBRATED = (
+    ("calibrated", "unet, calibrated", ("--calibrate",)),
+    *(
+        (f"calibrated-{seed}", f"unet, calibrated, seed {seed}", ("--calibrate", "--seed", str(seed)))
+        for seed in (1, 2)
+    ),
+)
+"""In three seeds, for the scatter of the mass."""
 _RESIDUAL = ("residual", "residual unet with attention", ("--network", "residual"))
 PLANS = {
     "cpu": Plan(
         label="8 channels, CPU",
         common=("--preset", "cpu", "--device", "cpu", "--channels", "8"),
         steps=400,
-        further=(_CALIBRATED, _RESIDUAL, ("encoder", "unet on resnet10t", ("--encoder", "resnet10t"))),
+        further=(
+            *_CALIBRATED,
+            _RESIDUAL,
+            ("encoder", "unet on resnet10t", ("--encoder", "resnet10t")),
+        ),
         flagship=("--network", "residual", "--channels", "16", "--ema", "0.995", "--calibrate"),
         flagship_steps=1600,
         long=("--ema", "0.995"),
@@ -69,7 +80,11 @@ PLANS = {
         label="32 channels, GPU",
         common=("--preset", "gpu", "--device", "cuda", "--batch", "256"),
         steps=2734,
-        further=(_CALIBRATED, _RESIDUAL, ("encoder", "unet on resnet18d", ("--encoder", "resnet18d"))),
+        further=(
+            *_CALIBRATED,
+            _RESIDUAL,
+            ("encoder", "unet on resnet18d", ("--encoder", "resnet18d")),
+        ),
         flagship=("--network", "residual", "--drop", "0.05", "--calibrate"),
         flagship_steps=8000,
     ),

@@ -23,11 +23,10 @@ from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import TARGET
 from tools.campaign_summary import collect, store_of
 from tools.plan import ALL_VIEWS, SINGLE_VIEWS, VIEW_SETS, run_name
+from tools.residuals import draw_residuals, moments, open_predictions
 
 SHOWN_MODELS = (*SINGLE_VIEWS, ALL_VIEWS)
 SHOWN_CLUSTERS = 3
-GOAL_GAIN = 0.15
-GOAL_MASS_BIAS, GOAL_MASS_SCATTER = 0.01, 0.03
 
 
 def write_page(campaign: Path, out: Path) -> Path:
@@ -36,10 +35,13 @@ def write_page(campaign: Path, out: Path) -> Path:
     runs = {
         views: campaign / "runs" / run_name(views, summary["networks"][0]["seed"]) for views in SHOWN_MODELS
     }
-    picture = draw_predictions(
-        store_of(campaign), {view_names(views): run / "submission" for views, run in runs.items()}
-    )
-    write_bytes(folder / "results-predictions.png", figures.png(picture))
+    store = store_of(campaign)
+    submissions = {view_names(views): run / "submission" for views, run in runs.items()}
+    shown = shown_clusters(store)
+    write_bytes(folder / "results-predictions.png", figures.png(draw_predictions(store, submissions, shown)))
+    picture = draw_residuals(store, submissions, shown)
+    write_bytes(folder / "results-equation-1.png", figures.png(picture))
+    summary["equation_1"] = moments(store, submissions)
     first = {row["views"]: row for row in reversed(summary["networks"])}
     draw_statistics({view_names(views): first[views] for views in SHOWN_MODELS}, folder)
     write_json(out / SUMMARY, summary)
@@ -53,19 +55,19 @@ def render_again(folder: Path) -> Path:
     return folder / PAGE
 
 
-def draw_predictions(store: Path, submissions: Mapping[str, Path]) -> Any:
-    """The paper's figure 3 for test clusters of low, middle and high mass: predictions of models by label."""
-    import zarr
-
-    truth = read_split(store, "test", [TARGET])
-    order = np.argsort(truth.halos["M200c"])
-    maps = {
-        label: zarr.open_array(folder / "predictions.zarr" / TARGET, mode="r")
-        for label, folder in submissions.items()
-    }
+def shown_clusters(store: Path) -> list[int]:
+    """Test clusters of low, middle and high mass."""
+    order = np.argsort(read_split(store, "test", []).halos["M200c"])
     places = np.linspace(0, len(order) - 1, SHOWN_CLUSTERS + 2).round().astype(int)[1:-1]
+    return list(dict.fromkeys(order[places].tolist()))
+
+
+def draw_predictions(store: Path, submissions: Mapping[str, Path], halos: Sequence[int]) -> Any:
+    """The paper's figure 3 for some test clusters: predictions of models by label."""
+    truth = read_split(store, "test", [TARGET])
+    maps = open_predictions(submissions)
     rows = []
-    for halo in dict.fromkeys(order[places].tolist()):
+    for halo in halos:
         predicted = {label: np.asarray(array[halo, 0]) for label, array in maps.items()}
         label = f"M200c = {truth.halos['M200c'][halo]:.2g} Msun"
         rows.append((label, truth.maps[TARGET][halo, 0], predicted))
@@ -87,7 +89,8 @@ def render(summary: Mapping[str, Any]) -> str:
         + (" of the synthetic simulation" if dataset["synthetic"] else "")
         + ".",
         "",
-        "For models applied to the clusters of another simulation code, see [their page](cross-code.md).",
+        "For models applied to the clusters of another simulation code, see [their page](cross-code.md); "
+        "those of other simulations have a page of `tools.transfer`.",
         "",
         "A command writes this page and its figures from the files of the runs:",
         "",
@@ -97,8 +100,8 @@ def render(summary: Mapping[str, Any]) -> str:
         "",
         "## Sets of views",
         "",
-        "The paper's U-Net. Values are means over seeds, with half the range of the seeds; the 95 % interval "
-        f"over regions is that of seed {seeds[0]}. Mass is that inside a cylinder of R200c.",
+        f"{_network(summary)} Values are means over seeds, with half the range of the seeds; the 95 % "
+        f"interval over regions is that of seed {seeds[0]}. Mass is that inside a cylinder of R200c.",
         "",
         _views_table(networks, seeds),
         "",
@@ -107,6 +110,7 @@ def render(summary: Mapping[str, Any]) -> str:
         f"{number(summary['noise_floor']['mass_scatter'], 'mass_scatter')}.",
         "",
         *_gains(summary["gains"]),
+        *_limits(networks),
         "",
         "![Predictions of four models beside the truth](figures/results-predictions.png)",
         "",
@@ -114,6 +118,7 @@ def render(summary: Mapping[str, Any]) -> str:
         "",
         "![Power ratio and cross-correlation with the truth by scale](figures/results-scales.png)",
         "",
+        *_equation_1(summary),
         "## Small scales, by view",
         "",
         *_small_scales(summary, seeds[0]),
@@ -124,13 +129,13 @@ def render(summary: Mapping[str, Any]) -> str:
         "",
         "## Normalisation: the amplitude trap",
         "",
-        "Instance normalisation, as in fastMRI's U-Net, subtracts the mean of every channel from each map: "
-        "the network is blind to the amplitude of its input, and the amplitude is the mass. Same network, "
-        "data, steps and seed, predicted in one orientation. (Such a network encodes the little that it "
-        "learns of the amplitude as bright texture finer than the score grid. Averaging logarithms over "
-        "eight orientations removes that texture, and the masses are then too low.)",
+        "Instance normalisation, as in fastMRI's U-Net, subtracts the mean of every channel from each map, "
+        "and the mean of a logarithmic map is its amplitude, which tells the mass. Same network, data, steps "
+        "and seed, predicted in one orientation.",
         "",
         _norms_table(summary["norms"]),
+        "",
+        _instance(summary["norms"]),
     ]
     if summary["extra"]:
         lines += ["", "## Further models", "", *_further(summary)]
@@ -157,11 +162,9 @@ def _views_table(networks: Sequence[Mapping[str, Any]], seeds: Sequence[int]) ->
 def _gains(gains: Sequence[Mapping[str, Any]]) -> list[str]:
     shares = [gain["share"] for gain in gains]
     best = sorted({view_names(gain["best_single"]) for gain in gains})
-    reached = "reached" if min(shares) >= GOAL_GAIN else "not reached by every seed"
     lines = [
         f"All views together have a residual_rms_dex {_percent(statistics.mean(shares))} lower than the best "
-        f"single view ({', '.join(best)}); by seed: {', '.join(_percent(share) for share in shares)}. "
-        f"The goal was {_percent(GOAL_GAIN)}: {reached}.",
+        f"single view ({', '.join(best)}); by seed: {', '.join(_percent(share) for share in shares)}.",
     ]
     apart = [gain for gain in gains if gain["difference"]["high"] is not None]
     if apart:
@@ -171,6 +174,98 @@ def _gains(gains: Sequence[Mapping[str, Any]]) -> list[str]:
             "seeds."
         )
     return lines
+
+
+def _network(summary: Mapping[str, Any]) -> str:
+    """The network of the runs, and what differs from the paper's."""
+    one, trained = summary["networks"][0], summary["training_set"]
+    epochs = one["steps"] * one["batch"] / trained["maps"]
+    return (
+        f"A U-Net of the paper's form (four poolings), with {one['channels']} channels at the first level "
+        f"(the paper: 32). Unlike the paper's it is given the distance from the centre as a channel, learns "
+        f"log10 of the mass on the benchmark's score grid as a residual to the mean profile, sees the "
+        f"square's eight symmetries in training and averages over them in prediction; here it sees "
+        f"{epochs:.1f} epochs."
+    )
+
+
+def _mean(networks: Sequence[Mapping[str, Any]], views: str, score: str) -> tuple[float, float]:
+    """Mean over seeds and half the range of them."""
+    values = [run["scores"][score]["value"] for run in networks if run["views"] == views]
+    return statistics.mean(values), (max(values) - min(values)) / 2
+
+
+def _limits(networks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each view adds to the others, and where fewer views do as well or better."""
+    error = MAIN[0]
+
+    def adds(views: str, to: str) -> str:
+        (more, a), (fewer, b) = _mean(networks, views, error), _mean(networks, to, error)
+        tie = " (within the spread of seeds)" if abs(more - fewer) <= a + b else ""
+        return f"{more - fewer:+.4f}{tie}"
+
+    lines = [
+        f"In residual_rms_dex, X-rays change SZ by {adds('sz,xray', 'sz')}, stars by "
+        f"{adds('xray,star', 'star')} and SZ + stars by {adds(ALL_VIEWS, 'sz,star')}; SZ changes X-ray + "
+        f"stars by {adds(ALL_VIEWS, 'xray,star')}, stars SZ + X-ray by {adds(ALL_VIEWS, 'sz,xray')}. Both "
+        "gas views are of the same gas.",
+    ]
+    known = networks[0]["scores"]
+    if "peak_f1" in known:
+        lines.append(
+            f"Peaks of the mass map are found with an F1 of {_mean(networks, 'star', 'peak_f1')[0]:.3f} from "
+            f"stars, {_mean(networks, ALL_VIEWS, 'peak_f1')[0]:.3f} from all views and "
+            f"{_mean(networks, 'sz', 'peak_f1')[0]:.3f} from SZ."
+        )
+    if "central_rms_dex" in known:
+        centre = {views: _mean(networks, views, "central_rms_dex")[0] for views in SINGLE_VIEWS}
+        worst = max(centre, key=lambda views: centre[views])
+        lines.append(
+            "Inside 0.5 R200c the error is "
+            + ", ".join(f"{value:.4f} from {view_names(views)}" for views, value in centre.items())
+            + f" alone: that stars lack the centre, as the paper says, is {'' if worst == 'star' else 'not '}"
+            "reproduced."
+        )
+    return lines
+
+
+def _equation_1(summary: Mapping[str, Any]) -> list[str]:
+    """The paper's equation 1 and figure 4, where a campaign has worked them out."""
+    table = summary.get("equation_1")
+    if not table:
+        return []
+    heads = ["views", "mean", "standard deviation", "16 %", "median", "84 %", "skewness", "kurtosis"]
+    rows = [
+        [
+            label,
+            *(f"{row[name]:.3g}" for name in ("mean", "std", "q16", "q50", "q84")),
+            f"{row['skewness']:.1f}",
+            f"{row['kurtosis']:.0f}",
+        ]
+        for label, row in table.items()
+    ]
+    return [
+        "## Predicted less true",
+        "",
+        "The paper's equation 1 and figure 4: the difference of surface densities in Msun kpc-2, over all "
+        "pixels inside R200c. It is that of the densest pixels; the logarithm above weighs all alike.",
+        "",
+        markdown_table(heads, rows),
+        "",
+        "![Predicted less true surface density of four models](figures/results-equation-1.png)",
+        "",
+    ]
+
+
+def _instance(norms: Sequence[Mapping[str, Any]]) -> str:
+    """What the trap costs here."""
+    value = {row["norm"]: row["scores"][MAIN[0]]["value"] for row in norms}
+    scatter = {row["norm"]: row["scores"]["mass_scatter"]["value"] for row in norms}
+    return (
+        f"It costs {value['instance'] - value['batch']:+.4f} dex and changes the scatter of the mass from "
+        f"{scatter['batch']:.3f} to {scatter['instance']:.3f}: some of the amplitude still comes through, by "
+        "the pixels near the edge and by the distance from the centre, so the network is not blind to it."
+    )
 
 
 def _small_scales(summary: Mapping[str, Any], seed: int) -> list[str]:
@@ -232,8 +327,6 @@ def _further(summary: Mapping[str, Any]) -> list[str]:
     ]
     best = min(extra, key=lambda row: row["scores"]["residual_rms_dex"]["value"])
     bias, scatter = (best["scores"][name]["value"] for name in ("mass_bias", "mass_scatter"))
-    reached = "reached" if abs(bias) <= GOAL_MASS_BIAS else "missed"
-    also = "reached" if scatter <= GOAL_MASS_SCATTER else "missed"
     known = summary["no_input"]["oracle R200c"]["mass_scatter"]["value"]
     long = summary["long_gain"]
     return [
@@ -255,10 +348,12 @@ def _further(summary: Mapping[str, Any]) -> list[str]:
             if long
             else []
         ),
-        f"Best: {best['name']}. Its mass inside R200c has a bias of {number(bias, 'mass_bias')} (goal: "
-        f"within {GOAL_MASS_BIAS}, {reached}) and a scatter of {number(scatter, 'mass_scatter')} (goal: "
-        f"within {GOAL_MASS_SCATTER}, {also}). The mean profile scaled by the true R200c, which no model is "
-        f"given, has a scatter of {number(known, 'mass_scatter')}.",
+        f"Best: {best['name']}. Its mass inside a cylinder of R200c has a bias of "
+        f"{number(bias, 'mass_bias')} and a scatter of {number(scatter, 'mass_scatter')} (95 % interval "
+        f"{interval(best['scores']['mass_scatter'], 'mass_scatter')}). The mean profile scaled by the true "
+        f"R200c, which no model is given, has a scatter of {number(known, 'mass_scatter')}. (The abstract of "
+        "MNRAS 528, 1517 reports a bias of about 1 % and a scatter of about 3 % for a mass whose aperture it "
+        "does not give: not like for like.)",
         "",
         _calibration(extra),
     ]
