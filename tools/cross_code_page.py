@@ -87,6 +87,8 @@ def render(results: Sequence[Result]) -> str:
         ),
         markdown_table(heads, rows),
         "",
+        *_reading(away),
+        "",
         "Written from `benchmarks/results` by",
         "",
         "```sh",
@@ -96,6 +98,27 @@ def render(results: Sequence[Result]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _reading(away: Sequence[Result]) -> list[str]:
+    """Which views travel: the mean degradation over both directions, and that of mixed training."""
+    means: dict[bool, dict[str, list[float]]] = {False: {}, True: {}}
+    for result in away:
+        mixed = "+" in result["trained_on"]
+        means[mixed].setdefault(result["track"], []).append(result["scores"]["degradation"]["value"])
+
+    def listed(mixed: bool) -> str:
+        tracks = {track: sum(values) / len(values) for track, values in means[mixed].items()}
+        ordered = sorted(tracks, key=lambda track: tracks[track])
+        return ", ".join(f"{view_names(track)} {tracks[track]:+.4f}" for track in ordered)
+
+    if not (means[False] and means[True]):
+        return []
+    return [
+        f"From one code to the other, the mean of both directions, the views that travel best first: "
+        f"{listed(False)}. Trained on both: {listed(True)}; such a model has seen twice as many clusters as "
+        "the in-domain one, for the same number of steps.",
+    ]
 
 
 def _order(result: Result) -> tuple[int, str, str, int, str]:
