@@ -89,8 +89,7 @@ def render(summary: Mapping[str, Any]) -> str:
         + (" of the synthetic simulation" if dataset["synthetic"] else "")
         + ".",
         "",
-        "For models applied to the clusters of another simulation code, see [their page](cross-code.md); "
-        "those of other simulations have a page of `tools.transfer`.",
+        "For models applied to the clusters of another simulation code, see [their page](cross-code.md).",
         "",
         "A command writes this page and its figures from the files of the runs:",
         "",

@@ -234,7 +234,7 @@ def _write_subfind(
     counts = np.array([1 + len(rows) for rows in inside])
     first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(int)
     subs = np.concatenate([[row, *rows] for row, rows in zip(distinct, inside, strict=True)]).astype(int)
-    group = {
+    group: dict[str, NDArray[Any]] = {
         "Group_M_Crit200": (halos.M200c_msun[distinct] * table.h / 1e10).astype(np.float32),
         "Group_R_Crit200": (halos.R200c_kpc[distinct] * unit).astype(np.float32),
         "GroupPos": halos.centre_kpc[distinct] * unit,
