@@ -69,4 +69,7 @@ def thinned(maps: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
     low, high = (math.log(value) for value in QUANTA_MSUN_KPC2)
     size = torch.rand((len(maps), 1, 1), generator=draw, device=maps.device)
     quantum = torch.exp(low + (high - low) * size)
-    return torch.poisson(maps / quantum, generator=draw) * quantum
+    rate = maps / quantum
+    # What is not finite stays so: the loss tells of it.
+    redrawn = torch.poisson(torch.where(rate.isfinite(), rate, 0.0), generator=draw) * quantum
+    return torch.where(rate.isfinite(), redrawn, maps)

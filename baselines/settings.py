@@ -145,7 +145,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     """One option for each setting, as `--validate-every`; one that is not given is None."""
     group = parser.add_argument_group("settings (in brackets: the default, and that of a device's preset)")
     for item in fields(Settings):
-        text = f"{meaning(item)} [{'; '.join(default_words(item.name))}]"
+        # argparse fills in %(...)s, so a percent sign is written twice.
+        text = f"{meaning(item)} [{'; '.join(default_words(item.name))}]".replace("%", "%%")
         if item.type == "bool":
             group.add_argument(_option(item.name), action=argparse.BooleanOptionalAction, help=text)
         else:

@@ -137,7 +137,7 @@ def test_kept_snapshots_lie_beside_the_store(whole, tmp_path):
 
 def test_a_changed_recipe_is_refused_with_the_difference(whole, tmp_path):
     recipe, store = whole
-    difference = r"- maps.half_depth: 2.0; \+ maps.half_depth: 1.5"
+    difference = r"there - now \+, defaults left out: \+ maps.half_depth: 1.5"
     with pytest.raises(InputError, match=f"finished store of another recipe .*{difference}"):
         build(recipe, store, overrides=["maps.half_depth=1.5"], quiet=True)
     begun = tmp_path / "begun"

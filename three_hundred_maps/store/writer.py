@@ -106,7 +106,7 @@ def recipe_difference(there: str, wanted: str) -> str:
     if not lines:
         return ""
     more = f"; and {len(lines) - SHOWN_LINES} more" if len(lines) > SHOWN_LINES else ""
-    return f"there - now +: {'; '.join(lines[:SHOWN_LINES])}{more}"
+    return f"there - now +, defaults left out: {'; '.join(lines[:SHOWN_LINES])}{more}"
 
 
 def _settings(recipe: str) -> list[str]:
