@@ -45,10 +45,10 @@ _WIDER = 1.35
 """How much wider a core is for each unit of heating beyond that of GIZMO-SIMBA."""
 _NONTHERMAL = {"gadgetx": 0.73, "gizmo": 0.66}
 _HEATED_LOG_M500 = np.array([13.3, 13.7, 14.3, 14.9])
-_HEATED = {"gadgetx": np.zeros(4), "gizmo": np.array([0.80, 0.75, 0.42, 0.20])}
+_HEATED = {"gadgetx": np.zeros(4), "gizmo": np.array([0.74, 0.70, 0.42, 0.20])}
 """By how much feedback heats the centre above hydrostatic balance, less outwards: gas of `gizmo`'s groups
 that its jets have not driven out."""
-_WARMTH_SCATTER = (np.array([13.5, 14.0, 14.8]), np.array([0.060, 0.054, 0.03]))
+_WARMTH_SCATTER = (np.array([13.5, 14.0, 14.8]), np.array([0.066, 0.060, 0.03]))
 """log10 M500c (Msun) and the scatter of T at fixed mass (dex) that is drawn."""
 _WARM_WHERE_POOR = 0.25
 """d ln T / d ln f_gas at fixed mass, with the sign turned: what has lost gas has been heated."""
@@ -58,7 +58,7 @@ _KNOTS = np.log([0.05, 0.3, 0.6, 1.0, 1.6])
 """ln radius (R200c) at which the strengths of fluctuations are given."""
 _ADIABATIC = {
     "gadgetx": np.array([0.098, 0.163, 0.24, 0.36, 0.50]),
-    "gizmo": np.array([0.08, 0.13, 0.20, 0.30, 0.42]),
+    "gizmo": np.array([0.075, 0.12, 0.185, 0.28, 0.42]),
 }
 """Standard deviation of ln density of sound waves and turbulence, which keep the entropy; it grows outwards
 as the Mach number of the motions does (Zhuravleva et al. 2014; Nelson et al. 2014)."""
@@ -68,13 +68,13 @@ _ISOBARIC = {
 }
 """The same of clumps in pressure balance: stripped and cooling gas, bright in X-rays and unseen in SZ."""
 _ADIABATIC_SLOPE = -2.6
-_ISOBARIC_SLOPE = {"gadgetx": 0.6, "gizmo": -0.4}
+_ISOBARIC_SLOPE = {"gadgetx": 0.8, "gizmo": 0.0}
 _ISOBARIC_SIDE, _ISOBARIC_SKEW = 3.6, 0.4
 """Side (R200c) of the field, and its skewness (`Fluctuation`): clumps stand out more than hollows."""
 _CELLS, _CELLS_OF_GROUPS, _GROUPS_MSUN = 96, 48, 3e13
 """Cells on a side of both fields, so that the shortest waves are those of a map's pixels; fewer in the halos
 below that mass, which have few particles and no maps."""
-_WELL, _WELL_SHARES, _WELL_LEAST = 22.0, (0.8, 0.6), 1e-3
+_WELL, _WELL_SHARES, _WELL_LEAST = 22.0, (1.0, 0.6), 1e-3
 """Depth in ln density of the gas in a satellite's potential, over (m/M)^(2/3); how the two fields share it;
 the least m/M that counts."""
 _WELL_SIZE, _DEEPEST_WELL = 0.25, 1.8
