@@ -17,7 +17,6 @@ from baselines.reference import Floats, log_total, run_baseline, sharpen
 from three_hundred_maps.geometry import score_log
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs
 from three_hundred_maps.store.schema import TARGET
-from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import Transforms
 
 
@@ -48,7 +47,6 @@ def fit_line(x: Floats, y: Floats) -> tuple[Floats, float]:
 def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted | None = None) -> Path:
     """Write the submission ``out/submission``, by default of the store's own test split."""
     predicted = predicted or Predicted(store)
-    check_views(store, "train", views)
     transforms = Transforms.from_store(store, views)
     grid = transforms.grid
     profile = transforms.climatology_map().double().numpy()

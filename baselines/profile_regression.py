@@ -22,7 +22,6 @@ from baselines.ridge import Normal, choose_strength
 from three_hundred_maps.geometry import ring_fractions
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
 from three_hundred_maps.store.schema import TARGET
-from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import Transforms
 
 
@@ -103,7 +102,6 @@ class Design:
 def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted | None = None) -> Path:
     """Write the submission ``out/submission``, by default of the store's own test split."""
     predicted = predicted or Predicted(store)
-    check_views(store, "train", views)
     profiles = Profiles(Transforms.from_store(store, views))
 
     def rows(split: str) -> tuple[Floats, Floats]:

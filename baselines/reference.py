@@ -18,7 +18,7 @@ from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import split_length
 from three_hundred_maps.store.names import find_store
 from three_hundred_maps.store.schema import SPLITS
-from three_hundred_maps.torch_data import Transforms
+from three_hundred_maps.torch_data import Transforms, check_views
 
 OUT_MARK = "baseline.yaml"
 SHARPEN_STEPS = 30
@@ -84,6 +84,8 @@ def run_baseline(
             raise InputError(f"{store} has no halos in its split train")
         predicted = Predicted(find_store(options.predict) if options.predict else store, options.split)
         views = parse_views(getattr(options, "views", ""))
+        if views:
+            check_views(store, "train", views)
         new_folder(options.out, ours=OUT_MARK)
         (options.out / OUT_MARK).write_text(f"baseline: {program}\nviews: {','.join(views) or 'none'}\n")
         predicted.check(Transforms.from_store(store, views))

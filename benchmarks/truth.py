@@ -19,12 +19,11 @@ from three_hundred_maps.climatology import Climatology
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.keys import KEY, SEALED_KEY
-from three_hundred_maps.store.schema import HALF
+from three_hundred_maps.store.schema import HALF, NOT_INPUTS, TARGET
 
+SPLIT = "test"
 SEAL_FILE = "seal.json"
 MAX_SEAL_BYTES = 200_000_000
-TARGET = "mass"
-SPLIT = "test"
 RANGES = ("M200c", "redshift")
 """What is told of the halos a model was trained on."""
 
@@ -209,7 +208,7 @@ class Truth:
     @property
     def views(self) -> tuple[str, ...]:
         """Views a track may name."""
-        return tuple(view for view in self.attrs["views"] if view != TARGET)
+        return tuple(view for view in self.attrs["views"] if view not in NOT_INPUTS)
 
     @property
     def r500(self) -> NDArray[np.float64]:

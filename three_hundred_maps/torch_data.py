@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, SEALED_KEY
 from three_hundred_maps.store.arrays import SplitArrays, open_group, read_split, root_attrs, split_length
-from three_hundred_maps.store.schema import SPLITS, TARGET, simulation_ids
+from three_hundred_maps.store.schema import NOT_INPUTS, SPLITS, TARGET, simulation_ids
 from three_hundred_maps.torch_transforms import (
     SYMMETRIES,
     LogTransform,
@@ -48,12 +48,12 @@ def check_views(store: str | Path, split: str, views: Sequence[str]) -> None:
     if not views:
         raise InputError(f"no view is named; {store} has {', '.join(known)}")
     for view in views:
+        if view in NOT_INPUTS:
+            raise InputError(f"{view} cannot be an input view: {NOT_INPUTS[view]}")
         if view not in known:
             raise InputError(f"{store} has no view {view!r} in its split {split}; it has {', '.join(known)}")
     if len(set(views)) != len(views):
         raise InputError(f"a view is named twice: {','.join(views)}")
-    if TARGET in views or f"{TARGET}_half" in views:
-        raise InputError(f"{TARGET} is what is to be predicted: it cannot be an input view")
 
 
 class MapDataset(Dataset[Item]):

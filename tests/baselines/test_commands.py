@@ -94,6 +94,7 @@ def test_a_gaussian_loss_gives_sigma(tmp_path, store):
     [
         (["--views", "sz,kinetic"], "has no view 'kinetic' in its split train; it has sz, xray, star, mass"),
         (["--views", "mass"], "cannot be an input view"),
+        (["--views", "star_grainy"], "cannot be an input view: one particle's pixels tell R200c"),
         (["--steps", "0"], "--steps must be at least 1"),
         (["--nonsense", "1"], "unrecognized arguments: --nonsense 1"),
         (["--config", "nowhere.yaml"], "no file nowhere.yaml"),

@@ -117,7 +117,6 @@ class View:
     contribution: Contribution
     weight: Contribution | None = None
     spread: bool = False
-    is_input: bool = True
     needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -349,7 +348,6 @@ for _view in (
         "stellar surface density, particle by particle: not an input, its grains tell R200c",
         ("stars",),
         particle_mass,
-        is_input=False,
     ),
     View("mass", "Msun kpc-2", "total surface density, all particles", SPECIES, particle_mass),
     View("gas", "Msun kpc-2", "gas surface density", ("gas",), particle_mass),

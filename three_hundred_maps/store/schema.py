@@ -23,6 +23,14 @@ TARGET = "mass"
 HALF = "mass_half"
 """The map of a seeded half of the particles, in the test split alone: the noise floor of the benchmark."""
 
+NOT_INPUTS = {
+    TARGET: "it is what is to be predicted",
+    HALF: "it is what is to be predicted",
+    "dark_matter": "nobody sees it, and it is most of what is to be predicted",
+    "star_grainy": "one particle's pixels tell R200c, and with it the mass: use star",
+}
+"""Views that no model may see, and why."""
+
 FRAME_PROPER = "proper, at the snapshot's redshift"
 
 
