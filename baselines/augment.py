@@ -57,8 +57,8 @@ class Augment:
             kept = torch.rand((count, views), generator=draw, device=maps.device) >= self.dropout
             # Never all: where none is left, one of them stays.
             stays = torch.randint(views, (count,), generator=draw, device=maps.device)
-            none = ~kept.any(1)
-            kept[none, stays[none]] = True
+            channel = torch.arange(views, device=maps.device)
+            kept |= ~kept.any(1, keepdim=True) & (channel == stays[:, None])
             # A standardised view's mean is 0.
             inputs = inputs * kept[:, :, None, None]
         return inputs

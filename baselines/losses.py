@@ -43,6 +43,8 @@ class MassLoss:
         self.weight = weight / weight.sum()
         # The climatology in units of S0, so that single precision is at ease.
         self.scaled_climatology = score_grid.climatology - math.log10(FLOOR_MSUN_KPC2)
+        # As numbers: a mask would be counted, and the device waited for, at every use.
+        self.inside = torch.nonzero(score_grid.inside.flatten())[:, 0]
 
     def residual(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """(N, H, W) dex: r, from the network's output (N, 1 or 2, H, W) and the target (N, H, W)."""
@@ -68,9 +70,8 @@ class MassLoss:
 
     def cylinder_residual(self, r: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """(N,) dex: log10 of the mass within R200c on the map, predicted over true."""
-        inside = self.score_grid.inside
-        true = (target + self.scaled_climatology)[:, inside]
-        return (10.0 ** (r[:, inside] + true)).sum(1).log10() - (10.0**true).sum(1).log10()
+        true = (target + self.scaled_climatology).flatten(1)[:, self.inside]
+        return (10.0 ** (r.flatten(1)[:, self.inside] + true)).sum(1).log10() - (10.0**true).sum(1).log10()
 
 
 @torch.no_grad()
@@ -91,8 +92,8 @@ def residual_rms_dex(model: MassModel, rows: Rows, loss: MassLoss, settings: Set
         with autocast(device, settings.precision):
             output = model(inputs)
         r = loss.residual(output, rows.target[first : first + settings.batch].to(device))
-        squares.append(r[:, loss.score_grid.inside].square().mean(-1).cpu())
-    by_map = torch.cat(squares).double().numpy()
+        squares.append(r.flatten(1)[:, loss.inside].square().mean(-1))
+    by_map = torch.cat(squares).double().cpu().numpy()
     regions = []
     for region in np.unique(rows.region):
         here = rows.region == region

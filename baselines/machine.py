@@ -48,13 +48,18 @@ def find_machine(device: str = "auto") -> Machine:
         raise InputError(f"--device is auto, cpu, cuda or cuda:N, not {device!r}")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no GPU on this machine; use --device cpu")
-    if device == "cuda" and ranks > 1:
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    if device == "cuda":
+        # Only a device with a number equals that of the tensors on it.
+        device = f"cuda:{os.environ.get('LOCAL_RANK', torch.cuda.current_device())}"
     try:
         chosen = torch.device(device)
     except RuntimeError:
         raise InputError(f"--device is auto, cpu, cuda or cuda:N, not {device!r}") from None
     if chosen.type == "cuda":
+        if chosen.index >= torch.cuda.device_count():
+            raise InputError(
+                f"--device {device}: torch finds {torch.cuda.device_count()} GPUs here, from cuda:0"
+            )
         torch.cuda.set_device(chosen)
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True

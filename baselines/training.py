@@ -254,6 +254,11 @@ class Trainer:
         return model
 
 
+def compile_failed(error: RuntimeError) -> bool:
+    """Whether torch.compile raised it: as on a machine without a compiler for C."""
+    return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
+
+
 def learning_rate(step: int, settings: Settings) -> float:
     """Rising linearly over the warm-up, then half a cosine down to a hundredth of the highest."""
     warm = max(int(settings.warmup * settings.steps), 1)

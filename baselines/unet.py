@@ -23,7 +23,7 @@ from baselines.machine import Machine, best_precision, choose_place, find_machin
 from baselines.model import Architecture, MassModel
 from baselines.run_files import finish, make_reporter, write_log
 from baselines.settings import FREE, Parser, Settings, add_settings, merge, read_config
-from baselines.training import Batches, Progress, Trainer
+from baselines.training import Batches, Progress, Trainer, compile_failed
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes
 from three_hundred_maps.progress import set_quiet
@@ -127,6 +127,11 @@ def train(
         state = trainer.run(stop_at=stop_at, on_validation=make_reporter(settings, out, machine))
     except torch.OutOfMemoryError:
         raise InputError(memory_advice(settings, machine)) from None
+    except RuntimeError as error:
+        if not (settings.compile and compile_failed(error)):
+            raise
+        why = str(error).strip().partition("\n")[0]
+        raise InputError(f"--compile: torch cannot compile here ({why}); use --no-compile") from error
     model = trainer.best_model()
     if machine.rank == 0:
         write_log(out, state)

@@ -13,7 +13,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -371,12 +371,12 @@ class Transforms:
         if maps.shape[1] != len(self.inputs):
             raise InputError(f"{maps.shape[1]} channels of maps for the views {', '.join(self.views)}")
         maps = self.scale(maps, redshift)
-        offset, mean, std, low, high = self._scales.to(maps)
+        offset, mean, std, low, high = self._constant("_scales", maps)
         robust = self.robust
         for channel, view in enumerate(self.views):
             replaced = maps[:, channel]
             if view == "star" and robust.smooth_stars:
-                matrix = self._star_smoothing.to(maps)
+                matrix = self._constant("_star_smoothing", maps)
                 replaced = matrix @ replaced @ matrix.T
             elif view == "xray" and robust.median_xray:
                 replaced = median_3x3(replaced)
@@ -440,6 +440,21 @@ class Transforms:
     ) -> torch.Tensor:
         """What a predicted target (N, H, W) stands for: mass maps in Msun kpc-2, on the score grid."""
         return self.unscale_mass(10.0 ** (self._target.climatology.to(residual) + residual), redshift)
+
+    def _constant(self, name: str, like: torch.Tensor) -> torch.Tensor:
+        """A tensor of this object, as ``like`` is: kept there, since each copy to a GPU waits for it."""
+        key = name, like.device, like.dtype
+        if key not in self._constants:
+            self._constants[key] = getattr(self, name).to(like)
+        return self._constants[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is cached: that may lie on a GPU, where another process has no place."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    @functools.cached_property
+    def _constants(self) -> dict[tuple[str, torch.device, torch.dtype], torch.Tensor]:
+        return {}
 
     @functools.cached_property
     def _scales(self) -> torch.Tensor:

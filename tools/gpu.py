@@ -1,16 +1,17 @@
-"""``python -m tools.gpu --out DIR``: the most that fifteen minutes of a GPU give, in two calls.
+"""``python -m tools.gpu --out DIR``: the most that one call of nine minutes on a GPU gives.
 
 In order of value: (1) training rate of the paper's network at 32 channels, eager and compiled, its share of
 the card's matrix rate, its memory, inference; (2) the paper's four models (SZ, X-rays, stars, all views) at
-an equal budget of 0.7 million samples, on as many synthetic regions as the processors make in three minutes;
-(3) one flagship; (4) maps a second of the torch projection.
+an equal budget of at most 0.7 million samples; (3) one flagship in the time that is left; (4) maps a second
+of the torch projection. While the GPU is timed, the processors make synthetic regions to train on; scores are
+worked out beside the next training. How long the trainings are, and whether they are compiled, follows from
+the rates.
 
 The machine needs a checkout, Python 3.12, torch, timm, numba, scipy, h5py, matplotlib and, as wheels, zarr
-and pydantic with what they need; nothing is downloaded. A call ends within ``--minutes``. What is done is
-kept in ``--work`` and skipped by the next call; training that a call's end stopped resumes from its
-checkpoint. Each call writes into ``--out`` what there is so far: results.json, pictures, logs.tar.gz and
-models in bfloat16, at most eight files of 16 MiB and 64 MiB together. ``--small`` runs every step in minutes
-on any CPU: run it before time on a GPU is spent.
+and pydantic with what they need; nothing is downloaded. A call ends within ``--minutes``; what is done is
+kept in ``--work`` and skipped by another call there. Each call writes into ``--out`` what there is so far:
+results.json, pictures, logs.tar.gz and models in bfloat16, at most eight files of 16 MiB and 64 MiB together.
+``--small`` runs every step in minutes on any CPU: run it before time on a GPU is spent.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ import os
 import sys
 import tarfile
 import time
+from argparse import BooleanOptionalAction
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +36,14 @@ from baselines.command import run_command
 from baselines.model import CONFIG_FILE, from_pretrained, in_bfloat16
 from baselines.results import kept_scores, view_names
 from baselines.results_figures import draw_statistics
-from baselines.settings import Parser
+from baselines.settings import Parser, read_config
+from baselines.unet import CONFIG
 from benchmarks import figures
 from benchmarks.results import read_result
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes, write_json
+from three_hundred_maps.store.arrays import split_length
+from three_hundred_maps.store.schema import SPLITS
 from tools.plan import ALL_VIEWS, PLANS, RESULT, SINGLE_VIEWS, run_name
 from tools.results_page import draw_predictions, shown_clusters
 from tools.steps import Step, find_data, run_step
@@ -45,41 +51,77 @@ from tools.steps import Step, find_data, run_step
 MODELS = {run_name(views, 0): views for views in (ALL_VIEWS, *SINGLE_VIEWS)}
 FLAGSHIP = "flagship"
 SPEED, PROJECTION = "training.json", "projection.json"
-KEPT = ("config.yaml", CONFIG_FILE, "log.csv", "curve.png", RESULT)
+KEPT = (CONFIG, CONFIG_FILE, "log.csv", "curve.png", RESULT)
 """Of each run, in logs.tar.gz."""
 FILE_BYTES, ALL_BYTES, FILES = 16 * 2**20, 64 * 2**20, 8
 """What can be copied back."""
 HEADER_BYTES = 2**17
 """More than the names and shapes of a model's tensors take in a file."""
-DATA_SECONDS, REGION_CORE_SECONDS = 150.0, 1.8
-CLOSING_SECONDS = 30.0
+DATA_SECONDS, REGION_CORE_SECONDS = 150.0, 15.0
+"""How long regions are made, and twice what one takes of a core: measured, 7.5 s at 29 lines of sight."""
+SHARD_HALOS = 4
+"""A worker makes a shard, so there must be several for each."""
+CLOSING_SECONDS = 20.0
 """Kept at the end of a call for writing the output."""
+RUN_SECONDS = 45.0
+"""What a run takes beside its steps: its start, its data, validations, calibration, prediction, scores."""
+MODELS_SHARE = 0.75
+"""Of the time for training, for the four models; the flagship has the rest."""
+AT_ONCE = 2
+"""Trainings beside each other: one starts or predicts while the other has the GPU."""
+LEAST_STEPS = 300
+"""A shorter run is not begun."""
+USUAL_RATE = 6000.0
+"""Samples a second of a GPU whose rate could not be measured."""
+NEEDED = (
+    "h5py",
+    "matplotlib",
+    "numba",
+    "pydantic",
+    "safetensors",
+    "scipy",
+    "timm",
+    "tqdm",
+    "typer",
+    "yaml",
+    "zarr",
+)
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is trained and measured: options of the commands."""
+    """How much is trained and measured: options of the commands.
+
+    Parameters
+    ----------
+    fixed
+        Whether runs have their steps whatever the time that is left.
+    """
 
     recipe: tuple[str, ...]
     common: tuple[str, ...]
+    batch: int
     steps: int
     flagship: tuple[str, ...]
     flagship_steps: int
     speed: tuple[str, ...]
     projection: tuple[str, ...]
+    fixed: bool = False
 
 
 def full_size(cores: int) -> Size:
     """For a GPU beside so many processors."""
     plan = PLANS["gpu"]
+    regions = int(DATA_SECONDS * cores / REGION_CORE_SECONDS)
     return Size(
-        recipe=(f"simulation.regions=1-{int(DATA_SECONDS * cores / REGION_CORE_SECONDS)}",),
-        common=(*plan.common, "--compile"),
+        recipe=(f"simulation.regions=101-{100 + regions}", f"store.shard_halos={SHARD_HALOS}"),
+        common=plan.common,
+        batch=int(plan.common[plan.common.index("--batch") + 1]),
         steps=plan.steps,
         flagship=plan.flagship,
-        flagship_steps=2 * plan.steps,
-        speed=("--seconds", "2", "--rounds", "3"),
-        projection=("--particles", "1000000", "--judge-up-to", "0"),
+        flagship_steps=plan.flagship_steps,
+        speed=("--seconds", "0.6", "--rounds", "3"),
+        projection=("--only-torch", "--particles", "1000000"),
     )
 
 
@@ -89,12 +131,14 @@ def small_size(cores: int) -> Size:
     size = full_size(cores)
     return replace(
         size,
-        recipe=("simulation.regions=1-14", "maps.lines_of_sight=4"),
+        recipe=("simulation.regions=101-114", "maps.lines_of_sight=4", size.recipe[1]),
         common=(*size.common, *tiny, "--no-compile", "--test-symmetries", "1"),
+        batch=16,
         steps=10,
         flagship_steps=10,
         speed=(*size.speed, *tiny, "--rounds", "1", "--seconds", "0.1"),
-        projection=("--particles", "20000", "--judge-up-to", "0", "--turns", "1"),
+        projection=(*size.projection, "--particles", "20000", "--turns", "1"),
+        fixed=True,
     )
 
 
@@ -104,96 +148,192 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _command(args: list[str]) -> None:
+    began = time.monotonic()
     parser = Parser(prog="python -m tools.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of what is copied back")
     parser.add_argument("--work", type=Path, default=Path("runs/gpu"), help="data, runs and logs")
-    parser.add_argument("--minutes", type=float, default=8.5, help="after so many the call ends")
+    parser.add_argument("--minutes", type=float, default=9.2, help="after so many the call ends")
     parser.add_argument("--data", default="synthetic-gadgetx", help="a store, or a recipe to build")
+    parser.add_argument(
+        "--compile",
+        action=BooleanOptionalAction,
+        default=None,
+        help="compile the four models' network (default: where the measured rates say that it saves time)",
+    )
     parser.add_argument("--small", action="store_true", help="every step, made small for any CPU")
     options = parser.parse_args(args)
     cores = os.cpu_count() or 1
     size = small_size(cores) if options.small else full_size(cores)
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise InputError(f"not installed here: {', '.join(missing)}")
     if not options.small and not torch.cuda.is_available():
         raise InputError("torch finds no GPU here: --small runs every step on a CPU")
-    deadline = time.monotonic() + 60 * options.minutes - (0 if options.small else CLOSING_SECONDS)
-    store, steps = make_steps(size, options.data, options.work)
-    errors = run_until(deadline, steps, store, options.work, cores)
-    files = write_output(options.work, store, options.out, errors)
+    # What is compiled once is there for the next run.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((options.work / "inductor").absolute()))
+    deadline = began + 60 * options.minutes - (0 if options.small else CLOSING_SECONDS)
+    call = Call(size, options.data, options.work, cores, began, deadline, compiled=options.compile)
+    call.run()
+    files = write_output(options.work, call.store, options.out, call.errors)
     for file in files:
         print(f"{file}: {file.stat().st_size / 2**20:.2f} MiB")
-    left = [step.name for step in steps if not step.done.exists()]
-    if left:
-        print(f"left for the next call: {', '.join(left)}")
-    if errors:
-        raise InputError("; ".join(f"{name}: {error}" for name, error in errors.items()))
+    if call.left:
+        print(f"left: {', '.join(call.left)}")
+    print(f"ended after {time.monotonic() - began:.0f} s", flush=True)
+    if call.errors:
+        raise InputError("; ".join(f"{name}: {error}" for name, error in call.errors.items()))
 
 
-def make_steps(size: Size, data: str, work: Path) -> tuple[Path, list[Step]]:
-    """The store, and the steps in order of value."""
-    is_store = (Path(data) / "zarr.json").is_file()
-    store, build = find_data(data, work, () if is_store else (*size.recipe, "name=synthetic-gpu"))
+class Call:
+    """What one call does until its deadline.
 
-    def measure(name: str, option: str, file: str, words: Sequence[str]) -> Step:
-        words = (f"tools.speed.{name}", option, str(work / file), *words)
-        return Step(name, tuple(words), work / file, work / "log" / f"{name}.txt")
-
-    def train(name: str, views: str, steps: int, *words: str) -> Step:
-        run = work / "runs" / name
-        words = (
-            "baselines.unet",
-            "--data",
-            str(store),
-            "--out",
-            str(run),
-            "--views",
-            views,
-            *size.common,
-            *words,
-        )
-        words = (*words, "--steps", str(steps), "--quiet")
-        return Step(name, words, run / "submission" / "submission.json", work / "log" / f"{name}.txt")
-
-    return store, [
-        measure("training", "--out", SPEED, size.speed),
-        *([build] if build else []),
-        *(train(name, views, size.steps) for name, views in MODELS.items()),
-        train(FLAGSHIP, ALL_VIEWS, size.flagship_steps, "--name", FLAGSHIP, *size.flagship),
-        measure("projection", "--json", PROJECTION, size.projection),
-    ]
-
-
-def run_until(deadline: float, steps: Sequence[Step], store: Path, work: Path, cores: int) -> dict[str, str]:
-    """Run what is not done until the deadline; scores are worked out beside the next training.
-
-    Returns
-    -------
-    The message of every step that failed, by its name: one that fails does not hold up the others.
+    Parameters
+    ----------
+    began, deadline
+        Of `time.monotonic`.
+    compiled
+        Whether the four models are compiled; None: by the rates.
     """
-    errors: dict[str, str] = {}
 
-    def attempt(step: Step) -> None:
-        left = deadline - time.monotonic()
-        if left > 0 and not step.done.exists():
+    def __init__(
+        self,
+        size: Size,
+        data: str,
+        work: Path,
+        cores: int,
+        began: float,
+        deadline: float,
+        *,
+        compiled: bool | None = None,
+    ) -> None:
+        self.size, self.work, self.cores = size, work, cores
+        self.began, self.deadline, self.compiled = began, deadline, compiled
+        self.errors: dict[str, str] = {}
+        """The message of every step that failed, by its name: one that fails does not hold up the others."""
+        self.left: list[str] = []
+        """What there was no time for."""
+        is_store = (Path(data) / "zarr.json").is_file()
+        self.store, self.build = find_data(
+            data, work, () if is_store else (*size.recipe, "name=synthetic-gpu")
+        )
+
+    def run(self) -> None:
+        """Measure while the data are made; then train, and work out scores beside the next training."""
+        with ThreadPoolExecutor(1) as scoring:
+            with ThreadPoolExecutor(2) as both:
+                parts = {"measure": both.submit(self._measure_all), "build": both.submit(self._build)}
+            self._note(parts)
+            if not (self.store / "manifest.json").is_file():
+                self.left += [*MODELS, FLAGSHIP]
+                return
+            words = (*self.size.common, *self.compile_words())
+            seconds = MODELS_SHARE * self.time_left() - RUN_SECONDS * len(MODELS) / AT_ONCE
+            steps = self.steps_within(seconds / len(MODELS), self.rate("--compile" in words), self.size.steps)
+            with ThreadPoolExecutor(AT_ONCE) as training:
+                parts = {
+                    name: training.submit(self._train, scoring, name, views, steps, words)
+                    for name, views in MODELS.items()
+                }
+            self._note(parts)
+            rate = 0.8 * float(self.rates().get("residual_samples_per_s", USUAL_RATE / 4))
+            steps = self.steps_within(self.time_left() - RUN_SECONDS, rate, self.size.flagship_steps)
+            words = (*self.size.common, "--no-compile", "--name", FLAGSHIP, *self.size.flagship)
+            self._train(scoring, FLAGSHIP, ALL_VIEWS, steps, words)
+
+    def _note(self, parts: Mapping[str, Future[None]]) -> None:
+        """Keep what went wrong beside a step: it must not hold up the others either."""
+        self.errors |= {name: repr(e) for name, part in parts.items() if (e := part.exception()) is not None}
+
+    # -- how long, and how ----------------------------------------------------------------------------------
+
+    def time_left(self) -> float:
+        """Seconds to the deadline."""
+        return self.deadline - time.monotonic()
+
+    def rates(self) -> dict[str, Any]:
+        """What was measured of training; empty where that failed."""
+        path = self.work / SPEED
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    def rate(self, compiled: bool) -> float:
+        """Samples a second of the paper's network in a run, a little less than measured."""
+        entry = self.rates().get("loop", {}).get("bf16 compiled" if compiled else "bf16")
+        return 0.85 * float(entry["samples_per_s"]) if entry else USUAL_RATE
+
+    def compile_words(self) -> tuple[str, ...]:
+        """``--compile`` where a run saves more time by it than it takes: each run has its own network."""
+        loop = self.rates().get("loop", {})
+        if self.compiled is None and "bf16 compiled" in loop:
+            eager, faster = (loop[name] for name in ("bf16", "bf16 compiled"))
+            saved = self.size.steps * (eager["step_s"] - faster["step_s"])
+            self.compiled = saved > faster["first_steps_s"]
+        return ("--compile" if self.compiled else "--no-compile",)
+
+    def steps_within(self, seconds: float, samples_per_s: float, most: int) -> int:
+        """Steps that there is time for, at most ``most``."""
+        return most if self.size.fixed else min(most, int(seconds * samples_per_s / self.size.batch))
+
+    # -- the steps ------------------------------------------------------------------------------------------
+
+    def attempt(self, step: Step, threads: int) -> None:
+        """Run a step that is not done, until the deadline; where it fails, its log's end is printed."""
+        if step.done.exists():
+            return
+        left = self.time_left()
+        if left > 0:
+            print(f"{time.monotonic() - self.began:4.0f} s: {step.name} begins", flush=True)
             try:
-                run_step(step, cores, timeout=left)
+                run_step(step, threads, timeout=left)
             except InputError as error:
-                errors[step.name] = str(error)
+                self.errors[step.name] = str(error)
+                lines = step.log.read_text(encoding="utf-8", errors="replace").splitlines()
+                print("\n".join((f"{step.name} FAILED:", *lines[-40:])), flush=True)
+        if not step.done.exists() and step.name not in self.errors:
+            self.left.append(step.name)
 
-    scoring: list[Future[None]] = []
-    with ThreadPoolExecutor(1) as beside:
-        for step in steps:
-            attempt(step)
-            run = step.done.parent.parent
-            if step.done.exists() and run.parent == work / "runs":
-                result = run / RESULT
-                words = ["benchmarks", "score", str(step.done.parent), "--data", str(store), "--quiet"]
-                words += ["--out", str(result), "--workers", str(max(cores // 2, 1))]
-                log = work / "log" / f"score-{step.name}.txt"
-                score = Step(f"score {step.name}", tuple(words), result, log)
-                scoring.append(beside.submit(attempt, score))
-        for future in scoring:
-            future.result()
-    return errors
+    def _measure_all(self) -> None:
+        for name, option, file, words in (
+            ("training", "--out", SPEED, self.size.speed),
+            ("projection", "--json", PROJECTION, self.size.projection),
+        ):
+            command = (f"tools.speed.{name}", option, str(self.work / file), *words)
+            step = Step(name, command, self.work / file, self.work / "log" / f"{name}.txt")
+            self.attempt(step, 1)
+            if step.log.is_file():
+                print(step.log.read_text(encoding="utf-8", errors="replace"), flush=True)
+
+    def _build(self) -> None:
+        if self.build is None:
+            return
+        began = time.monotonic()
+        # Some processors are for what is timed beside it.
+        words = list(self.build.words)
+        words[words.index("--workers") + 1] = str(max(self.cores - 2, 1))
+        self.attempt(replace(self.build, words=tuple(words)), 1)
+        if self.build.done.exists():
+            taken = time.monotonic() - began
+            halos = sum(split_length(self.store, split) for split in SPLITS)
+            print(f"data: {halos} halos in {taken:.0f} s, {halos / taken:.2f} a second", flush=True)
+
+    def _train(
+        self, scoring: ThreadPoolExecutor, name: str, views: str, steps: int, options: Sequence[str]
+    ) -> None:
+        run = self.work / "runs" / name
+        if (run / CONFIG).is_file():
+            # Begun by an earlier call: a run goes on as it began.
+            steps = int(read_config(run / CONFIG)["steps"])
+        elif steps < LEAST_STEPS and not self.size.fixed:
+            self.left.append(name)
+            return
+        words = ("baselines.unet", "--data", str(self.store), "--out", str(run), "--views", views, *options)
+        words = (*words, "--steps", str(steps), "--quiet")
+        done = run / "submission" / "submission.json"
+        self.attempt(Step(name, words, done, self.work / "log" / f"{name}.txt"), max(self.cores // 4, 1))
+        if done.exists():
+            words = ("benchmarks", "score", str(done.parent), "--data", str(self.store), "--quiet")
+            words = (*words, "--out", str(run / RESULT), "--workers", str(max(self.cores // 2, 1)))
+            log = self.work / "log" / f"score-{name}.txt"
+            scoring.submit(self.attempt, Step(f"score {name}", words, run / RESULT, log), 1)
 
 
 def write_output(work: Path, store: Path, out: Path, errors: dict[str, str]) -> list[Path]:

@@ -419,6 +419,30 @@ def test_a_device_that_is_not_there_is_refused():
         find_machine("tpu")
 
 
+@pytest.mark.parametrize(
+    ("asked", "local_rank", "found"),
+    [("auto", None, "cuda:0"), ("cuda", None, "cuda:0"), ("cuda", "1", "cuda:1"), ("cuda:1", "0", "cuda:1")],
+)
+def test_a_gpu_has_its_number(monkeypatch, asked, local_rank, found):
+    chosen = []
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if local_rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", local_rank)
+    for name, value in (("is_available", True), ("device_count", 2), ("current_device", 0)):
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    for flag in ("allow_tf32", "benchmark"):
+        monkeypatch.setattr(torch.backends.cudnn, flag, getattr(torch.backends.cudnn, flag))
+    before = torch.get_float32_matmul_precision()
+    try:
+        assert find_machine(asked).device == torch.device(found)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert chosen == [torch.device(found)]
+    with pytest.raises(InputError, match="--device cuda:2: torch finds 2 GPUs here"):
+        find_machine("cuda:2")
+
+
 def test_precision_is_the_devices_and_stays_that_of_the_run(tmp_path, settings, monkeypatch):
     import baselines.unet
 

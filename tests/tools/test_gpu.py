@@ -6,6 +6,7 @@ import json
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,29 +16,85 @@ from baselines.settings import Parser, add_settings, merge
 from tools import gpu, steps
 
 
-def test_the_steps_are_in_order_of_value(tmp_path: Path) -> None:
-    size = gpu.full_size(16)
-    _, made = gpu.make_steps(size, "synthetic-gadgetx", tmp_path)
-    names = [step.name for step in made]
-    assert names == [
-        "training", "build data", "sz-xray-star-0", "sz-0", "xray-0", "star-0", "flagship", "projection"
-    ]  # fmt: skip
-    assert set(size.recipe) <= set(made[1].words)
-    assert 1000 < int(size.recipe[0].removeprefix("simulation.regions=1-")) < 1600
-    for step in made[2:6]:
-        batch = int(step.words[step.words.index("--batch") + 1])
-        assert batch * int(step.words[step.words.index("--steps") + 1]) == pytest.approx(0.7e6, rel=1e-3)
+def make_call(size: gpu.Size, data: str, work: Path, seconds: float = 500.0) -> gpu.Call:
+    now = time.monotonic()
+    return gpu.Call(size, data, work, 16, now, now + seconds)
 
 
-def test_the_small_size_has_the_same_steps_for_any_machine(tmp_path: Path, store: Path) -> None:
-    full, small = (
-        gpu.make_steps(size(2), str(store), tmp_path)[1] for size in (gpu.full_size, gpu.small_size)
+def run_without_commands(
+    call: gpu.Call, monkeypatch: pytest.MonkeyPatch, rates: dict[str, Any] | None = None
+) -> dict[str, steps.Step]:
+    """The steps by name in the order of their start; each is done at once."""
+    ran: dict[str, steps.Step] = {}
+
+    def done(step: steps.Step, threads: int, timeout: float) -> None:
+        ran[step.name] = step
+        step.done.parent.mkdir(parents=True, exist_ok=True)
+        step.done.write_text(json.dumps(rates or {}) if step.name == "training" else "{}")
+
+    monkeypatch.setattr(gpu, "run_step", done)
+    monkeypatch.setattr(gpu, "split_length", lambda store, split: 10)
+    call.run()
+    return ran
+
+
+RATES = {
+    "loop": {
+        "bf16": {"samples_per_s": 1e4, "step_s": 256 / 1e4, "first_steps_s": 1.0},
+        "bf16 compiled": {"samples_per_s": 1.6e4, "step_s": 256 / 1.6e4, "first_steps_s": 20.0},
+    },
+    "residual_samples_per_s": 5000.0,
+}
+
+
+def option(step: steps.Step, name: str) -> str:
+    return step.words[step.words.index(name) + 1]
+
+
+def test_every_step_is_run_within_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = make_call(gpu.full_size(16), "synthetic-gadgetx", tmp_path)
+    ran = run_without_commands(call, monkeypatch, RATES)
+    runs = [*gpu.MODELS, gpu.FLAGSHIP]
+    assert set(ran) == {"training", "projection", "build data", *runs, *(f"score {run}" for run in runs)}
+    assert call.errors == {} and call.left == []
+    order = list(ran)
+    assert max(order.index(name) for name in ("training", "projection", "build data")) < 3
+    assert [name for name in order if name in runs][-1] == gpu.FLAGSHIP
+    assert (
+        set(call.size.recipe) <= set(ran["build data"].words)
+        and option(ran["build data"], "--workers") == "14"
     )
-    assert [step.name for step in small] == [step.name for step in full]
-    for step in (step for step in small if step.words[0] == "baselines.unet"):
+    counts = {name: int(option(ran[name], "--steps")) for name in runs}
+    assert {counts[name] for name in gpu.MODELS} == {2734}  # 0.7 million samples
+    # 455 s at four fifths of 5000 samples a second.
+    assert counts[gpu.FLAGSHIP] == pytest.approx(455 * 4000 / 256, rel=0.01)
+    assert "--compile" in ran["sz-0"].words and "--no-compile" in ran[gpu.FLAGSHIP].words
+
+
+def test_runs_are_shorter_where_the_time_or_the_rate_is_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = {"loop": {"bf16": {"samples_per_s": 2000.0, "step_s": 0.128, "first_steps_s": 1.0}}}
+    call = make_call(gpu.full_size(16), "synthetic-gadgetx", tmp_path / "slow", 400.0)
+    ran = run_without_commands(call, monkeypatch, slow)
+    seconds = (0.75 * 400 - 2 * gpu.RUN_SECONDS) / 4
+    assert int(option(ran["sz-0"], "--steps")) == pytest.approx(seconds * 1700 / 256, rel=0.02)
+    assert "--no-compile" in ran["sz-0"].words
+    call = make_call(gpu.full_size(16), "synthetic-gadgetx", tmp_path / "late", 60.0)
+    assert set(run_without_commands(call, monkeypatch, RATES)) == {"training", "projection", "build data"}
+    assert call.left == [*gpu.MODELS, gpu.FLAGSHIP]
+
+
+def test_the_small_size_has_the_same_steps_for_any_machine(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run_without_commands(make_call(gpu.small_size(2), str(store), tmp_path), monkeypatch)
+    runs = [*gpu.MODELS, gpu.FLAGSHIP]
+    assert set(ran) == {"training", "projection", *runs, *(f"score {run}" for run in runs)}
+    for step in (ran[name] for name in runs):
         parser = Parser()
-        for option in ("--out", "--preset", "--name"):
-            parser.add_argument(option)
+        for name in ("--out", "--preset", "--name"):
+            parser.add_argument(name)
         parser.add_argument("--quiet", action="store_true")
         add_settings(parser)
         options = vars(parser.parse_args(step.words[1:]))
@@ -45,7 +102,7 @@ def test_the_small_size_has_the_same_steps_for_any_machine(tmp_path: Path, store
         for name in ("out", "preset", "name", "quiet"):
             options.pop(name)
         settings = merge(options, config=None, preset=preset)
-        assert settings.device == "cpu" and settings.steps <= 20 and not settings.compile
+        assert settings.device == "cpu" and settings.steps == 10 and not settings.compile
 
 
 def test_a_step_is_stopped_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,15 +119,18 @@ def test_a_step_is_stopped_with_all_that_it_started(tmp_path: Path, monkeypatch:
         assert not any(b"time.sleep(60)" in words for words in running)
 
 
-def test_a_step_that_fails_does_not_hold_up_the_others(tmp_path: Path) -> None:
-    failing = steps.Step(
-        "bad", ("baselines.ridge", "--nonsense"), tmp_path / "a" / "b" / "c", tmp_path / "1.txt"
-    )
-    late = steps.Step("late", ("baselines.ridge",), tmp_path / "a" / "b" / "d", tmp_path / "2.txt")
-    errors = gpu.run_until(time.monotonic() + 60, [failing], tmp_path, tmp_path, 1)
-    assert "ended with status 2" in errors["bad"]
-    assert gpu.run_until(time.monotonic() - 1, [late], tmp_path, tmp_path, 1) == {}
-    assert not late.log.exists()
+def test_a_step_that_fails_does_not_hold_up_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = make_call(gpu.small_size(1), "synthetic-gadgetx", tmp_path)
+    call.attempt(steps.Step("bad", ("baselines.ridge", "--nonsense"), tmp_path / "c", tmp_path / "1.txt"), 1)
+    assert "ended with status 2" in call.errors["bad"]
+    shown = capsys.readouterr().out
+    assert "bad FAILED:" in shown and "--nonsense" in shown
+    call.deadline = time.monotonic() - 1
+    late = steps.Step("late", ("baselines.ridge",), tmp_path / "d", tmp_path / "2.txt")
+    call.attempt(late, 1)
+    assert call.left == ["late"] and not late.log.exists()
 
 
 def test_a_model_over_the_limit_is_in_parts_that_hold_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,14 +154,17 @@ def test_the_whole_script_runs_small_and_resumes(tmp_path: Path, capsys: pytest.
         return int(stop.value.code or 0)
 
     assert call("first", 0.1) == 0
-    assert "left for the next call" in capsys.readouterr().out
+    assert "left: " in capsys.readouterr().out
     assert (tmp_path / "first" / "results.json").is_file()
     assert call("second", 30) == 0
-    assert "left for" not in capsys.readouterr().out
+    assert "left: " not in capsys.readouterr().out
     out = tmp_path / "second"
     summary = json.loads((out / "results.json").read_text())
     assert set(summary["models"]) == {*gpu.MODELS, gpu.FLAGSHIP} and summary["errors"] == {}
-    assert summary["training"]["loop"]["bf16"]["samples_per_s"] > 0 and summary["projection"]["whole_cluster"]
+    assert (
+        summary["training"]["loop"]["bf16"]["samples_per_s"] > 0
+        and summary["projection"]["torch"]["maps"] == 116
+    )
     files = sorted(out.iterdir())
     assert len(files) <= gpu.FILES and all(file.stat().st_size <= gpu.FILE_BYTES for file in files)
     names = {file.name for file in files}

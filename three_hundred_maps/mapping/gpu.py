@@ -133,7 +133,8 @@ def _add_group(
     low, high = 1 - width + width // 2, lattice.inner + width // 2
     for los in range(len(matrices)):
         for members, offset in zip(group.members.split(step), group.offset.split(step), strict=True):
-            seen = position[members] @ matrices[los].T
+            # No matrix product: that may be set to a precision of 10 bits, which moves particles by pixels.
+            seen = (position[members, None, :] * matrices[los]).sum(dim=-1)
             place = seen[:, :2] * cell + shift
             inside = (seen[:, 2].abs() <= half_depth) & ((place >= low) & (place < high)).all(dim=1)
             kept = torch.nonzero(inside)[:, 0]

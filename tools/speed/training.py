@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from baselines.augment import Augment
 from baselines.command import run_command
 from baselines.data import ResidentBatches, Rows
 from baselines.losses import MassLoss
@@ -32,7 +34,7 @@ from baselines.machine import best_precision, find_machine
 from baselines.model import Architecture, MassModel
 from baselines.networks import UNet, count_parameters
 from baselines.settings import Parser, Settings, merge
-from baselines.training import Trainer
+from baselines.training import Trainer, compile_failed
 from three_hundred_maps.climatology import RING_EDGES
 from three_hundred_maps.io import write_json
 from three_hundred_maps.torch_transforms import LogTransform, ScoreGrid, Training, Transforms
@@ -132,7 +134,18 @@ def measure(
     kinds = [("fp32", False), ("bf16", False)] + ([("bf16", True)] if device.type == "cuda" else [])
     for precision, compiled in kinds:
         name = f"{precision}{' compiled' if compiled else ''}"
-        report["loop"][name] = measure_loop(clock, channels, batch, precision, compiled, seconds, flop)
+        settings = loop_settings(channels, batch, precision, compiled, device)
+        try:
+            report["loop"][name] = measure_loop(clock, settings, seconds, flop)
+        except RuntimeError as error:
+            if not compile_failed(error):
+                raise
+            # A machine without a compiler for C cannot: the other figures are as good.
+            report["not_compiled"] = str(error)[-2000:]
+            print(f"{name}: torch.compile failed: {str(error)[-2000:]}")
+    if find_spec("timm") is not None:
+        settings = loop_settings(channels, batch, "bf16", False, device, network="residual")
+        report["residual_samples_per_s"] = measure_loop(clock, settings, seconds, flop)["samples_per_s"]
     report["loader_samples_per_s"] = measure_loader(clock, batch, seconds)
     report["inference_samples_per_s"] = measure_inference(clock, channels, batch, seconds)
     best = max(entry["samples_per_s"] for entry in report["loop"].values())
@@ -227,12 +240,18 @@ def count_flop(channels: int, batch: int, device: torch.device) -> float:
 
 
 def loop_settings(
-    channels: int, batch: int, precision: str, compiled: bool, device: torch.device
+    channels: int,
+    batch: int,
+    precision: str,
+    compiled: bool,
+    device: torch.device,
+    network: str = "unet",
 ) -> Settings:
     """A run's settings, as `baselines.unet` would take them."""
     settings = merge({}, config=None, preset="gpu" if device.type == "cuda" else "cpu")
     return replace(
         settings,
+        network=network,
         channels=channels,
         batch=batch,
         precision=precision,
@@ -243,7 +262,7 @@ def loop_settings(
 
 
 def make_trainer(settings: Settings, device: torch.device) -> Trainer:
-    """The very training loop of `baselines.unet`, on rows of noise held on the device."""
+    """The very training loop of `baselines.unet`, augmentation and all, on noise held on the device."""
     rings = tuple(float(edge) for edge in RING_EDGES)
     transforms = Transforms(
         tuple(LogTransform(view, 1.0, 0.0, 1.0) for view in VIEWS),
@@ -253,17 +272,26 @@ def make_trainer(settings: Settings, device: torch.device) -> Trainer:
         2.0,
         "none",
         Training((0.0, 0.0), half_depth=2.0, smoothing_fwhm=0.01, omega_m=0.307, omega_lambda=0.693),
+        robust=settings.robust(),
     )
     count = 4 * settings.batch
     dtype = torch.bfloat16 if settings.precision == "bf16" and device.type == "cuda" else torch.float32
     rows = Rows(
-        torch.randn(count, len(VIEWS), PIXELS, PIXELS, device=device).to(dtype),
+        torch.randn(count, len(VIEWS), PIXELS, PIXELS, device=device).exp_().to(dtype),
         0.1 * torch.randn(count, PIXELS, PIXELS, device=device),
         np.arange(count),
         np.arange(count),
     )
-    batches = ResidentBatches(rows, batch=settings.batch, seed=0, symmetries=True, device=device)
-    model = MassModel(Architecture(channels=settings.channels), transforms).to(device)
+    batches = ResidentBatches(
+        rows,
+        batch=settings.batch,
+        seed=0,
+        symmetries=True,
+        device=device,
+        augment=Augment(transforms, settings),
+    )
+    architecture = Architecture(network=settings.network, channels=settings.channels)
+    model = MassModel(architecture, transforms).to(device)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     grid = ScoreGrid(transforms, "score", device)
     return Trainer(
@@ -277,14 +305,12 @@ def make_trainer(settings: Settings, device: torch.device) -> Trainer:
     )
 
 
-def measure_loop(
-    clock: Clock, channels: int, batch: int, precision: str, compiled: bool, seconds: float, flop: float
-) -> dict[str, Any]:
+def measure_loop(clock: Clock, settings: Settings, seconds: float, flop: float) -> dict[str, Any]:
     """Samples/s of whole training steps, their memory, and the share of the card's matrix rate."""
     device = clock.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    trainer = make_trainer(loop_settings(channels, batch, precision, compiled, device), device)
+    trainer, batch = make_trainer(settings, device), settings.batch
     stream = trainer.batches.from_step(0)
     trainer.model.train()
 
@@ -293,13 +319,18 @@ def measure_loop(
         trainer._step(inputs, target)
         trainer.state.step += 1
 
+    began = time.perf_counter()
     for _ in range(10 if device.type == "cuda" else 1):
         step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    first = time.perf_counter() - began
     taken = clock.seconds(step, repeats_for(clock, step, seconds))
     result: dict[str, Any] = {
         "step_s": taken,
         "samples_per_s": batch / taken,
         "tflop_per_s": flop / taken / 1e12,
+        "first_steps_s": first,
     }
     if device.type == "cuda":
         result["memory_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
@@ -350,11 +381,11 @@ def print_report(report: dict[str, Any]) -> None:
         print("fastMRI's own network is not installed (pip install --no-deps fastmri): no comparison")
     print("\nwhole training step                    ms    samples/s   TFLOP/s")
     for name, entry in report["loop"].items():
-        more = ""
+        more = f"   first steps {entry['first_steps_s']:.1f} s"
         if "memory_gib" in entry:
             share = entry["share_of_matrix_rate"]
             rate = "unknown" if share is None else f"{100 * share:.1f} %"
-            more = f"   {entry['memory_gib']:.1f} GiB, {rate} of the bf16 matrix rate"
+            more += f", {entry['memory_gib']:.1f} GiB, {rate} of the bf16 matrix rate"
         figures = f"{1e3 * entry['step_s']:9.1f} {entry['samples_per_s']:10.1f} {entry['tflop_per_s']:9.3f}"
         print(f"{name:34s} {figures}{more}")
     speed_up = report["loop"]["fp32"]["step_s"] / report["loop"]["bf16"]["step_s"]
