@@ -26,6 +26,7 @@ from benchmarks.predictions import (
 )
 from benchmarks.submissions import write_submission
 from benchmarks.texts import shown
+from benchmarks.variables import ATTRIBUTES, MASS, SAMPLES, SIGMA, map_dims
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import OWN_LIST
 
@@ -155,19 +156,22 @@ def _unpack_zip(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
 
 def _unpack_npz(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
     members = {PurePosixPath(info.filename).stem: info for info in source.infolist()}
-    if "submission" not in members or "mass" not in members:
+    maps = {name: _blocks(source, info, name) for name, info in members.items() if name in ATTRIBUTES}
+    if "submission" not in members or not {MASS, SAMPLES} & set(maps):
         raise InputError(
-            f"{path.name}: an .npz submission holds mass, the keys, and submission, the text of {MANIFEST}"
+            f"{path.name}: an .npz submission holds {MASS} or {SAMPLES}, the keys, and submission, the text "
+            f"of {MANIFEST}"
         )
     manifest = parse_manifest(parse_json(_small(source, members["submission"]).item().encode(), MANIFEST))
-    names = set(members) - {"submission", "mass", "mass_sigma"}
+    names = set(members) - {"submission", *maps}
     fields = manifest.to_json()
     fields.pop("predictions_sha256", None)
     write_submission(
         folder,
         **fields,
-        maps=_blocks(source, members["mass"]),
-        mass_sigma=_blocks(source, members["mass_sigma"]) if "mass_sigma" in members else None,
+        maps=maps.get(MASS),
+        mass_sigma=maps.get(SIGMA),
+        mass_samples=maps.get(SAMPLES),
         rows={name: _small(source, members[name]) for name in names},
     )
 
@@ -193,11 +197,11 @@ def _small(source: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
         return np.frombuffer(stream.read(), dtype).reshape(shape)
 
 
-def _blocks(source: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[NDArray[Any]]:
+def _blocks(source: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Iterator[NDArray[Any]]:
     with source.open(info) as stream:
         shape, dtype = _header(stream, info)
         size = math.prod(shape[1:]) * dtype.itemsize
-        if len(shape) != 4 or not 0 < size <= MAX_CHUNK_BYTES:
-            raise ValueError(f"{info.filename}: shape {shape}; expected halo, los, y, x")
+        if len(shape) != len(map_dims(name)) or not 0 < size <= MAX_CHUNK_BYTES:
+            raise ValueError(f"{info.filename}: shape {shape}; expected {', '.join(map_dims(name))}")
         for _ in range(shape[0]):
             yield np.frombuffer(stream.read(size), dtype).reshape(1, *shape[1:])

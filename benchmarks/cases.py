@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 MAX_SIDE = 200
+SHOWN_SAMPLES = 3
+"""Of the posterior samples of a case."""
 
 
 def pack_image(values: Array, low: float, high: float) -> dict[str, Any]:
@@ -49,11 +51,21 @@ def pick_cases(mse_map: Array) -> dict[str, tuple[int, int]]:
     return {name: divmod(int(place), mse_map.shape[1]) for name, place in places.items()}
 
 
-def make_case(predicted: Array, truth: Array, residual_limit: float = 0.5) -> dict[str, Any]:
-    """The images of a case: l of truth and prediction on one scale, and their difference."""
+def make_case(
+    predicted: Array, truth: Array, samples: Array | None = None, residual_limit: float = 0.5
+) -> dict[str, Any]:
+    """The images of a case: l of truth and prediction on one scale, and their difference.
+
+    Of ``samples`` (sample, y, x), whose mean is the prediction, the first few are shown too.
+    """
     low, high = float(truth.min()), float(truth.max())
     return {
         "truth": pack_image(truth, low, high),
         "prediction": pack_image(predicted, low, high),
         "residual": pack_image(predicted - truth, -residual_limit, residual_limit),
+        **(
+            {"samples": [pack_image(sample, low, high) for sample in samples[:SHOWN_SAMPLES]]}
+            if samples is not None
+            else {}
+        ),
     }

@@ -9,19 +9,28 @@ import numpy as np
 
 from benchmarks.constants import STANDARD, Constants
 from benchmarks.intervals import Estimate, of_means
+from benchmarks.registry import PROBABILISTIC, RANKING
 from benchmarks.results import identity
 from three_hundred_maps.errors import InputError
 
+_FIGURES = {RANKING: ("mse", np.sqrt), PROBABILISTIC: ("crps", np.positive)}
+"""Of each ranking score: the figure of a region that it is made of, and what is made of its mean."""
+
 
 def paired_difference(
-    first: Mapping[str, Any], second: Mapping[str, Any], constants: Constants = STANDARD
+    first: Mapping[str, Any],
+    second: Mapping[str, Any],
+    constants: Constants = STANDARD,
+    score: str = RANKING,
 ) -> Estimate:
-    """residual_rms_dex of ``first`` less that of ``second``, dex, with its interval over common regions.
+    """A ranking score of ``first`` less that of ``second``, dex, with its interval over common regions.
 
     Parameters
     ----------
     first, second
-        Results on the same dataset, or their ``regions`` alone with ``id`` and ``mse``.
+        Results on the same dataset, or their ``regions`` alone with ``id`` and ``mse`` (or ``crps``).
+    score
+        ``residual_rms_dex`` or ``crps``.
 
     Raises
     ------
@@ -32,13 +41,14 @@ def paired_difference(
         names = [f"{r.get('name')} was scored on {' '.join(identity(r))[:60]}" for r in (first, second)]
         raise InputError(f"{', '.join(names)}: they cannot be compared pair by pair")
     regions = [result.get("regions", result) for result in (first, second)]
-    if any("mse" not in found for found in regions):
+    figure, function = _FIGURES[score]
+    if any(found.get(figure) is None for found in regions):
         raise InputError("results on held-back data keep no figures of regions to compare pair by pair")
     if regions[0]["id"] != regions[1]["id"]:
         raise InputError("the two results are of different regions: they cannot be compared pair by pair")
-    rows = np.column_stack([regions[0]["mse"], regions[1]["mse"]])
+    rows = np.column_stack([found[figure] for found in regions])
     with np.errstate(all="ignore"):
-        return of_means(rows, lambda m: np.sqrt(m[..., 0]) - np.sqrt(m[..., 1]), constants)
+        return of_means(rows, lambda m: function(m[..., 0]) - function(m[..., 1]), constants)
 
 
 def is_tie(difference: Estimate) -> bool | None:
@@ -49,12 +59,13 @@ def is_tie(difference: Estimate) -> bool | None:
 
 
 def ties_with_best(
-    results: Sequence[Mapping[str, Any]], constants: Constants = STANDARD
+    results: Sequence[Mapping[str, Any]], constants: Constants = STANDARD, score: str = RANKING
 ) -> list[bool | None]:
     """For results in the order of a board: whether each ties with the first (None: cannot be told)."""
     return [
         None
-        if place == 0 or not {"regions"} <= result.keys() & results[0].keys()
-        else is_tie(paired_difference(result, results[0], constants))
+        if place == 0
+        or any(not (r.get("regions") or {}).get(_FIGURES[score][0]) for r in (result, results[0]))
+        else is_tie(paired_difference(result, results[0], constants, score))
         for place, result in enumerate(results)
     ]

@@ -45,7 +45,13 @@ class Constants:
         Of the peaks: ring of the background (pixels), half-window (pixels), annulus, aperture radius,
         least mass in M(<R200c), least separation, matching distance, bins of mass in M(<R200c).
     coverage_inner, coverage_outer
-        Nominal coverage of the two intervals of ``mass_sigma``.
+        Nominal coverage of the two intervals of predictions with odds.
+    coverage_samples
+        Empirical intervals of posterior samples are looked at from so many samples on.
+    rank_bins, credibility_step
+        Bins of the rank histogram; step of the credibilities at which the expected coverage is read.
+    sample_power_edges
+        Wave numbers, cycles per R200c, between which the power of samples is summed to scores.
     table_radius, table_log_mass, table_redshift, isolated_distance
         Edges of the conditional tables: R / R200c, log10 M200c / Msun, redshift; an isolated halo's nearest
         more massive one lies beyond so many of its R200c.
@@ -96,6 +102,10 @@ class Constants:
     peak_bins: tuple[float, ...] = (2e-3, 5e-3, 1e-2, 3e-2)
     coverage_inner: float = 0.68
     coverage_outer: float = 0.95
+    coverage_samples: int = 20
+    rank_bins: int = 10
+    credibility_step: float = 0.05
+    sample_power_edges: tuple[float, ...] = (1.0, 3.0, 8.0, 14.0)
     table_radius: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     table_log_mass: tuple[float, ...] = (14.0, 14.4, 14.8)
     table_redshift: tuple[float, ...] = (0.1, 0.3, 0.6)

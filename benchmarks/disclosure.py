@@ -56,6 +56,9 @@ def disclosed(result: Mapping[str, Any], constants: Constants) -> dict[str, Any]
     kept = {key: value for key, value in result.items() if key not in LEFT_OUT}
     kept |= {key: _scores(result[key]) for key in ("scores", "secondary")}
     kept["curves"] = _curves(result["curves"])
+    if "rank_histogram" in kept:
+        ranks = result["rank_histogram"]
+        kept["rank_histogram"] = {**ranks, "share": [rounded(v, signed=False) for v in ranks["share"]]}
     kept["tables"] = {
         title: [
             # Few regions are nearly one: the scores of such a part are those of its halos.

@@ -15,6 +15,7 @@ from benchmarks.summary import Summary, score_values
 from benchmarks.tasks import check_task
 from benchmarks.truth import SPLIT, Truth
 from benchmarks.validation import order_of
+from benchmarks.variables import MASS, SAMPLES, SIGMA
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import root_attrs
 from three_hundred_maps.store.names import find_store
@@ -56,7 +57,9 @@ class Evaluator:
         root_attrs(self.store)
         self._truths: dict[str, Truth] = {}
 
-    def evaluate(self, maps: Any, rows: Any = SPLIT, *, mass_sigma: Any = None) -> dict[str, dict[str, Any]]:
+    def evaluate(
+        self, maps: Any = None, rows: Any = SPLIT, *, mass_sigma: Any = None, mass_samples: Any = None
+    ) -> dict[str, dict[str, Any]]:
         """Every score with its interval.
 
         Parameters
@@ -69,6 +72,8 @@ class Evaluator:
             in any order.
         mass_sigma
             As ``maps``: sigma of log10 of the prediction, dex.
+        mass_samples
+            Instead of both: posterior samples (halo, los, sample, y, x), or (row, sample, y, x), Msun kpc-2.
 
         Returns
         -------
@@ -83,17 +88,21 @@ class Evaluator:
             raise InputError(f"no split {rows!r}: a store has {', '.join(SPLITS)}; or {ALL}")
         found = find_rows((self.store, rows) if isinstance(rows, str) else rows)
         truth, order = self._match(found, [rows] if isinstance(rows, str) else [SPLIT, *SPLITS])
-        given = {"mass": maps} if mass_sigma is None else {"mass": maps, "mass_sigma": mass_sigma}
+        given = {MASS: maps, SIGMA: mass_sigma, SAMPLES: mass_samples}
+        given = {name: values for name, values in given.items() if values is not None}
+        if set(given) not in ({MASS}, {MASS, SIGMA}, {SAMPLES}):
+            raise InputError(f"give maps, maps and {SIGMA}, or {SAMPLES} alone")
         arranged = {name: np.asarray(found.arrange(values, name)) for name, values in given.items()}
-        expected = (truth.n_halos, truth.n_los, truth.grid.maps.pixels, truth.grid.maps.pixels)
         for name, values in arranged.items():
+            samples = values.shape[2:3] if name == SAMPLES else ()
+            expected = (truth.n_halos, truth.n_los, *samples, *[truth.grid.maps.pixels] * 2)
             if values.shape != expected:
                 raise InputError(f"{name} has the shape {values.shape}; expected {expected} or one map a row")
 
         def read(variable: str, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
             return arranged[variable][order[chosen]].astype(np.float32)
 
-        measured, background = score_maps(truth, read, sigma=mass_sigma is not None, workers=self.workers)
+        measured, background = score_maps(truth, read, variables=tuple(given), workers=self.workers)
         assert measured is not None
         summary = Summary(measured, truth.halos["region"], truth.grid, background.noise_power)
         return score_values(all_scores(summary, truth, background))

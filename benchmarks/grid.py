@@ -71,6 +71,14 @@ class Grid:
         edges = np.asarray(self.constants.table_radius[1:-1])
         return np.searchsorted(edges, self.maps.radius.ravel()[self.inside], side="right")
 
+    @functools.cached_property
+    def ring_weights(self) -> Array:
+        """(pixel, ring): weights whose sum over the counted pixels is the mean over a ring of the table."""
+        rings = len(self.constants.table_radius) - 1
+        weights = np.zeros((len(self.inside), rings))
+        weights[np.arange(len(self.inside)), self.inside_bin] = 1.0
+        return weights / np.maximum(weights.sum(axis=0), 1)
+
     def circle(self, radius: float) -> Array:
         """(y, x): area of every pixel inside R < ``radius``, exactly, in R200c^2."""
         return aperture_fractions(self.maps.pixels, radius, self.maps.pixel) * self.maps.area

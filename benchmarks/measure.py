@@ -119,9 +119,6 @@ def measure(
     raw = predicted.raw_log_inside - truth.raw_log_inside
     square, reference_square = residual * residual, reference * reference
     rings = len(c.table_radius) - 1
-    membership = np.zeros((residual.shape[1], rings))
-    membership[np.arange(residual.shape[1]), grid.inside_bin] = 1.0
-    membership /= np.maximum(membership.sum(axis=0), 1)
 
     difference = predicted.log - truth.log
     bins = _bins(residual, grid)
@@ -137,8 +134,8 @@ def measure(
         "mse_map": by_halo(square.mean(axis=1)),
         "mse_climatology": mean(reference_square.mean(axis=1)),
         "mse_central": mean(square[:, grid.central].mean(axis=1)),
-        "mse_radius": mean(square @ membership),
-        "mse_climatology_radius": mean(reference_square @ membership),
+        "mse_radius": mean(square @ grid.ring_weights),
+        "mse_climatology_radius": mean(reference_square @ grid.ring_weights),
         "powers": mean(metrics.residual_powers(predicted.smooth_inside, truth.smooth_inside)),
         "raw_mse": mean(metrics.mean_square(raw)),
         "raw_powers": mean(metrics.residual_powers(predicted.raw_inside, truth.raw_inside)),

@@ -28,9 +28,11 @@ from zarr.storage import LocalStore
 
 from benchmarks.manifest import MANIFEST, PREDICTIONS, load_json
 from benchmarks.texts import field_problems, shown
+from benchmarks.variables import MASS, SAMPLE_COUNT, SAMPLES, SIGMA, SMOOTHED, map_dims
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import SCORE_FWHM
 from three_hundred_maps.keys import KEY, SEALED_KEY
-from three_hundred_maps.store.schema import MAP_DIMS, decode_ids, simulation_ids
+from three_hundred_maps.store.schema import decode_ids, simulation_ids
 
 MAX_METADATA_BYTES = 1_000_000
 MAX_FILES = 50_000
@@ -91,6 +93,7 @@ class _Attributes(BaseModel):
     model_config = _STRICT
     flag_values: list[int] = []
     flag_meanings: Annotated[str, Field(max_length=100_000)] = ""
+    smoothed_fwhm: float | None = None
 
 
 class _Metadata(BaseModel):
@@ -143,11 +146,15 @@ def _accept(root: Path, name: str, types: tuple[str, ...], dims: int) -> _Accept
         )
     if len(shape) != dims or len(chunk) != dims:
         raise array_error(name, f"shape {shape} in chunks of {chunk}: expected {dims} dimensions")
+    least, most = SAMPLE_COUNT
+    if name == SAMPLES and not least <= shape[2] <= most:
+        raise array_error(name, f"{shape[2]} samples of a map; give {least} to {most}")
     if any(c > max(s, 1) for s, c in zip(shape, chunk, strict=True)):
         raise array_error(name, f"chunks of {chunk} are larger than the array's shape {shape}")
-    if dims == len(MAP_DIMS) and found.dimension_names not in (None, list(MAP_DIMS)):
+    expected = map_dims(name)
+    if dims == len(expected) and found.dimension_names not in (None, list(expected)):
         raise array_error(
-            name, f"dimensions must be {', '.join(MAP_DIMS)}, got {shown(found.dimension_names, 80)}"
+            name, f"dimensions must be {', '.join(expected)}, got {shown(found.dimension_names, 80)}"
         )
     if pipeline not in _PIPELINES:
         raise array_error(
@@ -179,6 +186,18 @@ def _accept(root: Path, name: str, types: tuple[str, ...], dims: int) -> _Accept
         n_chunks,
         found.attributes.model_dump(),
     )
+
+
+def _on_grid(array: _Accepted) -> bool:
+    """Whether an array says that its maps are on the score grid; InputError for another smoothing."""
+    fwhm = array.attributes[SMOOTHED]
+    if fwhm is None or array.name != SAMPLES:
+        return False
+    if fwhm != SCORE_FWHM:
+        raise array_error(
+            array.name, f"{SMOOTHED} is {fwhm:g} R200c; the score grid's is {SCORE_FWHM:g}, or leave it out"
+        )
+    return True
 
 
 def _decode(codec: str, data: bytes, size: int) -> bytes:
@@ -317,7 +336,10 @@ class Predictions:
     Attributes
     ----------
     maps
-        The zarr arrays ``mass`` and, where given, ``mass_sigma``; read them by `read` alone.
+        The zarr arrays ``mass`` and, where given, ``mass_sigma``, or ``mass_samples`` alone; read them by
+        `read`.
+    on_grid
+        Whether ``mass_samples`` are on the score grid already.
     keys
         (halo,) by name: region, snapshot, halo_id, and simulation where given (text); or the sealed key.
 
@@ -340,8 +362,15 @@ class Predictions:
         self._store = _CheckedStore(root)
         sealed = (root / SEALED_KEY).exists()
         keys = (SEALED_KEY,) if sealed else KEY if (root / KEY[0]).exists() else KEY[1:]
-        names = ["mass"] + (["mass_sigma"] if (root / "mass_sigma").exists() else [])
-        accepted = [_accept(root, name, MAP_TYPES, 4) for name in names]
+        there = [name for name in (MASS, SIGMA) if (root / name).exists()]
+        if (root / SAMPLES).exists() and there:
+            raise InputError(
+                f"{PREDICTIONS} holds {SAMPLES} and {' and '.join(there)}: {SAMPLES} stand alone, as their "
+                "mean is the map"
+            )
+        names = [SAMPLES] if (root / SAMPLES).exists() else [MASS, *there[1:]]
+        accepted = [_accept(root, name, MAP_TYPES, len(map_dims(name))) for name in names]
+        self.on_grid = _on_grid(accepted[0])
         accepted += [_accept(root, name, KEY_TYPES, 1) for name in keys]
         self._store.arrays = {array.name: array for array in accepted}
         if sum(array.n_chunks * array.chunk_bytes for array in accepted) > MAX_DECODED_BYTES:
@@ -376,12 +405,12 @@ class Predictions:
             self._store.seconds_left -= time.monotonic() - self._store.since
 
     def read(self, name: str, rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Maps (halo, los, y, x) of ``mass`` or ``mass_sigma`` at some rows, in that order."""
+        """Maps (halo, los, y, x), or samples (halo, los, sample, y, x), at some rows, in that order."""
         with np.errstate(over="ignore", invalid="ignore"):
             return self._take(self.maps[name], np.asarray(rows, np.int64)).astype(np.float32, copy=False)
 
     def blocks(self, name: str) -> list[NDArray[np.int64]]:
-        """Rows of ``mass`` or ``mass_sigma`` that are best read at once: whole chunks within memory."""
+        """Rows of an array of maps that are best read at once: whole chunks within memory."""
         array = self.maps[name]
         step = max(1, BLOCK_BYTES // max(8 * math.prod(array.shape[1:]), 1))
         step = min(step, max(8, array.chunks[0]))

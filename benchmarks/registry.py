@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 RANKING = "residual_rms_dex"
 """The score that ranks."""
+PROBABILISTIC = "crps"
+"""The score that ranks the boards of predictions with their odds."""
 BELOW_NOISE = "below the noise floor"
 """The flag of a result that cannot be ranked: no prediction can know the truth's own noise."""
 
@@ -147,7 +149,62 @@ _SCORES = (
         "coverage_95", "coverage 95 %", "1", 0.95, "share of l(t) inside the 95 % interval", digits=3,
         limits=SHARE,
     ),
-    Score("crps", "CRPS", "dex", "low", "continuous ranked probability score of l"),
+    Score("crps", "CRPS", "dex", "low", "continuous ranked probability score of l; ranks odds"),
+    Score("energy_score", "energy score", "dex", "low", "of samples: CRPS with the rms over a map's pixels"),
+    Score(
+        "spread_skill",
+        "spread / skill",
+        "1",
+        1.0,
+        "of samples: sqrt((n + 1) / n mean variance) of l over the rms of their mean",
+        digits=3,
+    ),
+    Score(
+        "mass_spread_skill",
+        "spread / skill of the mass",
+        "1",
+        1.0,
+        "the same of log10 M(<R200c)",
+        digits=3,
+    ),
+    *(
+        Score(
+            f"sample_power_ratio_{low}_{high}",
+            f"sample power, k {low}-{high}",
+            "1",
+            1.0,
+            f"power of l of single samples over that of the truth, {low} to {high} cycles per R200c",
+            digits=3,
+        )
+        for low, high in ((1, 3), (3, 8), (8, 14))
+    ),
+    Score(
+        "rank_deviation",
+        "rank deviation",
+        "1",
+        "low",
+        "largest deviation from uniform of the cumulative histogram of the truth's rank among the samples",
+        digits=3,
+        limits=SHARE,
+    ),
+    Score(
+        "tarp",
+        "TARP deviation",
+        "1",
+        "low",
+        "largest deviation of the expected coverage from the credibility, another halo's truth as reference",
+        digits=3,
+        limits=SHARE,
+    ),
+    Score(
+        "tarp_mass",
+        "TARP deviation of the mass",
+        "1",
+        "low",
+        "the same of log10 M(<R200c)",
+        digits=3,
+        limits=SHARE,
+    ),
     Score(
         "degradation",
         "degradation",
@@ -157,6 +214,13 @@ _SCORES = (
         limits=ANY,
     ),
 )  # fmt: skip
+
+OF_SAMPLES = (
+    *("energy_score", "spread_skill", "mass_spread_skill"),
+    *("sample_power_ratio_1_3", "sample_power_ratio_3_8", "sample_power_ratio_8_14"),
+    *("rank_deviation", "tarp", "tarp_mass"),
+)
+"""Scores that a submission has from posterior samples alone."""
 
 SCORES: dict[str, Score] = {score.name: score for score in _SCORES}
 """Every score by name."""
@@ -169,5 +233,11 @@ CURVES: dict[str, str] = {
     "profile_bias": "median of the ratio of the surface-density profiles, less 1, by radius",
     "profile_scatter": "half the 16-84 % range of that ratio, by radius",
     "peak_completeness_by_mass": "share of true peaks found, by M_pk / M(<R200c)",
+    "sample_power_ratio": "power of l of single samples over that of the truth, by wave number",
+    "spread_skill_by_radius": "sqrt((n + 1) / n mean variance of the samples) over the rms of their mean",
+    "tarp": "share of maps that lie within the samples' credible region, by its credibility",
+    "tarp_mass": "the same of log10 M(<R200c)",
 }
-"""Scores that are functions: of wave number, radius or mass."""
+"""Scores that are functions: of wave number, radius, mass or credibility."""
+SAMPLE_CURVES = ("sample_power_ratio", "spread_skill_by_radius", "tarp", "tarp_mass")
+"""Those that a submission has from posterior samples alone."""

@@ -14,12 +14,13 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from benchmarks.cases import MAX_SIDE, unpack_image
+from benchmarks.cases import MAX_SIDE, SHOWN_SAMPLES, unpack_image
 from benchmarks.constants import VERSION
 from benchmarks.fingerprints import dataset_key
 from benchmarks.manifest import check_manifest, load_json
-from benchmarks.registry import ANY, CURVES, RANKING, SCORES
+from benchmarks.registry import ANY, CURVES, PROBABILISTIC, RANKING, SCORES
 from benchmarks.texts import shown, text_problem
+from benchmarks.variables import SAMPLE_COUNT
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_json
 
@@ -106,20 +107,21 @@ Axis = Annotated[list[Annotated[float, Field(gt=0.0, le=1e15)]], Field(min_lengt
 
 
 class Curve(Part):
-    """A score along one axis: wave number ``k``, ``radius`` or ``mass``."""
+    """A score along one axis: wave number ``k``, ``radius``, ``mass`` or ``credibility``."""
 
     k: Axis | None = None
     radius: Axis | None = None
     mass: Axis | None = None
+    credibility: Axis | None = None
     value: list[Number | None]
     low: list[Number | None]
     high: list[Number | None]
 
     @model_validator(mode="after")
     def _same_length(self) -> Self:
-        axes = [axis for axis in (self.k, self.radius, self.mass) if axis is not None]
+        axes = [axis for axis in (self.k, self.radius, self.mass, self.credibility) if axis is not None]
         if len(axes) != 1:
-            raise ValueError("must have one axis of k, radius, mass")
+            raise ValueError("must have one axis of k, radius, mass, credibility")
         if {len(self.value), len(self.low), len(self.high)} != {len(axes[0])}:
             raise ValueError("value, low and high must be as many numbers as the axis")
         return self
@@ -144,17 +146,19 @@ class Histogram(Part):
 
 
 class Regions(Part):
-    """Mean squared residual of every region: what two results are compared by."""
+    """Mean squared residual, and CRPS, of every region: what two results are compared by."""
 
     id: list[Key]
     mse: list[Square]
     mse_climatology: list[Square] | None = None
+    crps: list[Square] | None = None
 
     @model_validator(mode="after")
     def _once_each(self) -> Self:
         if len(set(self.id)) != len(self.id):
             raise ValueError("hold a region twice")
-        if len(self.mse) != len(self.id) or len(self.mse_climatology or self.mse) != len(self.id):
+        given = [self.mse, *(v for v in (self.mse_climatology, self.crps) if v is not None)]
+        if any(len(values) != len(self.id) for values in given):
             raise ValueError("must have one number for each id")
         return self
 
@@ -167,6 +171,8 @@ def _agree(scores: Mapping[str, Score], regions: Regions | None) -> None:
     _same(RANKING, scores, math.sqrt(mse))
     if regions.mse_climatology and "skill" in scores and np.mean(regions.mse_climatology) > 0:
         _same("skill", scores, 1.0 - mse / float(np.mean(regions.mse_climatology)))
+    if PROBABILISTIC in scores and regions.crps is not None:
+        _same(PROBABILISTIC, scores, float(np.mean(regions.crps)))
 
 
 def _same(name: str, scores: Mapping[str, Score], expected: float) -> None:
@@ -224,6 +230,7 @@ class Case(Part):
     truth: Image
     prediction: Image
     residual: Image
+    samples: Annotated[list[Image], Field(max_length=SHOWN_SAMPLES)] = []
 
 
 class Dataset(Part):
@@ -307,6 +314,8 @@ class Result(Part):
     secondary: Scores = {}
     curves: Curves = {}
     histogram: Histogram | None = None
+    samples: Annotated[int, Field(ge=SAMPLE_COUNT[0], le=SAMPLE_COUNT[1])] | None = None
+    rank_histogram: Histogram | None = None
     tables: dict[Name, list[Row]] = {}
     training: list[Training] = []
     halos: list[HaloRow] = []

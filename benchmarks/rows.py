@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.variables import map_dims
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, SEALED_KEY
 from three_hundred_maps.store.arrays import SplitArrays, read_split, root_attrs, store_digest
-from three_hundred_maps.store.schema import MAP_DIMS, SPLITS
+from three_hundred_maps.store.schema import SPLITS
 
 ALL = "all"
 """In place of a split: the halos of all splits."""
@@ -47,7 +48,8 @@ class Rows:
         ----------
         maps
             (halo, los, y, x), or one map a row as (row, y, x) or (row, 1, y, x), or an xarray DataArray with
-            the dimensions halo, los, y, x in any order. Anything without a shape is given back as it is.
+            the dimensions halo, los, y, x in any order; of samples with the dimension sample before y.
+            Anything without a shape is given back as it is.
         name
             Of the variable, for messages.
 
@@ -56,21 +58,22 @@ class Rows:
         InputError
             For masked pixels and dimensions of other names or numbers.
         """
-        dims = getattr(maps, "dims", None)
+        dims, expected = getattr(maps, "dims", None), map_dims(name)
         if dims is not None:
-            if set(dims) != set(MAP_DIMS):
+            if set(dims) != set(expected):
                 raise InputError(
-                    f"{name} has the dimensions {', '.join(map(str, dims))}; expected halo, los, y, x"
+                    f"{name} has the dimensions {', '.join(map(str, dims))}; expected {', '.join(expected)}"
                 )
-            return maps.transpose(*MAP_DIMS)
+            return maps.transpose(*expected)
         if np.ma.is_masked(maps):
             raise InputError(f"{name} has masked pixels: fill them, every pixel is scored")
         shape = getattr(maps, "shape", None)
         if shape is None or self.order is None:
             return maps
-        one_a_row = len(shape) == 3 or (len(shape) == 4 and shape[1] == 1 and self.order.shape[1] > 1)
-        if one_a_row and shape[0] == self.order.size:
-            flat = np.asarray(maps).reshape(shape[0], *shape[-2:])
+        of_row = len(expected) - 2
+        lone = len(shape) == len(expected) and shape[1] == 1 and self.order.shape[1] > 1
+        if (len(shape) == len(expected) - 1 or lone) and shape[0] == self.order.size:
+            flat = np.asarray(maps).reshape(shape[0], *shape[-of_row:])
             return flat[self.order]
         return maps
 

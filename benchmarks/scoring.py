@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from benchmarks.disclosure import disclosed
 from benchmarks.features import Features
 from benchmarks.manifest import MANIFEST, Manifest
 from benchmarks.measure import Measured, measure
+from benchmarks.posterior import Ensemble, measure_samples, references_of
+from benchmarks.predictions import Predictions
 from benchmarks.records import check_store
 from benchmarks.registry import BELOW_NOISE, RANKING
 from benchmarks.results import SCHEMA, read_result
@@ -31,6 +33,7 @@ from benchmarks.tasks import TASKS
 from benchmarks.texts import shown
 from benchmarks.truth import Block, Truth
 from benchmarks.validation import find_problems, order_of, task_split
+from benchmarks.variables import SAMPLES
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import progress
 
@@ -39,6 +42,7 @@ Reader = Callable[[str, NDArray[np.int64]], NDArray[np.float32]]
 MAPS_AT_ONCE = 128
 """Maps whose metrics are worked out together: bounds the memory of one worker."""
 SUBMISSION = "submission"
+_REFERENCE = "reference"
 COPY = "a copy of the truth: pixels equal it bit by bit"
 """Another flag that keeps a result from being ranked."""
 NOISE_KNOWN = "made from the truth: it correlates with the truth's own noise"
@@ -51,6 +55,7 @@ def _measure_rows(
     part: slice,
     predicted: Mapping[str, NDArray[np.float32]],
     names: tuple[str, ...],
+    on_grid: bool,
 ) -> dict[str, Measured]:
     """Measure a few halos of a block: the submission, the reference rows, the half-samples."""
     rows = block.rows[part]
@@ -62,7 +67,11 @@ def _measure_rows(
         if name == references.NOISE and block.half is None:
             continue
         sigma, against = None, target
-        if name == SUBMISSION:
+        samples: dict[str, NDArray[Any]] = {}
+        if name == SUBMISSION and SAMPLES in predicted:
+            ensemble = Ensemble(predicted[SAMPLES][part], predicted[_REFERENCE][part], rows, on_grid)
+            features, samples = measure_samples(ensemble, target)
+        elif name == SUBMISSION:
             features = Features(predicted["mass"][part], truth.grid, r500)
             sigma = predicted["mass_sigma"][part] if "mass_sigma" in predicted else None
         elif name == references.NOISE:
@@ -74,11 +83,17 @@ def _measure_rows(
         else:
             features = references.reference_features(name, truth, rows)
         results[name] = measure(features, against, climatology, truth.data_range, sigma)
+        results[name].per_halo.update(samples)
     return results
 
 
 def stream(
-    truth: Truth, names: tuple[str, ...], read: Reader | None = None, sigma: bool = False, workers: int = 0
+    truth: Truth,
+    names: tuple[str, ...],
+    read: Reader | None = None,
+    variables: Sequence[str] = ("mass",),
+    workers: int = 0,
+    on_grid: bool = False,
 ) -> dict[str, Measured]:
     """Measure predictions against the truth, shard by shard.
 
@@ -90,28 +105,39 @@ def stream(
         Any of ``submission``, the reference rows and ``noise floor``.
     read
         (variable, rows of the truth) -> (halo, los, y, x): the submission's maps.
-    sigma
-        Whether it has ``mass_sigma``.
+    variables
+        What it has: ``mass``, with or without ``mass_sigma``, or ``mass_samples``.
     workers
         Threads; 0 for as many as there are processors. The result does not depend on it.
+    on_grid
+        Whether ``mass_samples`` are on the score grid already.
     """
     workers = workers or len(os.sched_getaffinity(0))
     parts: dict[str, list[Measured]] = {name: [] for name in names}
     bar = progress(total=truth.n_halos, desc="scoring", unit="halo")
     step = max(1, MAPS_AT_ONCE // truth.n_los)
+    blocks: Iterable[Block] = truth.blocks(half=references.NOISE in names)
+    other = references_of(truth.n_halos, truth.constants.bootstrap_seed)
+    if read is not None and SAMPLES in variables:
+        # Samples are many maps a halo: no more of them are held than are worked on.
+        step = 1
+        blocks = (part for block in blocks for part in block.parts(workers))
     with ThreadPoolExecutor(workers) as pool, bar:
-        for block in truth.blocks(half=references.NOISE in names):
+        for block in blocks:
             predicted: dict[str, NDArray[np.float32]] = {}
-            if read is not None:
-                for variable in ("mass", "mass_sigma") if sigma else ("mass",):
-                    predicted[variable] = read(variable, block.rows)
-                    check_values(variable, predicted[variable], int(block.rows[0]))
+            for variable in variables:
+                if read is None:
+                    break
+                predicted[variable] = read(variable, block.rows)
+                check_values(variable, predicted[variable], int(block.rows[0]))
+            if SAMPLES in predicted:
+                predicted[_REFERENCE] = np.concatenate([truth.mass_of(int(row)) for row in other[block.rows]])
             slices = [slice(i, i + step) for i in range(0, len(block.rows), step)]
 
             def work(
                 part: slice, block: Block = block, predicted: dict[str, NDArray[np.float32]] = predicted
             ) -> dict[str, Measured]:
-                return _measure_rows(truth, block, part, predicted, names)
+                return _measure_rows(truth, block, part, predicted, names, on_grid)
 
             for done in pool.map(work, slices):
                 for name in done:
@@ -121,7 +147,13 @@ def stream(
 
 
 def score_maps(
-    truth: Truth, read: Reader | None, *, sigma: bool = False, workers: int = 0, check: bool = True
+    truth: Truth,
+    read: Reader | None,
+    *,
+    variables: Sequence[str] = ("mass",),
+    workers: int = 0,
+    check: bool = True,
+    on_grid: bool = False,
 ) -> tuple[Measured | None, references.Background]:
     """Measure a submission, and the background of the dataset where it is not kept yet, in one pass.
 
@@ -131,7 +163,7 @@ def score_maps(
     names: tuple[str, ...] = (SUBMISSION,) if read is not None else ()
     if background is None:
         names += tuple(references.REFERENCES) + ((references.NOISE,) if truth.has_half else ())
-    measured = stream(truth, names, read, sigma, workers) if names else {}
+    measured = stream(truth, names, read, variables, workers, on_grid) if names else {}
     if background is None:
         background = references.background_of(truth, measured)
         references.keep_background(truth, background)
@@ -223,11 +255,13 @@ def score_submission(
     def read(variable: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         return predictions.read(variable, order[rows])
 
-    measured, background = score_maps(truth, read, sigma="mass_sigma" in predictions.maps, workers=workers)
+    measured, background = score_maps(
+        truth, read, variables=tuple(predictions.maps), workers=workers, on_grid=predictions.on_grid
+    )
     assert measured is not None
     result = assemble(manifest, truth, measured, background)
     if not truth.sealed:
-        result["cases"] = _cases(truth, measured, read)
+        result["cases"] = _cases(truth, measured, read, predictions)
     if other is not None:
         if (other["task"], other["track"]) != ("mass-map", manifest.track):
             raise InputError(
@@ -299,6 +333,11 @@ def assemble(
         "secondary": score_values(summary.secondary()),
         "curves": summary.curves(),
         "histogram": summary.histogram(),
+        **(
+            {"samples": summary.samples, "rank_histogram": summary.rank_histogram()}
+            if summary.samples
+            else {}
+        ),
         "tables": conditional_tables(measured, truth.halos, truth.grid),
         **({"training": truth.training, "halos": halo_rows(measured, truth)} if truth.trained_on else {}),
         "regions": summary.per_region(),
@@ -311,20 +350,27 @@ def assemble(
     }
 
 
-def _cases(truth: Truth, measured: Measured, read: Reader) -> dict[str, Any]:
+def _cases(truth: Truth, measured: Measured, read: Reader, predictions: Predictions) -> dict[str, Any]:
     cases = {}
+
+    def log(maps: NDArray[np.float32], rows: NDArray[np.int64], on_grid: bool = False) -> Array:
+        smooth = np.asarray(maps, np.float64) if on_grid else None
+        return Features(maps, truth.grid, truth.r500[rows], smooth=smooth).log
+
     for name, (halo, los) in pick_cases(np.asarray(measured.per_halo["mse_map"])).items():
         rows = np.array([halo])
-        mass = truth.mass_of(halo)
-        pair = [
-            Features(maps[:, los : los + 1], truth.grid, truth.r500[rows]).log[0]
-            for maps in (read("mass", rows), mass)
-        ]
+        expected = log(truth.mass_of(halo)[:, los : los + 1], rows)[0]
+        if SAMPLES in predictions.maps:
+            samples = log(read(SAMPLES, rows)[:, los], rows, predictions.on_grid)
+            predicted = samples.mean(axis=0)
+        else:
+            samples = None
+            predicted = log(read("mass", rows)[:, los : los + 1], rows)[0]
         values = {k: int(truth.halos[k][halo]) for k in ("region", "snapshot", "halo_id")}
         cases[name] = {
             **values,
             "los": los,
             "rms_dex": float(f"{math.sqrt(measured.per_halo['mse_map'][halo, los]):.4g}"),
-            **make_case(pair[0], pair[1]),
+            **make_case(predicted, expected, samples),
         }
     return cases

@@ -14,16 +14,14 @@ from zarr.codecs import BloscCodec
 
 from benchmarks.manifest import MANIFEST, PREDICTIONS, canonical_track, parse_manifest
 from benchmarks.rows import Rows, find_rows
+from benchmarks.variables import ATTRIBUTES, MASS, SAMPLE_COUNT, SAMPLES, SIGMA, SMOOTHED, map_dims
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import SCORE_FWHM
 from three_hundred_maps.io import replaced_folder, sha256_bytes, sha256_file, write_json
 from three_hundred_maps.keys import KEY
-from three_hundred_maps.store.schema import MAP_DIMS, encode_ids, flag_attrs
+from three_hundred_maps.store.schema import encode_ids, flag_attrs
 
 KIND = "submission"
-_ATTRIBUTES: dict[str, dict[str, Any]] = {
-    "mass": {"units": "Msun kpc-2", "long_name": "predicted total surface density"},
-    "mass_sigma": {"units": "dex", "long_name": "sigma of log10 of the prediction"},
-}
 _LOGARITHM = (3.0, 50.0)
 """A map whose pixels lie between these is a logarithm, of whatever base, of one in Msun kpc-2."""
 
@@ -45,9 +43,11 @@ def write_submission(
     authors: Sequence[str],
     task: str,
     track: str | Iterable[str],
-    maps: NDArray[np.floating] | Iterable[NDArray[np.floating]],
     rows: Any,
+    maps: NDArray[np.floating] | Iterable[NDArray[np.floating]] | None = None,
     mass_sigma: NDArray[np.floating] | Iterable[NDArray[np.floating]] | None = None,
+    mass_samples: NDArray[np.floating] | Iterable[NDArray[np.floating]] | None = None,
+    smoothed_fwhm: float | None = None,
     overwrite: bool = False,
     **fields: Any,
 ) -> Path:
@@ -68,6 +68,12 @@ def write_submission(
         a `MapDataset` or rows of `datasets` also fill in the data set's name and identity.
     mass_sigma
         As ``maps``: the Gaussian sigma of log10 of the prediction, dex, above 0.
+    mass_samples
+        Instead of ``maps`` and ``mass_sigma``: 2 to 64 posterior samples of every map, each one draw of the
+        whole map, (halo, los, sample, y, x) in Msun kpc-2, or blocks of halos. The map is then 10 to the
+        power of the mean of their logarithms.
+    smoothed_fwhm
+        0.05 where the samples are on the score grid already; by default they are smoothed once more.
     overwrite
         Replace a submission that `write_submission` made; other files in its folder stay.
     **fields
@@ -99,22 +105,41 @@ def write_submission(
         raise InputError(f"unknown fields of a submission: {', '.join(sorted(unknown))}")
     if not overwrite and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} holds something already; choose another folder or remove it first")
+    given = {MASS: maps, SIGMA: mass_sigma, SAMPLES: mass_samples}
+    given = {name: values for name, values in given.items() if values is not None}
+    if set(given) not in ({MASS}, {MASS, SIGMA}, {SAMPLES}):
+        raise InputError(
+            f"a submission holds maps, maps and {SIGMA}, or {SAMPLES} alone; given: "
+            + (", ".join(given) or "nothing")
+        )
+    attributes = {name: dict(ATTRIBUTES[name]) for name in given}
+    if smoothed_fwhm is not None:
+        if SAMPLES not in given or smoothed_fwhm != SCORE_FWHM:
+            raise InputError(
+                f"{SMOOTHED} is for {SAMPLES} on the score grid: {SCORE_FWHM:g} (R200c) or left out"
+            )
+        attributes[SAMPLES][SMOOTHED] = smoothed_fwhm
     with replaced_folder(path, KIND) as folder:
-        _write_predictions(folder / PREDICTIONS, maps, mass_sigma, found)
+        _write_predictions(folder / PREDICTIONS, given, attributes, found)
         digest = tree_digest(folder / PREDICTIONS)
         write_json(folder / MANIFEST, {**manifest.to_json(), "predictions_sha256": digest})
     return path
 
 
-def _write_predictions(path: Path, maps: Any, sigma: Any, rows: Rows) -> None:
+def _write_predictions(
+    path: Path, given: dict[str, Any], attributes: dict[str, dict[str, Any]], rows: Rows
+) -> None:
     root = zarr.create_group(path, zarr_format=3)
-    for name, values in [("mass", maps)] + ([("mass_sigma", sigma)] if sigma is not None else []):
-        array, done = None, 0
+    for name, values in given.items():
+        array, done, dims = None, 0, map_dims(name)
         for block in _blocks(name, values, rows):
-            if block.ndim != 4 or (array is not None and block.shape[1:] != array.shape[1:]):
+            if block.ndim != len(dims) or (array is not None and block.shape[1:] != array.shape[1:]):
                 raise InputError(
-                    f"{name} must have the dimensions halo, los, y, x; a block has {block.shape}"
+                    f"{name} must have the dimensions {', '.join(dims)}; a block has {block.shape}"
                 )
+            least, most = SAMPLE_COUNT
+            if name == SAMPLES and not least <= block.shape[2] <= most:
+                raise InputError(f"{name} holds {block.shape[2]} samples of a map; give {least} to {most}")
             if array is None:
                 array = root.create_array(
                     name,
@@ -122,10 +147,10 @@ def _write_predictions(path: Path, maps: Any, sigma: Any, rows: Rows) -> None:
                     chunks=(1, *block.shape[1:]),
                     dtype="float32",
                     fill_value=math.nan,
-                    dimension_names=MAP_DIMS,
+                    dimension_names=dims,
                     compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
                     config={"write_empty_chunks": True},
-                    attributes=_ATTRIBUTES[name],
+                    attributes=attributes[name],
                 )
             if done + len(block) > len(rows):
                 raise InputError(f"{name} holds more halos than the {len(rows)} keys")
@@ -135,17 +160,17 @@ def _write_predictions(path: Path, maps: Any, sigma: Any, rows: Rows) -> None:
         if done != len(rows):
             raise InputError(f"{name} holds {done} halos, the keys {len(rows)}")
     for name, value in rows.keys.items():
-        attributes: dict[str, Any] = {}
+        codes: dict[str, Any] = {}
         if name == KEY[0]:
             ids = sorted(set(value.tolist()))
-            attributes, value = flag_attrs(ids), encode_ids(value, ids)
+            codes, value = flag_attrs(ids), encode_ids(value, ids)
         root.create_array(
             name,
             data=value.astype(np.int64),
             dimension_names=("halo",),
             chunks=(len(rows),),
             config={"write_empty_chunks": True},
-            attributes=attributes,
+            attributes=codes,
         )
 
 
@@ -159,14 +184,15 @@ def _blocks(name: str, values: Any, rows: Rows) -> Iterator[NDArray[np.float32]]
 
 
 def check_values(name: str, block: NDArray[np.floating], first: int = 0) -> None:
-    """Refuse a block of ``mass`` or ``mass_sigma`` with values that may not be.
+    """Refuse a block of maps with values that may not be.
 
     Parameters
     ----------
     name
-        ``mass`` (finite, not negative, not a logarithm) or ``mass_sigma`` (finite, above 0).
+        ``mass`` or ``mass_samples`` (finite, not negative, not a logarithm), or ``mass_sigma`` (finite,
+        above 0).
     block
-        (halo, los, y, x).
+        (halo, ...).
     first
         Row of the block's first halo, for the message.
     """
@@ -182,7 +208,7 @@ def value_problem(name: str, block: NDArray[np.floating]) -> tuple[int, str] | N
         return None
     # NaN passes neither comparison, so one look at the extremes tells whether all is well.
     low, high = float(block.min()), float(block.max())
-    positive = name == "mass_sigma"
+    positive = name == SIGMA
     if not positive and high < _LOGARITHM[1] and float(np.median(block)) > _LOGARITHM[0]:
         return 0, "looks like log10 of a surface density: give Msun kpc-2, 10**maps,"
     if (low > 0 if positive else low >= 0) and high < math.inf:

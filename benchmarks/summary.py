@@ -14,7 +14,8 @@ from benchmarks import metrics
 from benchmarks.grid import Grid
 from benchmarks.intervals import Estimate, Pool, bca, median_and_scatter, of_means
 from benchmarks.measure import Measured, histogram_edges
-from benchmarks.registry import APERTURE_SUFFIXES, RANKING
+from benchmarks.posterior import bands, credibilities
+from benchmarks.registry import APERTURE_SUFFIXES, PROBABILISTIC, RANKING
 
 Array = NDArray[np.float64]
 
@@ -193,11 +194,60 @@ class Summary:
         return bca(share, len(self.regions.ids), self.constants, limits=(0.0, 1.0))
 
     def probability(self) -> Iterator[tuple[str, Estimate]]:
-        """Of ``mass_sigma``, where it was given."""
-        if "crps" in self.measured.per_halo:
-            yield "coverage_68", self._means(_first, "coverage_68", limits=(0.0, 1.0))
-            yield "coverage_95", self._means(_first, "coverage_95", limits=(0.0, 1.0))
-            yield "crps", self._means(_first, "crps")
+        """Of ``mass_sigma`` or of posterior samples, where they were given."""
+        kept = self.measured.per_halo
+        for name in ("coverage_68", "coverage_95"):
+            if name in kept:
+                yield name, self._means(_first, name, limits=(0.0, 1.0))
+        if PROBABILISTIC in kept:
+            yield PROBABILISTIC, self._means(_first, PROBABILISTIC)
+        if self.samples:
+            yield from self._of_samples()
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are of a map; 0 where none were given."""
+        return int(self._field("samples")[0]) if "samples" in self.measured.per_halo else 0
+
+    def _of_samples(self) -> Iterator[tuple[str, Estimate]]:
+        yield "energy_score", self._means(_first, "energy_score")
+        factor = 1.0 + 1.0 / self.samples
+
+        def spread_skill(m: Array) -> Array:
+            return np.sqrt(factor * m[..., 0] / m[..., 1])
+
+        yield "spread_skill", self._means(spread_skill, "variance", "mse")
+        yield "mass_spread_skill", self._means(spread_skill, "mass_variance", "mass_mse")
+        power = self._sample_power()
+        for band, chosen in bands(self.grid).items():
+            with np.errstate(all="ignore"):
+                ratio = of_means(power[:, chosen].sum(axis=1), _ratio, self.constants, limits=(0.0, np.inf))
+            yield f"sample_power_ratio_{band}", ratio
+        ranks = np.cumsum(self.regions.means(self._field("ranks")), axis=1)
+        levels = np.arange(1, ranks.shape[1] + 1) / ranks.shape[1]
+        yield "rank_deviation", self._deviation(ranks, levels)
+        for name in ("tarp", "tarp_mass"):
+            yield name, self._deviation(self._expected_coverage(name), credibilities(self.constants))
+
+    def _deviation(self, curves: Array, levels: Array) -> Estimate:
+        """Largest deviation from ``levels`` of the mean over regions of curves (region, level)."""
+
+        def largest(weights: Array) -> Array:
+            mean = weights @ curves / weights.sum(axis=1, keepdims=True)
+            return np.abs(mean - levels).max(axis=1)
+
+        # The largest of several has no smooth gradient.
+        return bca(largest, len(curves), self.constants, limits=(0.0, 1.0))
+
+    def _expected_coverage(self, name: str) -> Array:
+        """(region, level): share of the maps that lie within the credible region of each level."""
+        below = metrics.rank_shares(self.samples, credibilities(self.constants))
+        return self.regions.means(below[self._field(f"{name}_rank")].mean(axis=1))
+
+    def _sample_power(self) -> Array:
+        """(region, k, 2): sums of the power of single samples and of the truth."""
+        names = ("power_samples", "power_truth")
+        return np.stack([self.regions.sums(self._field(name)) for name in names], axis=-1)
 
     def power_sums(self, noise_free: bool = False) -> tuple[Array, Array, Array]:
         """(region, k) sums of P_p, P_t and the cross power."""
@@ -237,7 +287,8 @@ class Summary:
         ratios = self._field("mass_ratio")
         column = _suffixes(self.constants.apertures).index("")
         found["mass_bias"], found["mass_scatter"] = self.pooled(ratios[..., column] - 1.0)
-        return found
+        wanted = (PROBABILISTIC, "coverage_68", "coverage_95", "spread_skill", "mass_spread_skill")
+        return found | {name: score for name, score in self.probability() if name in wanted}
 
     def secondary(self) -> dict[str, Estimate]:
         """Raw-pixel figures, and the shares of pixels below S0."""
@@ -288,7 +339,43 @@ class Summary:
             np.asarray(self.constants.peak_bins),
             [self._share(matched[:, b], truth[:, b]) for b in range(truth.shape[1])],
         )
+        return result | (self._sample_curves() if self.samples else {})
+
+    def _sample_curves(self) -> dict[str, dict[str, Any]]:
+        power, levels = self._sample_power(), credibilities(self.constants)
+        edges = np.asarray(self.constants.table_radius)
+        with np.errstate(all="ignore"):
+            ratio = [of_means(power[:, k], _ratio, self.constants) for k in range(power.shape[1])]
+        result = {
+            "sample_power_ratio": _curve("k", self.grid.k, ratio),
+            "spread_skill_by_radius": _curve(
+                "radius", 0.5 * (edges[1:] + edges[:-1]), self.spread_by_radius()
+            ),
+        }
+        for name in ("tarp", "tarp_mass"):
+            curves = self._expected_coverage(name)
+            share = [
+                of_means(curves[:, i : i + 1], _first, self.constants, limits=(0, 1))
+                for i in range(len(levels))
+            ]
+            result[name] = _curve("credibility", levels, share)
         return result
+
+    def spread_by_radius(self) -> list[Estimate]:
+        """``spread_skill`` of each ring of the table by radius."""
+        factor = 1.0 + 1.0 / self.samples
+        variance, square = (self.regions.means(self._field(f"{n}_radius")) for n in ("variance", "mse"))
+        rows = np.stack([factor * variance, square], axis=-1)
+        with np.errstate(all="ignore"):
+            return [
+                of_means(rows[:, ring], lambda m: np.sqrt(_ratio(m)), self.constants, limits=(0.0, np.inf))
+                for ring in range(rows.shape[1])
+            ]
+
+    def rank_histogram(self) -> dict[str, Any]:
+        """Share of the pixels by the rank of the truth among the samples, 0 to 1."""
+        share = self.regions.means(self._field("ranks")).mean(axis=0)
+        return {"edges": _short(np.linspace(0.0, 1.0, len(share) + 1)), "share": _short(share)}
 
     def histogram(self, bins: int = 80, limit: float = 0.8) -> dict[str, Any]:
         """Share of pixels by r, coarse enough to draw; the end bins take what lies beyond."""
@@ -306,6 +393,11 @@ class Summary:
             "id": self.regions.ids.tolist(),
             "mse": _short(self.regions.means(self._field("mse"))),
             "mse_climatology": _short(self.regions.means(self._field("mse_climatology"))),
+            **(
+                {PROBABILISTIC: _short(self.regions.means(self._field(PROBABILISTIC)))}
+                if PROBABILISTIC in self.measured.per_halo
+                else {}
+            ),
         }
 
 

@@ -12,6 +12,7 @@ from benchmarks.constants import Constants
 from benchmarks.grid import Grid
 from benchmarks.intervals import median_and_scatter, of_means
 from benchmarks.measure import Measured
+from benchmarks.registry import PROBABILISTIC
 from benchmarks.summary import Regional, Summary, histogram_quantile
 from benchmarks.truth import RANGES, Truth
 from three_hundred_maps.keys import KEY
@@ -113,6 +114,8 @@ def _by_radius(measured: Measured, region: NDArray[Any], grid: Grid) -> list[dic
     counts, bounds = measured.counts["radius"], measured.bounds["score"]
     rows = []
     edges = constants.table_radius
+    summary = Summary(measured, region, grid)
+    spread = summary.spread_by_radius() if summary.samples else None
     for i in range(len(edges) - 1):
         bias, scatter = (
             sum(f * histogram_quantile(counts[i], bounds, q) for q, f in quantiles.items())
@@ -132,6 +135,10 @@ def _by_radius(measured: Measured, region: NDArray[Any], grid: Grid) -> list[dic
             }
         for name, value in (("residual_bias", bias), ("residual_scatter", scatter)):
             scores[name] = {"value": float(f"{value:.10g}"), "low": None, "high": None}
+        if spread is not None:
+            crps = regions.means(measured.per_halo["crps_radius"])[:, i : i + 1]
+            scores[PROBABILISTIC] = of_means(crps, lambda m: m[..., 0], constants).to_json()
+            scores["spread_skill"] = spread[i].to_json()
         rows.append(
             {
                 "label": f"{edges[i]:g} to {edges[i + 1]:g}",

@@ -46,6 +46,12 @@ class Block:
     mass: NDArray[np.float32]
     half: NDArray[np.float32] | None
 
+    def parts(self, halos: int) -> Iterator[Block]:
+        """The same in blocks of at most so many halos."""
+        for first in range(0, len(self.rows), halos):
+            part = slice(first, first + halos)
+            yield Block(self.rows[part], self.mass[part], None if self.half is None else self.half[part])
+
 
 class Truth:
     """A split of a finished store, by default ``test``, or all of its splits.

@@ -17,6 +17,7 @@ from benchmarks.submissions import tree_digest, value_problem
 from benchmarks.tasks import TASKS, check_task
 from benchmarks.texts import shown
 from benchmarks.truth import SPLIT, Truth
+from benchmarks.variables import SAMPLES, SIGMA, map_dims
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, NO_VIEWS, parse_views
 
@@ -68,11 +69,13 @@ def order_of(given: Predictions | Rows, truth: Truth) -> tuple[NDArray[np.int64]
 
 def _shape_problems(predictions: Predictions, truth: Truth) -> Iterator[str]:
     halos = len(predictions)
-    tail = (truth.n_los, truth.grid.maps.pixels, truth.grid.maps.pixels)
+    pixels = truth.grid.maps.pixels
     for name, info in predictions.maps.items():
+        samples = info.shape[2:3] if name == SAMPLES else ()
+        tail = (truth.n_los, *samples, pixels, pixels)
         if info.shape[1:] != tail:
             yield (
-                f"{PREDICTIONS}/{name}: shape {info.shape}; expected (halo, los, y, x) = "
+                f"{PREDICTIONS}/{name}: shape {info.shape}; expected ({', '.join(map_dims(name))}) = "
                 f"({truth.n_halos}, {', '.join(map(str, tail))})"
             )
         elif info.shape[0] != halos:
@@ -86,7 +89,7 @@ def _value_problems(predictions: Predictions) -> Iterator[str]:
             if bad is not None:
                 yield (
                     f"{PREDICTIONS}/{name}: {bad[1]} at halo row {rows[0] + bad[0]}; expected finite values, "
-                    + ("above 0 dex" if name == "mass_sigma" else "0 or above, in Msun kpc-2")
+                    + ("above 0 dex" if name == SIGMA else "0 or above, in Msun kpc-2")
                 )
                 break
 
@@ -96,8 +99,9 @@ def _track_problems(predictions: Predictions, truth: Truth, order: NDArray[np.in
     redshift = np.full(len(predictions), np.nan)
     redshift[order] = truth.halos["redshift"]
     known: dict[float, NDArray[np.float32]] = {}
-    for rows in predictions.blocks("mass"):
-        for row, maps in zip(rows.tolist(), predictions.read("mass", rows), strict=True):
+    name = next(iter(predictions.maps))
+    for rows in predictions.blocks(name):
+        for row, maps in zip(rows.tolist(), predictions.read(name, rows), strict=True):
             first = known.setdefault(float(redshift[row]), maps[0])
             if not np.allclose(maps, first, rtol=SAME_MAP):
                 yield (

@@ -18,7 +18,7 @@ from benchmarks.compare import ties_with_best
 from benchmarks.fingerprints import fingerprint_problem
 from benchmarks.manifest import NO_VIEWS
 from benchmarks.records import find_record
-from benchmarks.registry import BELOW_NOISE, RANKING
+from benchmarks.registry import BELOW_NOISE, PROBABILISTIC, RANKING
 from benchmarks.results import identity
 from benchmarks.tasks import TASKS
 from benchmarks.texts import skeleton
@@ -33,6 +33,8 @@ class Key(NamedTuple):
     data: tuple[str, ...]
     track: str
     version: str
+    score: str = RANKING
+    """What ranks: `RANKING`, or `PROBABILISTIC` among the predictions that come with their odds."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,9 @@ class Entry:
     tie: bool | None = None
     warnings: tuple[str, ...] = ()
 
-    @property
-    def value(self) -> float:
-        """The score that ranks."""
-        return float(self.result["scores"][RANKING]["value"])
+    def value(self, score: str) -> float:
+        """A score that ranks."""
+        return float(self.result["scores"][score]["value"])
 
     @property
     def set_aside(self) -> bool:
@@ -106,6 +107,11 @@ class Board:
         return self.key.track
 
     @property
+    def score(self) -> str:
+        """What ranks."""
+        return self.key.score
+
+    @property
     def dataset(self) -> str:
         """Name of the dataset."""
         return self.key.data[0]
@@ -125,7 +131,8 @@ class Board:
         """Heading below that of its task."""
         training = self.entries[0].result.get("training", [])
         names = " and ".join(data["name"] for data in training)
-        return f"{self.dataset}: {self.track}{', zero of the skill: ' + names if names else ''}"
+        odds = ", with odds" if self.score == PROBABILISTIC else ""
+        return f"{self.dataset}: {self.track}{odds}{', zero of the skill: ' + names if names else ''}"
 
     @property
     def title(self) -> str:
@@ -153,16 +160,19 @@ def slug_of(result: Mapping[str, Any]) -> str:
     return f"{words or 'submission'}-{hashlib.sha256(content).hexdigest()[:10]}"
 
 
-def board_key(result: Mapping[str, Any]) -> Key:
-    """What a result has in common with the others of its board."""
-    return Key(result["task"], identity(result), result["track"], str(result["benchmark_version"]))
+def board_keys(result: Mapping[str, Any]) -> list[Key]:
+    """What a result has in common with the others of its boards: all stand on that of the maps, those that
+    come with their odds on that of the odds too."""
+    of_maps = Key(result["task"], identity(result), result["track"], str(result["benchmark_version"]))
+    odds = result["scores"].get(PROBABILISTIC, {}).get("value") is not None
+    return [of_maps, *([of_maps._replace(score=PROBABILISTIC)] if odds else [])]
 
 
 def _place(key: Key) -> tuple[Any, ...]:
     """Boards by task in the benchmark's order, then data set, most views first."""
     order = list(TASKS).index(key.task) if key.task in TASKS else len(TASKS)
     views = 0 if key.track == NO_VIEWS else len(key.track.split(","))
-    return order, key.task, key.data, -views, key
+    return order, key.task, key.data, -views, key[:4], key.score != RANKING
 
 
 def make_boards(
@@ -184,9 +194,13 @@ def make_boards(
             slug = slug_of(result)
             entries.setdefault(slug, Entry(slug, result, trusted))
     groups: dict[Key, list[Entry]] = {}
-    for entry in sorted(entries.values(), key=lambda e: (e.value, e.slug)):
-        groups.setdefault(board_key(entry.result), []).append(entry)
-    return [_board(key, groups[key]) for key in sorted(groups, key=_place)]
+    for entry in entries.values():
+        for key in board_keys(entry.result):
+            groups.setdefault(key, []).append(entry)
+    return [
+        _board(key, sorted(groups[key], key=lambda e: (e.value(key.score), e.slug)))
+        for key in sorted(groups, key=_place)
+    ]
 
 
 def _board(key: Key, entries: list[Entry]) -> Board:
@@ -212,14 +226,14 @@ def _board(key: Key, entries: list[Entry]) -> Board:
         marks = newest.result["dataset"].get("fingerprint")
         if record.get("fingerprint") and marks and fingerprint_problem(marks, record["fingerprint"]):
             warnings.append(OTHER_TRUTH)
-        if newest.value < floor and BELOW_NOISE not in newest.result["flags"]:
+        if newest.value(RANKING) < floor and BELOW_NOISE not in newest.result["flags"]:
             warnings.append(BELOW_NOISE)
         if not newest.verified and skeleton(newest.result["name"]) in known:
             warnings.append("not the verified result of this name")
         current.append(replace(newest, warnings=tuple(warnings)))
     ranked = [e for e in current if e.result["ranked"] and not e.set_aside]
     others = [e for e in current if e not in ranked]
-    ties = ties_with_best([entry.result for entry in ranked])
+    ties = ties_with_best([entry.result for entry in ranked], score=key.score)
     board.entries = [
         replace(entry, rank=place + 1, tie=tie)
         for place, (entry, tie) in enumerate(zip(ranked, ties, strict=True))

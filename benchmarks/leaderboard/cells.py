@@ -6,10 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.leaderboard.boards import Entry
-from benchmarks.registry import RANKING, SCORES
+from benchmarks.registry import PROBABILISTIC, RANKING, SCORES
 
 COLUMNS = (RANKING, "residual_bias", "skill", "mass_bias", "mass_scatter", "k_0.9", "ssim", "peak_f1")
 """Scores of the boards' tables; a submission's page has them all."""
+ODDS_COLUMNS = (
+    *(PROBABILISTIC, "energy_score", "spread_skill", "mass_spread_skill"),
+    *("sample_power_ratio_1_3", "sample_power_ratio_3_8", "sample_power_ratio_8_14"),
+    *("coverage_68", "coverage_95", "rank_deviation", "tarp", "tarp_mass", RANKING),
+)
+"""The same of the boards of predictions with their odds."""
 
 
 def number(value: float | None, digits: int) -> str:
@@ -20,7 +26,7 @@ def number(value: float | None, digits: int) -> str:
 def cell(name: str, score: Mapping[str, Any] | None) -> dict[str, str]:
     """Text and interval of a score."""
     digits = SCORES[name].digits if name in SCORES else 4
-    shown = min(digits, 3) if name != RANKING else digits
+    shown = min(digits, 3) if name not in (RANKING, PROBABILISTIC, "energy_score") else digits
     score = score or {}
     text = number(score.get("value"), shown)
     note = str(score.get("note") or "")

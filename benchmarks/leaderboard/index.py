@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.leaderboard.boards import Board
-from benchmarks.leaderboard.cells import COLUMNS, cell, floor_text, marks
+from benchmarks.leaderboard.cells import COLUMNS, ODDS_COLUMNS, cell, floor_text, marks
 from benchmarks.leaderboard.charts import forest
-from benchmarks.registry import RANKING, SCORES
+from benchmarks.registry import PROBABILISTIC, RANKING, SCORES
 from benchmarks.tasks import TASKS
 
 DEGRADATION = "degradation"
@@ -27,6 +27,8 @@ def index_tasks(boards: Sequence[Board]) -> list[dict[str, Any]]:
 
 
 def _columns(board: Board) -> tuple[str, ...]:
+    if board.score == PROBABILISTIC:
+        return ODDS_COLUMNS
     if any(DEGRADATION in entry.result["scores"] for entry in board.entries):
         return (RANKING, DEGRADATION, *COLUMNS[1:])
     return COLUMNS
@@ -56,8 +58,9 @@ def index_board(board: Board) -> dict[str, Any]:
             "cells": [cell(c, reference["scores"].get(c)) for c in columns],
         }
         for name, reference in board.references.items()
+        if board.score in reference["scores"]
     ]
-    noise = board.noise_floor
+    noise = board.noise_floor if board.score == RANKING else None
     first = board.entries[0].result
     return {
         "anchor": board.anchor,
@@ -70,6 +73,9 @@ def index_board(board: Board) -> dict[str, Any]:
             {"label": SCORES[c].label, "units": SCORES[c].units, "meaning": SCORES[c].meaning}
             for c in columns
         ],
+        "below": _below(board),
+        # The comparison is of maps.
+        "pick": board.score == RANKING,
         "rows": rows,
         "references": references,
         "noise": None if noise is None else [floor_text(c, noise.get(c)) for c in columns],
@@ -79,11 +85,26 @@ def index_board(board: Board) -> dict[str, Any]:
                 "slug": entry.slug,
                 "name": entry.result["name"],
                 "date": entry.result.get("date") or "",
-                "cell": cell(RANKING, entry.result["scores"][RANKING]),
+                "cell": cell(board.score, entry.result["scores"][board.score]),
             }
             for entry in board.history
         ],
     }
+
+
+def _below(board: Board) -> str:
+    """What stands below the rows of a board, in words."""
+    if board.score == PROBABILISTIC:
+        return (
+            "Ranked by CRPS, which noise on single pixels passes: the spread of the mass and the power "
+            "of single samples beside it tell whether a sample is a map."
+        )
+    if board.references:
+        return (
+            "Below: the reference rows, which see no map, and the noise floor, below which no score means "
+            "anything."
+        )
+    return "No reference rows and no noise floor: this data set has no record here."
 
 
 def _best(board: Board) -> str:
@@ -91,18 +112,18 @@ def _best(board: Board) -> str:
     first = board.entries[0]
     if first.rank is None:
         return "nothing ranked"
-    value = cell(RANKING, first.result["scores"][RANKING])["text"]
+    value = cell(board.score, first.result["scores"][board.score])["text"]
     return f"best of {len(board.entries)}: {first.result['name']}, {value} dex"
 
 
 def _forest(board: Board) -> Any:
     rows = []
     for entry in [e for e in board.entries if not e.set_aside][:FOREST_ROWS]:
-        score = entry.result["scores"][RANKING]
+        score = entry.result["scores"][board.score]
         style = "s1" if entry.verified and entry.result["kind"] == "baseline" else "s0"
         rows.append((entry.result["name"], score["value"], score["low"], score["high"], style))
     for name, reference in board.references.items():
-        score = reference["scores"][RANKING]
-        rows.append((name, score["value"], score["low"], score["high"], "s2"))
+        if score := reference["scores"].get(board.score):
+            rows.append((name, score["value"], score["low"], score["high"], "s2"))
     rows.sort(key=lambda row: row[1])
-    return forest(rows, f"{SCORES[RANKING].label} [dex]")
+    return forest(rows, f"{SCORES[board.score].label} [dex]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.leaderboard.boards import Board, Entry
@@ -73,15 +73,57 @@ def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
             log_x=True,
             guide=0.0 if key == "profile_bias" else None,
         )
+    _add_odds(add, result, name)
     return charts
+
+
+def _add_odds(add: Callable[..., None], result: Mapping[str, Any], name: str) -> None:
+    """The charts of posterior samples, where there are some."""
+    ranks = result.get("rank_histogram")
+    if ranks:
+        add(
+            "Rank histogram",
+            "Share of pixels by the rank of the truth among the samples; flat where the odds are right, a "
+            "valley where the samples spread too little.",
+            [Series(name, ranks["edges"], ranks["share"])],
+            "rank of the truth",
+            "share of pixels",
+            bars=True,
+            guide=1.0 / len(ranks["share"]),
+        )
+    lines = [
+        _curve(result, "tarp", "credibility", "maps"),
+        _curve(result, "tarp_mass", "credibility", "M(<R200c)", "s1"),
+    ]
+    if lines[0] is not None:
+        lines[1:] = [_bare(line) for line in lines[1:] if line is not None]
+        lines.append(Series("right odds", [0.0, 1.0], [0.0, 1.0], style="s2"))
+        add("Expected coverage (TARP)", CURVES["tarp"] + ".", lines, "credibility", "expected coverage",
+            y_range=(0.0, 1.0))  # fmt: skip
+    for key, axis, label, title, log_x in (
+        ("spread_skill_by_radius", "radius", "R / R200c", "Spread over skill", False),
+        ("sample_power_ratio", "k", "k [cycles per R200c]", "Power of single samples", True),
+    ):
+        line = _curve(result, key, axis, name)
+        if line is not None:
+            add(
+                title,
+                CURVES[key] + ".",
+                [line],
+                label,
+                title.lower(),
+                y_range=(0.0, 2.0),
+                log_x=log_x,
+                guide=1.0,
+            )
 
 
 def _bare(line: Series) -> Series:
     return Series(line.label, line.x, line.y, style=line.style)
 
 
-def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
-    """The page of a submission."""
+def submission_page(board: Board, entry: Entry, odds_rank: int | None = None) -> dict[str, Any]:
+    """The page of a submission; ``odds_rank`` is its rank among the predictions with their odds."""
     result = entry.result
     noise = board.noise_floor or {}
     scores = [
@@ -101,6 +143,7 @@ def submission_page(board: Board, entry: Entry) -> dict[str, Any]:
         "result": result,
         "slug": entry.slug,
         "rank": entry.rank,
+        "odds_rank": odds_rank,
         "board": {"title": board.title, "anchor": board.anchor},
         "marks": marks(entry),
         "facts": _facts(result),
@@ -156,6 +199,7 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("Digest of its bytes", data["digest"][:16]),
         ("Trained on", result.get("trained_on") or result.get("training_data")),
+        ("Posterior samples", f"{result['samples']} a map" if result.get("samples") else None),
         ("Parameters", None if result.get("parameters") is None else f"{result['parameters']:,}"),
         ("Framework", result.get("framework")),
         ("Date", result.get("date")),
@@ -205,16 +249,16 @@ def _halos(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def _cases(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     cases = []
     for name, case in result.get("cases", {}).items():
+        unit, samples = "log10 of M☉ kpc⁻²", case.get("samples", [])
+        shown = [
+            ("truth", case["truth"], unit, MAP_COLOURS),
+            ("mean of the samples" if samples else "prediction", case["prediction"], unit, MAP_COLOURS),
+            ("residual", case["residual"], "l(p) − l(t) [dex]", RESIDUAL_COLOURS),
+            *((f"sample {i}", sample, unit, MAP_COLOURS) for i, sample in enumerate(samples, 1)),
+        ]
         images = [
-            (
-                key,
-                map_figure(case[key], colours, unit=unit, alt=f"{name} case, {key}"),
-            )
-            for key, unit, colours in (
-                ("truth", "log10 of M☉ kpc⁻²", MAP_COLOURS),
-                ("prediction", "log10 of M☉ kpc⁻²", MAP_COLOURS),
-                ("residual", "l(p) − l(t) [dex]", RESIDUAL_COLOURS),
-            )
+            (label, map_figure(image, colours, unit=unit, alt=f"{name} case, {label}"))
+            for label, image, unit, colours in shown
         ]
         cases.append({"name": name, "case": case, "images": images})
     return cases

@@ -14,7 +14,7 @@ from benchmarks.leaderboard.boards import Board, make_boards
 from benchmarks.leaderboard.cells import COLUMNS
 from benchmarks.leaderboard.index import index_tasks
 from benchmarks.leaderboard.pages import compare_data, submission_page
-from benchmarks.registry import SCORES
+from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import check_result, read_result
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import replaced_folder
@@ -116,19 +116,22 @@ def _write(boards: list[Board], out: Path, repository: str | None) -> None:
     environment = _environment()
     (out / PAGES).mkdir()
     (out / STYLE).write_bytes(importlib.resources.files(__package__).joinpath("site", STYLE).read_bytes())
-    count = sum(len(board.entries) for board in boards)
+    of_maps = [board for board in boards if board.score == RANKING]
+    count = sum(len(board.entries) for board in of_maps)
     text = environment.get_template("index.html").render(
         tasks=index_tasks(boards), boards=len(boards), count=count, meanings=list(SCORES.values())
     )
     (out / INDEX).write_text(text, "utf-8")
     text = environment.get_template("compare.html").render(
-        data=compare_data(boards), columns=[SCORES[name] for name in COLUMNS]
+        data=compare_data(of_maps), columns=[SCORES[name] for name in COLUMNS]
     )
     (out / COMPARE).write_text(text, "utf-8")
     template = environment.get_template("submission.html")
-    entries = [(board, entry) for board in boards for entry in (*board.entries, *board.history)]
+    # A result has one page, whatever boards it stands on.
+    entries = [(board, entry) for board in of_maps for entry in (*board.entries, *board.history)]
+    odds = {entry.slug: entry.rank for board in boards if board not in of_maps for entry in board.entries}
     for board, entry in progress(entries, desc="pages", unit="page"):
-        page = submission_page(board, entry)
+        page = submission_page(board, entry, odds.get(entry.slug))
         text = template.render(root="../", **page)
         for tag in ("</td>", "</tr>", "</th>"):
             # HTML lets them out; a page has hundreds.

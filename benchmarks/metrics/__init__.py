@@ -5,6 +5,7 @@ Each takes batches of maps in their physical units (Msun kpc-2) or their l = log
 taken elsewhere (`benchmarks.summary`).
 """
 
+from benchmarks.metrics.ensemble import energy_score, fair_crps, rank_shares, truth_ranks
 from benchmarks.metrics.mass import aperture_masses, concentrations, surface_density_profiles
 from benchmarks.metrics.peaks import PeakList, find_peaks, match_peaks
 from benchmarks.metrics.power import cross_correlation, falling_k, mode_powers, power_ratio, spectrum
@@ -21,6 +22,8 @@ __all__ = [
     "aperture_masses",
     "concentrations",
     "cross_correlation",
+    "energy_score",
+    "fair_crps",
     "falling_k",
     "find_peaks",
     "gaussian_coverage",
@@ -31,8 +34,10 @@ __all__ = [
     "mode_powers",
     "moments_from_powers",
     "power_ratio",
+    "rank_shares",
     "residual_powers",
     "spectrum",
     "ssim",
     "surface_density_profiles",
+    "truth_ranks",
 ]

@@ -411,7 +411,8 @@ def test_every_constant_is_looked_at() -> None:
     elsewhere = {
         "biased_dex", "climatology_rings", "ssim_low", "ssim_high", "peak_bins", "table_radius",
         "table_log_mass", "table_redshift", "isolated_distance", "confidence", "bootstrap_draws",
-        "bootstrap_seed", "least_regions", "copied_share", "noise_correlation",
+        "bootstrap_seed", "least_regions", "copied_share", "noise_correlation", "coverage_samples",
+        "rank_bins", "credibility_step", "sample_power_edges",
     }  # fmt: skip
     assert {field.name for field in dataclasses.fields(STANDARD)} == set(CHANGES) | elsewhere
 

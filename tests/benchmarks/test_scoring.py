@@ -15,7 +15,7 @@ from benchmarks import references
 from benchmarks.constants import STANDARD
 from benchmarks.features import Features
 from benchmarks.measure import measure
-from benchmarks.registry import BELOW_NOISE, CURVES, RANKING, SCORES
+from benchmarks.registry import BELOW_NOISE, CURVES, OF_SAMPLES, RANKING, SAMPLE_CURVES, SCORES
 from benchmarks.results import read_result, result_problems, schema, write_result
 from benchmarks.scoring import COPY, NOISE_KNOWN, score_submission, stream
 from benchmarks.submissions import write_submission
@@ -38,10 +38,10 @@ def scored(store: Path, test_split: SplitArrays, fair: np.ndarray, tmp_path_fact
 
 
 def test_a_result_has_every_score_with_an_interval(scored: dict) -> None:
-    assert set(scored["scores"]) == set(SCORES) - {"degradation"}
+    assert set(scored["scores"]) == set(SCORES) - {"degradation", *OF_SAMPLES}
     for name, score in scored["scores"].items():
         assert score["low"] <= score["value"] <= score["high"], name
-    assert set(scored["curves"]) == set(CURVES)
+    assert set(scored["curves"]) == set(CURVES) - set(SAMPLE_CURVES)
     assert scored["dataset"]["regions"] == 12 and scored["dataset"]["halos"] == 12
     assert not list(result_problems(json.loads(canonical_json(scored))))
 

@@ -298,7 +298,7 @@ def test_every_example_of_the_guide_learns(store: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "STORE": str(store)}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     with opened(tmp_path / "submission.npz") as folder:
-        for made in (tmp_path / "submission", folder):
+        for made in (tmp_path / "submission", tmp_path / "samples", folder):
             assert score_submission(made, store)["scores"]["skill"]["value"] > 0
 
 
