@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,20 @@ def random_field(rng: np.random.Generator, n: int = 48, slope: float = -3.0) -> 
     Waves longer than 0.4 of the box are left out: a halo's centre stays its centre.
     """
     noise = rng.standard_normal((n, n, n), dtype=np.float32)
-    modes = fft.rfftn(noise)
+    field = fft.irfftn(fft.rfftn(noise) * _root_power(n, float(slope)), s=(n, n, n))
+    return np.ascontiguousarray(field / field.std(), np.float32)
+
+
+@lru_cache(maxsize=8)
+def _root_power(n: int, slope: float) -> NDArray[np.float32]:
+    """sqrt(P(k)) of `random_field` on the half grid of a real transform: the same for most halos."""
     k = np.fft.fftfreq(n, 1.0 / n).astype(np.float32)
     k2 = k[:, None, None] ** 2 + k[None, :, None] ** 2 + k[None, None, : n // 2 + 1] ** 2
     k2[0, 0, 0] = 1.0
     shape = k2 ** np.float32(slope / 4.0) * np.exp(-k2 / np.float32((0.36 * n) ** 2))
     shape[k2 < 2.5**2] = 0.0
-    field = fft.irfftn(modes * shape, s=(n, n, n))
-    return np.ascontiguousarray(field / field.std(), np.float32)
+    shape.flags.writeable = False
+    return np.asarray(shape, np.float32)
 
 
 def refined(field: NDArray[np.float32], n: int) -> NDArray[np.float32]:
