@@ -183,8 +183,13 @@ def _trilinear(grid: Array, x: float, y: float, z: float) -> float:
     n = grid.shape[0]
     fx, fy, fz = math.floor(x), math.floor(y), math.floor(z)
     dx, dy, dz = x - fx, y - fy, z - fz
-    i, j, k = int(fx) % n, int(fy) % n, int(fz) % n
-    i1, j1, k1 = (i + 1) % n, (j + 1) % n, (k + 1) % n
+    i, j, k = int(fx), int(fy), int(fz)
+    # a division takes longer than the rest of this: only what lies outside pays for it
+    if min(i, j, k) < 0 or max(i, j, k) >= n:
+        i, j, k = i % n, j % n, k % n
+    i1 = i + 1 if i + 1 < n else 0
+    j1 = j + 1 if j + 1 < n else 0
+    k1 = k + 1 if k + 1 < n else 0
     a = grid[i, j, k] * (1 - dz) + grid[i, j, k1] * dz
     b = grid[i, j1, k] * (1 - dz) + grid[i, j1, k1] * dz
     c = grid[i1, j, k] * (1 - dz) + grid[i1, j, k1] * dz
