@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 VIEW_SETS = ("sz", "xray", "star", "sz,xray", "sz,star", "xray,star", "sz,xray,star")
 SINGLE_VIEWS = VIEW_SETS[:3]
@@ -90,6 +90,12 @@ PLANS = {
     ),
 }
 """0.7 million samples a run on a GPU, as in the paper."""
+PLANS["small"] = replace(
+    PLANS["cpu"],
+    label="8 channels, GPU",
+    common=("--preset", "cpu", "--device", "cuda", "--channels", "8"),
+)
+"""The runs of a CPU on a GPU: several at once take minutes."""
 
 
 def run_name(views: str, seed: int) -> str:

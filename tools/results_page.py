@@ -332,7 +332,8 @@ def _further(summary: Mapping[str, Any]) -> list[str]:
     return [
         "On all views, the same training set; predictions are averaged over the square's eight symmetries "
         "unless the name says otherwise. Samples are maps seen in training, its seconds wall time on "
-        + ("a GPU." if summary["plan"] == "gpu" else "one core, which other work may have shared."),
+        + ("one core, which" if summary["plan"] == "cpu" else "a GPU, which")
+        + " other work may have shared.",
         "",
         markdown_table(
             ["model", "parameters", "samples", "training", *(HEADS[name] for name in names)], rows
