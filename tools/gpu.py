@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import sys
 import tarfile
@@ -59,6 +60,8 @@ HEADER_BYTES = 2**17
 """More than the names and shapes of a model's tensors take in a file."""
 DATA_SECONDS, REGION_CORE_SECONDS = 150.0, 15.0
 """How long regions are made, and twice what one takes of a core: measured, 7.5 s at 29 lines of sight."""
+MEASURE_SECONDS = 150.0
+"""After so many a measurement is given up: what it has kept by then counts."""
 SHARD_HALOS = 4
 """A worker makes a shard, so there must be several for each."""
 CLOSING_SECONDS = 20.0
@@ -275,11 +278,11 @@ class Call:
 
     # -- the steps ------------------------------------------------------------------------------------------
 
-    def attempt(self, step: Step, threads: int) -> None:
+    def attempt(self, step: Step, threads: int, most: float = math.inf) -> None:
         """Run a step that is not done, until the deadline; where it fails, its log's end is printed."""
         if step.done.exists():
             return
-        left = self.time_left()
+        left = min(self.time_left(), most)
         if left > 0:
             print(f"{time.monotonic() - self.began:4.0f} s: {step.name} begins", flush=True)
             try:
@@ -298,7 +301,7 @@ class Call:
         ):
             command = (f"tools.speed.{name}", option, str(self.work / file), *words)
             step = Step(name, command, self.work / file, self.work / "log" / f"{name}.txt")
-            self.attempt(step, 1)
+            self.attempt(step, 1, MEASURE_SECONDS)
             if step.log.is_file():
                 print(step.log.read_text(encoding="utf-8", errors="replace"), flush=True)
 
