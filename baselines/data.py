@@ -47,6 +47,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self.target)
 
+    def take(self, rows: np.ndarray) -> Rows:
+        """Some rows, by their numbers or by whether they are wanted."""
+        chosen = torch.from_numpy(np.asarray(rows)).to(self.target.device)
+        scale = None if self.scale is None else self.scale[chosen]
+        return Rows(self.inputs[chosen], self.target[chosen], self.halo[rows], self.region[rows], scale)
+
     @staticmethod
     def join(parts: Sequence[Rows]) -> Rows:
         """The rows of several stores, in order; halos keep numbers of their own."""

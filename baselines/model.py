@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ from three_hundred_maps.torch_transforms import SYMMETRIES, Transforms, apply_sy
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 FORMAT_VERSION = 1
+Module = TypeVar("Module", bound=nn.Module)
 LOG_SIGMA_RANGE = (-7.0, 1.0)
 """Natural logarithm of the least and greatest sigma (dex) a heteroscedastic model can state."""
 START_SIGMA_DEX = 0.15
 MAX_CONFIG_BYTES = 2**20
 MAX_POOLINGS = 10
+MAX_SHUFFLE = 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Architecture:
     radius: bool = True
     sigma: bool = False
     mass_regression: bool = False
+    shuffle: int = 1
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Architecture:
@@ -57,6 +60,8 @@ class Architecture:
             raise ValueError(f"drop {architecture.drop} with {architecture.channels} channels")
         if not 1 <= architecture.poolings <= MAX_POOLINGS:
             raise ValueError(f"{architecture.poolings} poolings")
+        if not 1 <= architecture.shuffle <= MAX_SHUFFLE:
+            raise ValueError(f"{architecture.shuffle} pixels folded into channels")
         return architecture
 
     @property
@@ -87,18 +92,23 @@ class MassModel(nn.Module):
             "norm": architecture.norm,
             "drop": architecture.drop,
         }
+        if transforms.pixels % architecture.shuffle:
+            raise InputError(
+                f"--shuffle {architecture.shuffle} does not divide maps of {transforms.pixels} pixels"
+            )
         if architecture.network == "encoder":
             self.network: nn.Module = EncoderUNet(architecture.encoder or "", inputs, outputs, **common)
         else:
             kind = ResidualUNet if architecture.network == "residual" else UNet
-            self.network = kind(inputs, outputs, poolings=architecture.poolings, **common)
+            common |= {"poolings": architecture.poolings, "shuffle": architecture.shuffle}
+            self.network = kind(inputs, outputs, **common)
         # The first prediction is the climatology, with a plausible sigma.
         head = self.network.head
         assert isinstance(head, nn.Conv2d) and head.bias is not None
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         if architecture.sigma:
-            nn.init.constant_(head.bias[1:], float(np.log(START_SIGMA_DEX)))
+            nn.init.constant_(head.bias[len(head.bias) // 2 :], float(np.log(START_SIGMA_DEX)))
         self.regression = MassRegression(transforms) if architecture.mass_regression else None
         self.register_buffer("climatology", transforms.climatology_map(), persistent=False)
         radius = torch.from_numpy(transforms.grid.radius).float()
@@ -173,18 +183,29 @@ class MassModel(nn.Module):
 
     def save(self, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
         """Write `model.safetensors` and `config.json`, each whole or not at all."""
-        from safetensors.torch import save
+        save_model(self, folder, self.architecture, self.transforms, extra)
 
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        write_bytes(folder / MODEL_FILE, save(state))
-        content = {
-            "format_version": FORMAT_VERSION,
-            "architecture": asdict(self.architecture),
-            "transforms": self.transforms.to_dict(),
-            **(extra or {}),
-        }
-        write_json(folder / CONFIG_FILE, content)
+
+def save_model(
+    model: nn.Module,
+    folder: Path,
+    architecture: Architecture,
+    transforms: Transforms,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `model.safetensors` and `config.json`, each whole or not at all."""
+    from safetensors.torch import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    write_bytes(folder / MODEL_FILE, save(state))
+    content = {
+        "format_version": FORMAT_VERSION,
+        "architecture": asdict(architecture),
+        "transforms": transforms.to_dict(),
+        **(extra or {}),
+    }
+    write_json(folder / CONFIG_FILE, content)
 
 
 def in_bfloat16(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -225,20 +246,35 @@ def from_pretrained(source: str | Path, *, device: str = "cpu") -> MassModel:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / CONFIG_FILE} does not describe a model: {error}") from None
+    if "posterior" in config:
+        raise InputError(f"{folder} holds a model of posterior samples: python -m baselines.predict takes it")
+    return load_weights(folder, lambda: MassModel(architecture, transforms), architecture.widest).to(device)
+
+
+def load_weights(folder: Path, make: Callable[[], Module], widest: int) -> Module:
+    """A model with the weights of a folder.
+
+    Parameters
+    ----------
+    make
+        Builds it by the folder's config.
+    widest
+        Channels of its widest layer.
+    """
     path = folder / MODEL_FILE
     weights = read_weights(path)
     shapes = {name: value.shape for name, value in weights.items()}
     # The network is built only once it is known to be no larger than the file: first without memory.
-    fits = architecture.widest <= max((size for shape in shapes.values() for size in shape), default=0)
+    fits = widest <= max((size for shape in shapes.values() for size in shape), default=0)
     if fits:
         with torch.device("meta"):
-            state = MassModel(architecture, transforms).state_dict()
+            state = make().state_dict()
         fits = shapes == {name: value.shape for name, value in state.items()}
     if not fits:
         raise InputError(f"{path} holds the weights of another network than its {CONFIG_FILE} describes")
-    model = MassModel(architecture, transforms)
+    model = make()
     model.load_state_dict(weights)
-    return model.to(device).eval()
+    return model.eval()
 
 
 def read_model_config(folder: Path) -> dict[str, Any]:

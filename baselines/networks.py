@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 
 import torch
@@ -92,6 +93,10 @@ class UNet(nn.Module):
         One of `NORMS`.
     drop
         Probability of dropping a channel after each convolution.
+    shuffle
+        So many pixels a side are folded into channels first, and unfolded last.
+    embedding
+        Length of a vector that scales and shifts what every block gives (FiLM: Perez et al. 2018); 0: none.
     """
 
     def __init__(
@@ -103,8 +108,12 @@ class UNet(nn.Module):
         poolings: int = 4,
         norm: str = "batch",
         drop: float = 0.0,
+        shuffle: int = 1,
+        embedding: int = 0,
     ) -> None:
         super().__init__()
+        self.shuffle = shuffle
+        inputs, outputs = inputs * shuffle**2, outputs * shuffle**2
         widths = [channels * 2**level for level in range(poolings + 1)]
         self.down = nn.ModuleList(
             self.block(a, b, norm, drop) for a, b in zip([inputs, *widths[:-1]], widths, strict=True)
@@ -114,6 +123,8 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(UpBlock(below, here, norm) for below, here in pairs)
         self.merge = nn.ModuleList(self.block(2 * here, here, norm, drop) for _, here in pairs)
         self.head = nn.Conv2d(channels, outputs, 1)
+        filmed = [*widths, *(here for _, here in pairs)] if embedding else []
+        self.films = nn.ModuleList(nn.Linear(embedding, 2 * width) for width in filmed)
 
     def block(self, inputs: int, outputs: int, norm: str, drop: float) -> nn.Module:
         """What a level does to its maps, on the way down and on the way up."""
@@ -123,19 +134,29 @@ class UNet(nn.Module):
         """What follows at the lowest level; nothing in the paper's network."""
         return nn.Identity()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, inputs, H, W) -> (N, outputs, H, W)."""
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, inputs, H, W), and (N, embedding) where there is one, -> (N, outputs, H, W)."""
         skips = []
+        films = iter(self.films)
+        x = functional.pixel_unshuffle(x, self.shuffle)
         for level, block in enumerate(self.down):
-            x = block(x)
+            x = film(block(x), films, embedding)
             if level < len(self.down) - 1:
                 skips.append(x)
                 x = functional.avg_pool2d(x, 2)
         x = self.bottom(x)
         for up, merge in zip(self.up, self.merge, strict=True):
             skip = skips.pop()
-            x = merge(torch.cat([fit(up(x), skip), skip], dim=1))
-        return self.head(x)
+            x = film(merge(torch.cat([fit(up(x), skip), skip], dim=1)), films, embedding)
+        return functional.pixel_shuffle(self.head(x), self.shuffle)
+
+
+def film(x: torch.Tensor, layers: Iterator[nn.Module], embedding: torch.Tensor | None) -> torch.Tensor:
+    """(N, C, H, W) scaled and shifted by the next layer's view of an embedding; as it is without one."""
+    if embedding is None:
+        return x
+    scale, shift = next(layers)(embedding)[:, :, None, None].chunk(2, dim=1)
+    return x * (1.0 + scale) + shift
 
 
 class ResidualBlock(nn.Module):

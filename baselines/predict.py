@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,15 +17,20 @@ from baselines.model import MassModel, find_model, from_pretrained, read_model_c
 from baselines.networks import count_parameters
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.geometry import SCORE_FWHM, MapGrid
 from three_hundred_maps.progress import progress, set_quiet
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
 from three_hundred_maps.store.schema import SPLITS
 from three_hundred_maps.torch_data import Transforms, check_views
 from three_hundred_maps.torch_transforms import SCALINGS
 
+if TYPE_CHECKING:
+    from baselines.posterior_model import PosteriorModel
+
 AUTHORS = ("The three_hundred_maps developers",)
 BLOCK_HALOS = 4
+SAMPLE_COUNT = (2, 64)
+"""Least and greatest number of samples of a map, as the benchmark takes them."""
 ALL = "all"
 """In place of a split: all of them, as the benchmark's task transfer scores."""
 SAID_FROM = 0.01
@@ -94,6 +100,8 @@ def _command(args: list[str]) -> None:
     parser.add_argument("--name", default=None, help="name on the leaderboard (default: the model's)")
     parser.add_argument("--task", help="the benchmark's task (default: mass-map; of --split all, transfer)")
     parser.add_argument("--symmetries", type=int, default=8, choices=(1, 8), help="symmetries averaged")
+    parser.add_argument("--samples", type=int, help="posterior samples of each map, 2 to 64 (default: 16)")
+    parser.add_argument("--seed", type=int, default=0, help="of the samples")
     parser.add_argument("--scaling", choices=SCALINGS, help="of redshift, instead of the model's")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--quiet", action="store_true")
@@ -102,6 +110,13 @@ def _command(args: list[str]) -> None:
         set_quiet(True)
     machine = find_machine(options.device)
     folder = find_model(options.run)
+    if "posterior" in read_model_config(folder):
+        _sample(folder, options, str(machine.device))
+        return
+    if options.samples:
+        raise InputError(
+            f"--samples: {options.run} predicts one map; baselines.flow trains a model that samples"
+        )
     model = from_pretrained(folder, device=str(machine.device))
     if options.scaling:
         model.transforms = with_scaling(model.transforms, options.scaling)
@@ -130,6 +145,32 @@ def _command(args: list[str]) -> None:
         Predicted(find_store(options.data), options.split),
         options.out,
         name=name,
+        task=options.task,
+        symmetries=options.symmetries,
+        trained_on=config.get("dataset"),
+    )
+    print(options.out)
+
+
+def _sample(folder: Path, options: Namespace, device: str) -> None:
+    """The submission of a model of posterior samples."""
+    # Here: a model of maps needs none of it.
+    from baselines.posterior_model import load_posterior
+
+    if options.data is None or options.fits or options.scaling:
+        raise InputError("a model of posterior samples takes --data STORE, and neither --fits nor --scaling")
+    samples = 16 if options.samples is None else options.samples
+    least, most = SAMPLE_COUNT
+    if not least <= samples <= most:
+        raise InputError(f"--samples is {least} to {most}, not {samples}")
+    config = read_model_config(folder)
+    predict_samples(
+        load_posterior(folder, device=device),
+        Predicted(find_store(options.data), options.split),
+        options.out,
+        name=options.name or str(config.get("name", folder.name)),
+        samples=samples,
+        seed=options.seed,
         task=options.task,
         symmetries=options.symmetries,
         trained_on=config.get("dataset"),
@@ -196,6 +237,64 @@ def predict_split(
         track=transforms.views,
         maps=np.concatenate(masses),
         mass_sigma=np.concatenate(sigmas) if sigmas else None,
+        parameters=count_parameters(model),
+        **extra,
+    )
+
+
+def predict_samples(
+    model: PosteriorModel,
+    predicted: Predicted,
+    out: Path,
+    *,
+    name: str,
+    samples: int,
+    seed: int = 0,
+    task: str | None = None,
+    symmetries: int = 8,
+    **extra: str | None,
+) -> Path:
+    """Write the submission of a model of posterior samples.
+
+    Parameters
+    ----------
+    samples
+        Of each map, 2 to 64.
+    seed
+        Of the draws: those of a map hang on it and the map's place in the split alone.
+    symmetries
+        As `baselines.model.MassModel.predict`.
+    extra
+        Optional fields of the submission.
+
+    Raises
+    ------
+    InputError
+        Where the store lacks a view the model needs or its maps lie on another grid.
+    """
+    transforms = model.transforms
+    predicted.check(transforms)
+
+    def blocks() -> Iterator[np.ndarray]:
+        done = 0
+        with progress(total=len(predicted), desc="sampling", unit="halo") as bar:
+            for arrays in predicted.shards(transforms.views):
+                for halo, redshift in enumerate(arrays.halos["redshift"]):
+                    maps = np.stack([arrays.maps[view][halo] for view in transforms.views], axis=1)
+                    seeds = range(seed * 10**9 + done, seed * 10**9 + done + len(maps))
+                    drawn = model.sample(maps, float(redshift), seeds, samples=samples, symmetries=symmetries)
+                    done += len(maps)
+                    bar.update(1)
+                    yield drawn.cpu().numpy()[None]
+
+    return submit(
+        out,
+        predicted,
+        task=task or predicted.task,
+        name=name,
+        track=transforms.views,
+        mass_samples=blocks(),
+        smoothed_fwhm=SCORE_FWHM,
         parameters=count_parameters(model),
         **extra,
     )

@@ -42,6 +42,9 @@ class Settings:
     encoder: str | None = _setting(None, "a timm encoder, as resnet10t; sets the network to encoder")
     channels: int = _setting(32, "channels of the first level (the paper: 32)", low=1)
     poolings: int = _setting(4, "levels below the first (the paper: 4)", low=1)
+    shuffle: int = _setting(
+        1, "pixels a side that are folded into channels first: with 2 a step costs a quarter", low=1, below=9
+    )
     norm: str = _setting(
         "batch", "normalisation; instance is fastMRI's, and takes each map's mean amplitude away", NORMS
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from torch import nn
 
 from baselines.checkpoint import read_checkpoint, write_checkpoint
 from baselines.data import Rows
-from baselines.losses import MassLoss, autocast, residual_rms_dex
+from baselines.losses import autocast, residual_rms_dex
 from baselines.model import MassModel
 from baselines.networks import import_timm
 from baselines.settings import FREE, Settings
@@ -62,17 +62,20 @@ class Trainer:
         The training batches, and the rows of the split validation (none: the last averaged weights stay).
     rank, ranks
         This process and how many there are.
+    score
+        (model, validation, loss, settings) -> the error of which the weights with the least are kept.
     """
 
-    model: MassModel
+    model: Any
     batches: Batches
     validation: Rows
-    loss: MassLoss
+    loss: Any
     settings: Settings
     checkpoint: Path
     samples_per_epoch: int
     rank: int = 0
     ranks: int = 1
+    score: Callable[[Any, Rows, Any, Settings], float] = residual_rms_dex
 
     def __post_init__(self) -> None:
         self.device = self.model.climatology.device
@@ -189,7 +192,7 @@ class Trainer:
 
     def _validate(self, train_loss: float) -> None:
         state, settings = self.state, self.settings
-        rms = residual_rms_dex(self.average, self.validation, self.loss, settings) if self.rank == 0 else 0.0
+        rms = self.score(self.average, self.validation, self.loss, settings) if self.rank == 0 else 0.0
         if self.ranks > 1:
             # One process decides which weights are best and when to stop, so that none goes on alone.
             shared = torch.tensor([rms], device=self.device)

@@ -7,10 +7,11 @@ submission/, README.md (the model card) and, until it is deleted, the checkpoint
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from baselines.augment import Augment
@@ -31,6 +32,9 @@ from three_hundred_maps.store.arrays import open_group, split_length
 from three_hundred_maps.torch_data import ScoreGrid, StreamDataset, Transforms, check_views
 
 CONFIG = "config.yaml"
+
+Keep = Callable[[np.ndarray], np.ndarray]
+"""(row,) regions -> (row,) whether a row is trained on."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -115,10 +119,10 @@ def train(
         check_validation(store)
     check_apart([store, *more])
     out = out or Path("runs") / f"{'-'.join(views)}-{settings.seed}"
-    settings = _with_precision(settings, out, machine)
+    settings = with_precision(settings, out, machine)
     if machine.rank == 0:
         new_folder(out, ours=CONFIG)
-        _claim(out, settings)
+        claim(out, settings)
     machine.barrier()
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -156,9 +160,17 @@ def train(
 
 
 def make_trainer(
-    settings: Settings, store: Path, checkpoint: Path, machine: Machine, more: Sequence[Path] = ()
+    settings: Settings,
+    store: Path,
+    checkpoint: Path,
+    machine: Machine,
+    more: Sequence[Path] = (),
+    keep: Keep | None = None,
 ) -> Trainer:
-    """Model, data and optimiser of a run, at its first step; ``more`` stores are trained on as well."""
+    """Model, data and optimiser of a run, at its first step.
+
+    ``more`` stores are trained on as well; of each split train, the rows that ``keep`` tells by region.
+    """
     device = machine.device
     transforms = Transforms.from_store(
         store, settings.view_list(), scaling=settings.scaling, robust=settings.robust()
@@ -166,9 +178,9 @@ def make_trainer(
     score_grid = ScoreGrid(transforms, settings.grid, device)
     lines = min(settings.validation_lines, _lines(store))
     validation = load_rows(store, "validation", transforms, score_grid, device=device, lines=lines)
-    batches, rows = make_batches(settings, [store, *more], transforms, score_grid, machine)
+    batches, rows = make_batches(settings, [store, *more], transforms, score_grid, machine, keep)
     torch.manual_seed(settings.seed)
-    names = ("network", "encoder", "channels", "poolings", "norm", "drop", "radius")
+    names = ("network", "encoder", "channels", "poolings", "norm", "drop", "radius", "shuffle")
     same = {name: getattr(settings, name) for name in names}
     model = MassModel(Architecture(**same, sigma=settings.loss == "gaussian"), transforms).to(device)
     if settings.channels_last:
@@ -192,6 +204,7 @@ def make_batches(
     transforms: Transforms,
     score_grid: ScoreGrid,
     machine: Machine,
+    keep: Keep | None = None,
 ) -> tuple[Batches, int]:
     """The training batches, where they fit best, and the number of rows of an epoch."""
     device, store = machine.device, stores[0]
@@ -202,6 +215,8 @@ def make_batches(
     if place == "stream":
         if settings.noise == "fresh":
             raise InputError("--noise fresh: the training set does not fit into memory; train on a subset")
+        if keep is not None:
+            raise InputError("cross-fitting needs the training set in memory, and it does not fit")
         if len(stores) > 1:
             raise InputError(
                 f"--data {settings.data}: several stores are trained on from memory alone, and these do not "
@@ -244,6 +259,8 @@ def make_batches(
                 for each in stores
             ]
         )
+    if keep is not None:
+        rows = rows.take(keep(rows.region))
     batches = ResidentBatches(
         rows,
         batch=settings.batch,
@@ -263,7 +280,7 @@ def _lines(store: Path) -> int:
     return int(open_group(store)["train"]["los_vector"].shape[0])
 
 
-def _with_precision(settings: Settings, out: Path, machine: Machine) -> Settings:
+def with_precision(settings: Settings, out: Path, machine: Machine) -> Settings:
     """``auto`` made definite: as a resumed run began, else what suits the device."""
     if settings.precision != "auto":
         return settings
@@ -271,7 +288,7 @@ def _with_precision(settings: Settings, out: Path, machine: Machine) -> Settings
     return replace(settings, precision=str(there or best_precision(machine.device)))
 
 
-def _claim(out: Path, settings: Settings) -> None:
+def claim(out: Path, settings: Settings) -> None:
     """Write config.yaml, or check that the run which is there already is this one."""
     path = out / CONFIG
     if path.is_file():

@@ -34,17 +34,25 @@ def test_what_the_page_shows_is_run(full_store: Path, tmp_path: Path) -> None:
         shown.append(done.stdout.strip())
     assert shown == ["(2, 80, 80)", "(4, 80, 80)"]
     blocks = snippets(TRAIN, "bash")
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     # The same lines, trained for a moment only.
-    lines = "".join(block.text for block in blocks).replace(
-        "python -m baselines.unet ", "python -m baselines.unet --steps 2 --channels 4 --batch 8 "
-    )
+    brief = "--steps 2 --channels 4 --batch 8"
+    lines = "".join(block.text for block in blocks).replace("baselines.unet ", f"baselines.unet {brief} ")
+    for command, more in (("flow", "--flow-steps 2 --heun-steps 1"), ("ensemble", "")):
+        lines = lines.replace(
+            f"baselines.{command} ",
+            f"baselines.{command} {brief} --test-symmetries 1 --folds 2 --samples 2 {more} ",
+        )
+    lines = lines.replace("--samples 20", "--samples 2 --symmetries 1")
     run_shell(lines, tmp_path, STORE=str(full_store), OMP_NUM_THREADS="1")
     table = [line.split("|")[1] for line in TRAIN.read_text("utf-8").splitlines() if line.startswith("| `")]
     named = [name.strip(" `") for cell in table if "--" not in cell for name in cell.split(",")]
     assert len(named) >= 8 and all((tmp_path / "runs" / "all" / name).exists() for name in named)
-    for run in ("star", "encoder", "residual", "sigma", "climatology", "mean-profile", "scaling", "ridge"):
+    for run in (
+        *("star", "encoder", "residual", "sigma", "climatology", "mean-profile", "scaling", "ridge"),
+        *("flow", "field", "deep"),
+    ):
         assert (tmp_path / "runs" / run / "submission" / "submission.json").is_file()
-    assert (tmp_path / "result.json").is_file()
+    assert (tmp_path / "result.json").is_file() and (tmp_path / "samples" / "submission.json").is_file()
     scores = json.loads((tmp_path / "my-result.json").read_text(encoding="utf-8"))["scores"]
     assert scores["skill"]["value"] > 0

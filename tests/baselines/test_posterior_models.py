@@ -1,0 +1,319 @@
+"""Models that draw posterior samples: random fields, cross-fitting, flows, calibration, commands."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from baselines import ensemble, flow, predict
+from baselines.cross_fitting import fold_of
+from baselines.data import Rows
+from baselines.flow_matching import FlowLoss, FlowNetwork, flow_error, integrate, straight_lines
+from baselines.machine import find_machine
+from baselines.model import Architecture, from_pretrained
+from baselines.networks import UNet
+from baselines.posterior_model import PosteriorArchitecture, PosteriorModel, load_posterior
+from baselines.posterior_training import Options, calibrate_spread, train_posterior
+from baselines.random_field import RandomField
+from baselines.settings import Settings
+from benchmarks.predictions import Predictions
+from benchmarks.scoring import score_submission
+from benchmarks.validation import validate
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.torch_transforms import ScoreGrid, Transforms
+
+GRID = MapGrid(32, 2.0)
+OPTIONS = Options(folds=2, flow_steps=6, samples=3, heun_steps=2)
+
+
+def generators(count: int, seed: int = 0) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed * 1000 + i) for i in range(count)]
+
+
+# -- parts ----------------------------------------------------------------------------------------------
+
+
+def test_a_random_field_has_the_spread_and_the_covariance_of_what_it_was_fitted_to() -> None:
+    """Noise under a known kernel: its correlation at a lag is the kernel's own."""
+    rng = np.random.default_rng(0)
+    white = rng.normal(size=(1500, 40, 40))
+    kernel = np.array([1.0, 2.0, 3.0, 2.0, 1.0])
+    smooth = sum(k * np.roll(white, i, axis=1) for i, k in enumerate(kernel))
+    smooth = sum(k * np.roll(smooth, i, axis=2) for i, k in enumerate(kernel))[:, 8:, 8:] / np.sum(kernel**2)
+    spread = 0.1 + 0.2 * GRID.radius
+    field = RandomField(GRID)
+    field.fit(torch.from_numpy(spread * smooth).float())
+    inside = GRID.radius < 1
+    assert np.allclose(field.std.numpy()[inside], spread[inside], rtol=0.1)
+    drawn = field.draw(1500, generators(1))[0].double().numpy()
+    correlation = np.correlate(kernel, kernel, "full")[4:] / np.sum(kernel**2)
+    for lag, expected in enumerate([*correlation, 0.0]):
+        here = np.mean(drawn[:, :, : 32 - lag] * drawn[:, :, lag:])
+        down = np.mean(drawn[:, : 32 - lag] * drawn[:, lag:])
+        assert here == pytest.approx(expected, abs=0.05) and down == pytest.approx(expected, abs=0.05)
+
+
+def test_a_map_draws_the_same_whatever_it_is_drawn_beside() -> None:
+    field = RandomField(GRID)
+    together = field.draw(3, generators(4))
+    assert torch.equal(field.draw(3, generators(4)[2:3])[0], together[2])
+    assert not torch.equal(together[0], together[1])
+
+
+def test_folds_are_whole_regions_of_nearly_equal_number() -> None:
+    region = np.repeat(np.array([7, 3, 11, 5, 2, 13, 1]), [4, 1, 3, 2, 5, 1, 1])
+    fold = fold_of(region, 3)
+    assert all(len(set(fold[region == r])) == 1 for r in np.unique(region))
+    counts = [len(set(region[fold == k])) for k in range(3)]
+    assert sum(counts) == 7 and max(counts) - min(counts) <= 1
+    with pytest.raises(InputError, match="--folds 9: the training set has 7 regions"):
+        fold_of(region, 9)
+
+
+@pytest.mark.parametrize("shuffle", [1, 2, 4])
+def test_pixels_folded_into_channels_come_back_in_place(shuffle: int) -> None:
+    """What moves by whole folds and pools moves in the prediction alike, away from the edges."""
+    network = UNet(1, 1, channels=4, poolings=1, norm="none", shuffle=shuffle).eval()
+    x = torch.zeros(1, 1, 128, 128)
+    x[..., 60:64, 60:64] = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+    step, empty = 2 * shuffle, network(0 * x)
+    there, moved = network(x) - empty, network(x.roll((step, -step), (2, 3))) - empty
+    assert there.shape == x.shape and float(there.detach().abs().max()) > 1e-4
+    assert torch.allclose(moved, there.roll((step, -step), (2, 3)), atol=1e-6)
+
+
+def test_the_time_acts_on_every_block() -> None:
+    network = UNet(1, 1, channels=4, poolings=2, embedding=8)
+    assert len(network.films) == 5
+    x, time = torch.randn(2, 1, 16, 16), torch.zeros(2, 8)
+    for layer in network.films:
+        nn.init.zeros_(layer.bias)
+    plain = network.eval()(x)
+    assert torch.allclose(network(x, time), plain)
+    assert not torch.allclose(network(x, time + 1), plain)
+
+
+class Gaussian(nn.Module):
+    """The exact velocity from N(0, 1) to N(mean, sigma^2), in every pixel."""
+
+    def __init__(self, mean: float, sigma: float) -> None:
+        super().__init__()
+        self.mean, self.sigma = mean, sigma
+
+    def forward(self, packed: torch.Tensor) -> torch.Tensor:
+        x, t = packed[:, -2:-1], packed[:, -1:]
+        variance = (1 - t) ** 2 + (t * self.sigma) ** 2
+        slope = (t * self.sigma**2 - (1 - t)) / variance
+        return self.mean + slope * (x - t * self.mean)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.6])
+def test_eight_steps_of_heun_end_in_the_distribution_that_the_flow_leads_to(sigma: float) -> None:
+    x = torch.randn((400, 16, 16), generator=torch.Generator().manual_seed(0))
+    inputs, mean = torch.zeros(400, 1, 16, 16), torch.zeros(400, 16, 16)
+    end = integrate(Gaussian(0.7, sigma), inputs, mean, x, 8)  # type: ignore[arg-type]
+    assert float(end.mean()) == pytest.approx(0.7, abs=0.01)
+    assert float(end.std()) == pytest.approx(sigma, rel=0.02)
+    # The flow of a Gaussian only stretches: each start has its own end.
+    assert torch.allclose(end, 0.7 + sigma * x, atol=0.08)
+
+
+def test_a_flow_that_has_learnt_nothing_leaves_the_field_as_it_is(store: Path) -> None:
+    network = FlowNetwork(Transforms.from_store(store, ["sz"]), channels=4, poolings=1, shuffle=2).eval()
+    x = torch.randn((20, 32, 32), generator=torch.Generator().manual_seed(2))
+    end = integrate(network, torch.randn(20, 1, 32, 32), torch.randn(20, 32, 32), x, 8)
+    assert torch.allclose(end, x, atol=0.02)
+
+
+def test_the_exact_velocity_has_the_least_loss(store: Path) -> None:
+    """Of lines from N(0, 1) to N(m, s^2): the loss is what the direction varies by at a point."""
+    transforms = Transforms.from_store(store, ["sz"])
+    field, grid = RandomField(transforms.grid), ScoreGrid(transforms)
+    field.amplitude.fill_(1.0)
+    rng = torch.Generator().manual_seed(1)
+    end = 0.4 + 0.6 * torch.randn((256, 32, 32), generator=rng)
+    target = torch.stack([end, torch.zeros_like(end)], dim=1)
+    packed, direction = straight_lines(torch.zeros(256, 1, 32, 32), target, field, 3)
+    loss = FlowLoss(grid, 0.1, field)
+    exact = loss(Gaussian(0.4, 0.6)(packed), direction)
+    for mean, sigma in ((0.2, 0.6), (0.4, 0.9), (0.4, 0.3)):
+        assert float(loss(Gaussian(mean, sigma)(packed), direction)) > float(exact)
+
+
+# -- calibration ----------------------------------------------------------------------------------------
+
+
+def test_a_spread_that_is_wrong_by_a_factor_is_set_right(store: Path) -> None:
+    transforms = Transforms.from_store(store, ["sz"])
+    model = PosteriorModel(
+        PosteriorArchitecture("field", 2), Architecture(channels=4, poolings=1), transforms
+    )
+    model.field.amplitude.fill_(1.0)
+    model.field.std.fill_(0.05)
+    offset, temperatures = calibrate_spread(model, store, 1)
+    model.field.std.fill_(0.1)
+    again = calibrate_spread(model, store, 1)
+    assert again[0] == pytest.approx(offset, abs=5e-3)
+    assert again[1] == pytest.approx([t / 2 for t in temperatures], rel=0.05)
+    drawn = model.calibrated(model.draw(torch.randn(2, 1, 32, 32), [0, 1], 40, 1))
+    assert float(drawn.std(1).mean()) == pytest.approx(0.1 * float(model.temperature[1]), rel=0.1)
+    assert float(drawn.mean()) == pytest.approx(float(model.offset), abs=0.01)
+
+
+def test_the_part_that_a_map_has_as_a_whole_is_that_of_its_mass(store: Path) -> None:
+    transforms = Transforms.from_store(store, ["sz"])
+    model = PosteriorModel(
+        PosteriorArchitecture("field", 2), Architecture(channels=4, poolings=1), transforms
+    )
+    rng = torch.Generator().manual_seed(0)
+    mean, small = torch.randn(3, 1, 32, 32, generator=rng), 1e-3 * torch.randn(3, 5, 32, 32, generator=rng)
+    whole = 0.01 * torch.randn(3, 5, 1, 1, generator=rng)
+    of_mass, rest = model.parts(small + whole, mean)
+    inside = torch.from_numpy(transforms.grid.inside)
+
+    def log_mass(logs: torch.Tensor) -> torch.Tensor:
+        return (10.0 ** (logs + model.climatology - 8))[..., inside].double().sum(-1).log10()
+
+    expected = log_mass(mean + small + whole) - log_mass(mean)
+    assert torch.allclose(of_mass[..., 0, 0].double(), expected, atol=2e-5)
+    assert torch.allclose(of_mass + rest, small + whole, atol=1e-7)
+
+
+# -- whole runs -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(settings: Settings) -> Settings:
+    return replace(settings, shuffle=2, steps=4, validate_every=2)
+
+
+@pytest.mark.parametrize("method", ["flow", "field", "deep", "white"])
+def test_a_run_of_every_method(method: str, small: Settings, store: Path, tmp_path: Path) -> None:
+    out = train_posterior(small, method, OPTIONS, tmp_path / "run", find_machine("cpu"))
+    manifest = validate(out / "submission", store)
+    assert manifest.kind == "baseline" and manifest.track == "sz,star"
+    predictions = Predictions(out / "submission")
+    assert predictions.on_grid and predictions.maps["mass_samples"].shape == (4, 3, 3, 32, 32)
+    config = json.loads((out / "config.json").read_text())
+    assert config["posterior"]["method"] == method and min(config["calibration"]["temperatures"]) > 0
+    model = load_posterior(out)
+    assert model.temperature.tolist() == pytest.approx(config["calibration"]["temperatures"], abs=1e-4)
+    again = train_posterior(small, method, OPTIONS, tmp_path / "again", find_machine("cpu"), members=out)
+    assert (again / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
+    assert not (again / "member-0").exists()
+
+
+@pytest.fixture
+def run(small: Settings, tmp_path: Path) -> Path:
+    options = replace(OPTIONS, samples=0)
+    return train_posterior(small, "flow", options, tmp_path / "run", find_machine("cpu"))
+
+
+def predicted(run: Path, store: Path, out: Path, *more: str) -> np.ndarray:
+    args = [str(run), "--data", str(store), "--out", str(out), "--symmetries", "1", "--quiet", *more]
+    with pytest.raises(SystemExit) as end:
+        predict.main(args)
+    assert end.value.code == 0
+    return Predictions(out).read("mass_samples", np.arange(4))
+
+
+def test_samples_follow_from_the_seed_and_others_have_the_same_beginning(
+    run: Path, store: Path, tmp_path: Path
+) -> None:
+    first = predicted(run, store, tmp_path / "a", "--samples", "4")
+    assert np.array_equal(first, predicted(run, store, tmp_path / "b", "--samples", "4"))
+    other = predicted(run, store, tmp_path / "c", "--samples", "4", "--seed", "1")
+    assert not np.isclose(first, other, rtol=1e-3).all()
+    assert predicted(run, store, tmp_path / "d").shape[2] == 16
+    scores = score_submission(tmp_path / "d", store)["scores"]
+    assert scores["crps"]["value"] > 0 and "tarp" in scores
+
+
+def test_a_member_never_saw_its_fold_and_is_a_model_of_its_own(run: Path, small: Settings) -> None:
+    config = json.loads((run / "member-1" / "config.json").read_text())
+    assert config["fold"] == [1, 2] and "fold 2 of 2" in config["name"]
+    assert from_pretrained(run / "member-1").architecture.shuffle == 2
+    weights = [from_pretrained(run / f"member-{k}").state_dict()["network.head.weight"] for k in (0, 1)]
+    assert not torch.equal(*weights)
+
+
+def test_another_run_in_the_same_folder_is_refused(run: Path, small: Settings) -> None:
+    machine = find_machine("cpu")
+    for method, options, settings in (
+        ("field", OPTIONS, small),
+        ("flow", replace(OPTIONS, folds=3), small),
+        ("flow", OPTIONS, replace(small, lr=1.0)),
+    ):
+        with pytest.raises(InputError, match="holds a run with another"):
+            train_posterior(settings, method, options, run, machine)
+    with pytest.raises(InputError, match="no run with 2 finished networks"):
+        train_posterior(small, "field", OPTIONS, run.parent / "new", machine, members=run.parent)
+
+
+def test_a_config_that_describes_another_model_is_refused(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "other")
+    config = json.loads((run / "config.json").read_text())
+    for content, message in (
+        ({"method": "magic", "members": 2}, "no model of posterior samples"),
+        ({"method": "flow", "members": 10**9}, "members"),
+        ({"method": "flow", "members": 2, "channels": 2**20}, "weights of another network"),
+        ({"method": "flow", "members": True}, "of these sizes"),
+        ({"method": "field", "members": 2}, "weights of another network"),
+        (3, "describes no model"),
+    ):
+        (tmp_path / "other" / "config.json").write_text(json.dumps({**config, "posterior": content}))
+        with pytest.raises(InputError, match=message):
+            load_posterior(tmp_path / "other")
+
+
+def test_a_model_of_samples_is_no_model_of_maps(run: Path) -> None:
+    with pytest.raises(InputError, match="posterior samples"):
+        from_pretrained(run)
+
+
+@pytest.mark.parametrize(
+    ("main", "args", "message"),
+    [
+        (flow.main, ["--samples", "1"], "--samples 2 to 64"),
+        (flow.main, ["--folds", "1"], "--folds must be at least 2"),
+        (ensemble.main, ["--method", "flow"], "invalid choice"),
+        (ensemble.main, ["--data", "STORE", "--views", "radio"], "radio"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    main, args: list[str], message: str, store: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = [str(store) if word == "STORE" else word for word in args]
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--out", str(tmp_path / "run"), "--device", "cpu"])
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and message in error and error.count("\n") == 1
+
+
+def test_a_model_of_maps_takes_no_samples(
+    run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        predict.main(
+            [str(run / "member-0"), "--data", str(store), "--out", str(tmp_path / "s"), "--samples", "4"]
+        )
+    assert end.value.code == 2 and "predicts one map" in capsys.readouterr().err
+
+
+def test_the_error_of_a_flow_is_the_same_every_time(store: Path, small: Settings) -> None:
+    transforms = Transforms.from_store(store, ["sz"])
+    network = FlowNetwork(transforms, channels=4, poolings=1, shuffle=2)
+    rows = Rows(torch.randn(5, 1, 32, 32), torch.randn(5, 2, 32, 32), np.arange(5), np.arange(5))
+    loss = FlowLoss(ScoreGrid(transforms), 0.1, RandomField(transforms.grid))
+    first = flow_error(network.eval(), rows, loss, small)
+    assert first == flow_error(network, rows, loss, small) and first > 0
+    assert math.isnan(flow_error(network, rows.take(np.zeros(0, int)), loss, small))
