@@ -32,6 +32,8 @@ KERNELS: dict[str, Callable[[Array], Array]] = {
     "wendland_c4": _wendland_c4,
 }
 """Three-dimensional kernels on 0 <= q <= 1, normalised to 1 (Monaghan 1992; Dehnen & Aly 2012)."""
+SPREAD_KERNEL = "wendland_c4"
+"""Of views that are spread to neighbours (`View.spread`)."""
 
 _COLUMN_POINTS = 4097
 _GAUSS_POINTS = 200

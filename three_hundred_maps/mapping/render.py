@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping.half_sample import in_random_half
 from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
-from three_hundred_maps.mapping.kernels import check_kernel
+from three_hundred_maps.mapping.kernels import SPREAD_KERNEL, check_kernel
 from three_hundred_maps.mapping.lines_of_sight import rotations
 from three_hundred_maps.mapping.neighbours import NEIGHBOURS, neighbour_distance
 from three_hundred_maps.mapping.projection import Backend, Batch, Grid, gaussian_matrix, split_gaussian
@@ -280,7 +280,9 @@ def _batches(
             if largest > 0.0:
                 scales[k] = 2.0 ** np.floor(np.log2(largest))
             weights[:, k] = values / scales[k]
-        yield Batch(chunk.position, radius, weights, cutout.kernel), scales * factor
+        # what is spread to neighbours has no kernel of the simulation's own: one for all codes
+        kernel = SPREAD_KERNEL if fields[0].spread else cutout.kernel
+        yield Batch(chunk.position, radius, weights, kernel), scales * factor
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
