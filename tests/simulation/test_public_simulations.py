@@ -109,7 +109,7 @@ def compare(found, reference, *, other_kernel=False):
                 np.testing.assert_allclose(one[inner], other[inner], rtol=0.3, err_msg=name)
                 assert one.sum() == pytest.approx(other.sum(), rel=OTHER_KERNEL), name
             else:
-                # EAGLE's positions differ in their last digit, and with it the place of a stamp on its lattice
+                # positions differ in their last digit, and with it the place of a stamp on its lattice
                 close = 5e-3 if other_kernel else TOLERANCE
                 np.testing.assert_allclose(one, other, rtol=close, atol=TOLERANCE * other.max(), err_msg=name)
 
