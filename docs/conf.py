@@ -15,7 +15,7 @@ from three_hundred_maps import __version__  # noqa: E402
 
 project = "three_hundred_maps"
 author = "The three_hundred_maps developers"
-copyright = author  # noqa: A001
+copyright = author
 release = version = __version__
 
 extensions = [
@@ -25,10 +25,13 @@ extensions = [
     "myst_nb",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "recipes", "figures/*.py"]
+exclude_patterns = ["_build", "_extra", "recipes", "figures/*.py"]
 nitpicky = True
 # Every reference to a public name of this project must lead somewhere; others' manuals are not fetched.
-nitpick_ignore_regex = [("py:.*", r"(?!(three_hundred_maps|baselines|benchmarks)\.).*"), ("py:.*", r".*\._\w+")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!(three_hundred_maps|baselines|benchmarks)\.).*"),
+    ("py:.*", r".*\._\w+"),
+]
 
 napoleon_google_docstring = False
 napoleon_use_rtype = False
@@ -47,7 +50,7 @@ suppress_warnings = ["myst.xref_missing_external"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = project
-html_extra_path = []
+html_extra_path = ["_extra"]
 html_show_sourcelink = False
 html_copy_source = False
 html_static_path = ["_static"]
@@ -64,5 +67,5 @@ html_theme_options = {
 }
 
 
-def setup(app):  # noqa: ANN001, ANN201, D103
+def setup(app):
     app.add_lexer("csv", TextLexer)

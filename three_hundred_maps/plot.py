@@ -57,7 +57,7 @@ def png(figure: Figure, dpi: int = 110) -> bytes:
 
 
 def colour_range(view: str, maps: Map) -> tuple[float, float]:
-    """The smallest and largest value that colours tell apart: the view's decades below the brightest pixel."""
+    """Smallest and largest value of the colours: the view's decades below the brightest pixel."""
     positive = maps[np.isfinite(maps) & (maps > 0)]
     if positive.size == 0:
         return 0.1, 1.0
