@@ -12,7 +12,7 @@ MASS_RUNS := sz-xray-star-0 calibrated calibrated-1 calibrated-2 flagship profil
 	scaling-sz mean_profile-sz climatology
 MASS_TITLE := The mass inside R200c
 
-.PHONY: help demo test test-long test-oldest lint wheel-check speed docs constraints clean
+.PHONY: help demo test test-long test-oldest lint wheel-check speed docs site constraints clean
 
 help:
 	@echo "make demo       from nothing to a report of scored U-Nets, in $(DEMO)/ (about 10 minutes on 2 cores)"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint       ruff and mypy alone"
 	@echo "make wheel-check  build the wheel, install it in a clean environment, run its commands elsewhere"
 	@echo "make speed      the speed benchmarks, beside their peers"
+	@echo "make site       the documentation site with the leaderboard, in site/"
 	@echo "make docs       make every generated table and figure of the documents anew"
 
 $(BIN)/python:
@@ -82,6 +83,13 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m baselines.results $(addprefix runs/campaign/runs/,$(MASS_RUNS)) --data runs/campaign/data --title "$(MASS_TITLE)" --out docs/mass
 	$(BIN)/python -m tools.cross_code --data runs/mini --twin mini-gizmo --out runs/cross-code --workers 2 --results benchmarks/results --page docs
 	$(BIN)/python -m tools.package_model runs/cross-code/runs/mini-all --result runs/cross-code/results/mini-all.json
+
+# Strict: a broken link or reference ends it.
+site: $(VENV)/.dev
+	$(BIN)/python -m pip install -q -c constraints.txt --group site
+	$(BIN)/python -m benchmarks leaderboard --verified benchmarks/results --out docs/_extra/leaderboard
+	$(BIN)/python -m sphinx -W --keep-going -b html -d docs/_build/doctrees docs site
+	@echo "site/index.html"
 
 constraints: $(VENV)/.dev
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.new

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks import figures
 from three_hundred_maps.io import write_bytes
+from three_hundred_maps.plot import png
 
 MOST_INSIDE = 5
 """Lines of a legend that an axis has room for."""
@@ -18,8 +19,8 @@ MOST_INSIDE = 5
 
 def draw_statistics(models: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
     """Write the pictures that need results alone: ``models`` has histogram and curves of each, by label."""
-    write_bytes(folder / "results-residuals.png", figures.png(residuals(models)))
-    write_bytes(folder / "results-scales.png", figures.png(scales(models)))
+    write_bytes(folder / "results-residuals.png", png(residuals(models)))
+    write_bytes(folder / "results-scales.png", png(scales(models)))
 
 
 def residuals(models: Mapping[str, Mapping[str, Any]]) -> Any:

@@ -24,6 +24,7 @@ from benchmarks.truth import Truth
 from benchmarks.validation import order_of
 from three_hundred_maps.geometry import MapGrid, score_log
 from three_hundred_maps.io import write_bytes
+from three_hundred_maps.plot import png
 from three_hundred_maps.store.arrays import read_split, root_attrs, split_length
 from three_hundred_maps.store.schema import SPLITS
 
@@ -105,7 +106,7 @@ def write_report(
         synthetic=bool(attrs["synthetic"]),
         lead="Galaxy clusters in three kinds of light, what U-Nets made of them, and how good that is.",
         sample=_sample(counts, truth.shape),
-        figures={name: _data_uri(figures.png(figure)) for name, figure in drawn.items()},
+        figures={name: _data_uri(png(figure)) for name, figure in drawn.items()},
         board=board(results, views),
         board_text=_board_text(results, views),
         site=Path(os.path.relpath(site / "index.html", path.parent)).as_posix(),

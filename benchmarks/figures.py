@@ -1,4 +1,4 @@
-"""The paper's figures from any store and any predictions: arrays in, PNG bytes out.
+"""The paper's figures from any store and any predictions: arrays in, figures out.
 
 1: the sample's distribution in mass; 2: what a model sees beside the truth; 3: predictions of several
 models beside the truth; 4: their residuals. Used by the demo's report and by the results page.
@@ -6,82 +6,27 @@ models beside the truth; 4: their residuals. Used by the demo's report and by th
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.display import (
-    COLOUR_MAPS,
-    DECADES,
-    DEFAULT_COLOUR_MAP,
-    DEFAULT_DECADES,
-    RESIDUAL_COLOUR_MAP,
+from three_hundred_maps.display import COLOUR_MAPS, RESIDUAL_COLOUR_MAP
+from three_hundred_maps.plot import (
+    LABELS,
+    Map,
+    colour_range,
+    draw_circle,
+    draw_map,
+    draw_residual,
+    new_figure,
 )
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Map = NDArray[np.floating[Any]]
-
-LABELS = {
-    "sz": ("Sunyaev-Zeldovich", "log$_{10}$ Compton y"),
-    "xray": ("X-rays", "log$_{10}$ 10$^{44}$ erg s$^{-1}$ kpc$^{-2}$"),
-    "star": ("stars", "log$_{10}$ M$_\\odot$ kpc$^{-2}$"),
-    "mass": ("total mass", "log$_{10}$ M$_\\odot$ kpc$^{-2}$"),
-}
 MODEL_COLOURS = ("#3b6fb6", "#d1495b", "#edae49", "#2e7d5b", "#7b5ea7", "#8d6e63", "#00838f")
-
-
-def png(figure: Figure, dpi: int = 110) -> bytes:
-    """The figure as PNG bytes that hold no date and no version, so that the same figure is the same file."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None}, bbox_inches="tight")
-    return stream.getvalue()
-
-
-def _subplots(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
-
-
-def limits(view: str, maps: Map) -> tuple[float, float]:
-    """Colour limits in log10 for maps of one view: the brightest pixel down to the view's dynamic range."""
-    positive = maps[maps > 0]
-    if positive.size == 0:
-        return 0.0, 1.0
-    top = float(np.log10(positive.max()))
-    bottom = float(np.log10(np.percentile(positive, 0.5)))
-    return max(bottom, top - DECADES.get(view, DEFAULT_DECADES)), top
-
-
-def draw(axis: Any, view: str, image: Map, span: tuple[float, float], *, ticks: bool = True) -> Any:
-    """One map in log10 with the circle of R200c; empty pixels take the darkest colour."""
-    floor = 10.0 ** span[0]
-    drawn = axis.imshow(
-        np.log10(np.maximum(image, floor)),
-        origin="lower",
-        extent=(-1, 1, -1, 1),
-        cmap=COLOUR_MAPS.get(view, DEFAULT_COLOUR_MAP),
-        vmin=span[0],
-        vmax=span[1],
-        interpolation="nearest",
-    )
-    _circle(axis, ticks=ticks)
-    return drawn
-
-
-def _circle(axis: Any, *, ticks: bool = True) -> None:
-    from matplotlib.patches import Circle
-
-    axis.add_patch(Circle((0, 0), 1.0, fill=False, lw=0.7, ls=(0, (3, 3)), color="white", alpha=0.6))
-    axis.set_xticks([-1, 0, 1] if ticks else [])
-    axis.set_yticks([-1, 0, 1] if ticks else [])
-    axis.tick_params(labelsize=9, length=2)
 
 
 def mass_distribution(masses_msun: Mapping[str, NDArray[np.float64]]) -> Figure:
@@ -92,7 +37,7 @@ def mass_distribution(masses_msun: Mapping[str, NDArray[np.float64]]) -> Figure:
     masses_msun
         M200c in Msun of the halos of each split.
     """
-    figure, axes = _subplots(1, 1, (6.4, 3.4))
+    figure, axes = new_figure(1, 1, (6.4, 3.4))
     axis = axes[0][0]
     logs = {split: np.log10(m) for split, m in masses_msun.items() if len(m)}
     every = np.concatenate(list(logs.values()))
@@ -116,11 +61,11 @@ def inputs_and_truth(rows: Sequence[tuple[str, Mapping[str, Map]]], views: Seque
     views
         The columns, in order.
     """
-    figure, axes = _subplots(len(rows), len(views), (2.5 * len(views), 2.25 * len(rows) + 0.3))
+    figure, axes = new_figure(len(rows), len(views), (2.5 * len(views), 2.25 * len(rows) + 0.3))
     for column, view in enumerate(views):
         for line, (label, maps) in enumerate(rows):
             axis = axes[line][column]
-            image = draw(axis, view, maps[view], limits(view, maps[view]))
+            image = draw_map(axis, view, maps[view])
             bar = figure.colorbar(image, ax=axis, shrink=0.9, pad=0.02)
             bar.ax.tick_params(labelsize=8)
             if line == 0:
@@ -146,11 +91,11 @@ def predictions_and_truth(
     dex
         Half range of the error's colours.
     """
-    figure, axes = _subplots(2 * len(rows), 1 + len(models), (2.0 * (1 + len(models)), 3.9 * len(rows)))
+    figure, axes = new_figure(2 * len(rows), 1 + len(models), (2.0 * (1 + len(models)), 3.9 * len(rows)))
     for line, (label, truth, predicted) in enumerate(rows):
-        span = limits("mass", truth)
+        span = colour_range("mass", truth)
         upper, lower = axes[2 * line], axes[2 * line + 1]
-        image = draw(upper[0], "mass", truth, span, ticks=False)
+        image = draw_map(upper[0], "mass", truth, span=span, ticks=False)
         upper[0].set_ylabel(label, fontsize=9)
         lower[0].axis("off")
         # Both colour bars stand in the empty cell below the truth, so that rows and columns stay aligned.
@@ -159,13 +104,8 @@ def predictions_and_truth(
         bar.set_label(LABELS["mass"][1], fontsize=9)
         bar.ax.tick_params(labelsize=8)
         for column, model in enumerate(models, start=1):
-            draw(upper[column], "mass", predicted[model], span, ticks=False)
-            floor = 10.0 ** (span[0] - 1)
-            error = np.log10(np.maximum(predicted[model], floor) / np.maximum(truth, floor))
-            shown = lower[column].imshow(
-                error, origin="lower", extent=(-1, 1, -1, 1), cmap=RESIDUAL_COLOUR_MAP, vmin=-dex, vmax=dex
-            )
-            _circle(lower[column], ticks=False)
+            draw_map(upper[column], "mass", predicted[model], span=span, ticks=False)
+            shown = draw_residual(lower[column], truth, predicted[model], dex=dex, ticks=False)
         bar = figure.colorbar(shown, cax=lower_bar, orientation="horizontal")
         bar.set_label("predicted - true / dex", fontsize=9)
         bar.ax.tick_params(labelsize=8)
@@ -187,7 +127,7 @@ def residual_histogram(residuals: Mapping[str, NDArray[np.floating[Any]]], *, re
     reach
         Half range of the axis; the legend says which share lies beyond it.
     """
-    figure, axes = _subplots(1, 1, (6.4, 3.6))
+    figure, axes = new_figure(1, 1, (6.4, 3.6))
     axis = axes[0][0]
     bins = np.linspace(-reach, reach, 121)
     for (model, values), colour in zip(residuals.items(), MODEL_COLOURS, strict=False):
@@ -216,7 +156,7 @@ def residual_maps(means: Mapping[str, Map], scatters: Mapping[str, Map], *, dex:
         Half range of the mean's colours; the scatter runs from 0 to twice this.
     """
     models = list(means)
-    figure, axes = _subplots(2, len(models), (2.1 * len(models) + 0.8, 4.2))
+    figure, axes = new_figure(2, len(models), (2.1 * len(models) + 0.8, 4.2))
     for column, model in enumerate(models):
         for line, (image, cmap, low, high) in enumerate(
             (
@@ -226,7 +166,7 @@ def residual_maps(means: Mapping[str, Map], scatters: Mapping[str, Map], *, dex:
         ):
             axis = axes[line][column]
             shown = axis.imshow(image, origin="lower", extent=(-1, 1, -1, 1), cmap=cmap, vmin=low, vmax=high)
-            _circle(axis)
+            draw_circle(axis)
             if column == len(models) - 1:
                 label = ("mean error / dex", "rms error / dex")[line]
                 figure.colorbar(shown, ax=list(axes[line]), shrink=0.85, label=label)

@@ -39,10 +39,10 @@ from baselines.results import kept_scores, view_names
 from baselines.results_figures import draw_statistics
 from baselines.settings import Parser, read_config
 from baselines.unet import CONFIG
-from benchmarks import figures
 from benchmarks.results import read_result
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes, write_json
+from three_hundred_maps.plot import png
 from three_hundred_maps.store.arrays import split_length
 from three_hundred_maps.store.schema import SPLITS
 from tools.plan import ALL_VIEWS, PLANS, RESULT, SINGLE_VIEWS, run_name
@@ -369,9 +369,7 @@ def write_output(work: Path, store: Path, out: Path, errors: dict[str, str]) -> 
             f"{result['name']} ({view_names(result['track'])})": name for name, result in scored.items()
         }
         submissions = {label: work / "runs" / name / "submission" for label, name in labels.items()}
-        write_bytes(
-            out / "predictions.png", figures.png(draw_predictions(store, submissions, shown_clusters(store)))
-        )
+        write_bytes(out / "predictions.png", png(draw_predictions(store, submissions, shown_clusters(store))))
         draw_statistics({label: scored[name] for label, name in labels.items()}, out)
     write_bytes(out / "logs.tar.gz", _logs(work, runs))
     written = sorted(path for path in out.iterdir() if path.is_file() and path.suffix != ".safetensors")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from baselines.reference import Floats
-from benchmarks import figures
+from three_hundred_maps.display import RESIDUAL_COLOUR_MAP
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.store.arrays import read_split, root_attrs
 from three_hundred_maps.store.schema import TARGET
@@ -73,7 +73,7 @@ def draw_residuals(store: Path, submissions: Mapping[str, Path], halos: Sequence
                 error,
                 origin="lower",
                 extent=(-1, 1, -1, 1),
-                cmap=figures.RESIDUAL_COLOUR_MAP,
+                cmap=RESIDUAL_COLOUR_MAP,
                 vmin=-reach,
                 vmax=reach,
             )

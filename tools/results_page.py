@@ -19,6 +19,7 @@ from baselines.results_figures import draw_statistics
 from benchmarks import figures
 from three_hundred_maps.display import markdown_table
 from three_hundred_maps.io import write_bytes, write_json
+from three_hundred_maps.plot import png
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import TARGET
 from tools.campaign_summary import collect, store_of
@@ -38,9 +39,9 @@ def write_page(campaign: Path, out: Path) -> Path:
     store = store_of(campaign)
     submissions = {view_names(views): run / "submission" for views, run in runs.items()}
     shown = shown_clusters(store)
-    write_bytes(folder / "results-predictions.png", figures.png(draw_predictions(store, submissions, shown)))
+    write_bytes(folder / "results-predictions.png", png(draw_predictions(store, submissions, shown)))
     picture = draw_residuals(store, submissions, shown)
-    write_bytes(folder / "results-equation-1.png", figures.png(picture))
+    write_bytes(folder / "results-equation-1.png", png(picture))
     summary["equation_1"] = moments(store, submissions)
     first = {row["views"]: row for row in reversed(summary["networks"])}
     draw_statistics({view_names(views): first[views] for views in SHOWN_MODELS}, folder)

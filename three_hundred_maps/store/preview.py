@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from three_hundred_maps.display import COLOUR_MAPS, DECADES, DEFAULT_COLOUR_MAP, DEFAULT_DECADES
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, HaloKey
+from three_hundred_maps.plot import draw_map, draw_scale
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import SplitArrays, halo_columns, open_group, read_split
 from three_hundred_maps.store.names import resolve_store
@@ -82,7 +80,15 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
     axes = figure.subplots(1, len(data.maps), squeeze=False)[0]
     for axis, (name, maps) in zip(axes, data.maps.items(), strict=True):
         attrs = dict(group[name].attrs)
-        _draw(figure, axis, name, maps[0, los], attrs, float(data.halos["R200c"][0]))
+        width = float(attrs["width_R200c"])
+        drawn = draw_map(axis, name, maps[0, los], width=width)
+        draw_scale(axis, float(data.halos["R200c"][0]), half=width / 2.0)
+        units = "dimensionless" if attrs["units"] == "1" else attrs["units"]
+        bar = figure.colorbar(drawn, ax=axis, location="bottom", shrink=0.95)
+        bar.set_label(f"{attrs['long_name']}\n[{units}]", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+        axis.set_title(name, fontsize=10)
+        axis.set_xlabel("x / R200c", fontsize=8)
     figure.suptitle(_title(data, split, los, synthetic=bool(root.attrs["synthetic"])), fontsize=11)
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target)
@@ -99,43 +105,3 @@ def _title(data: SplitArrays, split: str, los: int, *, synthetic: bool) -> str:
         rf"$M_{{200c}}$ = {halo['M200c']:.3g} $M_\odot$, $R_{{200c}}$ = {halo['R200c']:.0f} kpc, {state};"
         f"  line of sight {los}: ({n})"
     )
-
-
-def _draw(figure: Any, axis: Any, name: str, values: np.ndarray, attrs: dict[str, Any], R200c: float) -> None:
-    from matplotlib.colors import LogNorm
-    from matplotlib.patches import Circle
-
-    half = attrs["width_R200c"] / 2.0
-    brightest = float(values.max())
-    if brightest > 0:
-        low = max(brightest * 10 ** -DECADES.get(name, DEFAULT_DECADES), float(values[values > 0].min()))
-        norm = LogNorm(low, brightest * (1 + 1e-6))
-        shown = np.maximum(values, low)
-    else:
-        norm, shown = None, values
-    image = axis.imshow(
-        shown,
-        origin="lower",
-        extent=(-half, half, -half, half),
-        norm=norm,
-        cmap=COLOUR_MAPS.get(name, DEFAULT_COLOUR_MAP),
-        interpolation="nearest",
-    )
-    units = "dimensionless" if attrs["units"] == "1" else attrs["units"]
-    bar = figure.colorbar(image, ax=axis, location="bottom", shrink=0.95)
-    bar.set_label(f"{attrs['long_name']}\n[{units}]", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
-    axis.add_patch(Circle((0, 0), 1.0, fill=False, color="white", lw=0.8, ls="--", alpha=0.7))
-    length_kpc = _round_length(0.5 * half * R200c)
-    length = length_kpc / R200c
-    axis.plot([-0.92 * half, -0.92 * half + length], [-0.9 * half] * 2, color="white", lw=2)
-    axis.text(-0.92 * half, -0.86 * half, f"{length_kpc:g} kpc", color="white", fontsize=8)
-    axis.set_title(name, fontsize=10)
-    axis.set_xlabel("x / R200c", fontsize=8)
-    axis.tick_params(labelsize=7)
-
-
-def _round_length(kpc: float) -> float:
-    """The largest 1, 2 or 5 times a power of ten that is not above ``kpc``."""
-    power = 10.0 ** math.floor(math.log10(kpc))
-    return max(step * power for step in (1, 2, 5) if step * power <= kpc)

@@ -1,0 +1,51 @@
+"""The notebooks of the site: every cell runs, and what it makes is right."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from three_hundred_maps.store.verify import verify
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "docs" / "notebooks"
+CELL = re.compile(r"^```\{code-cell\}\n(?::tags:[^\n]*\n\n)?(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Run a notebook's cells in one name space, in a folder of its own; what they define."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.mkdtemp", lambda: str(tmp_path))
+
+    def run(name: str) -> dict[str, Any]:
+        names: dict[str, Any] = {}
+        blocks = CELL.findall((NOTEBOOKS / name).read_text("utf-8"))
+        assert len(blocks) > 4
+        for block in blocks:
+            exec(compile(block, name, "exec"), names)
+        return names
+
+    return run
+
+
+def test_meet_the_clusters(cells: Any) -> None:
+    names = cells("meet-the-clusters.md")
+    row = names["row"]
+    # A cylinder 4 R200c deep holds more than the sphere of R200c, and not twice as much.
+    assert 1.0 < names["mass_in_map"] / row["M200c"] < 2.0
+    assert 0.1 < float(((names["logs"] - names["mean"]) ** 2).mean() ** 0.5) < 0.5
+    assert len(names["masses"]) == 14
+
+
+def test_train_and_submit(cells: Any) -> None:
+    scores = cells("train-and-submit.md")["result"]["scores"]
+    assert scores["skill"]["value"] > 0.2
+
+
+def test_build_from_a_snapshot(cells: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    names = cells("build-from-a-snapshot.md")
+    assert verify(names["folder"] / "own.zarr").good
+    assert names["store"][names["split"]]["sz"].attrs["units"] == "1"
