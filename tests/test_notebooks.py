@@ -18,7 +18,7 @@ CELL = re.compile(r"^```\{code-cell\}\n(?::tags:[^\n]*\n\n)?(.*?)^```", re.MULTI
 def cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Run a notebook's cells in one name space, in a folder of its own; what they define."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tempfile.mkdtemp", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def run(name: str) -> dict[str, Any]:
         names: dict[str, Any] = {}

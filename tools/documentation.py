@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from benchmarks.tasks import TASKS
 from three_hundred_maps.display import markdown_table
 from three_hundred_maps.io import write_bytes
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 BETTER = {"low": "lower", "high": "higher"}
 
 
@@ -58,9 +60,49 @@ def settings_table() -> str:
     return markdown_table(("option", "default", "meaning"), rows)
 
 
+def gpu_table() -> str:
+    """What `tools.gpu` measured on a GPU: docs/gpu.json holds its figures."""
+    kept = json.loads((DOCS / "gpu.json").read_text(encoding="utf-8"))
+    measured, projected = kept["training"], kept["projection"]["torch"]
+    loop, network, inference = (measured[name] for name in ("loop", "network", "inference_samples_per_s"))
+    rows = [
+        (f"whole training step, {name}", f"{one['samples_per_s']:,.0f} samples/s", _step(one))
+        for name, one in loop.items()
+    ]
+    rows += [
+        (f"float32 step of the network alone, {name}", f"{one['samples_per_s']:,.0f} samples/s", "")
+        for name, one in network.items()
+        if name != "parameters"
+    ]
+    rows += [(f"inference, {name}", f"{rate:,.0f} maps/s", "") for name, rate in inference.items()]
+    rows.append(("loader alone", f"{measured['loader_samples_per_s']:,.0f} samples/s", ""))
+    rate = projected["maps"] / projected["wall_s"]
+    worst = max(projected["largest_difference"].values())
+    rows.append(("torch projection, 1e6 particles", f"{rate:.0f} maps/s", f"within {worst:.0e} of the CPU's"))
+    made = kept["build"]
+    rows.append(
+        (
+            f"synthetic clusters, {made['lines_of_sight']} lines of sight, {made['workers']} processes",
+            f"{made['halos'] / made['seconds']:.1f} clusters/s",
+            "",
+        )
+    )
+    title = (
+        f"{kept['device']}, torch {kept['torch']}, {measured['channels']} channels, batch "
+        f"{measured['batch']}, "
+        f"{measured['gflop_per_sample']:.2f} GFLOP a sample; `{kept['command']}`."
+    )
+    return title + "\n\n" + markdown_table(("what", "rate", ""), rows)
+
+
+def _step(one: Mapping[str, float]) -> str:
+    share = 100 * one["share_of_matrix_rate"]
+    return f"{one['memory_gib']:.1f} GiB, {share:.0f} % of the card's bfloat16 matrix rate"
+
+
 PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/benchmark.md": {"scores": scores_table, "constants": constants_table, "tasks": tasks_table},
-    "docs/train.md": {"settings": settings_table},
+    "docs/train.md": {"settings": settings_table, "gpu": gpu_table},
 }
 """The tables of each page, by the name between their markers."""
 
