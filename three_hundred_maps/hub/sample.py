@@ -26,7 +26,7 @@ from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.statistics import read_statistics
 
 ROWS: Mapping[str, int] = {"train": 14, "validation": 4, "test": 6}
-MAX_BYTES = 2_000_000
+MAX_BYTES = 2 * 2**20
 
 
 def refresh_sample(store: Path, package: Path | None = None) -> Path:
@@ -50,7 +50,7 @@ def refresh_sample(store: Path, package: Path | None = None) -> Path:
     Raises
     ------
     InputError
-        A store of something else, one with too few halos, or a sample that would not fit 2 MB.
+        A store of something else, one with too few halos, or a sample that would not fit 2 MiB.
     """
     source = StoreSource.open(store)
     record = describe_store(source)
@@ -95,7 +95,7 @@ def refresh_sample(store: Path, package: Path | None = None) -> Path:
     }
     size = sum(entry["bytes"] for entry in files.values())
     if size >= MAX_BYTES:
-        raise InputError(f"the sample is {size / 1e6:.2f} MB; it must stay under {MAX_BYTES / 1e6:.0f} MB")
+        raise InputError(f"the sample is {size / 2**20:.2f} MiB; it must stay under {MAX_BYTES // 2**20} MiB")
     write_bytes(root / "README.md", render_card(manifest, "", shipped=True).encode())
     write_json(folder / MANIFEST, manifest)
     return folder
