@@ -20,6 +20,7 @@ from benchmarks import figures
 from three_hundred_maps.display import markdown_table
 from three_hundred_maps.io import write_bytes, write_json
 from three_hundred_maps.plot import png
+from three_hundred_maps.simulation.synthetic.setup import GENERATOR_VERSION
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import TARGET
 from tools.campaign_summary import collect, store_of
@@ -75,6 +76,19 @@ def draw_predictions(store: Path, submissions: Mapping[str, Path], halos: Sequen
     return figures.predictions_and_truth(rows, list(maps))
 
 
+def _older(dataset: Mapping[str, Any]) -> list[str]:
+    """That the clusters are of an earlier version of the synthetic simulation, where they are."""
+    version = dataset.get("generator")
+    if version in (None, str(GENERATOR_VERSION)):
+        return []
+    return [
+        f"**These clusters are of version {version} of the synthetic simulation, whose star view showed single "
+        f"particles, which gave the mass away; the simulation is now at version {GENERATOR_VERSION}.** Results "
+        "on the present clusters are [across codes](cross-code.md) and of [the mass](mass/results.md).",
+        "",
+    ]
+
+
 def render(summary: Mapping[str, Any]) -> str:
     """The page as Markdown."""
     dataset, networks = summary["dataset"], summary["networks"]
@@ -90,6 +104,7 @@ def render(summary: Mapping[str, Any]) -> str:
         + (" of the synthetic simulation" if dataset["synthetic"] else "")
         + ".",
         "",
+        *_older(dataset),
         "For models applied to the clusters of another simulation code, see [their page](cross-code.md); "
         "those of other simulations have a page of `tools.transfer`.",
         "",
