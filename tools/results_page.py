@@ -82,9 +82,10 @@ def _older(dataset: Mapping[str, Any]) -> list[str]:
     if version in (None, str(GENERATOR_VERSION)):
         return []
     return [
-        f"**These clusters are of version {version} of the synthetic simulation, whose star view showed single "
-        f"particles, which gave the mass away; the simulation is now at version {GENERATOR_VERSION}.** Results "
-        "on the present clusters are [across codes](cross-code.md) and of [the mass](mass/results.md).",
+        f"**These clusters are of version {version} of the synthetic simulation, whose star view showed "
+        "single particles, which gave the mass away; the simulation is now at version "
+        f"{GENERATOR_VERSION}.** Results on the present clusters are [across codes](cross-code.md) and of "
+        "[the mass](mass/results.md).",
         "",
     ]
 
