@@ -148,13 +148,19 @@ def flow_error(network: FlowNetwork, rows: Rows, loss: FlowLoss, settings: Setti
 
 @torch.no_grad()
 def integrate(
-    network: FlowNetwork, inputs: torch.Tensor, mean: torch.Tensor, x: torch.Tensor, steps: int
+    network: FlowNetwork,
+    inputs: torch.Tensor,
+    mean: torch.Tensor,
+    x: torch.Tensor,
+    steps: int,
+    precision: str = "fp32",
 ) -> torch.Tensor:
     """Follow the flow from x_0 (N, H, W) to x_1 by Heun's method, ``steps`` steps of two evaluations."""
 
     def velocity(x: torch.Tensor, t: float) -> torch.Tensor:
         packed = pack(inputs, mean, x, torch.full((len(x),), t, device=x.device))
-        return network(packed.contiguous(memory_format=torch.channels_last))[:, 0].float()
+        with autocast(x.device, precision):
+            return network(packed.contiguous(memory_format=torch.channels_last))[:, 0].float()
 
     for step in range(steps):
         first = velocity(x, step / steps)

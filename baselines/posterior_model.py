@@ -16,6 +16,7 @@ from torch import nn
 
 from baselines.flow_matching import FlowNetwork, integrate
 from baselines.losses import MassLoss
+from baselines.machine import best_precision
 from baselines.model import (
     MAX_POOLINGS,
     MAX_SHUFFLE,
@@ -70,7 +71,7 @@ class PosteriorArchitecture:
     channels: int = 16
     poolings: int = 3
     shuffle: int = 2
-    steps: int = 8
+    steps: int = 6
 
     def __post_init__(self) -> None:
         whole = all(type(v) is int and v >= 1 for k, v in asdict(self).items() if k != "method")
@@ -204,6 +205,7 @@ class PosteriorModel(nn.Module):
     ) -> torch.Tensor:
         """Each sample through the flow, under a symmetry of the square that is drawn for it."""
         assert self.flow is not None
+        precision = best_precision(start.device)
         count, samples = start.shape[:2]
         numbers = torch.cat(
             [torch.randint(SYMMETRIES, (samples,), generator=g, device=start.device) for g in generators]
@@ -217,7 +219,7 @@ class PosteriorModel(nn.Module):
                 which = of_map[part.cpu()].to(start.device)
                 views = apply_symmetry(inputs[which], number, self.transforms.views)
                 known, begin = (apply_symmetry(values, number) for values in (mean[which], flat[part]))
-                end = integrate(self.flow, views, known, begin, self.architecture.steps)
+                end = integrate(self.flow, views, known, begin, self.architecture.steps, precision)
                 result[part] = undo_symmetry(end, number)
         return result.unflatten(0, (count, samples))
 

@@ -57,7 +57,7 @@ class Options:
     folds: int = 3
     flow_steps: int = 1000
     flow_lr: float = 2e-3
-    heun_steps: int = 8
+    heun_steps: int = 6
     samples: int = 16
 
 

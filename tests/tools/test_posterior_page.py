@@ -1,0 +1,79 @@
+"""Every model of posterior samples beside the others: what is trained, sampled, scored, and the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from baselines.posterior_model import METHODS
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.testing import tiny_store
+from tools import posterior
+from tools.posterior_page import CURVES_FIGURE, PAGE, SAMPLES_FIGURE, SUMMARY, render, render_again
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_method_on_every_track_at_home_and_away(tmp_path: Path) -> None:
+    stores = {"mini": tmp_path / "a", "mini-gizmo": tmp_path / "b"}
+    stages = posterior.make_stages(
+        stores, tmp_path, ["sz", "all"], samples=20, steps=None, flow_steps=7, device="cpu", threads=1
+    )
+    first, second, sampling, scoring = stages
+    assert len(first) == 6 and len(second) == 4 and len(sampling) == len(scoring) == 20
+    commands = {step.name: step.command for stage in stages for step in stage}
+    assert {f"train {method}-sz" for method in METHODS} <= set(commands)
+    # Networks that are taken are trained in the stage before.
+    assert f"--members {tmp_path}/runs/flow-sz" in commands["train field-sz"]
+    assert f"--members {tmp_path}/runs/deep-all" in commands["train white-all"]
+    assert "--flow-steps 7" in commands["train flow-sz"] and "--flow-steps" not in commands["train deep-sz"]
+    assert "--task cross-code" in commands["predict mini-gizmo-white-all"]
+    assert "--task mass-map" in commands["predict mini-white-all"]
+    assert "--samples 20" in commands["predict mini-deep-sz"]
+    assert "--samples" not in commands["predict mini-unet-sz"]
+
+
+def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for args, message in (
+        (["--tracks", "sz,radio", "--out", str(tmp_path / "c")], "--tracks radio"),
+        (["--data", "mini", "--twin", "mini", "--out", str(tmp_path / "c")], "give two different names"),
+        ([], "--out"),
+        (["--render", "--page", str(tmp_path)], "run python -m tools.posterior"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            posterior.main(args)
+        assert stop.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_the_page_in_docs_is_what_its_numbers_give() -> None:
+    if not (ROOT / "docs" / SUMMARY).exists():
+        with pytest.raises(InputError, match="run python -m tools.posterior"):
+            render_again(ROOT / "docs")
+        return
+    summary = json.loads((ROOT / "docs" / SUMMARY).read_text("utf-8"))
+    assert (ROOT / "docs" / PAGE).read_text("utf-8") == render(summary), (
+        "run python -m tools.posterior --render --page docs"
+    )
+
+
+@pytest.mark.long
+def test_a_whole_comparison(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a", "b")):
+        tiny_store(tmp_path / name, halos=(8, 4, 11), n_los=2, pixels=32, seed=seed, name=name)
+    words = ["--data", str(tmp_path / "a"), "--twin", str(tmp_path / "b"), "--out", str(tmp_path / "c")]
+    with pytest.raises(SystemExit) as stop:
+        posterior.main([*words, "--tracks", "sz", "--steps", "2", "--flow-steps", "2", "--device", "cpu"])
+    assert stop.value.code == 0
+    page = tmp_path / "c" / "page"
+    text = (page / PAGE).read_text()
+    assert text == render(json.loads((page / SUMMARY).read_text()))
+    for words in (
+        *METHODS,
+        "On another code's clusters",
+        "paired over regions",
+        "times the residual_rms_dex",
+    ):
+        assert words in text
+    assert all((page / name).stat().st_size > 10_000 for name in (SAMPLES_FIGURE, CURVES_FIGURE))

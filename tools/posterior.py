@@ -1,0 +1,170 @@
+"""``python -m tools.posterior --out DIR``: every model of posterior samples trained and scored, and a page.
+
+For each track: a flow, a random field round the same networks' mean, a deep ensemble, noise on single pixels
+round the same ensemble's mean, and a plain U-Net of the same size. Each samples the test split of the data
+set it was trained on and that of a twin of another simulation code (is it still right about its errors
+there?). Writes posterior.json (every number of the page), posterior.md (rendered from it alone) and figures
+into ``--page``; ``--render`` makes the page again from posterior.json.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from baselines.command import run_command
+from baselines.settings import Parser
+from three_hundred_maps.errors import InputError
+from tools.posterior_page import render_again, write_page
+from tools.steps import Step, add_running, claim, find_data, print_left, run_stages, share_of_cores
+
+TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
+PLAIN = "unet"
+MEMBERS = {"field": "flow", "white": "deep"}
+"""Methods whose networks are those of another."""
+SIZE = ("--channels", "16", "--poolings", "3", "--shuffle", "2")
+"""Of every network."""
+MARK = "posterior-runs.json"
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The command line."""
+    run_command(_command, args)
+
+
+def _command(args: list[str]) -> None:
+    parser = Parser(prog="python -m tools.posterior", description=__doc__)
+    parser.add_argument("--data", default="mini", help="a store, or a recipe to build into OUT")
+    parser.add_argument("--twin", default="mini-gizmo", help="that of another code; none: left out")
+    parser.add_argument("--out", type=Path, help="folder of runs and scores")
+    parser.add_argument("--tracks", default="sz,all", help=f"some of {', '.join(TRACKS)}")
+    parser.add_argument("--samples", type=int, default=20, help="of each map (coverage needs 20)")
+    parser.add_argument("--steps", type=int, default=None, help="steps of a network, instead of the preset's")
+    parser.add_argument("--flow-steps", type=int, default=1000, help="steps of a flow")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--page", type=Path, default=None, help="folder of the page (default: OUT/page)")
+    parser.add_argument("--render", action="store_true", help="only render PAGE/posterior.md again")
+    add_running(parser)
+    options = parser.parse_args(args)
+    if options.render:
+        print(render_again(options.page or Path("docs")))
+        return
+    if options.out is None:
+        raise InputError("--out: a folder for runs and scores")
+    out, tracks = options.out, [track.strip() for track in options.tracks.split(",")]
+    unknown = [track for track in tracks if track not in TRACKS]
+    if unknown:
+        raise InputError(f"--tracks {unknown[0]}: there are {', '.join(TRACKS)}")
+    sources = [data for data in (options.data, options.twin) if data != "none"]
+    names = [Path(data).stem if Path(data).exists() else data for data in sources]
+    if len(set(names)) != len(names):
+        raise InputError(f"--data and --twin are both called {names[0]}: give two different names")
+    found = [find_data(data, out, folder=name) for data, name in zip(sources, names, strict=True)]
+    stores = {name: store for name, (store, _) in zip(names, found, strict=True)}
+    stages = [
+        [build for _, build in found if build is not None],
+        *make_stages(
+            stores,
+            out,
+            tracks,
+            samples=options.samples,
+            steps=options.steps,
+            flow_steps=options.flow_steps,
+            device=options.device,
+            threads=share_of_cores(options.workers),
+        ),
+    ]
+    if options.list:
+        print_left(stages)
+        return
+    claim(out, MARK, {"data": options.data, "samples": options.samples})
+    # A build takes all cores by itself.
+    run_stages(stages[:1], workers=1)
+    run_stages(stages[1:], workers=options.workers)
+    results = [out / "results" / f"{step.name.removeprefix('score ')}.json" for step in stages[-1]]
+    print(write_page(results, options.page or out / "page", command=_as_typed(options)))
+
+
+def _as_typed(options) -> str:  # type: ignore[no-untyped-def]
+    words = [
+        "python -m tools.posterior",
+        f"--data {Path(options.data).name} --twin {Path(options.twin).name}",
+    ]
+    words += [f"--tracks {options.tracks} --samples {options.samples} --flow-steps {options.flow_steps}"]
+    words += [f"--steps {options.steps}"] if options.steps else []
+    return " ".join([*words, "--out DIR --page docs"])
+
+
+def make_stages(
+    stores: Mapping[str, Path],
+    out: Path,
+    tracks: Sequence[str],
+    *,
+    samples: int,
+    steps: int | None,
+    flow_steps: int,
+    device: str,
+    threads: int,
+) -> list[list[Step]]:
+    """Training (first those whose networks others take), sampling, scores.
+
+    Parameters
+    ----------
+    stores
+        By name: what is trained on, and its twin where there is one.
+    """
+    home, *_ = stores
+    first: list[Step] = []
+    second: list[Step] = []
+    sampling: list[Step] = []
+    scoring: list[Step] = []
+
+    def step(name: str, words: Sequence[str], done: Path) -> Step:
+        return Step(name, tuple(words), done, out / "log" / f"{name.replace(' ', '-')}.txt")
+
+    for track in tracks:
+        for method in (PLAIN, "flow", "deep", *MEMBERS):
+            run = out / "runs" / f"{method}-{track}"
+            words = [
+                f"baselines.{method if method in (PLAIN, 'flow') else 'ensemble'}",
+                "--views",
+                TRACKS[track],
+            ]
+            words += ["--data", str(stores[home]), "--out", str(run), "--device", device]
+            words += [
+                "--threads",
+                str(threads),
+                "--quiet",
+                *SIZE,
+                *(["--steps", str(steps)] if steps else []),
+            ]
+            words += ["--no-submission"] if method == PLAIN else ["--samples", "0"]
+            if method == "flow":
+                words += ["--flow-steps", str(flow_steps)]
+            elif method != PLAIN:
+                words += ["--method", method]
+            if method in MEMBERS:
+                words += ["--members", str(out / "runs" / f"{MEMBERS[method]}-{track}")]
+            done = run / ("README.md" if method == PLAIN else "config.json")
+            (second if method in MEMBERS else first).append(step(f"train {run.name}", words, done))
+            for test, store in stores.items():
+                name = f"{test}-{method}-{track}"
+                submission, result = out / "submissions" / name, out / "results" / f"{name}.json"
+                words = ["baselines.predict", str(run), "--data", str(store), "--out", str(submission)]
+                words += [
+                    "--task",
+                    "mass-map" if test == home else "cross-code",
+                    "--device",
+                    device,
+                    "--quiet",
+                ]
+                words += ["--name", method, *(["--samples", str(samples)] if method != PLAIN else [])]
+                sampling.append(step(f"predict {name}", words, submission / "submission.json"))
+                words = ["benchmarks", "score", str(submission), "--data", str(store), "--out", str(result)]
+                scoring.append(step(f"score {name}", [*words, "--workers", str(threads), "--quiet"], result))
+    return [first, second, sampling, scoring]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,270 @@
+"""The page about models of posterior samples: numbers from results of the benchmark, figures beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.posterior_model import METHODS
+from baselines.results import interval, number, view_names
+from benchmarks.cases import unpack_image
+from benchmarks.compare import paired_difference
+from benchmarks.figures import MODEL_COLOURS
+from benchmarks.registry import OF_SAMPLES, PROBABILISTIC, RANKING
+from benchmarks.results import read_result
+from three_hundred_maps.display import COLOUR_MAPS, markdown_table
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import write_bytes, write_json
+from three_hundred_maps.plot import draw_circle, new_figure, png
+
+SUMMARY, PAGE = "posterior.json", "posterior.md"
+SAMPLES_FIGURE, CURVES_FIGURE = "figures/posterior-samples.png", "figures/posterior-curves.png"
+COLUMNS = {
+    PROBABILISTIC: "CRPS (dex)",
+    "energy_score": "energy score (dex)",
+    "spread_skill": "spread / skill",
+    "mass_spread_skill": "of the mass",
+    "coverage_68": "coverage 68 %",
+    "coverage_95": "coverage 95 %",
+    "rank_deviation": "rank deviation",
+    "tarp": "TARP",
+    "tarp_mass": "TARP, mass",
+    "sample_power_ratio_1_3": "power, k 1-3",
+    "sample_power_ratio_3_8": "k 3-8",
+    "sample_power_ratio_8_14": "k 8-14",
+    RANKING: "rms of the mean (dex)",
+}
+TABLE = {PROBABILISTIC: "CRPS (dex)", "spread_skill": "spread / skill", "mass_spread_skill": "of the mass",
+         "coverage_68": "coverage 68 %", "coverage_95": "coverage 95 %"}  # fmt: skip
+"""Of the tables by parts of the sample."""
+PLAIN, BEST = "unet", "flow"
+Result = Mapping[str, Any]
+Run = Mapping[str, Any]
+
+
+def write_page(results: Sequence[Path], out: Path, *, command: str) -> Path:
+    """Write posterior.json, posterior.md and figures into ``out`` from results of `tools.posterior`."""
+    found = [read_result(path) for path in results]
+    write_json(out / SUMMARY, summary_of(found, command))
+    home = [result for result in found if result["task"] == "mass-map" and result.get("samples")]
+    for name, figure in ((SAMPLES_FIGURE, draw_samples(home)), (CURVES_FIGURE, draw_curves(home))):
+        write_bytes(out / name, png(figure))
+    return render_again(out)
+
+
+def render_again(out: Path) -> Path:
+    """Write ``out/posterior.md`` from ``out/posterior.json``."""
+    if not (out / SUMMARY).is_file():
+        raise InputError(f"no {out / SUMMARY}: run python -m tools.posterior --out DIR --page {out}")
+    write_bytes(out / PAGE, render(json.loads((out / SUMMARY).read_text("utf-8"))).encode())
+    return out / PAGE
+
+
+def summary_of(results: Sequence[Result], command: str) -> dict[str, Any]:
+    """What the page tells of results, as JSON."""
+    home = {(r["name"], r["track"]): r for r in results if r["task"] == "mass-map"}
+    kept = (*COLUMNS, *OF_SAMPLES)
+    return {
+        "command": command,
+        "runs": [
+            {
+                **{name: result[name] for name in ("name", "track", "task", "parameters")},
+                "samples": result.get("samples"),
+                "dataset": {k: result["dataset"][k] for k in ("name", "halos", "regions", "lines_of_sight")},
+                "trained_on": result.get("trained_on"),
+                "scores": {name: score for name, score in result["scores"].items() if name in kept},
+                "tables": result["tables"] if result["task"] == "mass-map" and result["name"] == BEST else {},
+            }
+            for result in results
+        ],
+        "differences": [
+            {"name": name, "track": track, **paired_difference(best, other, score=PROBABILISTIC).to_json()}
+            for (name, track), other in home.items()
+            if name not in (BEST, PLAIN) and (best := home.get((BEST, track))) is not None
+        ],
+    }
+
+
+def render(summary: Mapping[str, Any]) -> str:
+    """The page as Markdown."""
+    runs: list[Run] = summary["runs"]
+    home = [run for run in runs if run["task"] == "mass-map"]
+    away = [run for run in runs if run["task"] != "mass-map"]
+    tracks = list(dict.fromkeys(run["track"] for run in home))
+    data, samples = home[0]["dataset"], next(run["samples"] for run in home if run["samples"])
+    lines = [
+        "# Posterior samples",
+        "",
+        "The views do not fix the small scales of the mass. Models that draw samples, trained on "
+        f"`{data['name']}` and scored with {samples} samples of each of {data['halos']} x "
+        f"{data['lines_of_sight']} maps in {data['regions']} held-out regions. The scores are defined in "
+        "[benchmark.md](benchmark.md#posterior-samples); how the models are trained is said in "
+        "[train.md](train.md#posterior-samples).",
+        "",
+        *(f"- **{method}**: {text}." for method, text in METHODS.items()),
+        "",
+        "A sample should have the truth's power at every scale, and samples should differ from their mean as "
+        "the truth does: spread over skill 1, for the map and for the mass inside R200c. CRPS alone does not "
+        "tell: noise on single pixels passes it.",
+        "",
+        f"![Truth, mean and three samples of a cluster, for each set of views]({SAMPLES_FIGURE})",
+        "",
+        "![Rank histogram, expected coverage, spread over skill by radius, power of single samples]"
+        f"({CURVES_FIGURE})",
+        "",
+    ]
+    for track in tracks:
+        lines += [
+            f"## {view_names(track)}",
+            "",
+            *_scores(home, track),
+            "",
+            *_reading(summary, home, track),
+            "",
+        ]
+    lines += _parts(home, tracks)
+    if away:
+        lines += _across(home, away)
+    lines += ["Written by", "", "```sh", summary["command"], "```", ""]
+    return "\n".join(lines)
+
+
+def _scores(home: Sequence[Run], track: str) -> list[str]:
+    rows = []
+    for run in home:
+        if run["track"] == track and run["samples"]:
+            scores = run["scores"]
+            cells = [number(scores[name]["value"], name) if name in scores else "-" for name in COLUMNS]
+            rows.append([run["name"], *cells, interval(scores[PROBABILISTIC], PROBABILISTIC)])
+    return [markdown_table(["model", *COLUMNS.values(), "95 % interval of the CRPS"], rows)]
+
+
+def _reading(summary: Mapping[str, Any], home: Sequence[Run], track: str) -> list[str]:
+    """How the flow stands beside the best of the others, and its mean beside the plain network."""
+    values = {run["name"]: run["scores"] for run in home if run["track"] == track}
+    others = [d for d in summary["differences"] if d["track"] == track]
+    if BEST not in values or not others:
+        return []
+    own = values[BEST][PROBABILISTIC]["value"]
+    rival = min(others, key=lambda d: values[d["name"]][PROBABILISTIC]["value"])
+    theirs = values[rival["name"]][PROBABILISTIC]["value"]
+    told = "no interval: too few regions"
+    if rival["low"] is not None:
+        tie = rival["low"] <= 0 <= rival["high"]
+        told = f"95 % interval {rival['low']:+.4f} to {rival['high']:+.4f}" + (", a tie" if tie else "")
+    text = (
+        f"The flow's CRPS differs from that of the best other, {rival['name']}, by {own - theirs:+.4f} dex "
+        f"({100 * (own / theirs - 1):+.1f} %; paired over regions, {told})."
+    )
+    if PLAIN in values:
+        ratio = values[BEST][RANKING]["value"] / values[PLAIN][RANKING]["value"]
+        text += (
+            f" The mean of its samples has {ratio:.3f} times the residual_rms_dex of a plain U-Net of the "
+            f"same size ({number(values[PLAIN][RANKING]['value'], RANKING)})."
+        )
+    return [text]
+
+
+def _parts(home: Sequence[Run], tracks: Sequence[str]) -> list[str]:
+    """Where the flow is over- or under-confident."""
+    rows = []
+    for track in tracks:
+        for run in home:
+            if (run["name"], run["track"]) == (BEST, track):
+                for title, parts in run["tables"].items():
+                    for part in parts:
+                        if part["scores"]:
+                            scores = part["scores"]
+                            cells = [number(scores[n]["value"], n) if n in scores else "-" for n in TABLE]
+                            rows.append([view_names(track), title, part["label"], str(part["halos"]), *cells])
+    return [
+        "## Where the flow is too sure, or not sure enough",
+        "",
+        "Spread over skill below 1: too sure. Few halos stand behind a row.",
+        "",
+        markdown_table(["views", "by", "part", "halos", *TABLE.values()], rows),
+        "",
+    ]
+
+
+def _across(home: Sequence[Run], away: Sequence[Run]) -> list[str]:
+    """The same models on another code's clusters: are they right about errors that they have never made?"""
+    at_home = {(run["name"], run["track"]): run for run in home}
+    rows, kept = [], []
+    for run in away:
+        if run["samples"]:
+            before, now = (r["scores"] for r in (at_home[run["name"], run["track"]], run))
+            pairs = [
+                f"{number(before[n]['value'], n)} → {number(now[n]['value'], n)}" if n in now else "-"
+                for n in TABLE
+            ]
+            rows.append([view_names(run["track"]), run["name"], *pairs])
+            kept.append(now["spread_skill"]["value"] / before["spread_skill"]["value"])
+    name = away[0]["dataset"]["name"]
+    middle = float(np.median(kept))
+    change = f"{'falls' if middle < 1 else 'rises'} by {100 * abs(middle - 1):.0f} % (median of the rows)"
+    why = ": a model does not know of errors that come from other physics" if middle < 1 else ""
+    return [
+        "## On another code's clusters",
+        "",
+        f"Samples for the test split of `{name}`, by models that have seen `{home[0]['dataset']['name']}` "
+        f"alone: there → here. Spread over skill {change}{why}.",
+        "",
+        markdown_table(["views", "model", *TABLE.values()], rows),
+        "",
+    ]
+
+
+def draw_samples(results: Sequence[Result]) -> Any:
+    """Truth, mean and samples of the flow's median map, a row for each set of views."""
+    rows = [result for result in results if result["name"] == BEST]
+    cases = [result["cases"]["median"] for result in rows]
+    columns = 2 + min(len(case["samples"]) for case in cases)
+    figure, axes = new_figure(len(rows), columns, (2.2 * columns, 2.35 * len(rows)))
+    for line, (result, case) in enumerate(zip(rows, cases, strict=True)):
+        shown = [("truth", case["truth"]), ("mean of the samples", case["prediction"])]
+        shown += [(f"sample {i}", image) for i, image in enumerate(case["samples"], 1)]
+        for column, (title, image) in enumerate(shown[:columns]):
+            axis = axes[line][column]
+            logs = image["low"] + (image["high"] - image["low"]) * unpack_image(image) / 255.0
+            axis.imshow(logs, origin="lower", extent=(-1, 1, -1, 1), cmap=COLOUR_MAPS["mass"],
+                        vmin=case["truth"]["low"], vmax=case["truth"]["high"])  # fmt: skip
+            draw_circle(axis, ticks=False)
+            if line == 0:
+                axis.set_title(title, fontsize=11)
+        axes[line][0].set_ylabel(view_names(result["track"]), fontsize=10)
+    return figure
+
+
+def draw_curves(results: Sequence[Result]) -> Any:
+    """Rank histogram, TARP, spread over skill and power of every method, a row for each set of views."""
+    tracks = list(dict.fromkeys(result["track"] for result in results))
+    figure, axes = new_figure(len(tracks), 4, (14, 3.2 * len(tracks)))
+    for line, track in enumerate(tracks):
+        ranks, tarp, spread, power = axes[line]
+        for result, colour in zip((r for r in results if r["track"] == track), MODEL_COLOURS, strict=False):
+            style = {"label": result["name"], "color": colour, "lw": 1.4}
+            histogram, curves = result["rank_histogram"], result["curves"]
+            ranks.stairs(histogram["share"], histogram["edges"], **style)
+            tarp.plot([0, *curves["tarp"]["credibility"]], [0, *curves["tarp"]["value"]], **style)
+            for axis, name, key in (
+                (spread, "spread_skill_by_radius", "radius"),
+                (power, "sample_power_ratio", "k"),
+            ):
+                axis.plot(curves[name][key], curves[name]["value"], **style)
+        ranks.axhline(1 / len(results[0]["rank_histogram"]["share"]), color="0.6", lw=0.8)
+        tarp.plot([0, 1], [0, 1], color="0.6", lw=0.8)
+        for axis in (spread, power):
+            axis.axhline(1, color="0.6", lw=0.8)
+        power.set_xscale("log")
+        power.set_ylim(0, 2.5)
+        ranks.set(xlabel="rank of the truth", ylabel=f"{view_names(track)}\nshare of pixels", ylim=(0, None))
+        tarp.set(xlabel="credibility", ylabel="expected coverage")
+        spread.set(xlabel="R / R200c", ylabel="spread / skill", ylim=(0, None))
+        power.set(xlabel="k (cycles per R200c)", ylabel="power of samples / truth")
+    axes[0][0].legend(frameon=False, fontsize=9)
+    return figure
