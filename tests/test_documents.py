@@ -79,6 +79,12 @@ def test_numbers_of_the_readme_are_those_of_the_results() -> None:
     assert f"has {climatology:.3f} dex" in text and f"has {error:.3f} dex" in text
     assert f"differ by {best['noise_floor']['residual_rms_dex']:.3f} dex" in text
     assert f"a bias of {bias:.3f} and a scatter of {scatter:.3f}" in text
+    zoom = json.loads((ROOT / "benchmarks" / "results" / "zoom-from-mini-all.json").read_text("utf-8"))
+    low = sorted(-100 * halo["mass_bias"] for halo in zoom["halos"])
+    ratios = sorted(halo["rms_over_climatology"] for halo in zoom["halos"])
+    words = " ".join(text.split())
+    assert f"masses are {low[0]:.0f} to {low[-1]:.0f} % low" in words
+    assert f"rms error is {ratios[0]:.2f} to {ratios[-1]:.2f} of that of the mean cluster" in words
 
 
 def test_make_targets_of_the_readme_exist() -> None:
