@@ -7,7 +7,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 OLDEST_VENV ?= .venv-oldest
 OLDEST_TESTS ?= tests/store tests/baselines/test_torch_data.py tests/baselines/test_training.py tests/hub/test_hub_loading.py tests/mapping/test_projection.py
-HALO ?= 39:128000000000001
+HALO ?= 14:128000000000001
 MASS_RUNS := sz-xray-star-0 calibrated calibrated-1 calibrated-2 flagship profile_regression-sz profile_regression-sz-xray-star ridge-sz-xray-star \
 	scaling-sz mean_profile-sz climatology
 MASS_TITLE := The mass inside R200c
