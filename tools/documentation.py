@@ -113,8 +113,8 @@ def zoom_table() -> str:
         rows.append((result["name"], result["track"], f"{rms:.3f}", *cells))
     heads = [f"{halo['M200c']:.2g} Msun" for halo in halos]
     return (
-        f"Redshift {halos[0]['redshift']:.2f}; for each halo the rms over that of the training set's mean cluster, "
-        "and the bias of the mass inside R200c.\n\n"
+        f"Redshift {halos[0]['redshift']:.2f}; for each halo the rms over that of the training set's mean "
+        "cluster, and the bias of the mass inside R200c.\n\n"
     ) + markdown_table(("model", "views", "rms (dex)", *heads), rows)
 
 
