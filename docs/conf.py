@@ -31,6 +31,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!(three_hundred_maps|baselines|benchmarks)\.).*"),
     ("py:.*", r".*\._\w+"),
+    ("py:class", r"baselines\.model\.Module"),  # torch's
 ]
 
 napoleon_google_docstring = False
