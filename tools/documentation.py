@@ -92,7 +92,14 @@ def gpu_table() -> str:
         f"{measured['batch']}, "
         f"{measured['gflop_per_sample']:.2f} GFLOP a sample; `{kept['command']}`."
     )
-    return title + "\n\n" + markdown_table(("what", "rate", ""), rows)
+    log, clusters = kept["flagship"]["log"], kept["flagship"]["clusters"]
+    best = min(log, key=lambda row: row["validation_rms_dex"])
+    flagship = (
+        f"The flagship, a residual U-Net on {clusters} synthetic clusters, was best at {best['step']:,.0f} "
+        f"of its {log[-1]['step']:,.0f} steps: {best['validation_rms_dex']:.4f} dex on validation, "
+        f"{log[-1]['validation_rms_dex']:.4f} at the end."
+    )
+    return "\n\n".join((title, markdown_table(("what", "rate", ""), rows), flagship))
 
 
 def zoom_table() -> str:
