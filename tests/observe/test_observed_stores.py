@@ -73,11 +73,10 @@ def test_bytes_do_not_depend_on_workers_or_a_stop(wide, deep, tmp_path, monkeypa
     # As a run that was killed after its first shard: the layout and one record are there.
     from three_hundred_maps.observe import build
 
-    stopped = tmp_path / "stopped"
+    stopped, run_tasks = tmp_path / "stopped", build.run_tasks
 
-    def some(function, tasks, **_):
-        for task in tasks[:1]:
-            yield task, function(task)
+    def some(function, tasks, **options):
+        yield from run_tasks(function, tasks[:1], **options)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(build, "run_tasks", some)
