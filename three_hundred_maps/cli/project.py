@@ -141,11 +141,12 @@ def _check(regions: int | None, seed: int | None, workers: int, as_json: bool, r
     if importlib.util.find_spec("tools") is None or importlib.util.find_spec("tools.realism") is None:
         raise InputError("--check needs the package tools, which a checkout of the project has: run it there")
     from tools.realism.check import CHECK_REGIONS, CHECK_SEED, format_json, format_lines, run_check
-    from tools.realism.report import make_report
+    from tools.realism.report import BESIDE_REGIONS, make_report
 
     number = CHECK_REGIONS if regions is None else regions
     base = CHECK_SEED if seed is None else seed
-    with progress(total=2 * number, desc="check", unit="region", after_first=True) as bar:
+    total = 2 * number + (BESIDE_REGIONS if report is not None else 0)
+    with progress(total=total, desc="check", unit="region", after_first=True) as bar:
         if report is None:
             lines = run_check(base, number, workers, bar.update)
         else:

@@ -10,6 +10,7 @@ from three_hundred_maps.simulation.synthetic.dark_matter import Halo
 from three_hundred_maps.simulation.synthetic.profiles import lengths
 from three_hundred_maps.simulation.synthetic.region import RegionData, make_region
 from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, Flavour, H
+from tools.realism.survey import Progress, over_regions
 
 CAVITY_SEED, CAVITY_REGIONS = 92001, 200
 CAVITY_RISE = 1.3
@@ -49,8 +50,23 @@ def gas_rise(data: RegionData, halo: Halo) -> float:
     return outward_rise(lengths(position) / halo.radius)
 
 
+def _rises(job: tuple[int, int, Flavour]) -> list[tuple[float, bool]]:
+    """log10 M200c of a region's halos, and whether each has a cavity."""
+    data = make_region(*job)
+    masses = [float(np.log10(halo.mass * H)) for halo in data.halos]
+    return [
+        (log_mass, gas_rise(data, halo) > CAVITY_RISE)
+        for log_mass, halo in zip(masses, data.halos, strict=True)
+        if log_mass >= MASS_EDGES[0]
+    ]
+
+
 def cavity_counts(
-    flavour: Flavour, regions: int = CAVITY_REGIONS, seed: int = CAVITY_SEED
+    flavour: Flavour,
+    regions: int = CAVITY_REGIONS,
+    seed: int = CAVITY_SEED,
+    workers: int = 1,
+    progress: Progress = None,
 ) -> list[tuple[int, int]]:
     """Halos with a cavity and all distinct halos of each class of mass, in ``regions`` fresh regions.
 
@@ -66,13 +82,8 @@ def cavity_counts(
     """
     if isinstance(regions, bool) or regions < 1:
         raise InputError(f"regions: {regions} asked for; ask for 1 or more")
-    found: list[tuple[float, bool]] = []
-    for region in range(1, regions + 1):
-        data = make_region(seed, region, flavour)
-        for halo in data.halos:
-            log_mass = float(np.log10(halo.mass * H))
-            if log_mass >= MASS_EDGES[0]:
-                found.append((log_mass, gas_rise(data, halo) > CAVITY_RISE))
+    jobs = [(seed, region, flavour) for region in range(1, regions + 1)]
+    found = [each for rises in over_regions(_rises, jobs, workers, progress) for each in rises]
     return [
         (sum(cavity for m, cavity in found if low <= m < high), sum(low <= m < high for m, _ in found))
         for low, high in zip(MASS_EDGES[:-1], MASS_EDGES[1:], strict=True)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, map_coordinates
 
+from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
+from three_hundred_maps.mapping.lines_of_sight import lines_of_sight
+from three_hundred_maps.mapping.render import render
+from three_hundred_maps.mapping.views import get_view
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, H
-from tools.realism.survey import open_region
+from tools.realism.survey import Progress, open_region, over_regions
 
-SUBSTRUCTURE_SEED = 93001
+SUBSTRUCTURE_SEED, SUBSTRUCTURE_REGIONS = 93001, 16
 VIEWS = ("sz", "xray", "star", "mass")
 PLAUSIBLE = {"star": (0.6, 1.0), "sz": (0.0, 0.2), "xray": (0.1, 0.4), "mass": (0.7, 1.0)}
 """Ranges of `detected_fraction` that a realistic simulation should fall in."""
@@ -59,10 +62,11 @@ def significance(image: NDArray[np.float64], x: float, y: float, floor: float, p
 
 def detected_fraction(
     flavour: Flavour,
-    regions: int = 16,
+    regions: int = SUBSTRUCTURE_REGIONS,
     seed: int = SUBSTRUCTURE_SEED,
     sights: int = 3,
-    progress: Callable[[int], None] | None = None,
+    workers: int = 1,
+    progress: Progress = None,
 ) -> dict[str, tuple[float, int]]:
     """Share of projected subhaloes (m/M > 5e-3, outside 0.15 R200c) above 3 sigma in the map of each view.
 
@@ -71,40 +75,40 @@ def detected_fraction(
     dict
         View -> (share, number of projected subhaloes).
     """
-    from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
-    from three_hundred_maps.mapping.lines_of_sight import lines_of_sight
-    from three_hundred_maps.mapping.render import render
-    from three_hundred_maps.mapping.views import get_view
+    jobs = [(seed, region, flavour, sights) for region in range(1, regions + 1)]
+    parts = over_regions(_detections, jobs, workers, progress)
+    found = {name: [hit for part in parts for hit in part[name]] for name in VIEWS}
+    return {name: (float(np.mean(hits)) if hits else math.nan, len(hits)) for name, hits in found.items()}
 
+
+def _detections(job: tuple[int, int, Flavour, int]) -> dict[str, list[bool]]:
+    """Of every projected subhalo of a region, whether it is seen, by view."""
+    seed, region, flavour, sights = job
     vectors, ups = lines_of_sight(29)
     chosen = np.linspace(0, 28, sights).astype(int)
     vectors, ups = vectors[chosen], ups[chosen]
     views = [get_view(name) for name in VIEWS]
     found: dict[str, list[bool]] = {name: [] for name in VIEWS}
-    with tempfile.TemporaryDirectory() as scratch:
-        for region in range(1, regions + 1):
-            with tempfile.TemporaryDirectory(dir=scratch) as folder:
-                opened = open_region(Path(folder), seed, region, flavour)
-                halos = read_catalogue("ahf", opened.catalogue_path, cosmology=COSMOLOGY, redshift=0.0)
-                for i in np.flatnonzero(halos.distinct & (halos.M200c_msun > 10**13.5 / H)):
-                    size = halos.R200c_kpc[i]
-                    frame = HaloGrid(size)
-                    cutout = opened.region.cutout(halos.centre_kpc[i], cutout_radius(frame))
-                    maps = render(cutout, views, frame, vectors, ups)
-                    members = (halos.host_id == halos.halo_id[i]) & (
-                        halos.M200c_msun > SMALLEST_RATIO * halos.M200c_msun[i]
-                    )
-                    offsets = (halos.centre_kpc[members] - halos.centre_kpc[i]) / size
-                    star = opened.data.resolution.star / (np.pi * (APERTURE * size) ** 2)
-                    for k, (n, u) in enumerate(zip(vectors, ups, strict=True)):
-                        across = np.cross(u, n)
-                        for x, y in zip(offsets @ across, offsets @ u, strict=True):
-                            if not INNER < math.hypot(x, y) < OUTER:
-                                continue
-                            for name in VIEWS:
-                                image = maps[name][0][k].astype(np.float64)
-                                level = significance(image, x, y, star if name == "star" else 1e-300)
-                                found[name].append(level > SIGNIFICANCE)
-            if progress:
-                progress(1)
-    return {name: (float(np.mean(hits)) if hits else math.nan, len(hits)) for name, hits in found.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        opened = open_region(Path(folder), seed, region, flavour)
+        halos = read_catalogue("ahf", opened.catalogue_path, cosmology=COSMOLOGY, redshift=0.0)
+        for i in np.flatnonzero(halos.distinct & (halos.M200c_msun > 10**13.5 / H)):
+            size = halos.R200c_kpc[i]
+            frame = HaloGrid(size)
+            cutout = opened.region.cutout(halos.centre_kpc[i], cutout_radius(frame))
+            maps = render(cutout, views, frame, vectors, ups)
+            members = (halos.host_id == halos.halo_id[i]) & (
+                halos.M200c_msun > SMALLEST_RATIO * halos.M200c_msun[i]
+            )
+            offsets = (halos.centre_kpc[members] - halos.centre_kpc[i]) / size
+            star = opened.data.resolution.star / (np.pi * (APERTURE * size) ** 2)
+            for k, (n, u) in enumerate(zip(vectors, ups, strict=True)):
+                across = np.cross(u, n)
+                for x, y in zip(offsets @ across, offsets @ u, strict=True):
+                    if not INNER < math.hypot(x, y) < OUTER:
+                        continue
+                    for name in VIEWS:
+                        image = maps[name][0][k].astype(np.float64)
+                        level = significance(image, x, y, star if name == "star" else 1e-300)
+                        found[name].append(level > SIGNIFICANCE)
+    return found

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.io import spawn_pool
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.particles import Cutout
@@ -22,6 +26,10 @@ from three_hundred_maps.units import (
     KM_CM,
     PROTON_MASS_G,
 )
+
+Job = TypeVar("Job")
+Found = TypeVar("Found")
+Progress = Callable[[int], Any] | None
 
 MEASURED = (
     "region", "central", "state", "M_intended", "M200c", "M500c", "f_gas", "f_star", "Y_mpc2", "T_keV",
@@ -47,6 +55,23 @@ def open_region(
     data = make_region(seed, region, flavour, resolution)
     files = write_region(folder, data)
     return OpenRegion(data, Region.open(files.snapshot), files.catalogue)
+
+
+def over_regions(
+    function: Callable[[Job], Found], jobs: Iterable[Job], workers: int = 1, progress: Progress = None
+) -> list[Found]:
+    """``function`` of each job, in their order; in so many processes, or in this one for 1."""
+    found = []
+    with ExitStack() as stack:
+        if workers <= 1:
+            results: Iterable[Found] = map(function, jobs)
+        else:
+            results = stack.enter_context(spawn_pool(workers)).map(function, jobs, chunksize=2)
+        for result in results:
+            found.append(result)
+            if progress:
+                progress(1)
+    return found
 
 
 def survey_region(folder: Path, seed: int, region: int, flavour: Flavour) -> NDArray[np.float64]:
