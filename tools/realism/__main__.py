@@ -1,7 +1,8 @@
 """``python -m tools.realism``: maps of stores beside each other, in numbers and in pictures.
 
 ``texture STORE...`` prints texture, shape and correlation of the views; ``--page docs/synthetic.md`` keeps
-those that have an aim in the page. ``beside SYNTHETIC REAL OUT.png`` draws maps on one scale of colours.
+those that have an aim in the page. ``attack STORE...`` asks whether inputs give a halo's size away by their
+particles. ``beside SYNTHETIC REAL OUT.png`` draws maps on one scale of colours.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from baselines.command import run_command
 from baselines.settings import Parser
 from three_hundred_maps.store.names import find_store
+from tools.realism.attack import attack, attack_table
 from tools.realism.gallery import draw_beside
 from tools.realism.report import keep_texture
 from tools.realism.texture import HIGH_MSUN, LOW_MSUN, full_table, store_figures
@@ -26,7 +28,9 @@ def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m tools.realism", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     texture = commands.add_parser("texture", help="figures of stores side by side")
-    texture.add_argument("stores", nargs="+", metavar="[LABEL=]STORE", help="names or folders of stores")
+    attacked = commands.add_parser("attack", help="rank correlations of what particles show with M200c")
+    for command in (texture, attacked):
+        command.add_argument("stores", nargs="+", metavar="[LABEL=]STORE", help="names or folders of stores")
     texture.add_argument("--page", type=Path, default=None, help="docs/synthetic.md: keep the table there")
     beside = commands.add_parser("beside", help="a picture of maps of two stores on one scale")
     beside.add_argument("synthetic", help="name or folder of a store")
@@ -41,15 +45,19 @@ def _command(args: list[str]) -> None:
         draw_beside(*stores, options.out, options.min_mass, options.max_mass)
         print(options.out)
         return
-    figures = {}
+    stores = {}
     for given in options.stores:
         label, _, store = given.rpartition("=")
-        figures[label or Path(store).stem] = store_figures(
-            find_store(store), options.min_mass, options.max_mass
-        )
+        stores[label or Path(store).stem] = find_store(store)
+    if options.command == "attack":
+        print(attack_table({label: attack(store) for label, store in stores.items()}))
+        return
+    figures = {
+        label: store_figures(store, options.min_mass, options.max_mass) for label, store in stores.items()
+    }
     print(full_table(figures))
     if options.page:
-        keep_texture(options.page, figures)
+        keep_texture(options.page, figures, {label: attack(store) for label, store in stores.items()})
 
 
 if __name__ == "__main__":

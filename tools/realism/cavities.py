@@ -12,7 +12,7 @@ from three_hundred_maps.simulation.synthetic.region import RegionData, make_regi
 from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, Flavour, H
 from tools.realism.survey import Progress, over_regions
 
-CAVITY_SEED, CAVITY_REGIONS = 92001, 200
+CAVITY_SEED, CAVITY_REGIONS = 92001, 80
 CAVITY_RISE = 1.3
 """A halo counts as having a cavity when its gas density rises outwards by more than this factor."""
 MASS_EDGES = (13.5, 14.0, 15.3)

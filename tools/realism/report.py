@@ -21,6 +21,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.synthetic.region import make_region, simulate_region
 from three_hundred_maps.simulation.synthetic.setup import FLAVOURS, GENERATOR_VERSION
 from three_hundred_maps.simulation.synthetic.universe import draw_halos
+from tools.realism.attack import attack_table
 from tools.realism.cavities import (
     CAVITY_REGIONS,
     CAVITY_RISE,
@@ -137,14 +138,14 @@ def make_report(
     folder = page.parent / page.stem
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / _VALUES
-    texture = json.loads(kept.read_text(encoding="utf-8")).get("texture", {}) if kept.exists() else {}
+    before = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     tables = run_surveys(seed, regions, workers, progress)
     lines = check_tables(tables)
     beside: dict[str, Any] = {"workers": workers, "progress": progress}
     values: dict[str, Any] = {
         "fingerprint": fingerprint(),
         "version": GENERATOR_VERSION,
-        "texture": texture,
+        **{name: before.get(name, {}) for name in ("texture", "attack")},
         "seed": seed,
         "regions": regions,
         "lines": [{**asdict(line), "ok": line.ok} for line in lines],
@@ -165,8 +166,12 @@ def make_report(
     return lines
 
 
-def keep_texture(page: Path, stores: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
-    """Put the figures of stores' maps into a page that `make_report` wrote.
+def keep_texture(
+    page: Path,
+    stores: Mapping[str, Sequence[Mapping[str, float]]],
+    attacked: Mapping[str, Mapping[str, float]],
+) -> None:
+    """Put the figures of stores' maps, and what `attack` finds in them, into a page of `make_report`.
 
     Raises
     ------
@@ -178,6 +183,7 @@ def keep_texture(page: Path, stores: Mapping[str, Sequence[Mapping[str, float]]]
         raise InputError(f"{page}: no {kept} beside it; write the page with simulate --check --report first")
     values = json.loads(kept.read_text(encoding="utf-8"))
     values["texture"] = {name: aimed_medians(halos) for name, halos in stores.items()}
+    values["attack"] = {name: dict(row) for name, row in attacked.items()}
     _write(page, values)
 
 
@@ -334,7 +340,12 @@ def _texture(values: dict[str, Any], stem: str) -> str:
         + f"\n\nOutside the aims - {said}.\n\n"
         + "Synthetic clusters (left) and those of a real zoom simulation (right), each over its mean inside "
         + "R200c, on one scale of colours a row (`python -m tools.realism beside`):\n\n"
-        + f"![beside]({stem}/beside-real.png)"
+        + f"![beside]({stem}/beside-real.png)\n\n"
+        + "### Do inputs give the size of a halo away?\n\nA map of equal particles does: the least sum of "
+        + "connected pixels is a particle's mass over R200c squared. The star view is spread over each star's "
+        + "neighbours so that this fails. Ranks are taken within bins of 0.3 dex of M200c; chance alone "
+        + "scatters their correlation by the number of halos (in brackets) to the power -1/2.\n\n"
+        + attack_table(values["attack"])
     )
 
 
