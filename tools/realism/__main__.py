@@ -41,8 +41,8 @@ def _command(args: list[str]) -> None:
         command.add_argument("--max-mass", type=float, default=HIGH_MSUN, help="largest M200c in Msun")
     options = parser.parse_args(args)
     if options.command == "beside":
-        stores = (find_store(options.synthetic), find_store(options.real))
-        draw_beside(*stores, options.out, options.min_mass, options.max_mass)
+        pair = find_store(options.synthetic), find_store(options.real)
+        draw_beside(*pair, options.out, options.min_mass, options.max_mass)
         print(options.out)
         return
     stores = {}
