@@ -343,8 +343,9 @@ def _texture(values: dict[str, Any], stem: str) -> str:
         + f"![beside]({stem}/beside-real.png)\n\n"
         + "### Do inputs give the size of a halo away?\n\nA map of equal particles does: the least sum of "
         + "connected pixels is a particle's mass over R200c squared. The star view is spread over each "
-        + "star's neighbours so that this fails. Ranks are taken within bins of 0.3 dex of M200c; chance alone "
-        + "scatters their correlation by the number of halos (in brackets) to the power -1/2.\n\n"
+        + "star's neighbours so that this fails. Ranks are taken within bins of 0.3 dex of M200c; "
+        + "chance alone scatters their correlation by the number of halos (in brackets) to the power "
+        + "-1/2.\n\n"
         + attack_table(values["attack"])
     )
 
