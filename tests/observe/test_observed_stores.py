@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ import xarray as xr
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.hub import export
 from three_hundred_maps.hub.configs import config_names, observed_configs
 from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.observe.build import observe
@@ -37,6 +39,22 @@ def test_an_observed_store_is_whole(deep):
     assert any("no temperature" in warning for warning in attrs["warnings"])
     shown = describe(overview(deep))
     assert "beam_fwhm_arcsec 72" in shown and "redshifts 0.1 to 0.6" in shown
+
+
+def test_card_and_croissant_say_the_instruments(deep, wide, tmp_path):
+    export([deep, wide], tmp_path / "hub", zarr=False)
+    card = (tmp_path / "hub" / "README.md").read_text("utf-8")
+    title = LEVELS["deep"].title
+    assert f"Seen as by: {title}. Redshifts 0.1 to 0.6" in card
+    assert r"| `sz` | beam\_fwhm\_arcsec 72, depth\_y\_arcmin 1.2e-06 |" in card
+    assert "| `mass` | none: as simulated |" in card
+    assert "no foreground in the maps of `tiny-wide`." in card
+    croissant = json.loads((tmp_path / "hub" / "croissant.json").read_text("utf-8"))
+    assert f"tiny-observed-deep: seen as by {title}" in croissant["rai:dataPreprocessingProtocol"][-1]
+    fields = [field for records in croissant["recordSet"] for field in records["field"]]
+    said = {field["@id"]: field.get("description", "") for field in fields}
+    assert said["tiny-observed-deep/xray"].endswith("exposure_s 1000")
+    assert "instrument" not in said["tiny-wide/xray"]
 
 
 def test_truth_is_the_ideal_map_in_the_observers_frame(wide, deep):

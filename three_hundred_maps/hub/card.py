@@ -15,6 +15,7 @@ from huggingface_hub import DatasetCardData
 from three_hundred_maps.display import markdown_table
 from three_hundred_maps.hub import card_text as text
 from three_hundred_maps.hub.columns import COLUMN_VARIABLES, LOS_VECTOR
+from three_hundred_maps.store.overview import instrument_text
 from three_hundred_maps.store.schema import SPLITS
 
 SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{1,40}")
@@ -244,6 +245,8 @@ def making(configs: Mapping[str, Any], *, shipped: bool) -> str:
             f"{c['lines_of_sight']} lines of sight a cluster; {frame}. Excluded halos: {c['excluded']}. "
             f"Recipe sha256 `{plain(c['recipe_sha256'])[:16]}`, store digest `{plain(c['digest'])[:16]}`."
         )
+        if c.get("observed"):
+            lines.append(observation(c))
         if c.get("warnings"):
             lines.append("\n".join(f"- **Warning:** {plain(warning)}" for warning in c["warnings"]))
         simulation = c.get("simulation")
@@ -257,11 +260,32 @@ def making(configs: Mapping[str, Any], *, shipped: bool) -> str:
     return "\n\n".join(lines)
 
 
+def observation(config: Mapping[str, Any]) -> str:
+    """What observed a config: its level, redshifts, the instrument of each view, and what is left out."""
+    seen = config["observed"]
+    low, high = seen["redshifts"]
+    info = config["view_info"]
+    rows = [
+        (f"`{view}`", plain(instrument_text(info[view].get("instrument", {}))) or "none: as simulated")
+        for view in config["views"]
+    ]
+    return (
+        f"Seen as by: {plain(seen['title'])}. Redshifts {low:g} to {high:g}, one a cluster.\n\n"
+        + markdown_table(("view", "instrument"), rows)
+        + f"\n\n{plain(seen['limits'])}"
+    )
+
+
 def limits(configs: Mapping[str, Any]) -> str:
     """What the maps are made for and what not, with the numbers of these stores."""
     known = {name: c.get("map_mass_over_M200c") for name, c in configs.items()}
     ratios = ", ".join(f"{ratio:.2f} M200c (`{name}`)" for name, ratio in known.items() if ratio is not None)
-    return text.LIMITS.format(excess=text.EXCESS.format(ratios=ratios) if ratios else "")
+    ideal = [name for name, c in configs.items() if not c.get("observed")]
+    maps = "these maps" if len(ideal) == len(configs) else f"the maps of {', '.join(f'`{n}`' for n in ideal)}"
+    instrument = text.NO_INSTRUMENT.format(maps=maps) if ideal else ""
+    return text.LIMITS.format(
+        instrument=instrument, excess=text.EXCESS.format(ratios=ratios) if ratios else ""
+    )
 
 
 def licences(configs: Mapping[str, Any]) -> str:

@@ -150,14 +150,15 @@ less than a pixel: the pixel is the resolution."""
 LIMITS = """\
 - Made for: learning mass maps from observables, comparing methods under one benchmark, teaching.
 - Not made for: measuring cosmological parameters, or masses of observed clusters, without a model of the telescope.
-  There is no instrument, no noise, no background and no foreground in these maps.
-- Maps are framed by the true R200c, which by itself tells something of the mass: compare with the no-input baseline,
+{instrument}- Maps are framed by the true R200c, which by itself tells something of the mass: compare with the no-input baseline,
   which stands on every board of the benchmark.
 - The mass of a map is that of a box of the stated depth, not of the sphere{excess}.
 - The sample is flat in mass by selection, not as the sky is: masses are neither the mass function nor independent of
   each other within a region.
 - What gas and stars do is the physics of one code and its calibration: a model trained on one is off on another.
 - No personal or sensitive data of any kind."""
+
+NO_INSTRUMENT = "  There is no instrument, no noise, no background and no foreground in {maps}.\n"
 
 EXCESS = ": over the whole map it is, in the median of train, {ratios}"
 

@@ -13,6 +13,7 @@ from three_hundred_maps._version import __version__
 from three_hundred_maps.hub import card_text as text
 from three_hundred_maps.hub.card import limits, opening
 from three_hundred_maps.hub.columns import COLUMN_VARIABLES, LOS_VECTOR
+from three_hundred_maps.store.overview import instrument_text
 from three_hundred_maps.store.schema import SPLITS
 
 _TYPES = {
@@ -110,12 +111,18 @@ def responsible_ai(configs: Mapping[str, Any]) -> dict[str, Any]:
         f"{' '.join(str(c.get('description') or 'no description').split())}"
         for name, c in configs.items()
     )
+    observed = [
+        f"{name}: seen as by {c['observed']['title']}, at redshifts {c['observed']['redshifts'][0]:g} to "
+        f"{c['observed']['redshifts'][1]:g}. {c['observed']['limits']}"
+        for name, c in configs.items()
+        if c.get("observed")
+    ]
     synthetic = any(c["synthetic"] for c in configs.values())
     limited = limits(configs) + ("\n" + text.SYNTHETIC_LIMITS if synthetic else "")
     return {
         "rai:dataCollection": f"Nothing was collected from people or places: maps were computed. {origin}.",
         "rai:dataCollectionType": ["Software Collection", "Others"],
-        "rai:dataPreprocessingProtocol": [_bare(text.MADE), _bare(text.WHY_REGIONS)],
+        "rai:dataPreprocessingProtocol": [_bare(text.MADE), _bare(text.WHY_REGIONS), *observed],
         "rai:dataCollectionMissingData": (
             "Halos whose cut-out leaves its region or holds low-resolution particles are excluded and "
             "counted; unknown properties are NaN."
@@ -201,6 +208,8 @@ def _record_set(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     for view in config["views"]:
         info = config["view_info"][view]
         description = f"{info['long_name']}, unit {info['units']}: {height} rows of {width} pixels"
+        if instrument := instrument_text(info.get("instrument", {})):
+            description += f"; instrument: {instrument}"
         fields.append(_field(name, view, "sc:Float", description, repeated=True))
     for column, v in COLUMN_VARIABLES.items():
         described = f"{v.long_name}, unit {v.units}"

@@ -72,6 +72,13 @@ class _ViewInfo(_Strict):
     long_name: str
     log10_quantiles: list[float | None]
     zero_fraction: float | None
+    instrument: dict[str, Any] = {}
+
+
+class _Observed(_Strict):
+    title: str
+    redshifts: tuple[float, float] = Field(strict=False)
+    limits: str
 
 
 class _Record(_Strict):
@@ -92,6 +99,7 @@ class _Record(_Strict):
     attribution: Any
     citation: Any
     recipe_sha256: Any
+    observed: _Observed | None = None
 
 
 class _Manifest(_Strict):

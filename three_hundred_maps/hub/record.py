@@ -28,6 +28,7 @@ def describe_store(source: StoreSource) -> dict[str, Any]:
     manifest = read_manifest(source.path)
     statistics = read_statistics(source.path)
     train = root["train"]
+    instruments = attrs.get("view_attrs") or {}
     return {
         "config": source.name,
         "digest": source.digest,
@@ -40,6 +41,7 @@ def describe_store(source: StoreSource) -> dict[str, Any]:
                 "units": train[view].attrs["units"],
                 "long_name": train[view].attrs["long_name"],
                 **view_statistics(statistics[view]),
+                **({"instrument": instruments[view]} if instruments.get(view) else {}),
             }
             for view in source.views
         },
@@ -48,6 +50,7 @@ def describe_store(source: StoreSource) -> dict[str, Any]:
         "lines_of_sight": int(train["los_vector"].shape[0]),
         "excluded": len(manifest.get("excluded", manifest.get("refused", []))),
         "warnings": list(attrs.get("warnings") or ()),
+        **({"observed": attrs["observed"]} if attrs.get("observed") else {}),
         "splits": {
             split: describe_split(root[split], source, split, manifest.get("halos_planned", {}))
             for split in SPLITS

@@ -296,7 +296,7 @@ def observed_layout(source: Path, level: Level, name: str | None = None) -> Layo
     attrs.pop("ten_brightest_share", None)
     attrs |= {
         "name": name or observed_name(str(attrs["name"]), level),
-        "description": f"{attrs['description']} Seen as by: {level.title}.",
+        "description": f"{str(attrs['description']).rstrip('.')}. Seen as by: {level.title}.",
         "recipe": text,
         "recipe_sha256": sha256_bytes(text.encode()),
         "derived": {"observed_of": store_digest(source), "level": level.name},

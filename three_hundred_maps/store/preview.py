@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from three_hundred_maps.plot import draw_map, draw_scale
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import SplitArrays, halo_columns, open_group, read_split
 from three_hundred_maps.store.names import resolve_store
+from three_hundred_maps.store.overview import instrument_text
 
 
 def find_halo(path: str | Path, halo: str) -> tuple[str, int]:
@@ -85,7 +87,9 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
         draw_scale(axis, float(data.halos["R200c"][0]), half=width / 2.0)
         units = "dimensionless" if attrs["units"] == "1" else attrs["units"]
         bar = figure.colorbar(drawn, ax=axis, location="bottom", shrink=0.95)
-        bar.set_label(f"{attrs['long_name']}\n[{units}]", fontsize=8)
+        instrument = instrument_text(root.attrs.get("view_attrs", {}).get(name, {}))
+        label = [*textwrap.wrap(attrs["long_name"], 52), f"[{units}]", *textwrap.wrap(instrument, 52)]
+        bar.set_label("\n".join(label), fontsize=8)
         bar.ax.tick_params(labelsize=7)
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("x / R200c", fontsize=8)
