@@ -2,10 +2,10 @@
 
 In order of value: (1) training rate of the paper's network at 32 channels, eager and compiled, its share of
 the card's matrix rate, its memory, inference; (2) the paper's four models (SZ, X-rays, stars, all views) at
-an equal budget of at most 0.7 million samples; (3) one flagship in the time that is left; (4) maps a second
-of the torch projection. While the GPU is timed, the processors make synthetic regions to train on; scores are
-worked out beside the next training. How long the trainings are, and whether they are compiled, follows from
-the rates.
+an equal budget of at most 0.7 million samples; (3) one flagship in the time that is left, and beside it
+posterior samples by `baselines.flow`; (4) maps a second of the torch projection. While the GPU is timed, the
+processors make synthetic regions to train on; scores are worked out beside the next training. How long the
+trainings are, and whether they are compiled, follows from the rates.
 
 The machine needs a checkout, Python 3.12, torch, timm, numba, scipy, h5py, matplotlib and, as wheels, zarr
 and pydantic with what they need; nothing is downloaded. A call ends within ``--minutes``; what is done is
@@ -50,7 +50,7 @@ from tools.results_page import draw_predictions, shown_clusters
 from tools.steps import Step, find_data, run_step
 
 MODELS = {run_name(views, 0): views for views in (ALL_VIEWS, *SINGLE_VIEWS)}
-FLAGSHIP = "flagship"
+FLAGSHIP, FLOW = "flagship", "flow"
 SPEED, PROJECTION = "training.json", "projection.json"
 KEPT = (CONFIG, CONFIG_FILE, "log.csv", "curve.png", RESULT)
 """Of each run, in logs.tar.gz."""
@@ -62,6 +62,8 @@ DATA_SECONDS, REGION_CORE_SECONDS = 150.0, 15.0
 """How long regions are made, and twice what one takes of a core: measured, 7.5 s at 29 lines of sight."""
 MEASURE_SECONDS = 150.0
 """After so many a measurement is given up: what it has kept by then counts."""
+MEASURE_SHARE = 0.25
+"""Of a call's time, at most, for a measurement."""
 SHARD_HALOS = 4
 """A worker makes a shard, so there must be several for each."""
 CLOSING_SECONDS = 20.0
@@ -76,6 +78,11 @@ LEAST_STEPS = 300
 """A shorter run is not begun."""
 USUAL_RATE = 6000.0
 """Samples a second of a GPU whose rate could not be measured."""
+FLOW_SIZE = (
+    *("--channels", "16", "--poolings", "3", "--shuffle", "2", "--batch", "256"),
+    *("--steps", "400", "--flow-steps", "1500", "--samples", "16"),
+)
+"""As on a processor, in larger batches: members, the flow, samples of each map."""
 NEEDED = (
     "h5py",
     "matplotlib",
@@ -107,6 +114,7 @@ class Size:
     steps: int
     flagship: tuple[str, ...]
     flagship_steps: int
+    flow: tuple[str, ...]
     speed: tuple[str, ...]
     projection: tuple[str, ...]
     fixed: bool = False
@@ -123,6 +131,7 @@ def full_size(cores: int) -> Size:
         steps=plan.steps,
         flagship=plan.flagship,
         flagship_steps=plan.flagship_steps,
+        flow=("--preset", "gpu", "--device", "cuda", "--no-compile", *FLOW_SIZE),
         speed=("--seconds", "0.6", "--rounds", "3"),
         projection=("--only-torch", "--particles", "1000000"),
     )
@@ -139,6 +148,7 @@ def small_size(cores: int) -> Size:
         batch=16,
         steps=10,
         flagship_steps=10,
+        flow=(*size.flow, *tiny, "--steps", "10", "--flow-steps", "10", "--samples", "2"),
         speed=(*size.speed, *tiny, "--rounds", "1", "--seconds", "0.1"),
         projection=(*size.projection, "--particles", "20000", "--turns", "1"),
         fixed=True,
@@ -227,11 +237,15 @@ class Call:
                 parts = {"measure": both.submit(self._measure_all), "build": both.submit(self._build)}
             self._note(parts)
             if not (self.store / "manifest.json").is_file():
-                self.left += [*MODELS, FLAGSHIP]
+                self.left += [*MODELS, FLAGSHIP, FLOW]
                 return
             words = (*self.size.common, *self.compile_words())
-            seconds = MODELS_SHARE * self.time_left() - RUN_SECONDS * len(MODELS) / AT_ONCE
-            steps = self.steps_within(seconds / len(MODELS), self.rate("--compile" in words), self.size.steps)
+            # The four at an equal budget come before the flagship: where time is short it is all theirs.
+            for share in (MODELS_SHARE, 1.0):
+                seconds = (share * self.time_left() - RUN_SECONDS * len(MODELS) / AT_ONCE) / len(MODELS)
+                steps = self.steps_within(seconds, self.rate("--compile" in words), self.size.steps)
+                if steps >= LEAST_STEPS:
+                    break
             with ThreadPoolExecutor(AT_ONCE) as training:
                 parts = {
                     name: training.submit(self._train, scoring, name, views, steps, words)
@@ -241,7 +255,12 @@ class Call:
             rate = 0.8 * float(self.rates().get("residual_samples_per_s", USUAL_RATE / 4))
             steps = self.steps_within(self.time_left() - RUN_SECONDS, rate, self.size.flagship_steps)
             words = (*self.size.common, "--no-compile", "--name", FLAGSHIP, *self.size.flagship)
-            self._train(scoring, FLAGSHIP, ALL_VIEWS, steps, words)
+            with ThreadPoolExecutor(AT_ONCE) as training:
+                parts = {
+                    FLAGSHIP: training.submit(self._train, scoring, FLAGSHIP, ALL_VIEWS, steps, words),
+                    FLOW: training.submit(self._flow, scoring),
+                }
+            self._note(parts)
 
     def _note(self, parts: Mapping[str, Future[None]]) -> None:
         """Keep what went wrong beside a step: it must not hold up the others either."""
@@ -301,7 +320,7 @@ class Call:
         ):
             command = (f"tools.speed.{name}", option, str(self.work / file), *words)
             step = Step(name, command, self.work / file, self.work / "log" / f"{name}.txt")
-            self.attempt(step, 1, MEASURE_SECONDS)
+            self.attempt(step, 1, min(MEASURE_SECONDS, MEASURE_SHARE * (self.deadline - self.began)))
             if step.log.is_file():
                 print(step.log.read_text(encoding="utf-8", errors="replace"), flush=True)
 
@@ -328,8 +347,18 @@ class Call:
         elif steps < LEAST_STEPS and not self.size.fixed:
             self.left.append(name)
             return
-        words = ("baselines.unet", "--data", str(self.store), "--out", str(run), "--views", views, *options)
-        words = (*words, "--steps", str(steps), "--quiet")
+        self._run(scoring, name, ("baselines.unet", "--views", views, *options, "--steps", str(steps)))
+
+    def _flow(self, scoring: ThreadPoolExecutor) -> None:
+        if self.time_left() < 2 * RUN_SECONDS and not self.size.fixed:
+            self.left.append(FLOW)
+            return
+        self._run(scoring, FLOW, ("baselines.flow", "--views", ALL_VIEWS, "--name", FLOW, *self.size.flow))
+
+    def _run(self, scoring: ThreadPoolExecutor, name: str, words: Sequence[str]) -> None:
+        """A run, and its scores beside what comes next."""
+        run = self.work / "runs" / name
+        words = (*words, "--data", str(self.store), "--out", str(run), "--quiet")
         done = run / "submission" / "submission.json"
         self.attempt(Step(name, words, done, self.work / "log" / f"{name}.txt"), max(self.cores // 4, 1))
         if done.exists():
@@ -341,7 +370,7 @@ class Call:
 
 def write_output(work: Path, store: Path, out: Path, errors: dict[str, str]) -> list[Path]:
     """Write what there is so far into ``out``: numbers, pictures, logs, and models while there is room."""
-    runs = [work / "runs" / name for name in (*MODELS, FLAGSHIP)]
+    runs = [work / "runs" / name for name in (*MODELS, FLAGSHIP, FLOW)]
     scored: dict[str, dict[str, Any]] = {}
     for run in (run for run in runs if (run / RESULT).is_file()):
         try:
@@ -366,7 +395,9 @@ def write_output(work: Path, store: Path, out: Path, errors: dict[str, str]) -> 
     write_json(out / "results.json", summary)
     if scored:
         labels = {
-            f"{result['name']} ({view_names(result['track'])})": name for name, result in scored.items()
+            f"{result['name']} ({view_names(result['track'])})": name
+            for name, result in scored.items()
+            if name != FLOW  # samples are no map to show beside the others'
         }
         submissions = {label: work / "runs" / name / "submission" for label, name in labels.items()}
         write_bytes(out / "predictions.png", png(draw_predictions(store, submissions, shown_clusters(store))))
@@ -374,7 +405,7 @@ def write_output(work: Path, store: Path, out: Path, errors: dict[str, str]) -> 
     write_bytes(out / "logs.tar.gz", _logs(work, runs))
     written = sorted(path for path in out.iterdir() if path.is_file() and path.suffix != ".safetensors")
     room = ALL_BYTES - sum(path.stat().st_size for path in written)
-    for run in (work / "runs" / FLAGSHIP, *runs):
+    for run in (work / "runs" / FLAGSHIP, *runs[:-1]):
         if not (run / CONFIG_FILE).is_file() or any(path.name.startswith(run.name) for path in written):
             continue
         parts = model_files(run.name, from_pretrained(run).state_dict())

@@ -55,17 +55,18 @@ def option(step: steps.Step, name: str) -> str:
 def test_every_step_is_run_within_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     call = make_call(gpu.full_size(16), "synthetic-gadgetx", tmp_path)
     ran = run_without_commands(call, monkeypatch, RATES)
-    runs = [*gpu.MODELS, gpu.FLAGSHIP]
+    runs = [*gpu.MODELS, gpu.FLAGSHIP, gpu.FLOW]
     assert set(ran) == {"training", "projection", "build data", *runs, *(f"score {run}" for run in runs)}
     assert call.errors == {} and call.left == []
     order = list(ran)
     assert max(order.index(name) for name in ("training", "projection", "build data")) < 3
-    assert [name for name in order if name in runs][-1] == gpu.FLAGSHIP
+    assert {name for name in order if name in runs} - set(gpu.MODELS) == {gpu.FLAGSHIP, gpu.FLOW}
+    assert max(map(order.index, gpu.MODELS)) < min(map(order.index, (gpu.FLAGSHIP, gpu.FLOW)))
     assert (
         set(call.size.recipe) <= set(ran["build data"].words)
         and option(ran["build data"], "--workers") == "14"
     )
-    counts = {name: int(option(ran[name], "--steps")) for name in runs}
+    counts = {name: int(option(ran[name], "--steps")) for name in runs[:-1]}
     assert {counts[name] for name in gpu.MODELS} == {2734}  # 0.7 million samples
     # 455 s at four fifths of 5000 samples a second.
     assert counts[gpu.FLAGSHIP] == pytest.approx(455 * 4000 / 256, rel=0.01)
@@ -83,16 +84,27 @@ def test_runs_are_shorter_where_the_time_or_the_rate_is_small(
     assert "--no-compile" in ran["sz-0"].words
     call = make_call(gpu.full_size(16), "synthetic-gadgetx", tmp_path / "late", 60.0)
     assert set(run_without_commands(call, monkeypatch, RATES)) == {"training", "projection", "build data"}
-    assert sorted(call.left) == sorted([*gpu.MODELS, gpu.FLAGSHIP])  # two at once: in any order
+    assert sorted(call.left) == sorted([*gpu.MODELS, gpu.FLAGSHIP, gpu.FLOW])  # two at once: in any order
+
+
+def test_where_time_is_short_the_models_at_an_equal_budget_come_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = {**RATES, "loop": {"bf16": {"samples_per_s": 1e4, "step_s": 256 / 1e4, "first_steps_s": 1.0}}}
+    call = make_call(gpu.full_size(16), "synthetic-gadgetx", tmp_path, 140.0)
+    call.time_left = lambda: 140.0  # type: ignore[method-assign]
+    ran = run_without_commands(call, monkeypatch, rates)
+    # All of the time, 50 s over four models at .85 of 10,000 samples a second; three quarters are 124 steps.
+    assert {int(option(ran[name], "--steps")) for name in gpu.MODELS} == {415}
 
 
 def test_the_small_size_has_the_same_steps_for_any_machine(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = run_without_commands(make_call(gpu.small_size(2), str(store), tmp_path), monkeypatch)
-    runs = [*gpu.MODELS, gpu.FLAGSHIP]
+    runs = [*gpu.MODELS, gpu.FLAGSHIP, gpu.FLOW]
     assert set(ran) == {"training", "projection", *runs, *(f"score {run}" for run in runs)}
-    for step in (ran[name] for name in runs):
+    for step in (ran[name] for name in runs[:-1]):
         parser = Parser()
         for name in ("--out", "--preset", "--name"):
             parser.add_argument(name)
@@ -169,7 +181,7 @@ def test_the_whole_script_runs_small_and_resumes(tmp_path: Path, capsys: pytest.
     assert "left: " not in capsys.readouterr().out
     out = tmp_path / "second"
     summary = json.loads((out / "results.json").read_text())
-    assert set(summary["models"]) == {*gpu.MODELS, gpu.FLAGSHIP} and summary["errors"] == {}
+    assert set(summary["models"]) == {*gpu.MODELS, gpu.FLAGSHIP, gpu.FLOW} and summary["errors"] == {}
     assert (
         summary["training"]["loop"]["bf16"]["samples_per_s"] > 0
         and summary["projection"]["torch"]["maps"] == 116
