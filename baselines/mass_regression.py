@@ -21,9 +21,9 @@ CLIP = 3.0
 class MassRegression(nn.Module):
     """What to add to log10 of a predicted map, so that its mass inside R200c is the regression's.
 
-    The features are log10 of each view's mean in each ring and inside R200c, and log10 of the predicted
-    mass inside R200c; the regression is linear in them and in their squares. All of them are the same for
-    the square's eight symmetries.
+    The features are log10 (asinh of a signed view) of each view's mean in each ring and inside R200c, and
+    log10 of the predicted mass inside R200c; the regression is linear in them and in their squares. All of
+    them are the same for the square's eight symmetries.
     """
 
     rings: torch.Tensor
@@ -41,6 +41,7 @@ class MassRegression(nn.Module):
         self.register_buffer("aperture", torch.from_numpy(grid.aperture), persistent=False)
         offset = torch.tensor([item.offset for item in transforms.inputs], dtype=torch.float64)
         self.register_buffer("offset", offset, persistent=False)
+        self.signed = [channel for channel, item in enumerate(transforms.inputs) if item.signed]
         count = len(transforms.inputs) * len(shares) + 1
         self.register_buffer("mean", torch.zeros(count, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(count, dtype=torch.float64))
@@ -53,8 +54,10 @@ class MassRegression(nn.Module):
     def features(self, maps: torch.Tensor, log_mass: torch.Tensor) -> torch.Tensor:
         """(N, F) float64 from raw maps (N, C, H, W) and the predicted log10 mass maps (N, H, W)."""
         means = torch.einsum("nchw,rhw->ncr", maps.double(), self.rings)
-        profiles = torch.log10(means + self.offset[:, None]).flatten(1)
-        return torch.cat([profiles, self.cylinder(log_mass)[:, None]], dim=1)
+        profiles = torch.log10(means + self.offset[:, None])
+        # Noise takes the mean of a signed view below 0.
+        profiles[:, self.signed] = torch.asinh(means[:, self.signed] / self.offset[self.signed, None])
+        return torch.cat([profiles.flatten(1), self.cylinder(log_mass)[:, None]], dim=1)
 
     def design(self, features: torch.Tensor) -> torch.Tensor:
         """(N, 2 F + 1): a constant, the standardised features and their squares."""

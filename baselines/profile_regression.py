@@ -1,8 +1,9 @@
 """``python -m baselines.profile_regression --views sz,xray,star``: the mass profile from the views' profiles.
 
-Ridge regression in closed form of log10 of the surface density, averaged in 12 rings, on log10 of each view
-averaged in the same rings, and on the squares of those; its strength is chosen on the split validation. The
-map is the mean profile's, raised or lowered ring by ring: it has the right mass, and no structure.
+Ridge regression in closed form of log10 of the surface density, averaged in 12 rings, on log10 (asinh where a
+view's noise makes it signed) of each view averaged in the same rings, and on the squares of those; its
+strength is chosen on the split validation. The map is the mean profile's, raised or lowered ring by ring: it
+has the right mass, and no structure.
 """
 
 from __future__ import annotations
@@ -60,10 +61,10 @@ class Profiles:
         return np.tensordot(np.asarray(maps, np.float64), self.shares, axes=([-2, -1], [1, 2]))
 
     def inputs(self, arrays: SplitArrays) -> Floats:
-        """(halo x los, view x ring): log10 of the views' means, as at redshift 0."""
+        """(halo x los, view x ring): the views' means, as at redshift 0, standardised as its pixels are."""
         factors = self.transforms.factors(arrays.halos["redshift"])
         columns = [
-            np.log10(self.means(arrays.maps[item.view]) * factors[:, channel, None, None] + item.offset)
+            item.of(self.means(arrays.maps[item.view]) * factors[:, channel, None, None])
             for channel, item in enumerate(self.transforms.inputs)
         ]
         return np.concatenate(columns, axis=-1).reshape(-1, len(columns) * len(self.shares))

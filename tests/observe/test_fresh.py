@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import zarr
 
+from baselines import profile_regression
 from baselines.data import ResidentBatches, load_rows
 from baselines.fresh import load_expected
+from baselines.mass_regression import RING_EDGES_R200C, MassRegression
 from baselines.settings import PLAIN, make_settings
 from baselines.unet import train
 from three_hundred_maps.errors import InputError
@@ -74,3 +77,23 @@ def test_a_network_trains_on_fresh_noise(wide, deep, tmp_path):
     assert (tmp_path / "run" / "submission" / "submission.json").is_file()
     with pytest.raises(InputError, match="no observed store"):
         train(replace(settings, data=str(wide), views="sz,star"), tmp_path / "other", submission=False)
+
+
+def test_masses_are_told_from_views_whose_noise_is_below_zero(deep, transforms, tmp_path):
+    """The regression's features of a signed view are finite below 0, and odd in it; of others as before."""
+    regression = MassRegression(transforms)
+    raw = read_split(deep, "test", VIEWS).maps
+    maps = torch.from_numpy(np.stack([raw[view][:, 0] for view in VIEWS], axis=1))
+    log_mass = torch.zeros(len(maps), *maps.shape[-2:])
+    sz, xray, rings = VIEWS.index("sz"), VIEWS.index("xray"), len(RING_EDGES_R200C)
+    turned = maps.clone()
+    turned[:, sz] *= -1
+    both = (regression.features(each, log_mass)[:, :-1] for each in (maps, turned))
+    one, other = (features.unflatten(1, (-1, rings)) for features in both)
+    assert torch.isfinite(one).all() and torch.isfinite(other).all()
+    assert (one[:, VIEWS.index("shear1")] < 0).any()
+    torch.testing.assert_close(other[:, sz], -one[:, sz])
+    torch.testing.assert_close(other[:, xray], one[:, xray])
+    submission = profile_regression.write(deep, tmp_path, ("sz", "xray"))
+    predicted = zarr.open_group(submission / "predictions.zarr", mode="r")["mass"][...]
+    assert np.isfinite(predicted).all() and (predicted > 0).all()
