@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "leaderboard": ("benchmarks.commands:leaderboard", "Render the leaderboard's site from results."),
     "pack": ("benchmarks.commands:pack", "Check a submission and make one archive of it."),
     "seal": ("benchmarks.commands:seal", "Split a store into inputs to publish and truth to keep."),
+    "bundle": ("benchmarks.commands:bundle", "Make a Codabench competition of a sealed store."),
     "demo": ("benchmarks.demo:demo", "Build a data set, train four U-Nets, score them, show a report."),
 }
 """Command name -> (``module:function``, one-line help)."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.keys import KEY
 from three_hundred_maps.progress import set_quiet
 
 Submission = Annotated[Path, typer.Argument(help="The submission: a folder, .tar, .zip or .npz.")]
@@ -74,6 +72,7 @@ def score(
     """Score a submission against a store: its test split, for the task transfer all of its splits."""
     from benchmarks.packing import opened
     from benchmarks.results import write_result
+    from benchmarks.score_table import score_table
     from benchmarks.scoring import score_submission
     from three_hundred_maps.store.names import find_store
 
@@ -185,64 +184,26 @@ def seal(
         print(f"truth (keep to yourself): {truth}")
 
 
-def score_table(result: dict[str, Any]) -> str:
-    """The scores as a table for a terminal, beside the reference rows and the noise floor."""
-    from benchmarks.registry import SCORES
+def bundle(
+    sealed: Annotated[Path, typer.Argument(help="A folder that seal made: inputs and truth.")],
+    codabench: Annotated[Path, typer.Option("--codabench", help="The competition's bundle, a new .zip.")],
+    image: Annotated[
+        str,
+        typer.Option("--image", help="Docker image that scores, made by the Dockerfile in the bundle."),
+    ],
+    track: Annotated[
+        str | None, typer.Option("--track", help="Views that submissions may use; by default all.")
+    ] = None,
+    start: Annotated[str | None, typer.Option("--start", help="First day, YYYY-MM-DD; today.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make a competition of a sealed store, to upload to Codabench."""
+    from benchmarks.competition import write_bundle
 
-    data = result["dataset"]
-    references = result["references"]
-    rows = [("score", "value", "95 % interval", *references, "noise floor")]
-    for name, found in result["scores"].items():
-        digits = SCORES[name].digits
-        note = found.get("note", "")
-        interval = note
-        if found["low"] is not None:
-            interval = f"{_number(found['low'], digits)} to {_number(found['high'], digits)}"
-        value = note.split(";")[0] if note.startswith(">=") else _number(found["value"], digits)
-        others = (_number(r["scores"].get(name, {}).get("value"), digits) for r in references.values())
-        noise = _number((result["noise_floor"] or {}).get(name), digits)
-        rows.append((name, value, interval, *others, noise))
-    return "\n".join(
-        [
-            f"{result['name']}: {result['task']}, track {result['track']}, on {data['name']} "
-            f"({data['halos']} halos x {data['lines_of_sight']} lines of sight, {data['regions']} regions)",
-            *_aligned(rows),
-            *(f"flag: {flag}" for flag in result["flags"]),
-            *_halo_lines(result),
-        ]
-    )
-
-
-def _halo_lines(result: dict[str, Any]) -> list[str]:
-    """The table halo by halo of a result on all splits."""
-    if not result.get("halos"):
-        return []
-    lines = [("halo", "split", "M200c", "redshift", "rms [dex]", "rms / climatology", "mass bias", "outside")]
-    for row in result["halos"]:
-        key = ", ".join(str(row[name]) for name in KEY if name in row)
-        mass, redshift, rms, ratio, bias = (
-            row[k] for k in ("M200c", "redshift", "residual_rms_dex", "rms_over_climatology", "mass_bias")
+    if quiet:
+        set_quiet(True)
+    path = write_bundle(sealed, codabench, image=image, track=track, start=start)
+    if not quiet:
+        print(
+            f"bundle: {path} ({path.stat().st_size / 1e6:.1f} MB); it holds the truth: upload, never publish"
         )
-        lines.append(
-            (key, row["split"], f"{mass:.3e}", f"{redshift:.2f}", f"{rms:.4f}", f"{ratio:.3f}",
-             f"{bias:+.3f}", ", ".join(row["outside"]))
-        )  # fmt: skip
-    names = " and ".join(data["name"] for data in result["training"])
-    head = f"halo by halo, against the climatology of {names}; outside: what lies beyond its training range"
-    return ["", head, *_aligned(lines)]
-
-
-def _aligned(lines: Sequence[tuple[str, ...]]) -> list[str]:
-    """Lines of a table, its first column to the left."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
-        for line in lines
-    ]
-
-
-def _number(value: float | None, digits: int) -> str:
-    """A number with its decimals; one of many digits in five of them."""
-    if value is None:
-        return "-"
-    return f"{value:.{digits}f}" if abs(value) < 1e4 else f"{value:.4e}"

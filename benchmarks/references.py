@@ -204,7 +204,8 @@ def _cache_path(digest: str, split: str, zero: Sequence[str], constants: Constan
     return cache_folder() / ("-".join(parts) + ".json")
 
 
-def _path_of(truth: Truth) -> Path:
+def background_path(truth: Truth) -> Path:
+    """The file that the background of a dataset is kept in."""
     zero = [store_digest(store) for store in truth.trained_on]
     return _cache_path(truth.digest, truth.split, zero, truth.constants)
 
@@ -232,7 +233,7 @@ def load_background(truth: Truth) -> Background | None:
 def keep_background(truth: Truth, background: Background) -> None:
     """Keep a background, where the cache folder can be written."""
     try:
-        write_json(_path_of(truth), background.to_json())
+        write_json(background_path(truth), background.to_json())
     except OSError:
         # Nothing is lost: it is measured again next time.
         return

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import COMMANDS
-from benchmarks.commands import score_table
 from benchmarks.constants import VERSION
 from benchmarks.results import read_result
+from benchmarks.score_table import score_table
 from tests.snippets import run_shell, snippets
 from three_hundred_maps.builder.recipe import load_recipe, shipped_recipes
 from three_hundred_maps.testing import tiny_store
@@ -32,7 +32,8 @@ def command(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
 
 
 def test_every_command_has_help() -> None:
-    assert list(COMMANDS) == ["validate", "score", "fingerprint", "leaderboard", "pack", "seal", "demo"]
+    first = ["validate", "score", "fingerprint", "leaderboard", "pack", "seal", "bundle", "demo"]
+    assert list(COMMANDS) == first
     for name in COMMANDS:
         done = command(name, "--help")
         assert done.returncode == 0 and "--" in done.stdout, done.stderr
@@ -122,13 +123,15 @@ def test_the_kept_results_are_results() -> None:
 def test_a_stranger_can_follow_the_page(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "STORE", halos=(8, 1, 3), n_los=2)
     environment = {"STORE": str(store), "PYTHONPATH": str(ROOT)}
-    code = "\n".join(block.text for block in snippets(SUBMIT, "python"))
+    pages = (SUBMIT, SUBMIT.with_name("submission.md"))
+    code = "\n".join(block.text for page in pages for block in snippets(page, "python"))
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **environment},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    shown = "".join(run_shell(block.text, tmp_path, **environment) for block in snippets(SUBMIT, "bash"))
+    blocks = [block for page in pages for block in snippets(page, "bash")]
+    shown = "".join(run_shell(block.text, tmp_path, **environment) for block in blocks)
     assert "valid: 'Mean map and log y'" in shown and "residual_rms_dex" in shown and "packed:" in shown
     assert command("score", "submission.npz", "--data", store, cwd=tmp_path).returncode == 0
     for made in (

@@ -291,8 +291,9 @@ def test_logarithms_are_told_when_checked_and_scored(
 
 
 def test_every_example_of_the_guide_learns(store: Path, tmp_path: Path) -> None:
-    blocks = snippets(Path(__file__).parents[2] / "docs" / "submit.md", "python")
-    assert blocks
+    docs = Path(__file__).parents[2] / "docs"
+    blocks = [block for name in ("submit", "submission") for block in snippets(docs / f"{name}.md", "python")]
+    assert len(blocks) == 4
     # One after the other, as one reads: the second goes on with the first one's maps.
     code = "\n".join(block.text for block in blocks)
     environment = {**os.environ, "STORE": str(store)}

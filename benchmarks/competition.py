@@ -1,0 +1,271 @@
+"""A Codabench competition of a sealed store: one zip file to upload.
+
+Its form is the platform's: ``competition.yaml``, a scoring program with ``metadata.yaml``, reference data,
+pages.
+https://docs.codabench.org/latest/Organizers/Benchmark_Creation/Yaml-Structure/
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+import benchmarks
+import three_hundred_maps
+from benchmarks.codabench import COLUMNS, HOME, RULES
+from benchmarks.manifest import canonical_track
+from benchmarks.references import background_path
+from benchmarks.registry import SCORES
+from benchmarks.scoring import score_maps
+from benchmarks.sealing import INPUTS, TRUTH
+from benchmarks.tasks import TASKS
+from benchmarks.truth import Truth
+from three_hundred_maps._version import __version__
+from three_hundred_maps.errors import InputError, installed_version
+from three_hundred_maps.hub.pictures import gallery, panel
+from three_hundred_maps.io import canonical_json, write_json
+from three_hundred_maps.keys import parse_views
+from three_hundred_maps.store.arrays import open_group
+from three_hundred_maps.store.schema import HALF, TARGET
+
+TASK = "mass-map"
+NEEDED = (
+    *("numpy", "zarr", "numcodecs", "google-crc32c", "scipy", "pydantic", "pyyaml", "tqdm"),
+    *("fsspec", "confusable-homoglyphs"),
+)
+"""Packages that the scoring program imports: its image has these, of the versions installed here."""
+PER_DAY, IN_ALL = 5, 100
+"""Submissions a person: scores of many are measurements of the truth."""
+TIME_LIMIT = 1800
+"""Of one scoring, seconds."""
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+_MAIN = """import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from benchmarks.codabench import run
+from three_hundred_maps.errors import error_handling
+
+if __name__ == "__main__":
+    with error_handling():
+        print(run(Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+_DOCKERFILE = """# docker build -t {image} . && docker push {image}
+FROM python:3.12-slim
+COPY requirements.txt .
+RUN pip install --no-cache-dir -r requirements.txt
+"""
+
+
+def write_bundle(
+    sealed: str | Path, out: str | Path, *, image: str, track: str | None = None, start: str | None = None
+) -> Path:
+    """Write the bundle of a competition on the task ``mass-map``.
+
+    Parameters
+    ----------
+    sealed
+        What `benchmarks.sealing.seal` made: ``inputs`` and ``truth``.
+    out
+        A new .zip file. It holds the truth.
+    image
+        Name of the Docker image that scores: ``scoring_program/Dockerfile`` of the bundle makes it.
+    track
+        The views that submissions may use, any of them; by default all of the inputs.
+    start
+        First day, YYYY-MM-DD, UTC; by default today. There is no last one.
+
+    Returns
+    -------
+    ``out``.
+
+    Raises
+    ------
+    InputError
+        Where ``sealed`` is not a sealed store, ``out`` is there already, or a view or day is none.
+    """
+    sealed, out = Path(sealed), Path(out)
+    if not (sealed / INPUTS).is_dir() or not (sealed / TRUTH).is_dir():
+        raise InputError(f"{sealed} has no {INPUTS} and {TRUTH}: give the folder that seal made of a store")
+    if out.suffix != ".zip" or out.exists():
+        raise InputError(f"{out}: give the name of a new .zip file")
+    truth = Truth(sealed / TRUTH)
+    views = parse_views(track) if track is not None else truth.views
+    unknown = sorted(set(views) - set(truth.views))
+    if unknown or not views:
+        raise InputError(f"track {track!r}: the views of {sealed / INPUTS} are {','.join(truth.views)}")
+    rules = {"task": TASK, "track": canonical_track(views), "truth": TRUTH}
+    _, background = score_maps(truth, None, check=False)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as scratch:
+        partial, kept = Path(scratch) / out.name, Path(scratch) / "background.json"
+        write_json(kept, background.to_json())
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            _add(archive, "competition.yaml", _yaml(_competition(truth, rules, image, _day(start))))
+            _add(archive, "logo.png", _logo(sealed / INPUTS))
+            for name, text in _pages(truth, rules).items():
+                _add(archive, f"pages/{name}.md", text.encode())
+            for name, data in _program(image):
+                _add(archive, f"scoring_program/{name}", data)
+            _add(archive, f"reference_data/{RULES}", canonical_json(rules))
+            name = background_path(truth)
+            _add(archive, f"reference_data/{HOME}/{name.parent.name}/{name.name}", kept.read_bytes())
+            for path in _files(sealed / TRUTH):
+                parts = path.relative_to(sealed / TRUTH).parts
+                # The inputs of test are public data and of no use to the scores.
+                if not (len(parts) > 2 and parts[1] in set(truth.attrs["views"]) - {TARGET, HALF}):
+                    _add(archive, "/".join(("reference_data", TRUTH, *parts)), path.read_bytes())
+            for path in _files(sealed / INPUTS):
+                inside = path.relative_to(sealed / INPUTS).as_posix()
+                _add(archive, f"public_data/{INPUTS}/{inside}", path.read_bytes())
+        os.replace(partial, out)
+    return out
+
+
+def _day(text: str | None) -> date:
+    try:
+        return datetime.now(UTC).date() if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"--start {text!r} is no day: give YYYY-MM-DD") from None
+
+
+def _competition(truth: Truth, rules: dict[str, str], image: str, start: date) -> dict[str, Any]:
+    """Content of ``competition.yaml``, version 2 of the platform's language."""
+    columns = []
+    for index, name in enumerate(COLUMNS):
+        score = SCORES[name]
+        column: dict[str, Any] = {"title": score.label, "key": name, "index": index}
+        if isinstance(score.better, str):
+            column["sorting"] = "asc" if score.better == "low" else "desc"
+        columns.append(column | {"precision": score.digits})
+    pages = [{"title": name.capitalize(), "file": f"pages/{name}.md"} for name in _pages(truth, rules)]
+    return {
+        "version": 2,
+        "title": f"Mass maps of galaxy clusters: {truth.name}",
+        "description": "Infer the projected total mass of galaxy clusters from what can be observed.",
+        "image": "logo.png",
+        "terms": "pages/terms.md",
+        "docker_image": image,
+        "make_programs_available": True,
+        "make_input_data_available": False,
+        "registration_auto_approve": False,
+        "enable_detailed_results": True,
+        "pages": [page for page in pages if page["title"] != "Terms"],
+        "tasks": [
+            {
+                "index": 0,
+                "name": TASKS[TASK].title,
+                "description": TASKS[TASK].text,
+                "scoring_program": "scoring_program",
+                "reference_data": "reference_data",
+            }
+        ],
+        "phases": [
+            {
+                "index": 0,
+                "name": "Open",
+                "description": "Predictions of the test split",
+                "start": f"{start.isoformat()} 00:00:00",
+                "tasks": [0],
+                "max_submissions_per_day": PER_DAY,
+                "max_submissions": IN_ALL,
+                "execution_time_limit": TIME_LIMIT,
+                "accepts_only_result_submissions": True,
+                "public_data": "public_data",
+            }
+        ],
+        "leaderboards": [
+            {"title": "Results", "key": "main", "submission_rule": "Force_Best", "columns": columns}
+        ],
+    }
+
+
+def _program(image: str) -> Iterator[tuple[str, bytes]]:
+    """The scoring program: this project's own modules, and what its image needs."""
+    command = {"command": "python3 /app/program/score.py /app/input /app/output"}
+    yield "metadata.yaml", _yaml(command)
+    yield "score.py", _MAIN.encode()
+    yield "Dockerfile", _DOCKERFILE.format(image=image).encode()
+    lines = [f"{name}=={installed_version(name)}\n" for name in NEEDED]
+    yield "requirements.txt", "".join(lines).encode()
+    for package in (benchmarks, three_hundred_maps):
+        root = Path(str(package.__file__)).parent
+        for path in _files(root):
+            if path.suffix == ".py":
+                yield f"{root.name}/{path.relative_to(root).as_posix()}", path.read_bytes()
+
+
+def _pages(truth: Truth, rules: dict[str, str]) -> dict[str, str]:
+    regions = len(np.unique(truth.halos["region"]))
+    scores = "".join(f"| {SCORES[n].label} | {SCORES[n].units} | {SCORES[n].meaning} |\n" for n in COLUMNS)
+    archive = "python -m zipfile -c submission.zip submission/{submission.json,predictions.zarr}"
+    return {
+        "overview": f"""# Mass maps of galaxy clusters
+
+{TASKS[TASK].text} Here that is `{truth.name}`: {truth.n_halos} clusters of {regions} regions, each along
+{truth.n_los} lines of sight. A submission may use any of the views {rules["track"]}, and the redshift.
+
+{truth.attrs["attribution"]} Licence of the data: {truth.attrs["license"]}.
+""",
+        "data": f"""# Data and submissions
+
+`inputs` of the public data is a Zarr store that `xarray.open_zarr("inputs", group="test")` opens: the views,
+the redshift and an opaque `key` of every cluster. Train on what is public of `{truth.name}`, predict the
+total surface density (Msun kpc-2) of every cluster and line of sight, and write it with `three_hundred_maps`
+{__version__} or newer:
+
+    from benchmarks import write_submission
+    write_submission("submission", name="My model", authors=["A. Author"], task="{TASK}",
+                     track="{rules["track"]}", maps=maps, rows=("inputs", "test"))
+
+The upload is a zip of that folder's content: `{archive}`.
+""",
+        "evaluation": f"""# Evaluation
+
+Maps are compared inside R200c after smoothing to 0.05 R200c; l is log10 of the surface density. The first
+score ranks. Scores are shown to three digits.
+
+| score | unit | meaning |
+| --- | --- | --- |
+{scores}""",
+        "terms": """# Terms
+
+The truth of the test clusters is held back. Do not use anything but the inputs to predict them, and do not
+work the truth out from scores. A submission is data: nothing in it is run. Say in `description` what was
+done.
+""",
+    }
+
+
+def _logo(inputs: Path) -> bytes:
+    """The inputs of one cluster, as PNG."""
+    group = open_group(inputs)["test"]
+    views = [name for name in ("sz", "xray", "star") if name in group]
+    maps = {view: np.asarray(group[view][0, 0]) for view in views}
+    ranges = {}
+    for view, values in maps.items():
+        logs = np.log10(values[values > 0])
+        ranges[view] = (float(np.percentile(logs, 1)), float(logs.max()))
+    return gallery([panel(maps, ranges, views)[0]], panel(maps, ranges, views)[1])
+
+
+def _yaml(content: dict[str, Any]) -> bytes:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100).encode()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    # No time of this machine: the same bundle for the same input.
+    archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), data)
