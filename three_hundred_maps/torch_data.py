@@ -5,8 +5,9 @@ Needs numpy, torch and zarr alone, so that it runs on a GPU machine as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 Item = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+NAMES = ("inputs", "target", "key")
+"""Of an item's parts, where it is a dict."""
 
 
 def check_views(store: str | Path, split: str, views: Sequence[str]) -> None:
@@ -56,7 +59,7 @@ def check_views(store: str | Path, split: str, views: Sequence[str]) -> None:
         raise InputError(f"a view is named twice: {','.join(views)}")
 
 
-class MapDataset(Dataset[Item]):
+class MapDataset(Dataset[Any]):
     """Rows (halo, line of sight) of one split, held in memory.
 
     Item ``i`` is ``(inputs (C, H, W), target (1, H, W), key (5,))``, float32, float32 and int64; ``key`` is
@@ -79,6 +82,8 @@ class MapDataset(Dataset[Item]):
         Apply one of the square's eight symmetries to each item, drawn from torch's random numbers.
     halos
         Only these, as a slice.
+    as_dict
+        Items are ``{"inputs", "target", "key"}`` instead of a tuple.
     """
 
     def __init__(
@@ -91,35 +96,40 @@ class MapDataset(Dataset[Item]):
         target: bool = True,
         symmetries: bool = False,
         halos: slice | None = None,
+        as_dict: bool = False,
     ) -> None:
         check_views(store, split, views)
         check_transforms(transforms, views)
         self.arrays = read_split(store, split, [*views, *([TARGET] if target else [])], halos)
         self.store, self.split, self.simulations = store, split, simulation_names(store, split)
         self.views, self.transforms, self.symmetries = tuple(views), transforms, symmetries
-        self.scale_only = False
+        self.scale_only, self.as_dict = False, as_dict
         self.lines = len(self.arrays.los_vector)
 
     def __len__(self) -> int:
         return len(self.arrays) * self.lines
 
-    def __getitem__(self, row: int) -> Item:
+    def __getitem__(self, row: int) -> Any:
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         number = int(torch.randint(SYMMETRIES, ())) if self.symmetries else 0
         halo, los = divmod(row % len(self), self.lines)
-        return _item(self, self.arrays, halo, los, number)
+        item = _item(self, self.arrays, halo, los, number)
+        return dict(zip(NAMES, item, strict=True)) if self.as_dict else item
 
 
-class StreamDataset(IterableDataset[Item]):
+class StreamDataset(IterableDataset[Any]):
     """The items of `MapDataset`, read block by block: for stores that memory does not hold.
 
     Each epoch goes once through every row: blocks of halos in an order drawn from (seed, epoch), dealt out
     to ranks and workers, rows shuffled inside a buffer of several blocks. Set ``epoch`` before iterating.
 
+    An epoch that was stopped goes on where it stood: `state_dict`, then `load_state_dict` of a data set made
+    alike. Each worker of a loader has its own state, which torchdata's ``StatefulDataLoader`` gathers.
+
     Parameters
     ----------
-    store, split, views, transforms, target, symmetries
+    store, split, views, transforms, target, symmetries, as_dict
         As for `MapDataset`.
     block, buffer
         Halos read at once (best a store's ``shard_halos``), and blocks held and shuffled together.
@@ -143,6 +153,7 @@ class StreamDataset(IterableDataset[Item]):
         buffer: int = 4,
         rank: int = 0,
         ranks: int = 1,
+        as_dict: bool = False,
     ) -> None:
         check_views(store, split, views)
         check_transforms(transforms, views)
@@ -151,8 +162,35 @@ class StreamDataset(IterableDataset[Item]):
         self.symmetries, self.seed, self.block, self.buffer = symmetries, seed, block, max(buffer, 1)
         self.rank, self.ranks, self.epoch, self.scale_only = rank, ranks, 0, False
         self.halos, self.simulations = split_length(store, split), simulation_names(store, split)
+        self.lines = int(open_group(store)[split]["los_vector"].shape[0])
+        self.as_dict, self._given, self._start = as_dict, 0, 0
 
-    def __iter__(self) -> Iterator[Item]:
+    def state_dict(self) -> dict[str, Any]:
+        """Where the epoch stands: its number, the rows given, and what decides their order."""
+        return {"epoch": self.epoch, "given": self._given, "order": self._order()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next iteration go on from a state; InputError for one of another order of rows."""
+        if list(state["order"]) != self._order():
+            raise InputError(
+                f"this state is of seed, block, buffer, rank, ranks, halos = {state['order']}; this data set "
+                f"has {self._order()}"
+            )
+        self.epoch, self._start = int(state["epoch"]), int(state["given"])
+        self._given = self._start
+
+    def _order(self) -> list[int]:
+        return [self.seed, self.block, self.buffer, self.rank, self.ranks, self.halos]
+
+    def __iter__(self) -> Iterator[Any]:
+        self._given, self._start = self._start, 0
+        for item in self._rows(self._given):
+            self._given += 1
+            yield dict(zip(NAMES, item, strict=True)) if self.as_dict else item
+        self._given = 0
+
+    def _rows(self, skip: int) -> Iterator[Item]:
+        """The rows of this epoch and process without the first ``skip``."""
         worker = get_worker_info()
         workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
         parts, part = self.ranks * workers, self.rank * workers + number
@@ -160,22 +198,32 @@ class StreamDataset(IterableDataset[Item]):
         draw = np.random.default_rng([self.seed, self.epoch, part])
         mine = [int(b) * self.block for b in blocks[part::parts]]
         for first in range(0, len(mine), self.buffer):
-            held = [
-                read_split(
-                    self.store, self.split, self.read, slice(start, min(start + self.block, self.halos))
-                )
+            parts_of = [
+                slice(start, min(start + self.block, self.halos))
                 for start in mine[first : first + self.buffer]
             ]
+            count = self.lines * sum(part.stop - part.start for part in parts_of)
+            if skip >= count:
+                # Nothing is read, but the draws that follow are those of a whole epoch.
+                skip -= count
+                self._draw(draw, count)
+                continue
+            held = [read_split(self.store, self.split, self.read, part) for part in parts_of]
             rows = [
                 (arrays, halo, los)
                 for arrays in held
                 for halo in range(len(arrays))
                 for los in range(len(arrays.los_vector))
             ]
-            for place in draw.permutation(len(rows)):
-                symmetry = int(draw.integers(SYMMETRIES)) if self.symmetries else 0
+            for place, symmetry in self._draw(draw, count)[skip:]:
                 arrays, halo, los = rows[place]
                 yield _item(self, arrays, halo, los, symmetry)
+            skip = 0
+
+    def _draw(self, draw: np.random.Generator, count: int) -> list[tuple[int, int]]:
+        """Order and symmetry of so many rows."""
+        places = draw.permutation(count).tolist()
+        return [(place, int(draw.integers(SYMMETRIES)) if self.symmetries else 0) for place in places]
 
 
 def check_transforms(transforms: Transforms | None, views: Sequence[str]) -> None:

@@ -242,3 +242,48 @@ def test_sealed_inputs_open_without_their_truth(tmp_path, store):
     chunk.write_bytes(data[:-20])
     with pytest.raises(InputError, match="test/sz/c/.* is damaged"):
         read_split(inputs, "test", ["sz"])
+
+
+def test_an_item_may_be_a_dict(store):
+    plain, named = (MapDataset(store, views=VIEWS, as_dict=d) for d in (False, True))
+    assert list(named[3]) == ["inputs", "target", "key"]
+    assert all(torch.equal(a, b) for a, b in zip(plain[3], named[3].values(), strict=True))
+
+
+@pytest.mark.parametrize("stop", [0, 1, 7, 12, 23, 36])
+def test_a_stopped_epoch_goes_on_with_the_same_rows(store, stop):
+    def stream():
+        made = StreamDataset(store, views=VIEWS, symmetries=True, seed=3, block=2, buffer=2, as_dict=True)
+        made.epoch = 5
+        return made
+
+    whole, begun, resumed = list(stream()), stream(), stream()
+    items = iter(begun)
+    for _ in range(stop):
+        next(items)
+    resumed.epoch = 0
+    resumed.load_state_dict(begun.state_dict())
+    rest = list(resumed)
+    assert resumed.epoch == 5 and len(rest) == len(whole) - stop
+    for item, expected in zip(rest, whole[stop:], strict=True):
+        assert all(torch.equal(item[name], expected[name]) for name in expected)
+    assert len(list(resumed)) == len(whole)  # the next epoch is a whole one
+    assert resumed.state_dict()["given"] == 0
+
+
+def test_blocks_that_were_given_are_not_read_again(store, monkeypatch):
+    stream = StreamDataset(store, views=VIEWS, block=2, buffer=1)
+    stream.load_state_dict({**stream.state_dict(), "given": 2 * 2 * stream.lines + 1})
+    read = []
+    monkeypatch.setattr(
+        "three_hundred_maps.torch_data.read_split",
+        lambda *words: read.append(words[3]) or read_split(*words),
+    )
+    assert len(list(stream)) == 36 - 4 * stream.lines - 1
+    assert len(read) == -(-stream.halos // 2) - 2
+
+
+def test_a_state_of_another_order_is_refused(store):
+    state = StreamDataset(store, views=VIEWS, seed=1).state_dict()
+    with pytest.raises(InputError, match=r"this state is of seed, block, .* = \[1, 32, 4, 0, 1, "):
+        StreamDataset(store, views=VIEWS, seed=2).load_state_dict(state)
