@@ -43,6 +43,8 @@ def write_card(run: Path, result: Path | None = None) -> Path:
     network = {
         "unet": "the paper's U-Net",
         "residual": "a U-Net of residual blocks with attention",
+        "nafnet": "a U-Net of NAFNet's blocks",
+        "convnext": "a U-Net of ConvNeXt's blocks",
         "encoder": f"a U-Net on timm's {architecture['encoder']}",
     }[architecture["network"]]
     calibrated = []

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from baselines.mass_regression import MassRegression
+from baselines.modern_networks import ConvNeXtUNet, NAFUNet
 from baselines.networks import NETWORKS, NORMS, EncoderUNet, ResidualUNet, UNet
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes, write_json
@@ -28,6 +29,15 @@ START_SIGMA_DEX = 0.15
 MAX_CONFIG_BYTES = 2**20
 MAX_POOLINGS = 10
 MAX_SHUFFLE = 8
+
+
+_LEVELLED: dict[str, type[UNet]] = {
+    "unet": UNet,
+    "residual": ResidualUNet,
+    "nafnet": NAFUNet,
+    "convnext": ConvNeXtUNet,
+}
+"""The networks that differ in what a level does."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,7 @@ class MassModel(nn.Module):
         if architecture.network == "encoder":
             self.network: nn.Module = EncoderUNet(architecture.encoder or "", inputs, outputs, **common)
         else:
-            kind = ResidualUNet if architecture.network == "residual" else UNet
+            kind = _LEVELLED[architecture.network]
             common |= {"poolings": architecture.poolings, "shuffle": architecture.shuffle}
             self.network = kind(inputs, outputs, **common)
         # The first prediction is the climatology, with a plausible sigma.

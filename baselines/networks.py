@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from three_hundred_maps.errors import InputError
 
-NETWORKS = ("unet", "residual", "encoder")
+NETWORKS = ("unet", "residual", "nafnet", "convnext", "encoder")
 NORMS = ("batch", "group", "instance", "none")
 """Normalisation layers. ``instance`` is the paper's (fastMRI's): it takes the mean of every channel away,
 map by map, and with it the amplitude of the input, which carries the cluster's mass."""

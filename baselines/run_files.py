@@ -104,8 +104,8 @@ def input_facts(store: Path, view: str) -> dict[str, Any]:
 
 def default_name(settings: Settings) -> str:
     """The run's name on a leaderboard: network, width, what is unusual, seed."""
-    network = {"residual": "residual-unet", "encoder": f"unet-{settings.encoder}"}.get(
-        settings.network, "unet"
+    network = {"unet": "unet", "encoder": f"unet-{settings.encoder}"}.get(
+        settings.network, f"{settings.network}-unet"
     )
     parts = [network, f"{settings.channels}ch"]
     if settings.loss != "l2":

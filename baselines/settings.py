@@ -37,7 +37,10 @@ class Settings:
     )
     seed: int = _setting(0, "seed of weights, order and symmetries", low=0)
     network: str = _setting(
-        "unet", "the paper's U-Net, one of residual blocks and attention, or one on a timm encoder", NETWORKS
+        "unet",
+        "the paper's U-Net, one of residual blocks and attention, of NAFNet's or ConvNeXt's blocks, or one "
+        "on a timm encoder",
+        NETWORKS,
     )
     encoder: str | None = _setting(None, "a timm encoder, as resnet10t; sets the network to encoder")
     channels: int = _setting(32, "channels of the first level (the paper: 32)", low=1)

@@ -10,6 +10,7 @@ from benchmarks.registry import RANKING
 from benchmarks.results import identity
 from three_hundred_maps.io import write_bytes
 
+HUB_SCORE = "skill"
 FOLDER = ".eval_results"
 """Where the Hub looks for a model's results."""
 
@@ -21,6 +22,9 @@ def task_id(result: Mapping[str, Any]) -> str:
 
 def eval_results(result: Mapping[str, Any], repository: str) -> str:
     """YAML of one result: one value a task.
+
+    The value is the skill, since the Hub's boards know no direction but up: of one task's results it makes
+    the same order as the score that ranks.
 
     Parameters
     ----------
@@ -35,12 +39,13 @@ def eval_results(result: Mapping[str, Any], repository: str) -> str:
     score = result["scores"][RANKING]
     low, high = score["low"], score["high"]
     interval = "" if low is None or high is None else f", 95 % interval {low:.4f} to {high:.4f}"
+    rms = f"residual_rms_dex {score['value']:.4f}"
     entry = EvalResultEntry(
         dataset_id=repository,
         task_id=task_id(result),
-        value=score["value"],
+        value=result["scores"][HUB_SCORE]["value"],
         date=result.get("date"),
-        notes=f"residual_rms_dex{interval}; {' '.join(part[:16] for part in identity(result)[1:])}",
+        notes=f"{rms}{interval}; {' '.join(part[:16] for part in identity(result)[1:])}",
     )
     content = eval_result_entries_to_yaml([entry])
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -183,7 +183,8 @@ def test_the_card_tells_of_the_run_and_its_scores(tmp_path, settings):
     header = yaml.safe_load(card.split("---")[1])
     assert header["tags"][-2:] == ["sz", "star"]
     entries = yaml.safe_load((run / ".eval_results" / "three_hundred_maps.yaml").read_text())
-    assert entries[0]["value"] == rms
+    assert entries[0]["value"] == result["scores"]["skill"]["value"]
+    assert entries[0]["notes"].startswith(f"residual_rms_dex {rms:.4f}; ")
     assert entries[0]["dataset"]["task_id"] == "mini-mass-map-sz-xray-star"
     path.write_text("{}")
     with pytest.raises(InputError, match="is not a result"):
@@ -203,7 +204,7 @@ def test_the_cards_results_are_what_the_hub_reads(tmp_path, settings, monkeypatc
     write_card(run, path)
     entries = yaml.safe_load((run / ".eval_results" / "three_hundred_maps.yaml").read_text())
     parsed = huggingface_hub.parse_eval_result_entries(entries)
-    assert parsed[0].value == kept["scores"]["residual_rms_dex"]["value"]
+    assert parsed[0].value == kept["scores"]["skill"]["value"]
     assert parsed[0].dataset_id == "org/maps"
     split = {"test": {"rows": 1}}
     tasks = render_eval({"configs": {"mini": {"views": ["sz", "xray", "star", "mass"], "splits": split}}})

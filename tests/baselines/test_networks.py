@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from baselines.modern_networks import ConvNeXtUNet, NAFUNet
 from baselines.networks import NORMS, EncoderUNet, ResidualUNet, UNet, count_parameters, norm_layer
 from three_hundred_maps.errors import InputError
 
@@ -51,6 +52,49 @@ def test_in_a_residual_network_a_corner_knows_of_the_opposite_one():
         reached[kind] = float(difference[..., :8, :8].max())
         assert float(difference[..., -8:, -8:].max()) > 1e-4
     assert reached[UNet] == 0.0 and reached[ResidualUNet] > 1e-6
+
+
+MODERN = (NAFUNet, ConvNeXtUNet)
+
+
+@pytest.mark.parametrize("kind", MODERN)
+def test_modern_blocks_keep_the_size_and_every_weight_learns(kind):
+    torch.manual_seed(0)
+    network = kind(3, 2, channels=4, poolings=2, drop=0.1)
+    for size in ((80, 80), (37, 50)):
+        assert network(torch.rand(2, 3, *size)).shape == (2, 2, *size)
+    for parameter in network.parameters():  # what starts at 0, and so hides what is behind it, included
+        torch.nn.init.normal_(parameter, std=0.2)
+    network(torch.rand(2, 3, 40, 40)).square().sum().backward()
+    silent = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert not silent
+
+
+@pytest.mark.parametrize("kind", MODERN)
+def test_modern_blocks_move_with_the_cluster(kind):
+    """A cluster far from every edge, moved by whole pixels of the lowest level, gives the same map, moved."""
+    torch.manual_seed(0)
+    network = kind(1, 1, channels=4, poolings=1, norm="none").eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    y, x = torch.meshgrid(*[torch.arange(160.0)] * 2, indexing="ij")
+    cluster = 3 * torch.exp(-((y - 71) ** 2 + (x - 79) ** 2) / 50)[None, None]
+    moved = torch.roll(cluster, (6, -4), dims=(2, 3))
+    with torch.no_grad():
+        first, second = network(cluster), network(moved)
+    expected = torch.roll(first, (6, -4), dims=(2, 3))[..., 50:110, 50:110]
+    assert torch.allclose(second[..., 50:110, 50:110], expected, rtol=1e-3, atol=1e-4 * float(expected.std()))
+    assert not torch.allclose(second[..., 50:110, 50:110], first[..., 50:110, 50:110], rtol=0.1)
+
+
+@pytest.mark.parametrize("kind", MODERN)
+def test_modern_blocks_see_the_amplitude(kind):
+    torch.manual_seed(0)
+    inputs = torch.rand(4, 2, 32, 32)
+    network = kind(2, 1, channels=16, poolings=2, norm="none").eval()
+    with torch.no_grad():
+        once, louder = network(inputs), network(10 * inputs)
+    assert float((louder - once).abs().mean() / once.abs().mean()) > 0.5
 
 
 def test_an_unknown_norm_is_refused():

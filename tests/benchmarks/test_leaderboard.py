@@ -273,7 +273,9 @@ def test_the_hubs_files(site: Path, verified: list[dict[str, Any]]) -> None:
     path = site / "hub" / slug_of(verified[0]) / ".eval_results" / "three_hundred_maps.yaml"
     (entry,) = yaml.safe_load(path.read_text())
     assert entry["dataset"] == {"id": "org/name", "task_id": "tiny-mass-map-sz"}
-    assert entry["value"] == pytest.approx(verified[0]["scores"][RANKING]["value"])
+    scores = verified[0]["scores"]
+    assert entry["value"] == pytest.approx(scores["skill"]["value"])
+    assert f"residual_rms_dex {scores[RANKING]['value']:.4f}" in entry["notes"]
     from huggingface_hub import parse_eval_result_entries
 
     assert parse_eval_result_entries([entry])[0].date == "2026-03-01"

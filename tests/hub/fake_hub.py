@@ -295,7 +295,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             private = bool(asked.get("private")) or asked.get("visibility") == "private"
             self.server_hub.add(name, {".gitattributes": b"*.parquet filter=lfs\n"}, private=private)
-            self.json({"url": f"{self.server_hub.url}/datasets/{name}", "name": name, "id": name})
+            kind = "datasets/" if asked.get("type") == "dataset" else ""
+            self.json({"url": f"{self.server_hub.url}/{kind}{name}", "name": name, "id": name})
 
     def may_write(self, name: str, *, pull_request: bool = False) -> bool:
         if not self.authorised():
@@ -390,17 +391,18 @@ def is_large(path: str, data: bytes) -> bool:
 
 _NAME = r"(?P<name>[\w.-]+/[\w.-]+)"
 _REVISION = r"(?P<revision>refs/pr/\d+|[^/]+)"
+_KIND = "(?:datasets|models)"
 _ROUTES = (
-    (rf"/api/datasets/{_NAME}", "info"),
-    (rf"/api/datasets/{_NAME}/revision/{_REVISION}", "info"),
-    (rf"/api/datasets/{_NAME}/refs", "refs"),
-    (rf"/api/datasets/{_NAME}/tree/{_REVISION}(?P<path>/.*)?", "tree"),
-    (rf"/api/datasets/{_NAME}/paths-info/{_REVISION}", "paths_info"),
-    (rf"/api/datasets/{_NAME}/preupload/{_REVISION}", "preupload"),
-    (rf"/api/datasets/{_NAME}/commit/{_REVISION}", "commit"),
-    (rf"/api/datasets/{_NAME}/tag/{_REVISION}", "tag"),
-    (rf"/datasets/{_NAME}/resolve/{_REVISION}/(?P<path>.+)", "resolve"),
-    (rf"/datasets/{_NAME}\.git/info/lfs/objects/batch", "lfs_batch"),
+    (rf"/api/{_KIND}/{_NAME}", "info"),
+    (rf"/api/{_KIND}/{_NAME}/revision/{_REVISION}", "info"),
+    (rf"/api/{_KIND}/{_NAME}/refs", "refs"),
+    (rf"/api/{_KIND}/{_NAME}/tree/{_REVISION}(?P<path>/.*)?", "tree"),
+    (rf"/api/{_KIND}/{_NAME}/paths-info/{_REVISION}", "paths_info"),
+    (rf"/api/{_KIND}/{_NAME}/preupload/{_REVISION}", "preupload"),
+    (rf"/api/{_KIND}/{_NAME}/commit/{_REVISION}", "commit"),
+    (rf"/api/{_KIND}/{_NAME}/tag/{_REVISION}", "tag"),
+    (rf"/(?:datasets/)?{_NAME}/resolve/{_REVISION}/(?P<path>.+)", "resolve"),
+    (rf"/(?:datasets/)?{_NAME}\.git/info/lfs/objects/batch", "lfs_batch"),
     (r"/lfs/(?P<oid>[0-9a-f]{64})", "lfs_put"),
     (r"/api/repos/create", "create"),
     (r"/api/validate-yaml", "validate"),

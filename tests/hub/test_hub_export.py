@@ -387,7 +387,7 @@ def test_croissant_is_valid(exported: Path) -> None:
     assert not dataset.metadata.issues.errors
     assert not dataset.metadata.issues.warnings, dataset.metadata.issues.report()
     jsonld = json.loads((exported / "croissant.json").read_text())
-    assert jsonld["conformsTo"][0] == "http://mlcommons.org/croissant/1.0"
+    assert jsonld["conformsTo"][0] == "http://mlcommons.org/croissant/1.1"
     for term in (
         "dataCollection",
         "dataBiases",
@@ -404,6 +404,8 @@ def test_croissant_is_valid(exported: Path) -> None:
     assert any(d["@type"] == "cr:FileSet" and "maps.zarr" in d["includes"] for d in jsonld["distribution"])
     fields = {f["name"] for r in jsonld["recordSet"] if r["@id"] == "tiny" for f in r["field"]}
     assert {"split", *VIEWS, "M200c", "los_vector"} <= fields
+    shapes = {f["name"]: f["arrayShape"] for r in jsonld["recordSet"] for f in r["field"] if "isArray" in f}
+    assert shapes == {**dict.fromkeys(VIEWS, "80,80"), "los_vector": "3"}
 
 
 READ_CROISSANT = """
@@ -438,6 +440,8 @@ def test_croissant_yields_the_records(run: Run, store: Path, exported: Path, tmp
 
 def test_eval_yaml_and_citation(exported: Path) -> None:
     evaluation = yaml.safe_load((exported / "eval.yaml").read_text())
+    # Of the form that the Hub documents; a framework that it does not list would be refused.
+    assert set(evaluation) == {"name", "description", "tasks"}
     ids = [task["id"] for task in evaluation["tasks"]]
     assert ids == [f"tiny-mass-map-{track}" for track in ("sz", "xray", "star", "sz-xray-star")]
     assert all(task["split"] == "test" and task["config"] == "tiny" for task in evaluation["tasks"])

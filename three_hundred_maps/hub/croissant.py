@@ -1,6 +1,6 @@
-"""Croissant 1.0: the data set in the vocabulary that search engines and other loaders read.
+"""Croissant 1.1: the data set in the vocabulary that search engines and other loaders read.
 
-Format specification: http://mlcommons.org/croissant/1.0, with the responsible-AI terms of
+Format specification: http://mlcommons.org/croissant/1.1, with the responsible-AI terms of
 http://mlcommons.org/croissant/RAI/1.0.
 """
 
@@ -26,8 +26,8 @@ _TYPES = {
 }
 # fmt: off
 _CR_TERMS = (
-    "citeAs", "column", "equivalentProperty", "extract", "field", "fileProperty", "fileObject",
-    "fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5",
+    "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty",
+    "fileObject", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5",
     "parentField", "path", "recordSet", "references", "regex", "repeated", "replace",
     "samplingRate", "separator", "source", "subField", "transform",
 )
@@ -37,7 +37,7 @@ _UNCHECKED = "https://github.com/mlcommons/croissant/issues/80"
 
 
 def context() -> dict[str, Any]:
-    """The JSON-LD context of Croissant 1.0 with the responsible-AI vocabulary."""
+    """The JSON-LD context of Croissant 1.1 with the responsible-AI vocabulary."""
     return {
         "@language": "en",
         "@vocab": "https://schema.org/",
@@ -48,6 +48,8 @@ def context() -> dict[str, Any]:
         "conformsTo": "dct:conformsTo",
         "data": {"@id": "cr:data", "@type": "@json"},
         "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+        "description": {"@container": "@language"},
+        "name": {"@container": "@language"},
         "examples": {"@id": "cr:examples", "@type": "@json"},
         **{term: f"cr:{term}" for term in _CR_TERMS},
     }
@@ -85,7 +87,7 @@ def render_croissant(manifest: Mapping[str, Any], repository: str) -> dict[str, 
         "@context": context(),
         "@type": "sc:Dataset",
         "conformsTo": [
-            "http://mlcommons.org/croissant/1.0",
+            "http://mlcommons.org/croissant/1.1",
             "http://mlcommons.org/croissant/RAI/1.0",
         ],
         "name": "three_hundred_maps",
@@ -210,10 +212,11 @@ def _record_set(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         description = f"{info['long_name']}, unit {info['units']}: {height} rows of {width} pixels"
         if instrument := instrument_text(info.get("instrument", {})):
             description += f"; instrument: {instrument}"
-        fields.append(_field(name, view, "sc:Float", description, repeated=True))
+        fields.append(_field(name, view, "sc:Float", description, shape=(height, width)))
     for column, v in COLUMN_VARIABLES.items():
         described = f"{v.long_name}, unit {v.units}"
-        fields.append(_field(name, column, _TYPES[v.dtype], described, repeated=column == LOS_VECTOR.name))
+        shape = (3,) if column == LOS_VECTOR.name else ()
+        fields.append(_field(name, column, _TYPES[v.dtype], described, shape=shape))
     return {
         "@type": "cr:RecordSet",
         "@id": name,
@@ -223,7 +226,9 @@ def _record_set(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _field(name: str, column: str, kind: str, description: str, *, repeated: bool = False) -> dict[str, Any]:
+def _field(
+    name: str, column: str, kind: str, description: str, *, shape: tuple[int, ...] = ()
+) -> dict[str, Any]:
     field: dict[str, Any] = {
         "@type": "cr:Field",
         "@id": f"{name}/{column}",
@@ -232,8 +237,8 @@ def _field(name: str, column: str, kind: str, description: str, *, repeated: boo
         "dataType": kind,
         "source": {"fileSet": {"@id": f"{name}-parquet"}, "extract": {"column": column}},
     }
-    if repeated:
-        field["repeated"] = True
+    if shape:
+        field |= {"isArray": True, "arrayShape": ",".join(map(str, shape))}
     return field
 
 

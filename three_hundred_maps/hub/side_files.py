@@ -17,7 +17,11 @@ TRACKS = (("sz",), ("xray",), ("star",), ("sz", "xray", "star"))
 
 
 def render_eval(manifest: Mapping[str, Any]) -> str:
-    """eval.yaml: one task a config and track, each ranked by its one value, ``residual_rms_dex``."""
+    """eval.yaml: one task a config and track, each ranked by its one value, ``skill``.
+
+    The Hub takes the larger value for the better one, and ``evaluation_framework`` from a list of its own
+    (``packages/tasks/src/eval.ts`` of huggingface.js), which does not hold this project: so there is none.
+    """
     tasks = []
     for name, c in manifest["configs"].items():
         if TARGET not in c["views"] or not c["splits"]["test"]["rows"]:
@@ -29,10 +33,10 @@ def render_eval(manifest: Mapping[str, Any]) -> str:
         "name": "three_hundred_maps: mass maps of galaxy clusters",
         "description": (
             "Infer the projected total mass of a galaxy cluster from the views that a task names. The value "
-            "is residual_rms_dex, the rms of log10 of predicted over true surface density inside R200c, "
-            "smoothed to 0.05 R200c (lower is better), as python -m benchmarks score gives it."
+            "is skill, 1 less the mean square of log10 of predicted over true surface density inside R200c, "
+            "smoothed to 0.05 R200c, over that of the mean cluster (1 is perfect), as python -m benchmarks "
+            "score gives it."
         ),
-        "evaluation_framework": "three_hundred_maps",
         "tasks": tasks,
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
