@@ -12,7 +12,7 @@ MASS_RUNS := sz-xray-star-0 calibrated calibrated-1 calibrated-2 flagship profil
 	scaling-sz mean_profile-sz climatology
 MASS_TITLE := The mass inside R200c
 
-.PHONY: help demo test test-long test-oldest lint wheel-check speed docs site constraints clean
+.PHONY: help demo test test-long test-oldest lint wheel-check release speed docs site constraints clean
 
 help:
 	@echo "make demo       from nothing to a report of scored U-Nets, in $(DEMO)/ (about 10 minutes on 2 cores)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-oldest  tests with the oldest allowed numpy, zarr, xarray, datasets and torch"
 	@echo "make lint       ruff and mypy alone"
 	@echo "make wheel-check  build the wheel, install it in a clean environment, run its commands elsewhere"
+	@echo "make release    build and check what the index gets, with its notes, in dist/; sends nothing"
 	@echo "make speed      the speed benchmarks, beside their peers"
 	@echo "make site       the documentation site with the leaderboard, in site/"
 	@echo "make docs       make every generated table and figure of the documents anew"
@@ -67,6 +68,11 @@ test-oldest: $(OLDEST_VENV)/.dev
 wheel-check: $(BIN)/python
 	$(BIN)/python -m pip install -q build -c constraints.txt
 	$(BIN)/python tests/wheel_check.py
+
+release: $(VENV)/.run
+	$(BIN)/python -m pip install -q -c constraints.txt --group release
+	rm -rf dist
+	$(BIN)/python -m tools.release
 
 speed: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -c constraints.txt --group peers

@@ -1,11 +1,13 @@
 """Build the wheel, install it in a clean environment and run its commands from another folder.
 
-Run by ``make wheel-check``; not a pytest module, because it needs minutes and a package index.
+Run by ``make wheel-check``, and with a folder that keeps what was built by ``make release``; not a pytest
+module, because it needs minutes and a package index.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -43,12 +45,21 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
     return result.stdout
 
 
-def main() -> None:
-    """Build, inspect, install, run."""
+def others() -> list[str]:
+    """The other versions of Python on the path that the package is for."""
+    names = [f"python3.{minor}" for minor in (11, 12, 13) if minor != sys.version_info.minor]
+    found = [name for name in names if shutil.which(name)]
+    # A name may be a shim of a version that is not there.
+    return [n for n in found if subprocess.run([n, "--version"], capture_output=True).returncode == 0]
+
+
+def main(kept: Path | None = None) -> None:
+    """Build (into a folder, where one is given), inspect, install, run."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        run(sys.executable, "-m", "build", "--sdist", "--wheel", "--outdir", work, ROOT, cwd=work)
-        (wheel,), (source,) = work.glob("*.whl"), work.glob("*.tar.gz")
+        built = kept or work
+        run(sys.executable, "-m", "build", "--sdist", "--wheel", "--outdir", built, ROOT, cwd=work)
+        (wheel,), (source,) = built.glob("*.whl"), built.glob("*.tar.gz")
         names = zipfile.ZipFile(wheel).namelist()
         missing = [name for name in NEEDED if not any(n.startswith(name) for n in names)]
         foreign = [name for name in names if name.startswith(("tests/", "docs/", "tools/"))]
@@ -76,6 +87,12 @@ def main() -> None:
         )
         print(run(python, "-c", code, cwd=work, **home))
 
+        for name in others() if kept else []:
+            run(name, "-m", "venv", name, cwd=work)
+            other = work / name / "bin" / "python"
+            run(other, "-m", "pip", "install", "-q", wheel, cwd=work)
+            print(name, run(other, "-c", code, cwd=work, **home))
+
         run(python, "-m", "pip", "install", "-q", *constraint, f"{wheel}[build]", cwd=work)
         run(thm, "recipe", "mini", "-o", "my.yaml", cwd=work, **home)
         regions = "simulation.regions=1-4"
@@ -86,4 +103,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None)
