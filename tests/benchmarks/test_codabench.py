@@ -39,6 +39,7 @@ class Image:
 sys.meta_path.insert(0, Image)
 sys.argv = sys.argv[2:]
 runpy.run_path(sys.argv[0], run_name="__main__")
+print(*(sys.modules[name].__file__ for name in ("benchmarks", "three_hundred_maps")))
 """
 
 
@@ -146,6 +147,9 @@ def test_the_platform_scores_as_the_command_does(
     expected = score_submission(folder, sealed / "truth")["scores"]
     done = platform(folder)
     assert done.returncode == 0, done.stderr
+    program = tmp_path / "app" / "program"
+    own = [str(program / name / "__init__.py") for name in ("benchmarks", "three_hundred_maps")]
+    assert done.stdout.split()[-2:] == own
     scores = json.loads((tmp_path / "app" / "output" / "scores.json").read_text())
     known = {name: expected.get(name, {}).get("value") for name in COLUMNS}
     assert scores == {name: value for name, value in known.items() if value is not None}
@@ -176,8 +180,8 @@ def test_what_the_program_refuses(
         (submit("copy", maps=copied, **rows), "not ranked: a copy of the truth"),
         (tmp_path / "two", "the upload holds a.txt, b.txt; expected submission.json"),
     ):
-        (tmp_path / "input" / "res").unlink(missing_ok=True)
-        (tmp_path / "input" / "res").symlink_to(folder)
+        shutil.rmtree(tmp_path / "input" / "res", ignore_errors=True)
+        shutil.copytree(folder, tmp_path / "input" / "res")
         with pytest.raises(InputError, match=message):
             run(tmp_path / "input", tmp_path / "output")
     assert not (tmp_path / "output").exists()

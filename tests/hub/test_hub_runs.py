@@ -9,7 +9,7 @@ import pytest
 import yaml
 from fake_hub import FakeHub, Run
 
-from baselines.publish import files_of_run
+from baselines.publish import files_of_run, main, push_to_hub
 from three_hundred_maps.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,11 +26,21 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
+SEND_AND_LOAD = """
+import sys
+from baselines import from_pretrained, publish
+
+try:
+    publish.main([sys.argv[1], "org/run", "--result", sys.argv[2], "--go"])
+except SystemExit as done:
+    assert not done.code
+print(from_pretrained("org/run").architecture.network)
+"""
+
+
 def test_a_run_is_sent_and_loads_from_there(run: Run, hub: FakeHub, model: Path) -> None:
-    words = (*COMMAND, str(model), "org/run", "--result", str(RESULT))
-    shown = run(*words, hub=hub, token=True).stdout
-    assert "+ model.safetensors" in shown and "nothing was sent" in shown and not hub.repos
-    assert "org/run/commit/" in run(*words, "--go", hub=hub, token=True).stdout
+    address, network = run("-c", SEND_AND_LOAD, str(model), str(RESULT), hub=hub, token=True).stdout.split()
+    assert "/org/run/commit/" in address and network == "unet"
     repo = hub.repos["org/run"]
     assert repo.private
     files = repo.commits[repo.refs["main"]]
@@ -38,16 +48,23 @@ def test_a_run_is_sent_and_loads_from_there(run: Run, hub: FakeHub, model: Path)
     assert "checkpoint.pt" not in files
     (entry,) = yaml.safe_load(files[".eval_results/three_hundred_maps.yaml"])
     assert entry["dataset"]["task_id"] == "mini-mass-map-sz-xray-star"
-    code = "from baselines import from_pretrained; print(from_pretrained('org/run').architecture.network)"
-    assert run("-c", code, hub=hub, token=True).stdout.strip() == "unet"
+
+
+def test_what_would_be_sent_is_told(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main([str(model), "org/run"])
+    shown = capsys.readouterr().out
+    assert done.value.code == 0 and "nothing was sent" in shown
+    assert "+ model.safetensors" in shown and "checkpoint" not in shown
 
 
 def test_what_cannot_be_sent(run: Run, hub: FakeHub, model: Path, tmp_path: Path) -> None:
-    assert "token" in run(*COMMAND, str(model), "org/run", "--go", hub=hub, status=2).stderr
-    assert "ORG/NAME" in run(*COMMAND, str(model), "run", "--go", hub=hub, token=True, status=2).stderr
+    assert "hf auth login" in run(*COMMAND, str(model), "org/run", "--go", hub=hub, status=2).stderr
+    assert not hub.repos
+    with pytest.raises(InputError, match="ORG/NAME"):
+        push_to_hub(model, "run")
     with pytest.raises(InputError, match="no finished run"):
         files_of_run(tmp_path)
     (model / "model.safetensors").write_bytes(b"x")
     with pytest.raises(InputError):
         files_of_run(model)
-    assert not hub.repos
