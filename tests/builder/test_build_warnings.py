@@ -17,8 +17,11 @@ from conftest_build import hashes
 from three_hundred_maps import open_store
 from three_hundred_maps.builder import build, load_recipe
 from three_hundred_maps.builder.plan import describe_plan, make_plan, sources_for
+from three_hundred_maps.builder.shard import read_region
+from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.notes import EMPTY_TRAIN, closing_attrs, write_notes
+from three_hundred_maps.store.derive import subset
+from three_hundred_maps.store.notes import EMPTY_TRAIN, closing_attrs, joined_attrs, write_notes
 from three_hundred_maps.store.overview import describe, overview
 from three_hundred_maps.store.records import read_layout
 from three_hundred_maps.testing.small import small_snapshot
@@ -115,7 +118,17 @@ def test_the_closing_attributes(whole, tmp_path):
     store = build(recipe, tmp_path / "store", part=(1, 4), quiet=True)
     layout = read_layout(store)
     notes = [
-        {"halo": f"s:1:2:{k}", "brightest": {"xray": share}, "warning": warning}
+        {
+            "halo": f"s:1:2:{k}",
+            "brightest": {"xray": share},
+            "warning": warning,
+            "corrections": {"gas: mass of 0, left out": k},
+            "snapshot": {
+                "place": [1, 2],
+                "warnings": ["region 1, halo 4: apart", "region 1, halo 5: apart"],
+                "corrections": {"gas: mass of 0, left out": 10},
+            },
+        }
         for k, share, warning in ((3, 0.1, None), (4, 0.5, "halo s:1:2:4: off by 300 kpc"))
     ]
     shutil.rmtree(store / "progress" / "notes")
@@ -124,8 +137,55 @@ def test_the_closing_attributes(whole, tmp_path):
     assert attrs["ten_brightest_share"] == {"xray": {"median": 0.3, "largest": 0.5, "halo": "s:1:2:4"}}
     assert attrs["warnings"][1:] == [
         "1 of 2 halos differ from their catalogue: halo s:1:2:4: off by 300 kpc",
+        "the most massive halos were held against their catalogue: region 1, halo 4: apart, and 1 more",
         EMPTY_TRAIN,
     ]
+    assert attrs["corrections"] == {"gas: mass of 0, left out": 17}
+    joined = joined_attrs([attrs, {"warnings": ["another"], "corrections": {"gas: mass of 0, left out": 1}}])
+    assert joined["warnings"] == [*attrs["warnings"][:-1], "another"]
+    assert joined["corrections"] == {"gas: mass of 0, left out": 18}
+
+
+@pytest.mark.parametrize("whole_particles", [50_000_000, 0])
+def test_what_is_mended_and_what_differs_is_told_once_and_kept(
+    small, tmp_path, capsys, monkeypatch, whole_particles
+):
+    def change(file):
+        file["PartType0/Masses"][3] = 0.0
+        file["PartType0/ElectronAbundance"][4:6] = -1e-8
+
+    recipe = small(change)
+    (catalogue,) = (tmp_path / "small").glob("*AHF_halos")
+    head, first, *others = catalogue.read_text().splitlines()
+    columns = first.split("\t")
+    columns[5] = str(float(columns[5]) + 300.0)
+    catalogue.write_text("\n".join([head, "\t".join(columns), *others]) + "\n")
+    monkeypatch.setattr("three_hundred_maps.simulation.region.WHOLE_PARTICLES", whole_particles)
+    # every shard reads its snapshot anew, as the workers of a pool do
+    monkeypatch.setattr("three_hundred_maps.builder.shard.load_region", read_region)
+    store = tmp_path / "store"
+    build(recipe, store, overrides=["store.shard_halos=1"], part=(1, 1), quiet=True)
+    told = [line for line in capsys.readouterr().err.splitlines() if "densest point" in line]
+    assert len(told) == 1 and told[0].startswith("warning: halo ")
+    with pytest.raises(SystemExit) as ended:
+        main(["finalise", str(store), "--quiet"])
+    attrs = open_store(store).attrs
+    said = capsys.readouterr().err.splitlines()
+    assert not ended.value.code and said == [f"warning: {warning}" for warning in attrs["warnings"]]
+    assert attrs["corrections"] == {
+        "gas: electron abundance below 0, set to 0": 2,
+        "gas: mass of 0, left out": 1,
+    }
+    shown = describe(overview(store))
+    assert "gas: electron abundance below 0, set to 0 (2); gas: mass of 0, left out (1)" in shown
+    (kept,) = [warning for warning in attrs["warnings"] if "held against their catalogue" in warning]
+    assert "away from the densest point" in kept
+    # what a build kept goes along into stores that are made of it, and with no train that is said too
+    split = next(split for split in ("validation", "test", "train") if len(open_store(store)[split]["halo"]))
+    part = subset(store, tmp_path / "part", splits=[split])
+    assert subset(store, tmp_path / "part", splits=[split]) == part
+    assert kept in open_store(part).attrs["warnings"]
+    assert (EMPTY_TRAIN in open_store(part).attrs["warnings"]) == (split != "train")
 
 
 def flip(path: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,11 +44,24 @@ class Excluded(Exception):
 
 @dataclass(frozen=True)
 class LoadedRegion:
-    """A region's particles and its whole catalogue."""
+    """A region's particles and its whole catalogue.
+
+    Parameters
+    ----------
+    particles, halos, row_of
+        Particles, catalogue, and the catalogue's row of each halo id.
+    warnings
+        How the catalogue differs from the particles.
+    corrections
+        How many values were mended when the region was opened, by what was done. Where particles are read by
+        ranges there are none yet: `Region.corrections` counts them as halos are cut out.
+    """
 
     particles: Region
     halos: Halos
     row_of: Mapping[int, int]
+    warnings: Sequence[str] = ()
+    corrections: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

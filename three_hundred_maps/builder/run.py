@@ -25,6 +25,7 @@ from three_hundred_maps.store.compact import read_compaction
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest
+from three_hundred_maps.store.notes import say_warnings
 from three_hundred_maps.store.records import PROGRESS, is_done, read_layout, read_record
 from three_hundred_maps.store.writer import create_store, describe_difference, recipe_difference
 
@@ -123,8 +124,7 @@ def _build(
             executor = "dask" if scheduler else "spawn"
             provenance = {"back_end": "fast", "workers": workers, "executor": executor}
             finalise(store, provenance=provenance, locked=True)
-    for warning in root_attrs(store).get("warnings", ()) if part is None else plan.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    say_warnings(root_attrs(store) if part is None else plan.layout.attrs)
     return store
 
 
@@ -197,7 +197,16 @@ def _do_shards(
     bar.initial = bar.n = done  # what an earlier run did says nothing about this one's rate
     bar.refresh()
     with bar:
-        _run(run_shard, tasks, sources, workers, scheduler, lambda _, halos: bar.update(halos))
+        said: set[str] = set()
+
+        def told(task: ShardTask, warnings: list[str]) -> None:
+            bar.update(len(task.rows))
+            for warning in warnings:
+                if warning not in said:
+                    bar.write(f"warning: {warning}", file=sys.stderr)
+            said.update(warnings)
+
+        _run(run_shard, tasks, sources, workers, scheduler, told)
 
 
 def _repair(store: Path, sources: Sources, workers: int, scheduler: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,20 +72,24 @@ class ShardRows:
     halos: dict[str, NDArray[Any]]
     excluded: list[dict[str, Any]]
     notes: list[dict[str, Any]]
+    warnings: list[str]
 
 
-def run_shard(task: ShardTask) -> int:
+def run_shard(task: ShardTask) -> list[str]:
     """Make and write one shard; a shard that is done is left alone.
 
     Returns
     -------
-    Number of halos planned for it.
+    How its catalogues differ from their particles. Several workers meet one catalogue: who started them says
+    each once.
     """
     store = Path(task.store)
+    warnings: list[str] = []
     with worker_lock(store):
         layout = read_layout(store)
         if not is_done(store, layout, task.split, task.shard, checksums=True):
             made = make_rows(task, layout)
+            warnings = made.warnings
             write_notes(store, task.split, task.shard, made.notes)
             write_shard(
                 store,
@@ -97,7 +101,7 @@ def run_shard(task: ShardTask) -> int:
                 refused=made.excluded,
                 layout=layout,
             )
-    return len(task.rows)
+    return warnings
 
 
 def remake_shard(task: ShardTask) -> dict[str, dict[str, Any]]:
@@ -133,10 +137,13 @@ def make_rows(task: ShardTask, layout: Layout) -> ShardRows:
     columns: dict[str, list[Any]] = {name: [] for name in variables}
     excluded: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
+    warnings: dict[str, None] = {}
     for source, region, snapshot, halo_id in task.rows:
         loaded = load_region(sources, (source, snapshot), Path(task.scratch))
         key = HaloKey(recipe.simulation_id, region, snapshot, halo_id)
         half = task.split == "test"
+        warnings.update(dict.fromkeys(loaded.warnings))
+        before = Counter(loaded.particles.corrections)
         try:
             made = map_halo(recipe, loaded, key.halo_id, layout.vectors, layout.ups, half=half)
         except Excluded as reason:
@@ -151,7 +158,19 @@ def make_rows(task: ShardTask, layout: Layout) -> ShardRows:
             total[row] = made.maps[view][1]
         brightest = {view: round(share, 6) for view, share in made.brightest.items()}
         warning = made.warning and f"halo {key}: {made.warning}"
-        notes.append({"halo": str(key), "brightest": brightest, "warning": warning})
+        notes.append(
+            {
+                "halo": str(key),
+                "brightest": brightest,
+                "warning": warning,
+                "corrections": Counter(loaded.particles.corrections) - before,
+                "snapshot": {
+                    "place": [source, snapshot],
+                    "warnings": list(loaded.warnings),
+                    "corrections": dict(loaded.corrections),
+                },
+            }
+        )
     n = len(columns["region"])
     return ShardRows(
         {name: array[:n] for name, array in maps.items()},
@@ -159,6 +178,7 @@ def make_rows(task: ShardTask, layout: Layout) -> ShardRows:
         {name: variables[name].column(parts) for name, parts in columns.items()},
         excluded,
         notes,
+        list(warnings),
     )
 
 
@@ -208,6 +228,8 @@ def read_region(sources: Sources, place: Place, scratch: Path) -> LoadedRegion:
             stack.enter_context(hold(scratch / "index.lock"))
         particles = Region(source, drop_winds=simulation.gas.drop_winds, index_folder=scratch)
     info = particles.info
+    corrections = dict(particles.corrections)
+    warnings: list[str] = []
     halos = read_catalogue(kind, catalogue, cosmology=info.cosmology, redshift=info.redshift)
     if halos.members is not None:
         particles.expect(halos.members)
@@ -217,7 +239,7 @@ def read_region(sources: Sources, place: Place, scratch: Path) -> LoadedRegion:
             warnings = check_catalogue(particles, halos, most=CHECKED_HALOS)
         except InputError as error:
             raise InputError(f"{first_path(catalogue)} does not fit {source.path}: {error}") from None
-        warnings += [f"{source.path}: {number} x {what}" for what, number in particles.corrections.items()]
-        for text in warnings:
-            print(f"warning: {text}", file=sys.stderr)
-    return LoadedRegion(particles, halos, {int(h): row for row, h in enumerate(halos.halo_id)})
+        if simulation.region_by == "region":
+            warnings = [f"region {place[0]}, {text}" for text in warnings]
+    row_of = {int(h): row for row, h in enumerate(halos.halo_id)}
+    return LoadedRegion(particles, halos, row_of, warnings, corrections)

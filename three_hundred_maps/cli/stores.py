@@ -74,9 +74,12 @@ def finalise(
     store: Path = typer.Argument(help="A store whose shards are all done."), quiet: bool = QUIET
 ) -> None:
     """Write halo arrays, statistics, consolidated metadata and the manifest."""
+    from three_hundred_maps.store.arrays import root_attrs
     from three_hundred_maps.store.finishing import finalise as finish
+    from three_hundred_maps.store.notes import say_warnings
 
     manifest = finish(store)
+    say_warnings(root_attrs(store))
     if not quiet:
         print(f"{store}: {sum(manifest['halos'].values())} halos, digest {manifest['digest']}")
 

@@ -249,6 +249,8 @@ def making(configs: Mapping[str, Any], *, shipped: bool) -> str:
             lines.append(observation(c))
         if c.get("warnings"):
             lines.append("\n".join(f"- **Warning:** {plain(warning)}" for warning in c["warnings"]))
+        if c.get("corrections"):
+            lines.append(f"Values mended when the snapshots were read: {plain(listed(c['corrections']))}.")
         simulation = c.get("simulation")
         if isinstance(simulation, dict) and simulation:
             facts = [[plain(key), plain(listed(value))] for key, value in sorted(simulation.items())]

@@ -50,7 +50,7 @@ def describe_store(source: StoreSource) -> dict[str, Any]:
         "lines_of_sight": int(train["los_vector"].shape[0]),
         "excluded": len(manifest.get("excluded", manifest.get("refused", []))),
         "warnings": list(attrs.get("warnings") or ()),
-        **({"observed": attrs["observed"]} if attrs.get("observed") else {}),
+        **{name: attrs[name] for name in ("observed", "corrections") if attrs.get(name)},
         "splits": {
             split: describe_split(root[split], source, split, manifest.get("halos_planned", {}))
             for split in SPLITS

@@ -22,6 +22,7 @@ from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest
 from three_hundred_maps.store.names import resolve_store
+from three_hundred_maps.store.notes import NOTICED, joined_attrs
 from three_hundred_maps.store.records import is_done
 from three_hundred_maps.store.writer import create_store, write_shard
 
@@ -149,7 +150,8 @@ def merge(paths: Sequence[str | Path], out: str | Path, *, name: str | None = No
             rows[split] += items
     _require_no_copies(sources)
     ordered = {split: sorted(items, key=lambda item: item.key) for split, items in rows.items()}
-    attrs = dict(first.attrs)
+    attrs = {key: value for key, value in first.attrs.items() if key not in NOTICED}
+    attrs |= joined_attrs([layout.attrs for layout in layouts])
     attrs["name"] = name or "-".join(dict.fromkeys(str(layout.attrs["name"]) for layout in layouts))
     attrs["derived"] = {
         "merge_of": [store_digest(source) for source in sources],
@@ -258,7 +260,7 @@ def write_derived(
         Where the folder holds another store or other things.
     """
     if (out / MANIFEST).exists():
-        if Layout.of_store(out).attrs != dict(layout.attrs):
+        if _settings(Layout.of_store(out)) != _settings(layout):
             raise InputError(f"{out} is another finished store; give a new folder")
         return out
     out.mkdir(parents=True, exist_ok=True)
@@ -267,6 +269,11 @@ def write_derived(
         fill(out, [place for place in layout.all_shards() if not is_done(out, layout, *place)])
         finalise(out, locked=True, planned=planned, refused=refused)
     return out
+
+
+def _settings(layout: Layout) -> dict[str, Any]:
+    """The root attributes that are known before the store is finished."""
+    return {key: value for key, value in layout.attrs.items() if key not in NOTICED}
 
 
 def _gather(

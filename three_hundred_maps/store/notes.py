@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from three_hundred_maps.store.records import PROGRESS
 NOTES = f"{PROGRESS}/notes"
 LARGE_SHARE = 0.3
 """Of a view's light inside R200c in ten particles: over it the view is said to be dominated by them."""
+NOTICED = ("warnings", "ten_brightest_share", "corrections")
+"""Root attributes that say what was noticed: they are known when a store is finished."""
 EMPTY_TRAIN = "split train is empty: there are no statistics, and nothing to train a model on"
 
 
@@ -25,13 +29,15 @@ def write_notes(store: Path, split: str, shard: int, notes: Sequence[Mapping[str
     ----------
     notes
         One mapping a halo: ``halo``, its key as text; ``brightest``, by view the share of the light that ten
-        particles give; ``warning``, a sentence or None.
+        particles give; ``warning``, a sentence or None; ``corrections``, how many values were mended where
+        its particles were read, by what was done; ``snapshot``, the same of its whole snapshot: ``place``,
+        which it is, ``warnings`` and ``corrections``.
     """
     write_json(store / NOTES / f"{split}-{shard:05d}.json", list(notes))
 
 
 def closing_attrs(store: Path, layout: Layout) -> dict[str, Any]:
-    """The root attributes with what was noticed: ``ten_brightest_share``, and more ``warnings``."""
+    """The root attributes with what was noticed: those of `NOTICED`, where there is anything to say."""
     paths = sorted((store / NOTES).glob("*.json"))
     noticed = [note for path in paths for note in json.loads(path.read_bytes())]
     warnings = list(layout.attrs.get("warnings", ()))
@@ -54,7 +60,43 @@ def closing_attrs(store: Path, layout: Layout) -> dict[str, Any]:
     told = [note["warning"] for note in noticed if note["warning"]]
     if told:
         warnings.append(f"{len(told)} of {len(noticed)} halos differ from their catalogue: {told[0]}")
-    if not layout.splits["train"] and EMPTY_TRAIN not in warnings:
+    snapshots = {tuple(note["snapshot"]["place"]): note["snapshot"] for note in noticed}
+    said = [text for snapshot in snapshots.values() for text in snapshot["warnings"]]
+    if said:
+        more = f", and {len(said) - 1} more" if said[1:] else ""
+        warnings.append(f"the most massive halos were held against their catalogue: {said[0]}{more}")
+    if not layout.splits["train"]:
         warnings.append(EMPTY_TRAIN)
-    more = {"ten_brightest_share": shares, "warnings": warnings}
-    return {**layout.attrs, **{name: value for name, value in more.items() if value}}
+    here = {
+        "ten_brightest_share": shares,
+        "warnings": list(dict.fromkeys(warnings)),
+        "corrections": _summed([layout.attrs, *snapshots.values(), *noticed]),
+    }
+    return {**layout.attrs, **{name: value for name, value in here.items() if value}}
+
+
+def _summed(parts: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """The ``corrections`` of all parts together."""
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part.get("corrections", {}))
+    return dict(sorted(total.items()))
+
+
+def say_warnings(attrs: Mapping[str, Any]) -> None:
+    """A store's ``warnings`` on standard error, also where nothing else is said."""
+    for warning in attrs.get("warnings", ()):
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def joined_attrs(stores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of `NOTICED`, what a store made of several says from the start, given their root attributes.
+
+    Whether train is empty is seen again. The shares are of the halos of each.
+    """
+    warnings = [text for attrs in stores for text in attrs.get("warnings", ()) if text != EMPTY_TRAIN]
+    joined = {
+        "warnings": list(dict.fromkeys(warnings)),
+        "corrections": _summed(stores),
+    }
+    return {name: value for name, value in joined.items() if value}

@@ -46,6 +46,7 @@ def _common(layout: Layout, attrs: Mapping[str, Any]) -> dict[str, Any]:
         "license": attrs["license"],
         "warnings": list(attrs.get("warnings", ())),
         "ten_brightest_share": dict(attrs.get("ten_brightest_share", {})),
+        "corrections": dict(attrs.get("corrections", {})),
         "package_version": attrs["package_version"],
         "recipe_sha256": attrs["recipe_sha256"],
         "views": {v.name: v.units for v in layout.maps},
@@ -197,6 +198,8 @@ def describe(content: Mapping[str, Any]) -> str:
         shares = content["ten_brightest_share"].items()
         lines += ["", "ten brightest particles' share of the light inside R200c: median (largest)"]
         lines.append("  ".join(f"{view} {s['median']:.1%} ({s['largest']:.1%})" for view, s in shares))
+    if content["corrections"]:
+        lines += ["", f"values mended on reading: {corrections_text(content['corrections'])}"]
     lines += [f"warning: {warning}" for warning in content["warnings"]]
     if content["refused"]:
         lines.append("")
@@ -210,6 +213,11 @@ def describe(content: Mapping[str, Any]) -> str:
 def instrument_text(attrs: Mapping[str, Any]) -> str:
     """The figures of a view's instrument in one line."""
     return ", ".join(f"{name} {value:g}" for name, value in attrs.items() if type(value) in (int, float))
+
+
+def corrections_text(corrections: Mapping[str, int]) -> str:
+    """What was mended, and how often, in one line."""
+    return "; ".join(f"{what} ({number:,})" for what, number in corrections.items())
 
 
 def _number(value: float | None, form: str) -> str:
