@@ -31,7 +31,7 @@ from benchmarks.submissions import tree_digest
 from benchmarks.truth import SEAL_FILE, SPLIT, TARGET, Truth
 from three_hundred_maps.builder.recipe import SimulationRecipe, load_recipe, shipped_recipes
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import write_json
+from three_hundred_maps.io import naming, write_json
 from three_hundred_maps.keys import KEY, SEALED_KEY
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store.arrays import open_group, read_split
@@ -155,7 +155,8 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
             attributes=attrs,
         )
         for place, row in enumerate(order.tolist()):
-            array[place] = maps[row]
+            with naming(folder / SPLIT / view):
+                array[place] = maps[row]
     small: dict[str, tuple[NDArray[Any], tuple[str, ...], dict[str, Any]]] = {
         SEALED_KEY: (keys[order], ("halo",), {"units": "1", "long_name": "opaque key of the halo"}),
         "redshift": (
@@ -174,14 +175,15 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
             {"units": AXIS_VARIABLES[name].units, "long_name": AXIS_VARIABLES[name].long_name},
         )
     for name, (values, dims, attributes) in small.items():
-        group.create_array(
-            name,
-            data=values,
-            chunks=values.shape,
-            dimension_names=dims,
-            config={"write_empty_chunks": True},
-            attributes=attributes,
-        )
+        with naming(folder / SPLIT / name):
+            group.create_array(
+                name,
+                data=values,
+                chunks=values.shape,
+                dimension_names=dims,
+                config={"write_empty_chunks": True},
+                attributes=attributes,
+            )
     digest = tree_digest(folder / SPLIT)
     root.update_attributes(
         {

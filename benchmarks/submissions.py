@@ -17,7 +17,7 @@ from benchmarks.rows import Rows, find_rows
 from benchmarks.variables import ATTRIBUTES, MASS, SAMPLE_COUNT, SAMPLES, SIGMA, SMOOTHED, map_dims
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import SCORE_FWHM
-from three_hundred_maps.io import replaced_folder, sha256_bytes, sha256_file, write_json
+from three_hundred_maps.io import naming, replaced_folder, sha256_bytes, sha256_file, write_json
 from three_hundred_maps.keys import KEY
 from three_hundred_maps.store.schema import encode_ids, flag_attrs
 
@@ -155,7 +155,8 @@ def _write_predictions(
             if done + len(block) > len(rows):
                 raise InputError(f"{name} holds more halos than the {len(rows)} keys")
             check_values(name, block, done)
-            array[done : done + len(block)] = block
+            with naming(path / name):
+                array[done : done + len(block)] = block
             done += len(block)
         if done != len(rows):
             raise InputError(f"{name} holds {done} halos, the keys {len(rows)}")
@@ -164,14 +165,15 @@ def _write_predictions(
         if name == KEY[0]:
             ids = sorted(set(value.tolist()))
             codes, value = flag_attrs(ids), encode_ids(value, ids)
-        root.create_array(
-            name,
-            data=value.astype(np.int64),
-            dimension_names=("halo",),
-            chunks=(len(rows),),
-            config={"write_empty_chunks": True},
-            attributes=codes,
-        )
+        with naming(path / name):
+            root.create_array(
+                name,
+                data=value.astype(np.int64),
+                dimension_names=("halo",),
+                chunks=(len(rows),),
+                config={"write_empty_chunks": True},
+                attributes=codes,
+            )
 
 
 def _blocks(name: str, values: Any, rows: Rows) -> Iterator[NDArray[np.float32]]:

@@ -37,6 +37,9 @@ LABELS = {
 }
 """Title and units of the views of every store, as matplotlib writes them."""
 
+FEW_DECADES = 1.5
+"""Colour bars of fewer decades have ticks between powers of ten."""
+
 PROFILE_EDGES = np.geomspace(0.03, 1.0, 16)
 """Edges in R200c of the rings of `plot_profile`."""
 
@@ -120,6 +123,44 @@ def draw_map(
     return drawn
 
 
+def colour_bar(figure: Figure, drawn: Any, axis: Any, label: str) -> None:
+    """Draw the colour bar of a map below it, with ticks that stand apart however few decades it spans.
+
+    Left to itself matplotlib writes 2, 3, 4, 6 x 10^n on bars of less than a decade, one over the other.
+    """
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+    bar = figure.colorbar(drawn, ax=axis, location="bottom", shrink=0.95)
+    if isinstance(drawn.norm, LogNorm) and math.log10(drawn.norm.vmax / drawn.norm.vmin) < FEW_DECADES:
+        bar.set_ticks(round_values(drawn.norm.vmin, drawn.norm.vmax))
+        bar.ax.xaxis.set_minor_locator(NullLocator())
+        bar.ax.xaxis.set_minor_formatter(NullFormatter())
+        bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, place: _power_of_ten(value)))
+    bar.set_label(label, fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+
+
+def round_values(low: float, high: float, most: int = 4) -> list[float]:
+    """At most ``most`` round values from ``low`` to ``high``, about evenly apart in their logarithm."""
+    for steps in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+        values = [step * 10.0**power for power in powers for step in steps]
+        values = [value for value in values if low <= value <= high]
+        if len(values) <= most:
+            break
+    # a bar too short for any: its ends, in three digits
+    return values if len(values) > 1 else [float(f"{value:.2e}") for value in (low, high)]
+
+
+def _power_of_ten(value: float) -> str:
+    factor, power = f"{value:.2e}".split("e")
+    number = f"{float(factor):g}"
+    if -3 <= int(power) <= 3:
+        return f"{value:.3g}"
+    return rf"${'' if number == '1' else number + chr(92) + 'times'}10^{{{int(power)}}}$"
+
+
 def draw_circle(axis: Any, *, half: float = 1.0, ticks: bool = True) -> None:
     """Draw the circle of R200c, and as ticks the centre and R200c."""
     from matplotlib.patches import Circle
@@ -180,9 +221,7 @@ def plot_halo(row: Mapping[str, Any], views: Sequence[str] | None = None) -> Fig
     for axis, name in zip(axes[0], names, strict=True):
         drawn = draw_map(axis, name, maps[name])
         title, units = LABELS.get(name, (name, ""))
-        bar = figure.colorbar(drawn, ax=axis, location="bottom", shrink=0.95)
-        bar.set_label(units, fontsize=8)
-        bar.ax.tick_params(labelsize=7)
+        colour_bar(figure, drawn, axis, units)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("x / R200c", fontsize=8)
         if "R200c" in row:

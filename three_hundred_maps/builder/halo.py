@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.builder.recipe import Recipe, SelectionRecipe
-from three_hundred_maps.builder.selection import neighbour_distance
+from three_hundred_maps.builder.selection import CUTOUT_KEYS, neighbour_distance
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping import (
     HaloGrid,
@@ -160,7 +160,7 @@ def map_halo(
 
 def _require_fit(region: Region, radius_kpc: float) -> None:
     if region.periodic and radius_kpc >= 0.5 * region.info.box_kpc:
-        raise Excluded(f"a cut-out of radius {radius_kpc:.0f} kpc does not fit into the box")
+        raise Excluded(f"a cut-out of radius {radius_kpc:.0f} kpc does not fit into the box ({CUTOUT_KEYS})")
 
 
 def _measured(
@@ -194,7 +194,9 @@ def _require_usable(
     reason = region.refusal(centre_kpc, cutout.radius_kpc, cutout, max_low_resolution_fraction=limit)
     if reason is not None:
         nearest = np.linalg.norm(cutout["low_resolution"].position, axis=1).min(initial=math.inf) / R200c_kpc
-        if "low-resolution" in reason:
+        if "leaves the region" in reason:
+            reason += f" ({CUTOUT_KEYS})"
+        elif "low-resolution" in reason:
             reason += f", the nearest at {nearest:.2f} R200c (selection.max_low_resolution_fraction)"
         raise Excluded(reason)
     inside = int(np.count_nonzero(np.linalg.norm(cutout["dark_matter"].position, axis=1) < R200c_kpc))

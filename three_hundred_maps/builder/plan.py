@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,15 @@ import numpy as np
 from three_hundred_maps._version import __version__
 from three_hundred_maps.builder.probe import check_views
 from three_hundred_maps.builder.recipe import Recipe, recipe_text
-from three_hundred_maps.builder.selection import Candidate, LeftOut, Place, cut, overlapping, thin
+from three_hundred_maps.builder.selection import (
+    CUTOUT_KEYS,
+    Candidate,
+    LeftOut,
+    Place,
+    cut,
+    overlapping,
+    thin,
+)
 from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import canonical_json, sha256_bytes
@@ -32,7 +39,7 @@ from three_hundred_maps.simulation.readers.source import SnapshotInfo
 from three_hundred_maps.simulation.region import WHOLE_PARTICLES
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.layout import Layout
-from three_hundred_maps.store.notes import EMPTY_TRAIN
+from three_hundred_maps.store.notes import EMPTY_TRAIN, by_kind
 from three_hundred_maps.store.splits import assign_splits, merge_groups
 
 COMPRESSION = 1.5
@@ -253,7 +260,9 @@ def expected_exclusions(
             expected.append(LeftOut(*c.key, f"{reason} (selection.min_particles)"))
         elif 0 < info.box_kpc <= 2.0 * radius:
             expected.append(
-                LeftOut(*c.key, f"a cut-out of radius {radius:.0f} kpc does not fit into the box")
+                LeftOut(
+                    *c.key, f"a cut-out of radius {radius:.0f} kpc does not fit into the box ({CUTOUT_KEYS})"
+                )
             )
     return expected
 
@@ -323,14 +332,17 @@ def describe_plan(plan: Plan, workers: int = 1) -> str:
         f" ({plan.region_bytes() / 1e9:.2g} for the largest region, {plan.shard_bytes() / 1e9:.2g} for maps),"
         f" {workers * plan.worker_bytes() / 1e9:.2g} GB with {workers}",
         f"time: roughly {_duration(plan.seconds(workers))} with {workers} worker{'s' * (workers != 1)}",
-        *_listed("left out above the mass limit", plan.left_out),
-        *_listed("expected to be excluded when their particles are read", plan.expected),
+        *_listed("left out by the catalogue, of the halos above selection.min_mass", plan.left_out),
+        *_listed(
+            "of the halos planned, expected to be excluded when their particles are read", plan.expected
+        ),
     ]
     if plan.particles:
         limit, least = plan.recipe.selection.max_low_resolution_fraction, plan.recipe.selection.min_particles
         lines += [
-            "only the particles tell whether a halo is excluded because",
-            "  there is none at the catalogue's centre, or its cut-out leaves the region",
+            "only the particles tell whether a halo is excluded (the key in brackets lifts it) because",
+            "  there is none at the catalogue's centre",
+            f"  its cut-out leaves the region ({CUTOUT_KEYS})",
             f"  low-resolution particles hold over {limit:g} of it (selection.max_low_resolution_fraction)",
             f"  it has below {least} dark-matter particles inside R200c (selection.min_particles)",
         ]
@@ -339,15 +351,11 @@ def describe_plan(plan: Plan, workers: int = 1) -> str:
 
 def _listed(title: str, items: Sequence[LeftOut]) -> list[str]:
     """How many halos there are of each kind of reason, and the first of them."""
-    reasons = Counter(_kind(item.reason) for item in items)
+    kinds = by_kind([item.reason for item in items])
     lines = [f"{title}: {len(items)}"]
-    lines += [f"  {count:>6}  {reason}" for reason, count in sorted(reasons.items(), key=lambda x: -x[1])]
+    lines += [f"  {count:>6}  {'as ' * (count > 1)}{reason}" for count, reason in kinds]
     lines += [f"  region {i.region} halo {i.halo_id}: {i.reason}" for i in items[:SHOWN]]
     return lines + [f"  ... and {len(items) - SHOWN} more"] * (len(items) > SHOWN)
-
-
-def _kind(reason: str) -> str:
-    return "lies in another halo" if reason.startswith("lies in halo") else reason.partition(":")[0]
 
 
 def _duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from three_hundred_maps.builder.recipe import SimulationRecipe
 from three_hundred_maps.builder.selection import Place
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import naming
 from three_hundred_maps.store.lock import hold
 
 
@@ -44,7 +45,7 @@ def synthetic_files(simulation: SimulationRecipe, place: Place, scratch: Path) -
             shutil.rmtree(making, ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
             making.mkdir()
-            try:
+            with naming(making):
                 made = simulate_region(
                     making,
                     seed=simulation.seed,
@@ -53,9 +54,6 @@ def synthetic_files(simulation: SimulationRecipe, place: Place, scratch: Path) -
                     resolution=simulation.resolution,
                     redshift=simulation.epochs()[snapshot],
                 )
-            except OSError as error:
-                # A full disk is reported by a write that does not know its file's name.
-                raise OSError(error.errno, error.strerror, error.filename or str(making)) from error
             relative = [made.snapshot.relative_to(making), made.catalogue.relative_to(making)]
             (making / "files.txt").write_text("\n".join(map(str, relative)), encoding="utf-8")
             os.replace(making, folder)

@@ -16,6 +16,8 @@ from three_hundred_maps.store.splits import hash_order
 BIN_DEX = 0.1
 """Width of the bins in log10 M200c that thinning works in; the last of them is open-ended."""
 
+CUTOUT_KEYS = "maps.width, maps.half_depth"
+"""Keys of the recipe that make a cut-out smaller."""
 
 Place = tuple[int, int]
 """One snapshot of a recipe: (source, number of the snapshot)."""
@@ -86,12 +88,19 @@ def cut(
     if selection.hosts_only:
         inside = massive & ~halos.distinct
         kept &= halos.distinct
-        reasons += [(int(i), f"lies in halo {halos.host_id[i]}") for i in np.flatnonzero(inside)]
+        reasons += [
+            (int(i), f"lies in halo {halos.host_id[i]} (selection.hosts_only)")
+            for i in np.flatnonzero(inside)
+        ]
     impure = kept & ~(halos.f_high_resolution >= selection.min_high_resolution_fraction)
     kept &= ~impure
     limit = selection.min_high_resolution_fraction
     reasons += [
-        (int(i), f"high-resolution mass fraction below {limit:g}: {halos.f_high_resolution[i]:.4g}")
+        (
+            int(i),
+            f"high-resolution mass fraction {halos.f_high_resolution[i]:.4g} in the catalogue, "
+            f"below {limit:g} (selection.min_high_resolution_fraction)",
+        )
         for i in np.flatnonzero(impure)
     ]
     return kept, reasons
@@ -122,9 +131,18 @@ def thin(
         place = mass_bin(candidate.M200c_msun * h, selection)
         full = selection.max_per_bin is not None and taken.get(place, 0) >= selection.max_per_bin
         if full:
-            left.append(LeftOut(*candidate.key, f"its mass bin holds {selection.max_per_bin} already"))
+            left.append(
+                LeftOut(
+                    *candidate.key,
+                    f"its mass bin holds {selection.max_per_bin} already (selection.max_per_bin)",
+                )
+            )
         elif selection.max_halos is not None and len(kept) >= selection.max_halos:
-            left.append(LeftOut(*candidate.key, f"the store holds {selection.max_halos} already"))
+            left.append(
+                LeftOut(
+                    *candidate.key, f"the store holds {selection.max_halos} already (selection.max_halos)"
+                )
+            )
         else:
             taken[place] = taken.get(place, 0) + 1
             kept.append(candidate)

@@ -247,6 +247,8 @@ def making(configs: Mapping[str, Any], *, shipped: bool) -> str:
         )
         if c.get("observed"):
             lines.append(observation(c))
+        if c.get("exclusions"):
+            lines.append("\n".join(f"- Excluded, {n:,}: {plain(reason)}" for n, reason in c["exclusions"]))
         if c.get("warnings"):
             lines.append("\n".join(f"- **Warning:** {plain(warning)}" for warning in c["warnings"]))
         if c.get("corrections"):

@@ -23,6 +23,7 @@ from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import (
     OWN_LIST,
     canonical_json,
+    naming,
     own_files,
     remove_own,
     sha256_bytes,
@@ -243,10 +244,8 @@ def copy_store(store: Path, target: Path, root: Path) -> dict[str, Any]:
             # Not made durable one by one: the source is at hand, and what is sent is checked again.
             copy.parent.mkdir(parents=True, exist_ok=True)
             partial = copy.with_name(f".{copy.name}.partial")
-            try:
+            with naming(copy):
                 partial.write_bytes(data)
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, str(copy)) from error
             os.replace(partial, copy)
         key, entry = file_entry(root, copy, sha256)
         entries[key] = entry

@@ -12,6 +12,7 @@ from three_hundred_maps.hub.columns import ROW_FORMAT
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.store.arrays import open_group
 from three_hundred_maps.store.manifest import read_manifest
+from three_hundred_maps.store.notes import by_kind
 from three_hundred_maps.store.schema import ROOT_ATTRS, SPLITS
 from three_hundred_maps.store.statistics import ViewStatistics, read_statistics
 
@@ -26,6 +27,7 @@ def describe_store(source: StoreSource) -> dict[str, Any]:
     root: Any = open_group(source.path)
     attrs = dict(root.attrs)
     manifest = read_manifest(source.path)
+    excluded = manifest.get("excluded", manifest.get("refused", []))
     statistics = read_statistics(source.path)
     train = root["train"]
     instruments = attrs.get("view_attrs") or {}
@@ -48,7 +50,8 @@ def describe_store(source: StoreSource) -> dict[str, Any]:
         "map_mass_over_M200c": mass_in_maps(train),
         "pixels": list(source.pixels),
         "lines_of_sight": int(train["los_vector"].shape[0]),
-        "excluded": len(manifest.get("excluded", manifest.get("refused", []))),
+        "excluded": len(excluded),
+        **({"exclusions": by_kind([item["reason"] for item in excluded])} if excluded else {}),
         "warnings": list(attrs.get("warnings") or ()),
         **{name: attrs[name] for name in ("observed", "corrections") if attrs.get(name)},
         "splits": {

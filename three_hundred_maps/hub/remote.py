@@ -34,7 +34,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_st
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.manifests import MANIFEST, parse_manifest
-from three_hundred_maps.io import cache_home, sha256_file, write_bytes
+from three_hundred_maps.io import cache_home, naming, sha256_file, write_bytes
 
 ATTEMPTS = 4
 """How often something is tried in all where the server or the line fails for a while."""
@@ -240,14 +240,8 @@ def fetch_into(
 
     def receive() -> None:
         # A killed process leaves what it wrote: nothing waits in a buffer.
-        try:
-            with open(partial, "ab", buffering=0) as stream:
-                _receive(url, stream, size, GRACE_S + size / LEAST_BYTES_PER_S, arrived, what)
-        except OSError as error:
-            # A failing device does not say which file it failed on.
-            if error.errno is None or error.filename:
-                raise
-            raise OSError(error.errno, error.strerror, str(partial)) from error
+        with naming(partial), open(partial, "ab", buffering=0) as stream:
+            _receive(url, stream, size, GRACE_S + size / LEAST_BYTES_PER_S, arrived, what)
 
     arrived(partial.stat().st_size if partial.exists() else 0)
     found = ""

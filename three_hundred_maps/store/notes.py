@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import sys
 from collections import Counter
@@ -81,6 +82,15 @@ def _summed(parts: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     for part in parts:
         total.update(part.get("corrections", {}))
     return dict(sorted(total.items()))
+
+
+def by_kind(reasons: Sequence[str]) -> list[tuple[int, str]]:
+    """How many reasons are alike but for their numbers, and the first of each; the commonest first."""
+    kinds = [re.sub(r"\d[\d.e+-]*", "N", reason) for reason in reasons]
+    first: dict[str, str] = {}
+    for kind, reason in zip(kinds, reasons, strict=True):
+        first.setdefault(kind, reason)
+    return [(number, first[kind]) for kind, number in Counter(kinds).most_common()]
 
 
 def say_warnings(attrs: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
 from three_hundred_maps.store.lock import lock_owner
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest, unfinished_message
 from three_hundred_maps.store.names import is_url, resolve_store
+from three_hundred_maps.store.notes import by_kind
 from three_hundred_maps.store.records import read_layout, read_record
 from three_hundred_maps.store.statistics import Statistics, merge_all, read_statistics
 
@@ -202,11 +203,16 @@ def describe(content: Mapping[str, Any]) -> str:
         lines += ["", f"values mended on reading: {corrections_text(content['corrections'])}"]
     lines += [f"warning: {warning}" for warning in content["warnings"]]
     if content["refused"]:
-        lines.append("")
-    for item in content["refused"][:3]:
-        lines.append(f"excluded: region {item['region']} halo {item['halo_id']}: {item['reason']}")
-    if len(content["refused"]) > 3:
-        lines.append(f"... and {len(content['refused']) - 3} more (--json lists them)")
+        lines += [
+            "",
+            f"excluded of {content['halos_planned']} selected halos, for what their particles show "
+            "(the recipe's key in brackets lifts it; --json lists each):",
+        ]
+    reasons = {
+        item["reason"]: f"region {item['region']} halo {item['halo_id']}" for item in content["refused"]
+    }
+    for number, reason in by_kind([item["reason"] for item in content["refused"]]):
+        lines.append(f"  {number:>4}  {'as ' * (number > 1)}{reasons[reason]}: {reason}")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, HaloKey
-from three_hundred_maps.plot import draw_map, draw_scale
+from three_hundred_maps.plot import colour_bar, draw_map, draw_scale
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import SplitArrays, halo_columns, open_group, read_split
 from three_hundred_maps.store.names import resolve_store
@@ -86,11 +86,10 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
         drawn = draw_map(axis, name, maps[0, los], width=width)
         draw_scale(axis, float(data.halos["R200c"][0]), half=width / 2.0)
         units = "dimensionless" if attrs["units"] == "1" else attrs["units"]
-        bar = figure.colorbar(drawn, ax=axis, location="bottom", shrink=0.95)
         instrument = instrument_text(root.attrs.get("view_attrs", {}).get(name, {}))
         label = [*textwrap.wrap(attrs["long_name"], 52), f"[{units}]", *textwrap.wrap(instrument, 52)]
-        bar.set_label("\n".join(label), fontsize=8)
-        bar.ax.tick_params(labelsize=7)
+        colour_bar(figure, drawn, axis, "
+".join(label))
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("x / R200c", fontsize=8)
     figure.suptitle(_title(data, split, los, synthetic=bool(root.attrs["synthetic"])), fontsize=11)
