@@ -13,7 +13,7 @@ from benchmarks.variables import map_dims
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, SEALED_KEY
 from three_hundred_maps.store.arrays import SplitArrays, read_split, root_attrs, store_digest
-from three_hundred_maps.store.schema import SPLITS
+from three_hundred_maps.store.schema import SPLITS, generator_of
 
 ALL = "all"
 """In place of a split: the halos of all splits."""
@@ -85,12 +85,6 @@ def read_halos(store: Any, split: str) -> tuple[SplitArrays, dict[str, int]]:
     filled = [part for part in parts.values() if len(part)] or list(parts.values())[:1]
     halos = {name: np.concatenate([part.halos[name] for part in filled]) for name in filled[0].halos}
     return SplitArrays({}, halos, filled[0].los_vector, filled[0].los_up), counts
-
-
-def generator_of(attrs: Mapping[str, Any]) -> str | None:
-    """Version of the synthetic simulation that made a store; None for maps of other simulations."""
-    version = attrs.get("simulation", {}).get("generator_version")
-    return None if version is None else f"synthetic {version}"
 
 
 def dataset_identity(store: Any) -> dict[str, str]:

@@ -85,7 +85,8 @@ def seal(store: str | Path, out: str | Path, secret: bytes | None = None) -> tup
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as scratch:
         partial = Path(scratch) / out.name
         keys = opaque_keys(truth.halos, secret or secrets.token_bytes(SECRET_BYTES))
-        digest = _write_inputs(truth, partial / INPUTS, keys)
+        with naming(partial / INPUTS):
+            digest = _write_inputs(truth, partial / INPUTS, keys)
         _copy_truth(truth, partial / TRUTH)
         # The sealed truth keeps no map of train, so what is fitted to them is kept here.
         content = {
@@ -155,8 +156,7 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
             attributes=attrs,
         )
         for place, row in enumerate(order.tolist()):
-            with naming(folder / SPLIT / view):
-                array[place] = maps[row]
+            array[place] = maps[row]
     small: dict[str, tuple[NDArray[Any], tuple[str, ...], dict[str, Any]]] = {
         SEALED_KEY: (keys[order], ("halo",), {"units": "1", "long_name": "opaque key of the halo"}),
         "redshift": (
@@ -175,15 +175,14 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
             {"units": AXIS_VARIABLES[name].units, "long_name": AXIS_VARIABLES[name].long_name},
         )
     for name, (values, dims, attributes) in small.items():
-        with naming(folder / SPLIT / name):
-            group.create_array(
-                name,
-                data=values,
-                chunks=values.shape,
-                dimension_names=dims,
-                config={"write_empty_chunks": True},
-                attributes=attributes,
-            )
+        group.create_array(
+            name,
+            data=values,
+            chunks=values.shape,
+            dimension_names=dims,
+            config={"write_empty_chunks": True},
+            attributes=attributes,
+        )
     digest = tree_digest(folder / SPLIT)
     root.update_attributes(
         {

@@ -119,7 +119,7 @@ def write_submission(
                 f"{SMOOTHED} is for {SAMPLES} on the score grid: {SCORE_FWHM:g} (R200c) or left out"
             )
         attributes[SAMPLES][SMOOTHED] = smoothed_fwhm
-    with replaced_folder(path, KIND) as folder:
+    with replaced_folder(path, KIND) as folder, naming(path / PREDICTIONS):
         _write_predictions(folder / PREDICTIONS, given, attributes, found)
         digest = tree_digest(folder / PREDICTIONS)
         write_json(folder / MANIFEST, {**manifest.to_json(), "predictions_sha256": digest})
@@ -155,8 +155,7 @@ def _write_predictions(
             if done + len(block) > len(rows):
                 raise InputError(f"{name} holds more halos than the {len(rows)} keys")
             check_values(name, block, done)
-            with naming(path / name):
-                array[done : done + len(block)] = block
+            array[done : done + len(block)] = block
             done += len(block)
         if done != len(rows):
             raise InputError(f"{name} holds {done} halos, the keys {len(rows)}")
@@ -165,15 +164,14 @@ def _write_predictions(
         if name == KEY[0]:
             ids = sorted(set(value.tolist()))
             codes, value = flag_attrs(ids), encode_ids(value, ids)
-        with naming(path / name):
-            root.create_array(
-                name,
-                data=value.astype(np.int64),
-                dimension_names=("halo",),
-                chunks=(len(rows),),
-                config={"write_empty_chunks": True},
-                attributes=codes,
-            )
+        root.create_array(
+            name,
+            data=value.astype(np.int64),
+            dimension_names=("halo",),
+            chunks=(len(rows),),
+            config={"write_empty_chunks": True},
+            attributes=codes,
+        )
 
 
 def _blocks(name: str, values: Any, rows: Rows) -> Iterator[NDArray[np.float32]]:

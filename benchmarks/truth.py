@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from benchmarks.constants import STANDARD, Constants
 from benchmarks.grid import Grid, make_grid
 from benchmarks.manifest import load_json
-from benchmarks.rows import ALL, dataset_identity, generator_of, read_halos
+from benchmarks.rows import ALL, dataset_identity, read_halos
 from three_hundred_maps.climatology import Climatology
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.keys import KEY, SEALED_KEY
-from three_hundred_maps.store.schema import HALF, NOT_INPUTS, TARGET
+from three_hundred_maps.store.schema import HALF, NOT_INPUTS, TARGET, generator_of
 
 SPLIT = "test"
 SEAL_FILE = "seal.json"

@@ -68,6 +68,16 @@ def _store_of_config(name: str) -> Path | None:
     return store_of_config(name)
 
 
+def _hub_files() -> Any:
+    try:
+        from three_hundred_maps.hub.ranges import HubFiles
+    except ImportError:
+        return None
+    return HubFiles()
+
+
+_names.register_filesystem("hf", _hub_files)
+
 # open_store("mini"), read_split("mini", ...) and whatever else takes a store take a config's name too.
 _names.register_resolver(_store_of_config)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -193,6 +194,17 @@ def test_overwriting_removes_only_what_was_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="other things"):
         minimal(other, overwrite=True)
     assert sorted(p.name for p in other.iterdir()) == ["submission.json", "thesis.tex"]
+
+
+def test_a_device_that_fails_names_the_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(zarr.storage.LocalStore, "set", fail)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        minimal(tmp_path / "s")
+    assert caught.value.filename == str(tmp_path / "s" / "predictions.zarr")
+    assert not list(tmp_path.iterdir())
 
 
 def test_dimensions_are_told_by_their_names(tmp_path: Path) -> None:

@@ -245,7 +245,10 @@ class _Handler(BaseHTTPRequestHandler):
         if trouble is not None and trouble.kind == "corrupt":
             data = bytes([data[0] ^ 0xFF]) + data[1:]
         status, part = 200, data
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        header = self.headers.get("Range") or ""
+        if suffix := re.fullmatch(r"bytes=-(\d+)", header):
+            header = f"bytes={max(0, len(data) - int(suffix[1]))}-"
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", header)
         if asked:
             self.server_hub.ranges.append(asked[0])
         if asked and not (trouble is not None and trouble.kind == "no-ranges"):

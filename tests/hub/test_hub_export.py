@@ -31,6 +31,7 @@ from three_hundred_maps.io import OWN_LIST, sha256_file
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.manifest import write_manifest
 from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
 from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing import tiny_attrs, tiny_store
@@ -233,6 +234,18 @@ class TestCard:
         export([tmp_path / "s"], tmp_path / "out")
         card = (tmp_path / "out" / "README.md").read_text()
         assert "- **Warning:** no &lt;b&gt;stars&lt;/b&gt; | in region 3" in card
+
+    def test_what_was_mended_and_excluded_is_shown(self, store: Path, tmp_path: Path) -> None:
+        write_one_each(tmp_path / "s", store, name="mended", corrections={"gas: mass of 0, left out": 3})
+        content = json.loads((tmp_path / "s" / "manifest.json").read_text())
+        reasons = ["57 particles (selection.min_particles)", "8 particles (selection.min_particles)"]
+        content["refused"] = [{"region": 1, "halo_id": k, "reason": r} for k, r in enumerate(reasons)]
+        del content["digest"]
+        write_manifest(tmp_path / "s", content)
+        export([tmp_path / "s"], tmp_path / "out")
+        card = (tmp_path / "out" / "README.md").read_text()
+        assert "Values mended when the snapshots were read: gas: mass of 0, left out: 3." in card
+        assert "- Excluded, 2: 57 particles (selection.min" in card.replace("\\", "")
 
     def test_front_matter_names_every_file_of_every_config(self, exported: Path) -> None:
         text = (exported / "README.md").read_text()

@@ -15,7 +15,8 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache, load_dataset
 from three_hundred_maps.hub.columns import COLUMN_VARIABLES, COLUMNS
 from three_hundred_maps.progress import set_quiet
-from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.simulation.synthetic.setup import GENERATOR_VERSION
+from three_hundred_maps.store.arrays import read_split, root_attrs, store_digest
 from three_hundred_maps.store.schema import SPLITS
 from three_hundred_maps.testing import tiny_store
 
@@ -137,6 +138,18 @@ def test_names_folders_and_what_is_loaded(store: Path, home: Path, capfd) -> Non
     info = load_dataset(store, split="test").info
     assert (info.license, info.homepage) == ("CC0-1.0", "https://the300-project.org")
     assert "deandres2024maps" in info.citation
+    attrs = root_attrs(store)
+    identity = [
+        f"name: {attrs['name']}",
+        f"recipe_sha256: {attrs['recipe_sha256']}",
+        f"digest: {store_digest(store)}",
+    ]
+    assert info.description.splitlines()[1:] == identity
+    sample = load_dataset("sample", split="test").info.description.splitlines()
+    assert sample[2:4] == [
+        f"recipe_sha256: {load_recipe('mini').sha256()}",
+        f"generator: synthetic {GENERATOR_VERSION}",
+    ]
     set_quiet(False)
     shutil.copytree(store, cache.store_path(load_recipe("mini")))
     capfd.readouterr()

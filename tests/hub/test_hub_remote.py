@@ -277,6 +277,51 @@ class TestLoadingFromTheHub:
         code = load(store, ", revision='v1'") + load(store, ", revision='v1', streaming=True")
         run("-c", code, hub=published)
 
+    def test_a_store_at_a_url(self, run: Run, published: FakeHub, store: Path) -> None:
+        code = (
+            load(store).replace('"org/maps", "tiny"', '"hf://datasets/org/maps/tiny/maps.zarr"')
+            + load(store).replace('"org/maps", "tiny"', '"hf://datasets/org/maps"')
+            + """
+from three_hundred_maps import open_store
+there = open_store("hf://datasets/org/maps@main/tiny/maps.zarr")
+mass = there["train"]["mass"]
+assert mass.dims == ("halo", "los", "y", "x") and there.manifest["files"]
+assert mass.values.tobytes() == found.tobytes()
+for place in ("datasets/org/maps/nowhere", "datasets/org/nobody/maps.zarr", "org/model/maps.zarr"):
+    try:
+        open_store(f"hf://{place}")
+    except ValueError as error:
+        print(str(error))
+"""
+        )
+        lines = run("-c", code, hub=published).stdout.splitlines()
+        assert "no store at hf://datasets/org/maps/nowhere: there is no zarr.json" in lines[0]
+        assert lines[1].startswith("org/nobody/maps.zarr/zarr.json: no such data set, or a private one")
+        assert "names no store on the Hub: write hf://datasets/ORG/NAME" in lines[2] and len(lines) == 3
+
+    @pytest.mark.parametrize("place", ["org/maps", "hf://datasets/org/maps/tiny/maps.zarr"])
+    def test_a_stream_takes_no_more_than_it_asks_for(self, run: Run, published: FakeHub, place: str) -> None:
+        """A server that sends without end, one that knows no ranges, and one that is cut half way."""
+        kind = "parquet$" if place == "org/maps" else r"train/mass/c/"
+        published.troubles = [
+            Trouble(kind, "endless", headers={"length": str(10**12)}),
+            Trouble(kind, "no-ranges"),
+            Trouble(kind, "cut"),
+        ]
+        code = f"""
+from three_hundred_maps import load_dataset
+for _ in range(3):
+    try:
+        rows = load_dataset({place!r}, split="train", views="mass", streaming=True)
+        print(len(next(iter(rows))["mass"]))
+    except ValueError as error:
+        print(str(error))
+"""
+        lines = run("-c", code, hub=published).stdout.splitlines()
+        assert "the server sends more than" in lines[0] and "nothing more is taken" in lines[0]
+        assert ("the server knows no ranges of bytes" in lines[1]) or lines[1] == "80"
+        assert lines[2:] == ["80"]
+
     def test_the_configured_repository_serves_our_name(
         self, run: Run, published: FakeHub, store: Path
     ) -> None:

@@ -6,6 +6,7 @@ import multiprocessing
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from conftest_store import hashes, rewritten, set_value
 from three_hundred_maps import open_store
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import halo_keys
+from three_hundred_maps.plot import colour_bar, draw_map, new_figure
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import iter_shards, read_split, store_digest
 from three_hundred_maps.store.derive import merge, subset
@@ -349,6 +351,24 @@ def test_preview_draws_and_says_what_is_wrong(tiny, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             preview(tiny, halo_text, los, tmp_path / name)
+
+
+@pytest.mark.parametrize("span", [(3e7, 1.5e8), (6e7, 7.4e7), (9e-4, 2e-2), (2.0, 70.0), (1e8, 1e11)])
+def test_labels_of_colour_bars_stand_apart(span):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure, axes = new_figure(1, 1, (4.1, 4.8))
+    canvas = FigureCanvasAgg(figure)
+    values = np.geomspace(*span, 1600).reshape(40, 40)
+    colour_bar(figure, draw_map(axes[0][0], "temperature", values, span=span), axes[0][0], "K")
+    canvas.draw()
+    bar = figure.axes[-1].xaxis
+    labels = [
+        label for minor in (False, True) for label in bar.get_ticklabels(minor=minor) if label.get_text()
+    ]
+    boxes = sorted((box.x0, box.x1) for box in (label.get_window_extent() for label in labels))
+    assert len(boxes) >= 2
+    assert all(one[1] < two[0] for one, two in pairwise(boxes))
 
 
 def test_tiny_stores_are_seeded_and_views_inform_on_mass(tiny, tmp_path):

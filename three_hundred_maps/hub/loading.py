@@ -14,6 +14,8 @@ from three_hundred_maps.hub.configs import config_names
 from three_hundred_maps.hub.hook import NAME, install
 from three_hundred_maps.store.schema import SPLITS
 
+_REPOSITORY_URL = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?/?")
+
 
 def load_dataset(
     path: str | os.PathLike[str] = NAME,
@@ -34,7 +36,8 @@ def load_dataset(
     ----------
     path
         ``"three_hundred_maps"``; or a config by its name alone, as ``"mini"``; a folder or URL, as for
-        ``data_dir``; ``"ORG/NAME"`` for a copy on the Hugging Face Hub.
+        ``data_dir``; ``"ORG/NAME"`` or ``"hf://datasets/ORG/NAME"`` for a copy on the Hugging Face Hub, with
+        ``/CONFIG/maps.zarr`` behind the latter for a Zarr store there.
     name
         The config; ``mini`` by default, ``sample`` always works.
     split
@@ -66,6 +69,8 @@ def load_dataset(
         An unknown config, view, column, split or argument; an unfinished store; no source that serves.
     """
     path = os.fspath(path)
+    if repository := _REPOSITORY_URL.fullmatch(path):
+        path, revision = repository[1], revision or repository[2]
     if path != NAME:
         if is_place(path):
             if data_dir is not None:

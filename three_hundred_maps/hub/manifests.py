@@ -101,6 +101,7 @@ class _Record(_Strict):
     attribution: Any
     citation: Any
     recipe_sha256: Any
+    simulation: dict[str, Any] | None = None
     observed: _Observed | None = None
 
 

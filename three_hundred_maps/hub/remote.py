@@ -19,7 +19,7 @@ from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 from filelock import FileLock
-from huggingface_hub import HfFileSystem, hf_hub_url
+from huggingface_hub import hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -149,29 +149,40 @@ def with_retries(
     raise AssertionError("unreachable")
 
 
-def _receive(
-    url: str, stream: IO[bytes], limit: int, seconds: float, arrived: Callable[[int], object], what: str
+def receive(
+    url: str,
+    stream: IO[bytes],
+    limit: int,
+    seconds: float,
+    arrived: Callable[[int], object],
+    what: str,
+    *,
+    asked: str | None = None,
 ) -> str:
     """Append to ``stream`` what it lacks of what is at ``url``; return the commit that the answer names.
+
+    With ``asked``, a range of bytes as the header ``Range`` has it, into an empty stream.
 
     Raises
     ------
     InputError
-        More than ``limit`` bytes in all, or more than ``seconds``.
+        More than ``limit`` bytes in all, or more than ``seconds``; a range from a server that knows none.
     """
     there = stream.tell()
     # Packed on the way, bytes could not be counted.
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
-    if there:
-        headers["Range"] = f"bytes={there}-"
+    if there or asked:
+        headers["Range"] = asked or f"bytes={there}-"
     deadline = time.monotonic() + seconds
     # A broken line is tried again by `with_retries`: with what has come until then the range is another.
     with http_stream_backoff(
         "GET", url, headers=headers, retry_on_exceptions=(), retry_on_status_codes=(408, 429)
     ) as response:
-        if there and response.status_code == _NOT_SATISFIABLE:
+        if "Range" in headers and response.status_code == _NOT_SATISFIABLE:
             return ""  # All had arrived; its checksum tells whether it is the right file.
         hf_raise_for_status(response)
+        if asked and response.status_code == _OK:
+            raise InputError(f"{what}: the server knows no ranges of bytes; download it instead of streaming")
         if there and response.status_code == _OK:
             # A server that knows no ranges sends the whole file.
             stream.truncate(0)
@@ -238,15 +249,15 @@ def fetch_into(
     url = hf_hub_url(repository, path, repo_type="dataset", revision=revision)
     what = f"{repository}/{path}"
 
-    def receive() -> None:
+    def fetch() -> None:
         # A killed process leaves what it wrote: nothing waits in a buffer.
         with naming(partial), open(partial, "ab", buffering=0) as stream:
-            _receive(url, stream, size, GRACE_S + size / LEAST_BYTES_PER_S, arrived, what)
+            receive(url, stream, size, GRACE_S + size / LEAST_BYTES_PER_S, arrived, what)
 
     arrived(partial.stat().st_size if partial.exists() else 0)
     found = ""
     for _ in range(2):
-        with_retries(receive, repository, path)
+        with_retries(fetch, repository, path)
         found = sha256_file(partial)
         if found == sha256:
             os.replace(partial, target)
@@ -286,11 +297,11 @@ def fetch_manifest(repository: str, *, revision: str | None = None) -> tuple[dic
     what = f"{repository}/{MANIFEST}"
     stream = io.BytesIO()
 
-    def receive() -> str:
-        return _receive(url, stream, MAX_MANIFEST_BYTES, 4 * GRACE_S, lambda size: None, what)
+    def fetch() -> str:
+        return receive(url, stream, MAX_MANIFEST_BYTES, 4 * GRACE_S, lambda size: None, what)
 
     try:
-        commit = with_retries(receive, repository, MANIFEST)
+        commit = with_retries(fetch, repository, MANIFEST)
     except MissingFileError:
         raise InputError(
             f"{repository} has no {MANIFEST}: it was not made by three-hundred-maps publish; "
@@ -308,11 +319,3 @@ def fetch_manifest(repository: str, *, revision: str | None = None) -> tuple[dic
     with contextlib.suppress(OSError):
         write_bytes(kept, commit.encode() + b"\n" + stream.getvalue())
     return manifest, commit
-
-
-def open_file(repository: str, path: str, *, revision: str | None = None) -> Any:
-    """A file of a repository opened for reading by ranges."""
-    at = f"@{revision}" if revision else ""
-    return with_retries(
-        lambda: HfFileSystem().open(f"datasets/{repository}{at}/{path}", "rb"), repository, path
-    )

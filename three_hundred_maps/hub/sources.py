@@ -17,12 +17,16 @@ import pyarrow.parquet as pq
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.columns import COLUMNS
 from three_hundred_maps.hub.manifests import MANIFEST, VIEW, checked_name, choose_config, parse_manifest
-from three_hundred_maps.hub.remote import fetch_cached, open_file
+from three_hundred_maps.hub.ranges import RemoteFile
+from three_hundred_maps.hub.remote import fetch_cached
 from three_hundred_maps.hub.rows import map_column, map_values, row_features, to_table
 from three_hundred_maps.store.arrays import open_group, read_split, shard_size, store_digest
 from three_hundred_maps.store.schema import SPLITS
 
 Chunk = tuple[Any, ...]
+
+ABOUT = ("license", "citation", "recipe_sha256", "simulation")
+"""Of a config's record, what a source says of itself: root attributes of the store that it was made of."""
 
 GROUPS_A_CHUNK = 4
 """Row groups of a local Parquet file that one process reads at a time."""
@@ -141,7 +145,7 @@ class ParquetSource:
             tuple(record["views"]),
             (record["pixels"][0], record["pixels"][1]),
             rows={split: entry["rows"] for split, entry in splits.items()},
-            about={key: value for key, value in record.items() if key in ("license", "citation")},
+            about={key: record[key] for key in ABOUT if key in record},
             files=files,
             entries={path: manifest["files"][path] for paths in files.values() for path in paths},
         )
@@ -186,8 +190,11 @@ class ParquetSource:
         """One table a row group, of the columns that are wanted alone."""
         path, first, last = chunk
         if self.repository is not None and last is None:
-            with open_file(self.repository, path, revision=self.revision) as stream:
-                yield from self._row_groups(pq.ParquetFile(stream), first, last, views, columns)
+            size = self.entries[path]["bytes"]
+            with RemoteFile(self.repository, path, size, revision=self.revision) as stream:
+                # pre_buffer: a request for neighbouring columns together, not for each.
+                file = pq.ParquetFile(stream, pre_buffer=True)
+                yield from self._row_groups(file, first, last, views, columns)
         else:
             with pq.ParquetFile(path) as file:
                 yield from self._row_groups(file, first, last, views, columns)

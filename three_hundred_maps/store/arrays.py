@@ -18,7 +18,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import SEALED_KEY
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.manifest import check_schema_version, read_manifest, unfinished_message
-from three_hundred_maps.store.names import is_url, resolve_store
+from three_hundred_maps.store.names import is_url, resolve_store, zarr_place
 from three_hundred_maps.store.shards import decode_shard
 
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError)
@@ -66,6 +66,8 @@ def open_group(path: str | Path) -> Any:
             root = _zarr_group_of(str(path), (Path(path) / "zarr.json").read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"no store at {path}: there is no zarr.json") from None
+    except InputError:
+        raise
     except DAMAGE as error:
         raise InputError(f"{path}: zarr.json cannot be read ({error}): the store is damaged") from None
     if root.attrs.get("sealed"):
@@ -80,7 +82,7 @@ def open_group(path: str | Path) -> Any:
 def _zarr_group(path: str) -> Any:
     import zarr
 
-    return zarr.open_group(path, mode="r")
+    return zarr.open_group(zarr_place(path), mode="r")
 
 
 @lru_cache(maxsize=8)
@@ -272,6 +274,8 @@ def _read_rows(path: str | Path, group: Any, name: str, start: int, stop: int) -
             continue
         try:
             target[...] = array[low:high]
+        except InputError:
+            raise
         except DAMAGE as error:
             shard = f"{path}/{shard_file(name, first // size)}"
             raise InputError(f"{shard} is damaged ({error}); download the store again") from None

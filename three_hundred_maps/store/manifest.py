@@ -10,7 +10,7 @@ from typing import Any
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import canonical_json, sha256_bytes, write_bytes
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.names import is_url, resolve_store
+from three_hundred_maps.store.names import is_url, read_url, resolve_store
 
 MANIFEST = "manifest.json"
 PROVENANCE = "provenance.json"
@@ -128,14 +128,10 @@ def read_store_file(path: str | Path, name: str) -> bytes | None:
             return (Path(path) / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
-    import fsspec
-
-    filesystem, folder = fsspec.core.url_to_fs(str(path))
     try:
-        data: bytes = filesystem.cat_file(f"{folder.rstrip('/')}/{name}")
+        return read_url(f"{str(path).rstrip('/')}/{name}")
     except FileNotFoundError:
         return None
-    return data
 
 
 def store_files(store: Path) -> Iterator[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from three_hundred_maps.errors import InputError
 
 Resolver = Callable[[str], Path | None]
 
 _RESOLVERS: list[Resolver] = []
+_FILESYSTEMS: dict[str, Callable[[], Any]] = {}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -21,6 +23,38 @@ def register_resolver(resolver: Resolver) -> None:
     """
     if resolver not in _RESOLVERS:
         _RESOLVERS.append(resolver)
+
+
+def register_filesystem(scheme: str, make: Callable[[], Any]) -> None:
+    """Let URLs of a scheme be read through what ``make`` gives (None: the file system fsspec has for it)."""
+    _FILESYSTEMS[scheme] = make
+
+
+def zarr_place(path: str | Path) -> Any:
+    """What zarr and xarray open of a folder or URL: itself, or a zarr store on a registered file system."""
+    url = str(path)
+    filesystem = _registered(url)
+    if filesystem is None:
+        return url
+    from zarr.storage import FsspecStore
+
+    return FsspecStore.from_mapper(filesystem.get_mapper(url), read_only=True)
+
+
+def read_url(url: str) -> bytes:
+    """The bytes of a file at a URL; FileNotFoundError where there is none."""
+    import fsspec
+
+    filesystem = _registered(url)
+    if filesystem is None:
+        filesystem, url = fsspec.core.url_to_fs(url)
+    data: bytes = filesystem.cat_file(url)
+    return data
+
+
+def _registered(url: str) -> Any:
+    make = _FILESYSTEMS.get(url.partition("://")[0]) if is_url(url) else None
+    return make() if make is not None else None
 
 
 def is_url(path: str | Path) -> bool:

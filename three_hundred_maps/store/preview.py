@@ -88,8 +88,7 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
         units = "dimensionless" if attrs["units"] == "1" else attrs["units"]
         instrument = instrument_text(root.attrs.get("view_attrs", {}).get(name, {}))
         label = [*textwrap.wrap(attrs["long_name"], 52), f"[{units}]", *textwrap.wrap(instrument, 52)]
-        colour_bar(figure, drawn, axis, "
-".join(label))
+        colour_bar(figure, drawn, axis, "\n".join(label))
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("x / R200c", fontsize=8)
     figure.suptitle(_title(data, split, los, synthetic=bool(root.attrs["synthetic"])), fontsize=11)

@@ -12,7 +12,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import open_group
 from three_hundred_maps.store.manifest import read_manifest, unfinished_message
-from three_hundred_maps.store.names import is_url, resolve_store
+from three_hundred_maps.store.names import is_url, resolve_store, zarr_place
 from three_hundred_maps.store.statistics import Statistics, read_statistics
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Store(Mapping[str, "xarray.Dataset"]):
             raise KeyError(f"no split {split!r}: a store has {', '.join(schema.SPLITS)}")
         import xarray
 
-        return xarray.open_zarr(self.path, group=split, chunks=None)
+        return xarray.open_zarr(zarr_place(self.path), group=split, chunks=None)
 
     def __iter__(self) -> Iterator[str]:
         return iter(schema.SPLITS)

@@ -252,3 +252,9 @@ ROOT_ATTRS = (
     "simulation",
 )
 """Attributes that the root of every store carries."""
+
+
+def generator_of(attrs: Mapping[str, Any]) -> str | None:
+    """Version of the synthetic simulation that made a store; None for maps of other simulations."""
+    version = (attrs.get("simulation") or {}).get("generator_version")
+    return None if version is None else f"synthetic {version}"
