@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_told_also_when_quiet(tmp_path, capsys):
     build(tmp_path / "recipe.yaml", tmp_path / "store", overrides=QUICK, quiet=True)
     said = capsys.readouterr().err
     assert "warning: halo 0: the catalogue's centre is " in said
-    assert "1 x gas: mass of 0, left out" in said
+    assert "warning: values mended on reading: gas: mass of 0, left out (1)\n" in said
     mpc = (*QUICK, "simulation.snapshot=mpc")
     with pytest.raises(InputError, match="read as kpc/h; set simulation.length_unit if they are in .*Mpc/h"):
         build(tmp_path / "recipe.yaml", tmp_path / "other", overrides=mpc, quiet=True)

@@ -94,9 +94,16 @@ def by_kind(reasons: Sequence[str]) -> list[tuple[int, str]]:
 
 
 def say_warnings(attrs: Mapping[str, Any]) -> None:
-    """A store's ``warnings`` on standard error, also where nothing else is said."""
-    for warning in attrs.get("warnings", ()):
+    """A store's ``warnings`` and ``corrections`` on standard error, also where nothing else is said."""
+    mended = attrs.get("corrections")
+    for warning in (*attrs.get("warnings", ()), *([corrections_text(mended)] if mended else [])):
         print(f"warning: {warning}", file=sys.stderr)
+
+
+def corrections_text(corrections: Mapping[str, int]) -> str:
+    """What was mended, and how often, in one line."""
+    done = "; ".join(f"{what} ({number:,})" for what, number in corrections.items())
+    return f"values mended on reading: {done}"
 
 
 def joined_attrs(stores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

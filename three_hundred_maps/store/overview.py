@@ -14,7 +14,7 @@ from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
 from three_hundred_maps.store.lock import lock_owner
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest, unfinished_message
 from three_hundred_maps.store.names import is_url, resolve_store
-from three_hundred_maps.store.notes import by_kind
+from three_hundred_maps.store.notes import by_kind, corrections_text
 from three_hundred_maps.store.records import read_layout, read_record
 from three_hundred_maps.store.statistics import Statistics, merge_all, read_statistics
 
@@ -200,7 +200,7 @@ def describe(content: Mapping[str, Any]) -> str:
         lines += ["", "ten brightest particles' share of the light inside R200c: median (largest)"]
         lines.append("  ".join(f"{view} {s['median']:.1%} ({s['largest']:.1%})" for view, s in shares))
     if content["corrections"]:
-        lines += ["", f"values mended on reading: {corrections_text(content['corrections'])}"]
+        lines += ["", corrections_text(content["corrections"])]
     lines += [f"warning: {warning}" for warning in content["warnings"]]
     if content["refused"]:
         lines += [
@@ -219,11 +219,6 @@ def describe(content: Mapping[str, Any]) -> str:
 def instrument_text(attrs: Mapping[str, Any]) -> str:
     """The figures of a view's instrument in one line."""
     return ", ".join(f"{name} {value:g}" for name, value in attrs.items() if type(value) in (int, float))
-
-
-def corrections_text(corrections: Mapping[str, int]) -> str:
-    """What was mended, and how often, in one line."""
-    return "; ".join(f"{what} ({number:,})" for what, number in corrections.items())
 
 
 def _number(value: float | None, form: str) -> str:
