@@ -37,7 +37,7 @@ LABELS = {
 }
 """Title and units of the views of every store, as matplotlib writes them."""
 
-FEW_DECADES = 1.5
+FEW_DECADES = 2.0
 """Colour bars of fewer decades have ticks between powers of ten."""
 
 PROFILE_EDGES = np.geomspace(0.03, 1.0, 16)

@@ -271,7 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def pour(self, block: int, length: str | None, common: dict[str, str]) -> None:
         """Send blocks until the other side has enough of it; without a length they are chunks."""
-        self.send_response(200)
+        self.send_response(206 if self.headers.get("Range") else 200)
         for name, value in common.items():
             self.send_header(name.replace("_", "-"), value)
         self.send_header(*(("Content-Length", length) if length else ("Transfer-Encoding", "chunked")))

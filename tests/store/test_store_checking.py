@@ -353,7 +353,9 @@ def test_preview_draws_and_says_what_is_wrong(tiny, tmp_path):
             preview(tiny, halo_text, los, tmp_path / name)
 
 
-@pytest.mark.parametrize("span", [(3e7, 1.5e8), (6e7, 7.4e7), (9e-4, 2e-2), (2.0, 70.0), (1e8, 1e11)])
+@pytest.mark.parametrize(
+    "span", [(3e7, 1.5e8), (6e7, 7.4e7), (9e-4, 2e-2), (2.0, 70.0), (1.5, 300.0), (1e8, 1e11)]
+)
 def test_labels_of_colour_bars_stand_apart(span):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

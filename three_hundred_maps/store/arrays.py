@@ -82,7 +82,7 @@ def open_group(path: str | Path) -> Any:
 def _zarr_group(path: str) -> Any:
     import zarr
 
-    return zarr.open_group(zarr_place(path), mode="r")
+    return zarr.open_group(zarr_place(path), mode="r", zarr_format=3)
 
 
 @lru_cache(maxsize=8)
