@@ -5,7 +5,6 @@ The zero of the skill score: a map framed by R200c tells something even before i
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -52,4 +51,4 @@ def write(store: Path, out: Path, predicted: Predicted | None = None) -> Path:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

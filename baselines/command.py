@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from itertools import permutations
@@ -15,11 +16,16 @@ from three_hundred_maps.store.names import find_store
 MANIFEST = "manifest.json"
 
 
-def run_command(function: Callable[[list[str]], None], args: Sequence[str] | None) -> NoReturn:
-    """Run ``function`` on the arguments (of the process): exit status 0, or 2 with one clear line."""
-    with error_handling():
-        function(list(sys.argv[1:] if args is None else args))
-    raise SystemExit(0)
+def command_line(function: Callable[[list[str]], None]) -> Callable[..., NoReturn]:
+    """``main`` of its arguments (by default the process's): exit status 0, or 2 with one clear line."""
+
+    @functools.wraps(function)
+    def main(args: Sequence[str] | None = None) -> NoReturn:
+        with error_handling():
+            function(list(sys.argv[1:] if args is None else args))
+        raise SystemExit(0)
+
+    return main
 
 
 def find_stores(data: str) -> list[Path]:

@@ -9,21 +9,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-
-from baselines.command import run_command
+from baselines.command import command_line
 from baselines.posterior_model import METHODS
 from baselines.posterior_training import add_options, run
 from baselines.settings import Parser
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m baselines.ensemble", description=__doc__)
     cheap = [method for method in METHODS if method != "flow"]
     parser.add_argument("--method", choices=cheap, default="deep", help="see above [deep]")
@@ -33,4 +27,4 @@ def _command(args: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -8,20 +8,14 @@ submission of samples; ``python -m baselines.predict RUN --samples 16 --data STO
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-
-from baselines.command import run_command
+from baselines.command import command_line
 from baselines.posterior_training import add_options, run
 from baselines.settings import Parser
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m baselines.flow", description=__doc__)
     parser.add_argument("--flow-steps", type=int, default=1000, help="steps of the flow's training [1000]")
     parser.add_argument("--flow-lr", type=float, default=2e-3, help="its highest learning rate [0.002]")
@@ -31,4 +25,4 @@ def _command(args: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

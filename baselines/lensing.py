@@ -7,14 +7,13 @@ amplitude. Only the shear, the redshift and the declared redshift of the sources
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.command import new_folder, run_command
+from baselines.command import command_line, new_folder
 from baselines.predict import Predicted, submit
 from baselines.reference import OUT_MARK
 from baselines.settings import Parser
@@ -164,12 +163,9 @@ METHODS: dict[str, tuple[str, Callable[[Lens, Path], Callable[[Floats, Floats, f
 }
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m baselines.lensing", description=__doc__)
     parser.add_argument("--method", choices=tuple(METHODS), required=True)
     parser.add_argument("--data", required=True, help="an observed store, or the name of a config")
@@ -198,4 +194,4 @@ def write(store: Path, out: Path, method: str, *, task: str = "observed") -> Pat
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

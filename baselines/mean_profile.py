@@ -6,7 +6,6 @@ views' totals inside R200c: Y for sz, L for xray, stellar mass for star.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -78,4 +77,4 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

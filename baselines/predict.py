@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.command import find_store, run_command
+from baselines.command import command_line, find_store
 from baselines.machine import find_machine
 from baselines.model import MassModel, find_model, from_pretrained, read_model_config
 from baselines.networks import count_parameters
@@ -78,12 +77,9 @@ class Predicted:
             )
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m baselines.predict", description="Predict a split of a store.")
     parser.add_argument("run", help="a run's folder, a shipped model's name, or a Hub repository")
     parser.add_argument("--data", help="a store, or the name of a config")
@@ -108,20 +104,25 @@ def _command(args: list[str]) -> None:
     options = parser.parse_args(args)
     if options.quiet:
         set_quiet(True)
-    machine = find_machine(options.device)
+    device = str(find_machine(options.device).device)
     folder = find_model(options.run)
-    if "posterior" in read_model_config(folder):
-        _sample(folder, options, str(machine.device))
-        return
-    if options.samples:
+    config = read_model_config(folder)
+    name = options.name or str(config.get("name", folder.name))
+    samples = "posterior" in config
+    if samples and (options.data is None or options.fits or options.scaling):
+        raise InputError("a model of posterior samples takes --data STORE, and neither --fits nor --scaling")
+    if options.samples and not samples:
         raise InputError(
             f"--samples: {options.run} predicts one map; baselines.flow trains a model that samples"
         )
-    model = from_pretrained(folder, device=str(machine.device))
-    if options.scaling:
-        model.transforms = with_scaling(model.transforms, options.scaling)
-    config = read_model_config(folder)
-    name = options.name or str(config.get("name", folder.name))
+    least, most = SAMPLE_COUNT
+    count = 16 if options.samples is None else options.samples
+    if samples and not least <= count <= most:
+        raise InputError(f"--samples is {least} to {most}, not {count}")
+    if not samples:
+        model = from_pretrained(folder, device=device)
+        if options.scaling:
+            model.transforms = with_scaling(model.transforms, options.scaling)
     if options.fits:
         from baselines.fits import predict_fits
 
@@ -140,41 +141,21 @@ def _command(args: list[str]) -> None:
         return
     if options.data is None:
         raise InputError("give what to predict: --data STORE, or --fits VIEW=FILE")
-    predict_split(
-        model,
-        Predicted(find_store(options.data), options.split),
-        options.out,
-        name=name,
-        task=options.task,
-        symmetries=options.symmetries,
-        trained_on=config.get("dataset"),
-    )
-    print(options.out)
+    predicted = Predicted(find_store(options.data), options.split)
+    written = {
+        "name": name,
+        "task": options.task,
+        "symmetries": options.symmetries,
+        "trained_on": config.get("dataset"),
+    }
+    if samples:
+        # Here: a model of maps needs none of it.
+        from baselines.posterior_model import load_posterior
 
-
-def _sample(folder: Path, options: Namespace, device: str) -> None:
-    """The submission of a model of posterior samples."""
-    # Here: a model of maps needs none of it.
-    from baselines.posterior_model import load_posterior
-
-    if options.data is None or options.fits or options.scaling:
-        raise InputError("a model of posterior samples takes --data STORE, and neither --fits nor --scaling")
-    samples = 16 if options.samples is None else options.samples
-    least, most = SAMPLE_COUNT
-    if not least <= samples <= most:
-        raise InputError(f"--samples is {least} to {most}, not {samples}")
-    config = read_model_config(folder)
-    predict_samples(
-        load_posterior(folder, device=device),
-        Predicted(find_store(options.data), options.split),
-        options.out,
-        name=options.name or str(config.get("name", folder.name)),
-        samples=samples,
-        seed=options.seed,
-        task=options.task,
-        symmetries=options.symmetries,
-        trained_on=config.get("dataset"),
-    )
+        posterior = load_posterior(folder, device=device)
+        predict_samples(posterior, predicted, options.out, samples=count, seed=options.seed, **written)
+    else:
+        predict_split(model, predicted, options.out, **written)
     print(options.out)
 
 
@@ -353,4 +334,4 @@ def submit(out: Path, predicted: Predicted, *, task: str | None = None, **fields
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

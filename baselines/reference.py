@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.command import new_folder, run_command
+from baselines.command import command_line, new_folder
 from baselines.predict import ALL, Predicted
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
@@ -65,7 +65,8 @@ def run_baseline(
     ``write`` is given the store, the folder, the views and what to predict.
     """
 
-    def command(words: list[str]) -> None:
+    @command_line
+    def run(words: list[str]) -> None:
         parser = Parser(prog=f"python -m baselines.{program}", description=description)
         parser.add_argument("--data", default="mini", help="a store, or the name of a config")
         parser.add_argument(
@@ -92,4 +93,4 @@ def run_baseline(
         write(store, options.out, views, predicted)
         print(options.out / "submission")
 
-    run_command(command, args)
+    run(args)

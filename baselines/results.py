@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from baselines.command import find_stores, run_command
+from baselines.command import command_line, find_stores
 from baselines.results_figures import draw_statistics
 from baselines.settings import Parser, make_settings, read_config
 from benchmarks.results import read_result
@@ -60,12 +60,9 @@ SCORES = (
 DIGITS = {SCORE: 4, "crps": 4, "k_0.5": 2}
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m baselines.results", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="folders of runs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the page")
@@ -263,4 +260,4 @@ def interval(score: Mapping[str, Any], name: str) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

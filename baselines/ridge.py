@@ -8,7 +8,6 @@ validation.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -146,4 +145,4 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

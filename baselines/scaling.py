@@ -8,7 +8,6 @@ inside a box of the store's depth. What a survey does that has one number a clus
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -124,4 +123,4 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

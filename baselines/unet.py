@@ -6,7 +6,6 @@ submission/, README.md (the model card) and, until it is deleted, the checkpoint
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from baselines.augment import Augment
 from baselines.calibration import calibrate, check_validation
 from baselines.checkpoint import CHECKPOINT_FILE
-from baselines.command import check_apart, find_stores, new_folder, run_command
+from baselines.command import check_apart, command_line, find_stores, new_folder
 from baselines.data import ResidentBatches, Rows, StreamBatches, load_rows
 from baselines.losses import MassLoss
 from baselines.machine import Machine, best_precision, choose_place, find_machine, memory_advice
@@ -37,12 +36,9 @@ Keep = Callable[[np.ndarray], np.ndarray]
 """(row,) regions -> (row,) whether a row is trained on."""
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m baselines.unet", description=__doc__)
     parser.add_argument("--out", type=Path, default=None, help="the run's folder (default: runs/VIEWS-SEED)")
     parser.add_argument(
@@ -307,4 +303,4 @@ def claim(out: Path, settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

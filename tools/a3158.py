@@ -6,7 +6,6 @@ published masses below, and nothing else.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.command import run_command
+from baselines.command import command_line
 from baselines.fits import Frame, SkyPrediction, draw_sky, parse_fits, predict_sky
 from baselines.model import find_model, from_pretrained, read_model_config
 from baselines.settings import Parser
@@ -40,12 +39,9 @@ PICTURE, PROFILE = "a3158.png", "a3158_profile.png"
 Floats = NDArray[np.float64]
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m tools.a3158", description=__doc__)
     parser.add_argument("run", help="a run on a store of the level rosat, of the view xray")
     parser.add_argument("--files", type=Path, default=Path("../shared/real/observed_a3158"))
@@ -188,4 +184,4 @@ band is wider than the 0.5-2 keV assumed, and the cluster is merging and has no 
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -12,11 +12,9 @@ For a GPU that is lent for minutes see `tools.gpu`.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from baselines.command import run_command
+from baselines.command import command_line
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
 from tools.plan import (
@@ -34,15 +32,12 @@ from tools.plan import (
     run_name,
 )
 from tools.results_page import write_page
-from tools.steps import Step, add_running, claim, find_data, print_left, run_stages, share_of_cores
+from tools.steps import Step, add_running, find_data, run_or_list, score_step, share_of_cores
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m tools.campaign", description=__doc__)
     parser.add_argument("--data", default="mini", help="a store, or a recipe to build into OUT/data")
     parser.add_argument(
@@ -74,14 +69,9 @@ def _command(args: list[str]) -> None:
         steps=options.steps,
         threads=share_of_cores(options.workers),
     )
-    if build is not None:
-        stages.insert(0, [build])
-    if options.list:
-        print_left(stages)
-        return
-    claim(options.out, MARK, {"data": options.data, "set": options.set, "plan": options.plan})
-    run_stages(stages, workers=options.workers)
-    print(write_page(options.out, options.page or options.out / "page"))
+    content = {"data": options.data, "set": options.set, "plan": options.plan}
+    if run_or_list(options, stages, [build], MARK, content):
+        print(write_page(options.out, options.page or options.out / "page"))
 
 
 def make_stages(
@@ -98,7 +88,7 @@ def make_stages(
         run = runs / name
         words = ["baselines.unet", "--data", str(store), "--out", str(run), *plan.common, *extra]
         words += ["--steps", str(length), "--threads", str(threads), "--quiet"]
-        return Step(name, tuple(words), run / submission, out / "log" / f"{name}.txt")
+        return Step.of(out, name, words, run / submission)
 
     def on_all_views(name: str, title: str, *extra: str, length: int = length) -> Step:
         return train(name, "--views", ALL_VIEWS, "--name", title, *extra, length=length)
@@ -127,23 +117,18 @@ def make_stages(
         run = runs / name
         words = [f"baselines.{baseline}", "--data", str(store), "--out", str(run), "--quiet"]
         words += ["--views", views] if views else []
-        training.append(Step(name, tuple(words), run / submission, out / "log" / f"{name}.txt", scrap=run))
+        training.append(Step.of(out, name, words, run / submission, scrap=run))
 
     first, plain = runs / run_name(ALL_VIEWS, 0), runs / ONE_ORIENTATION
     words = ["baselines.predict", str(first), "--data", str(store), "--out", str(plain / "submission")]
     words += ["--symmetries", "1", "--name", "unet, one orientation", "--quiet"]
-    predicting = Step(
-        ONE_ORIENTATION, tuple(words), plain / submission, out / "log" / f"{ONE_ORIENTATION}.txt"
-    )
+    predicting = Step.of(out, ONE_ORIENTATION, words, plain / submission)
 
     def score(step: Step) -> Step:
-        result = runs / step.name / RESULT
-        words = ["benchmarks", "score", str(step.done.parent), "--data", str(store), "--out", str(result)]
-        words += ["--workers", str(threads), "--quiet"]
-        return Step(f"score {step.name}", tuple(words), result, out / "log" / f"score-{step.name}.txt")
+        return score_step(out, step.name, step.done.parent, store, runs / step.name / RESULT, threads)
 
     return [training, [predicting], [score(step) for step in (*training, predicting)]]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

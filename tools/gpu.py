@@ -20,7 +20,6 @@ import io
 import json
 import math
 import os
-import sys
 import tarfile
 import time
 from argparse import BooleanOptionalAction
@@ -33,7 +32,7 @@ from typing import Any
 
 import torch
 
-from baselines.command import run_command
+from baselines.command import command_line
 from baselines.model import CONFIG_FILE, from_pretrained, in_bfloat16
 from baselines.results import kept_scores, view_names
 from baselines.results_figures import draw_statistics
@@ -47,7 +46,7 @@ from three_hundred_maps.store.arrays import split_length
 from three_hundred_maps.store.schema import SPLITS
 from tools.plan import ALL_VIEWS, PLANS, RESULT, SINGLE_VIEWS, run_name
 from tools.results_page import draw_predictions, shown_clusters
-from tools.steps import Step, find_data, run_step
+from tools.steps import Step, find_data, run_step, score_step
 
 MODELS = {run_name(views, 0): views for views in (ALL_VIEWS, *SINGLE_VIEWS)}
 FLAGSHIP, FLOW = "flagship", "flow"
@@ -155,12 +154,9 @@ def small_size(cores: int) -> Size:
     )
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     began = time.monotonic()
     parser = Parser(prog="python -m tools.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of what is copied back")
@@ -319,7 +315,7 @@ class Call:
             ("projection", "--json", PROJECTION, self.size.projection),
         ):
             command = (f"tools.speed.{name}", option, str(self.work / file), *words)
-            step = Step(name, command, self.work / file, self.work / "log" / f"{name}.txt")
+            step = Step.of(self.work, name, command, self.work / file)
             self.attempt(step, 1, min(MEASURE_SECONDS, MEASURE_SHARE * (self.deadline - self.began)))
             if step.log.is_file():
                 print(step.log.read_text(encoding="utf-8", errors="replace"), flush=True)
@@ -360,12 +356,11 @@ class Call:
         run = self.work / "runs" / name
         words = (*words, "--data", str(self.store), "--out", str(run), "--quiet")
         done = run / "submission" / "submission.json"
-        self.attempt(Step(name, words, done, self.work / "log" / f"{name}.txt"), max(self.cores // 4, 1))
+        self.attempt(Step.of(self.work, name, words, done), max(self.cores // 4, 1))
         if done.exists():
-            words = ("benchmarks", "score", str(done.parent), "--data", str(self.store), "--quiet")
-            words = (*words, "--out", str(run / RESULT), "--workers", str(max(self.cores // 2, 1)))
-            log = self.work / "log" / f"score-{name}.txt"
-            scoring.submit(self.attempt, Step(f"score {name}", words, run / RESULT, log), 1)
+            workers = max(self.cores // 2, 1)
+            step = score_step(self.work, name, done.parent, self.store, run / RESULT, workers)
+            scoring.submit(self.attempt, step, 1)
 
 
 def write_output(work: Path, store: Path, out: Path, errors: dict[str, str]) -> list[Path]:
@@ -457,4 +452,4 @@ def _logs(work: Path, runs: Sequence[Path]) -> bytes:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

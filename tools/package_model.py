@@ -7,14 +7,12 @@ bfloat16 where float32 would be over the limit of 1 MB.
 from __future__ import annotations
 
 import importlib.resources
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from baselines.card import write_card
-from baselines.command import run_command
+from baselines.command import command_line
 from baselines.model import CONFIG_FILE, MODEL_FILE, from_pretrained, in_bfloat16, read_model_config
 from baselines.settings import Parser, read_config
 from three_hundred_maps.errors import InputError
@@ -23,12 +21,9 @@ from three_hundred_maps.io import write_bytes, write_json
 LIMIT_BYTES = 1_000_000
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m tools.package_model", description=__doc__)
     parser.add_argument("run", type=Path, help="a finished run")
     parser.add_argument("--name", default="unet-mini", help="the model's name in the package")
@@ -65,4 +60,4 @@ def ship(run: Path, target: Path, result: Path | None = None) -> Path:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

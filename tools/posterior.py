@@ -9,15 +9,14 @@ into ``--page``; ``--render`` makes the page again from posterior.json.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from baselines.command import run_command
+from baselines.command import command_line
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
 from tools.posterior_page import render_again, write_page
-from tools.steps import Step, add_running, claim, find_data, print_left, run_stages, share_of_cores
+from tools.steps import Step, add_running, find_twins, run_or_list, score_step, share_of_cores
 
 TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
 PLAIN = "unet"
@@ -28,12 +27,9 @@ SIZE = ("--channels", "16", "--poolings", "3", "--shuffle", "2")
 MARK = "posterior-runs.json"
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m tools.posterior", description=__doc__)
     parser.add_argument("--data", default="mini", help="a store, or a recipe to build into OUT")
     parser.add_argument("--twin", default="mini-gizmo", help="that of another code; none: left out")
@@ -57,31 +53,20 @@ def _command(args: list[str]) -> None:
     if unknown:
         raise InputError(f"--tracks {unknown[0]}: there are {', '.join(TRACKS)}")
     sources = [data for data in (options.data, options.twin) if data != "none"]
-    names = [Path(data).stem if Path(data).exists() else data for data in sources]
-    if len(set(names)) != len(names):
-        raise InputError(f"--data and --twin are both called {names[0]}: give two different names")
-    found = [find_data(data, out, folder=name) for data, name in zip(sources, names, strict=True)]
-    stores = {name: store for name, (store, _) in zip(names, found, strict=True)}
-    stages = [
-        [build for _, build in found if build is not None],
-        *make_stages(
-            stores,
-            out,
-            tracks,
-            samples=options.samples,
-            steps=options.steps,
-            flow_steps=options.flow_steps,
-            device=options.device,
-            threads=share_of_cores(options.workers),
-        ),
-    ]
-    if options.list:
-        print_left(stages)
+    found = find_twins(sources, out)
+    stages = make_stages(
+        {name: store for name, (store, _) in found.items()},
+        out,
+        tracks,
+        samples=options.samples,
+        steps=options.steps,
+        flow_steps=options.flow_steps,
+        device=options.device,
+        threads=share_of_cores(options.workers),
+    )
+    builds = [build for _, build in found.values()]
+    if not run_or_list(options, stages, builds, MARK, {"data": options.data, "samples": options.samples}):
         return
-    claim(out, MARK, {"data": options.data, "samples": options.samples})
-    # A build takes all cores by itself.
-    run_stages(stages[:1], workers=1)
-    run_stages(stages[1:], workers=options.workers)
     results = [out / "results" / f"{step.name.removeprefix('score ')}.json" for step in stages[-1]]
     print(write_page(results, options.page or out / "page", command=_as_typed(options)))
 
@@ -120,9 +105,6 @@ def make_stages(
     sampling: list[Step] = []
     scoring: list[Step] = []
 
-    def step(name: str, words: Sequence[str], done: Path) -> Step:
-        return Step(name, tuple(words), done, out / "log" / f"{name.replace(' ', '-')}.txt")
-
     for track in tracks:
         for method in (PLAIN, "flow", "deep", *MEMBERS):
             run = out / "runs" / f"{method}-{track}"
@@ -147,7 +129,7 @@ def make_stages(
             if method in MEMBERS:
                 words += ["--members", str(out / "runs" / f"{MEMBERS[method]}-{track}")]
             done = run / ("README.md" if method == PLAIN else "config.json")
-            (second if method in MEMBERS else first).append(step(f"train {run.name}", words, done))
+            (second if method in MEMBERS else first).append(Step.of(out, f"train {run.name}", words, done))
             for test, store in stores.items():
                 name = f"{test}-{method}-{track}"
                 submission, result = out / "submissions" / name, out / "results" / f"{name}.json"
@@ -160,11 +142,10 @@ def make_stages(
                     "--quiet",
                 ]
                 words += ["--name", method, *(["--samples", str(samples)] if method != PLAIN else [])]
-                sampling.append(step(f"predict {name}", words, submission / "submission.json"))
-                words = ["benchmarks", "score", str(submission), "--data", str(store), "--out", str(result)]
-                scoring.append(step(f"score {name}", [*words, "--workers", str(threads), "--quiet"], result))
+                sampling.append(Step.of(out, f"predict {name}", words, submission / "submission.json"))
+                scoring.append(score_step(out, name, submission, store, result, threads))
     return [first, second, sampling, scoring]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

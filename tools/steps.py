@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,11 @@ class Step:
     done: Path
     log: Path
     scrap: Path | None = None
+
+    @classmethod
+    def of(cls, out: Path, name: str, words: Sequence[str], done: Path, scrap: Path | None = None) -> Step:
+        """One of the work in ``out``, where its log lies too."""
+        return cls(name, tuple(words), done, out / "log" / f"{name.replace(' ', '-')}.txt", scrap)
 
     @property
     def command(self) -> str:
@@ -102,7 +107,46 @@ def find_data(
         *(word for override in overrides for word in ("--set", override)),
         *(("--root", str(root)) if root is not None else ()),
     )
-    return store, Step(f"build {folder}", words, store / "manifest.json", out / "log" / f"build-{folder}.txt")
+    return store, Step.of(out, f"build {folder}", words, store / "manifest.json")
+
+
+def find_twins(data: Sequence[str], out: Path, reserved: str = "") -> dict[str, tuple[Path, Step | None]]:
+    """`find_data` of several, by the names of their folders or recipes; InputError where two share one."""
+    names = [Path(one).stem if Path(one).exists() else one for one in data]
+    if len({*names, reserved}) <= len(names):
+        raise InputError(
+            f"--data and --twin are called {' and '.join(names)}: give two different names"
+            + (f", none of them {reserved}" if reserved else "")
+        )
+    return {name: find_data(one, out, folder=name) for name, one in zip(names, data, strict=True)}
+
+
+def score_step(
+    out: Path, name: str, submission: Path, store: Path, result: Path, threads: int, *more: str
+) -> Step:
+    """The step ``score NAME``: a submission scored against its store."""
+    words = ["benchmarks", "score", str(submission), "--data", str(store), "--out", str(result), *more]
+    return Step.of(out, f"score {name}", [*words, "--workers", str(threads), "--quiet"], result)
+
+
+def run_or_list(
+    options: argparse.Namespace,
+    stages: Sequence[Sequence[Step]],
+    builds: Iterable[Step | None],
+    mark: str,
+    content: Mapping[str, object],
+) -> bool:
+    """Claim ``options.out``, build the data and run the stages; False where ``--list`` only printed them."""
+    building = [step for step in builds if step is not None]
+    if options.list:
+        for step in (step for stage in (building, *stages) for step in stage if not step.done.exists()):
+            print(step.command)
+        return False
+    claim(options.out, mark, content)
+    # A build takes all cores by itself.
+    run_stages([building], workers=1)
+    run_stages(stages, workers=options.workers)
+    return True
 
 
 def run_stages(stages: Sequence[Sequence[Step]], *, workers: int) -> None:
@@ -112,12 +156,6 @@ def run_stages(stages: Sequence[Sequence[Step]], *, workers: int) -> None:
             waiting = [step for step in stage if not step.done.exists()]
             for _ in pool.map(lambda step: run_step(step, share_of_cores(workers)), waiting):
                 pass
-
-
-def print_left(stages: Sequence[Sequence[Step]]) -> None:
-    """Print the commands that are left to run."""
-    for step in (step for stage in stages for step in stage if not step.done.exists()):
-        print(step.command)
 
 
 def run_step(step: Step, threads: int, timeout: float | None = None) -> None:

@@ -8,15 +8,13 @@ every halo is shown. Models that `tools.cross_code` has trained are taken from i
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from baselines.command import run_command
+from baselines.command import command_line
 from baselines.settings import Parser
 from tools.plan import ALL_VIEWS
-from tools.steps import Step, add_running, claim, find_data, print_left, run_stages, share_of_cores
+from tools.steps import Step, add_running, find_data, run_or_list, score_step, share_of_cores
 from tools.transfer_page import write_page
 
 MARK = "transfer.json"
@@ -50,12 +48,9 @@ class Model:
     baseline: str = ""
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m tools.transfer", description=__doc__)
     parser.add_argument("--data", default="mini", help="what is trained on: a store, or a recipe to build")
     parser.add_argument("--code", default="mini-gizmo", help="the same of another code")
@@ -85,15 +80,8 @@ def _command(args: list[str]) -> None:
         device=options.device,
         threads=share_of_cores(options.workers),
     )
-    stages.insert(0, [build for _, build in found.values() if build is not None])
-    if options.list:
-        print_left(stages)
-        return
-    claim(out, MARK, data)
-    # A build takes all cores by itself.
-    run_stages(stages[:1], workers=1)
-    run_stages(stages[1:], workers=options.workers)
-    print(write_page(out, options.page or out / "page"))
+    if run_or_list(options, stages, [build for _, build in found.values()], MARK, data):
+        print(write_page(out, options.page or out / "page"))
 
 
 def make_models(
@@ -136,9 +124,6 @@ def make_stages(
     predicting: list[Step] = []
     scoring: list[Step] = []
 
-    def step(name: str, words: Sequence[str], done: Path, scrap: Path | None = None) -> Step:
-        return Step(name, tuple(words), done, out / "log" / f"{name.replace(' ', '-')}.txt", scrap)
-
     def predict(model: Model, target: str, name: str, *more: str) -> None:
         folder, store, result = out / "predictions" / name, stores[target], out / "results" / f"{name}.json"
         split = ["--split", "all"] if target == REAL else []
@@ -151,10 +136,9 @@ def make_stages(
             words = [f"baselines.{model.baseline}", "--views", model.views, "--data", str(model.data)]
             words += ["--predict", str(store)]
         words += ["--out", str(folder), *split, *more, "--quiet"]
-        predicting.append(step(f"predict {name}", words, submission / "submission.json", folder))
-        words = ["benchmarks", "score", str(submission), "--data", str(store), "--out", str(result), *split]
-        words += ["--trained-on", str(model.data)] if target == REAL else []
-        scoring.append(step(f"score {name}", [*words, "--workers", str(threads), "--quiet"], result))
+        predicting.append(Step.of(out, f"predict {name}", words, submission / "submission.json", folder))
+        trained_on = ["--trained-on", str(model.data)] if target == REAL else []
+        scoring.append(score_step(out, name, submission, store, result, threads, *split, *trained_on))
 
     for model in make_models(stores, out, trained):
         if model.run is not None:
@@ -162,7 +146,7 @@ def make_stages(
             words += ["--out", str(model.run), "--device", device, "--threads", str(threads)]
             words += ["--no-submission", "--quiet", *model.options]
             words += ["--steps", str(steps)] if steps else []
-            training.append(step(f"train {model.name}", words, model.run / "README.md"))
+            training.append(Step.of(out, f"train {model.name}", words, model.run / "README.md"))
         for target in TARGETS:
             predict(model, target, f"{model.name}-{target}")
         if model.name == "all":
@@ -172,4 +156,4 @@ def make_stages(
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

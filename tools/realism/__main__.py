@@ -7,10 +7,9 @@ particles. ``beside SYNTHETIC REAL OUT.png`` draws maps on one scale of colours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from baselines.command import run_command
+from baselines.command import command_line
 from baselines.settings import Parser
 from three_hundred_maps.store.names import find_store
 from tools.realism.attack import attack, attack_table
@@ -19,12 +18,9 @@ from tools.realism.report import keep_texture
 from tools.realism.texture import HIGH_MSUN, LOW_MSUN, full_table, store_figures
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m tools.realism", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     texture = commands.add_parser("texture", help="figures of stores side by side")

@@ -14,9 +14,8 @@ from __future__ import annotations
 import copy
 import platform
 import statistics
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +26,7 @@ import torch
 from torch import nn
 
 from baselines.augment import Augment
-from baselines.command import run_command
+from baselines.command import command_line
 from baselines.data import ResidentBatches, Rows
 from baselines.losses import MassLoss
 from baselines.machine import best_precision, find_machine
@@ -84,12 +83,9 @@ def alternate(clock: Clock, steps: dict[str, Step], *, rounds: int, repeats: int
     return times
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = Parser(prog="python -m tools.speed.training", description=__doc__)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--channels", type=int, default=32)
@@ -427,4 +423,4 @@ def print_report(report: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
