@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 WORKERS ?= auto
+# Neighbours stay with one worker, so that what they share is made once.
+PARALLEL = -n $(WORKERS) --dist worksteal
 PYTEST_ARGS ?=
 OLDEST_VENV ?= .venv-oldest
 OLDEST_TESTS ?= tests/store tests/baselines/test_torch_data.py tests/baselines/test_training.py tests/hub/test_hub_loading.py tests/mapping/test_projection.py
@@ -49,7 +51,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-long: $(VENV)/.dev test-oldest
 	$(BIN)/python -m pytest -m long --timeout 3600 $(PYTEST_ARGS)
@@ -63,7 +65,7 @@ $(OLDEST_VENV)/.dev: pyproject.toml constraints.txt tools/oldest.py
 	@touch $@
 
 test-oldest: $(OLDEST_VENV)/.dev
-	$(OLDEST_VENV)/bin/python -m pytest --timeout 1800 -n $(WORKERS) $(OLDEST_TESTS)
+	$(OLDEST_VENV)/bin/python -m pytest --timeout 1800 $(PARALLEL) $(OLDEST_TESTS)
 
 wheel-check: $(BIN)/python
 	$(BIN)/python -m pip install -q build -c constraints.txt

@@ -57,6 +57,16 @@ def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     found.close()
 
 
+def pytest_configure(config):
+    """Share the cores out between xdist's workers alone: threads of each would wait for each other.
+
+    Set before the workers start: numpy reads it when it is imported.
+    """
+    if getattr(config.option, "numprocesses", None):
+        for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+            os.environ[f"{library}_NUM_THREADS"] = "1"
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _no_waiting_for_disks() -> Iterator[None]:
     """A killed process loses nothing that it wrote: only a power cut would, and none is staged here."""
