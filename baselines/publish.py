@@ -7,12 +7,10 @@ Says what would be sent to the Hub; with ``--go`` it is sent. A token with the r
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from baselines.card import CARD, write_card
-from baselines.command import run_command
+from baselines.command import command_line
 from baselines.model import CONFIG_FILE, MODEL_FILE, from_pretrained
 from three_hundred_maps.errors import InputError
 
@@ -77,12 +75,9 @@ def files_of_run(run: str | Path, result: str | Path | None = None) -> list[str]
     return [name for name in FILES if (run / name).is_file()] + found
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@command_line
+def main(args: list[str]) -> None:
     """The command line."""
-    run_command(_command, args)
-
-
-def _command(args: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m baselines.publish", description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a finished run")
     parser.add_argument("repository", metavar="ORG/NAME", help="a model repository of the Hub")
@@ -99,4 +94,4 @@ def _command(args: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
