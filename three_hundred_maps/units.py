@@ -40,3 +40,6 @@ COMPTON_KPC2_PER_MSUN_K = (
     / KPC_CM**2
 )
 """sigma_T k_B / (m_e c^2 m_p): integrated Compton y in kpc^2 of one Msun of hydrogen (with X = 1) at 1 K."""
+
+THOMSON_KPC2_PER_MSUN = THOMSON_CM2 / PROTON_MASS_G * SUN_G / KPC_CM**2
+"""sigma_T / m_p: optical depth times area in kpc^2 of one Msun of hydrogen with one electron a nucleus."""

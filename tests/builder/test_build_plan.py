@@ -316,4 +316,5 @@ def test_what_the_hypercube_draws_is_in_the_store(tmp_path):
                 assert halos[f"feedback_{name}"][row] == value
     part = subset(store, tmp_path / "s", halos=1)
     assert "feedback_core" in read_split(part, "train", []).halos
-    assert set(schema.OPTIONAL_VARIABLES) == {f"feedback_{name}" for name in STRENGTHS}
+    strengths = {f"feedback_{name}" for name in STRENGTHS}
+    assert set(schema.OPTIONAL_VARIABLES) == strengths | set(schema.MEASURED_ON_DEMAND)

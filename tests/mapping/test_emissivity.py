@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import k0
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping import emissivity_source
@@ -13,6 +14,8 @@ from three_hundred_maps.mapping.emissivity import (
     TABLE_SOLAR_METALLICITY,
     TableSource,
     atomdb_source,
+    free_free_share,
+    soft_share,
 )
 from three_hundred_maps.units import KEV_ERG, KEV_K
 
@@ -64,6 +67,45 @@ def test_bremsstrahlung_is_the_textbook_s_and_the_hot_table_s():
     assert rate[0] == pytest.approx(1.426e-27 * 1.2 * 1e4 * (1 + 2 * helium) * (1 + 4 * helium), rel=1e-6)
     table = emissivity_source("cie").cooling_rate(np.array([1e8]), np.array([0.0]))[0]
     assert rate[0] == pytest.approx(table, rel=0.15)
+
+
+# kT in keV, L of 0.5-2 keV, bolometric L (1e44 erg/s): fits of APEC to clusters of SPT, the core included;
+# Bulbul et al. 2019 (ApJ 871, 50), as their authors publish the table.
+SPT_CLUSTERS = (
+    (8.381, 6.43, 26.1), (9.108, 8.20, 36.4), (9.430, 12.2, 55.8), (9.433, 2.59, 10.8), (12.399, 13.3, 62.4),
+)  # fmt: skip
+
+
+def test_the_soft_band_agrees_with_published_luminosities():
+    kT, soft, bolometric = np.array(SPT_CLUSTERS).T
+    metals = np.full(len(kT), 0.3 * TABLE_SOLAR_METALLICITY)
+    ratio = soft_share(emissivity_source("cie"), kT * KEV_K, metals) / (soft / bolometric)
+    assert np.sort(np.abs(ratio - 1))[3] < 0.10  # four of five
+    assert np.abs(ratio - 1).max() < 0.14
+    assert np.median(ratio) == pytest.approx(1, abs=0.05)
+
+
+def test_the_soft_band_of_free_free_light():
+    """The closed form is the integral, and the bands add up to everything."""
+    u = np.geomspace(1e-8, 200, 200_001)
+    spectrum = np.exp(-0.5 * u) * k0(0.5 * u)
+    for kT in (0.5, 2.0, 8.0):
+        inside = (u > 0.5 / kT) & (u < 2.0 / kT)
+        share = np.trapezoid(spectrum * inside, u) / np.trapezoid(spectrum, u)
+        assert free_free_share(np.array([kT]), (0.5, 2.0))[0] == pytest.approx(share, rel=2e-3)
+    whole = free_free_share(np.array([1.0, 5.0]), (1e-6, 1e4))
+    np.testing.assert_allclose(whole, 1.0, rtol=1e-5)
+
+
+def test_the_soft_band_with_metals():
+    source = emissivity_source("cie")
+    kT = np.array([0.1, 1.0, 2.0, 5.0, 15.0])
+    none, some = (soft_share(source, kT * KEV_K, np.full(5, z)) for z in (0.0, 0.3 * TABLE_SOLAR_METALLICITY))
+    np.testing.assert_allclose(none, free_free_share(kT, (0.5, 2.0)), rtol=1e-3)
+    # lines count most at 1 keV, and little in hot gas
+    assert some[1] / none[1] > 1.3 and 1.0 < some[3] / none[3] < 1.05
+    assert (np.diff(some[2:]) < 0).all() and (some < 0.6).all()
+    assert soft_share(source, np.array([1.0, 9e3]), np.zeros(2)).tolist() == [0.0, 0.0]
 
 
 class StandIn:

@@ -15,6 +15,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping import (
     VIEWS,
     GasCuts,
+    HaloGrid,
     MapContext,
     View,
     get_view,
@@ -22,6 +23,7 @@ from three_hundred_maps.mapping import (
     register_view,
     render,
 )
+from three_hundred_maps.mapping.emissivity import soft_share
 from three_hundred_maps.mapping.half_sample import in_random_half, splitmix64
 from three_hundred_maps.mapping.views import (
     brightest_share,
@@ -30,7 +32,9 @@ from three_hundred_maps.mapping.views import (
     spectroscopic_weight,
     with_xray_limit,
     xray_luminosity,
+    xray_soft_luminosity,
 )
+from three_hundred_maps.testing import analytic_cluster
 
 CONTEXT = MapContext()
 
@@ -215,3 +219,15 @@ def test_luminosities_fit_float32():
     maps, totals = render(cutout(gas=core), [get_view("xray"), GAS], frame(4), *lines_of_sight(1))["xray"]
     assert np.isfinite(maps).all() and totals[0] > 1e3
     assert maps.sum(dtype="f8") == pytest.approx(totals[0], rel=1e-5)
+
+
+def test_the_soft_band_is_part_of_the_light():
+    cluster = analytic_cluster(n_gas=2000, temperature_keV=4.0)
+    views = [get_view("xray"), get_view("xray_soft")]
+    made = render(cluster.cutout, views, HaloGrid(cluster.R200c_kpc), *lines_of_sight(2))
+    whole, soft = made["xray"][0], made["xray_soft"][0]
+    gas = cluster.cutout["gas"]
+    share = soft_share(CONTEXT.emissivity, gas.fields["temperature"][:1], gas.fields["metallicity"][:1])
+    np.testing.assert_allclose(soft[whole > 0], share * whole[whole > 0], rtol=1e-4)
+    limited = MapContext(GasCuts(), CONTEXT.emissivity, xray_limit=0.0)
+    assert not xray_soft_luminosity(gas, limited).any()

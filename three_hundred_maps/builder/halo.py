@@ -21,7 +21,7 @@ from three_hundred_maps.mapping import (
     get_view,
     render,
 )
-from three_hundred_maps.mapping.views import brightest_share, with_xray_limit
+from three_hundred_maps.mapping.views import brightest_share, context_of_halo
 from three_hundred_maps.simulation.catalogues.catalogue_checks import mass_disagreement
 from three_hundred_maps.simulation.catalogues.halos import Halos
 from three_hundred_maps.simulation.measure import measure
@@ -29,6 +29,7 @@ from three_hundred_maps.simulation.particles import Cutout
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.substructure import substructure_from_particles
 from three_hundred_maps.store import schema
+from three_hundred_maps.units import MPC_KPC
 
 MEASURING_RADIUS = 1.3
 """The first cut-out, in the catalogue's R200c: R200c is measured in it, which then scales the map grid."""
@@ -133,26 +134,35 @@ def map_halo(
     cutout = cutout.within(radius) if radius <= cutout.radius_kpc else region.cutout(centre, radius)
     _require_usable(region, centre, cutout, grid.R200c_kpc, recipe.selection)
     context = MapContext(recipe.simulation.gas, emissivity_source(recipe.simulation.emissivity))
-    context = with_xray_limit(context, cutout["gas"], grid.R200c_kpc)
     views = [get_view(name) for name in recipe.maps.views]
+    context = context_of_halo(context, cutout, grid.R200c_kpc, views)
     smoothing = recipe.maps.dm_smoothing
     rendered = render(cutout, views, grid, vectors, up_vectors, dm_smoothing=smoothing, context=context)
-    for name, (maps, _) in rendered.items():
-        if maps.min() < 0:
-            raise InputError(f"view {name}: negative values in halo {halo_id}; a store's maps are 0 or more")
+    for view in views:
+        if not view.signed and rendered[view.name][0].min() < 0:
+            raise InputError(
+                f"view {view.name}: negative values in halo {halo_id}; a view that has them says signed=True"
+            )
     if half and schema.TARGET in rendered:
         target, seed = [get_view(schema.TARGET)], recipe.splits.seed
         halved = render(
             cutout, target, grid, vectors, up_vectors, dm_smoothing=smoothing, half_seed=seed, context=context
         )
         rendered[schema.HALF] = halved[schema.TARGET]
+    asked = {
+        "T_mw_500_keV": values["T_mw_500_keV"],
+        "Y_500_kpc2": values["Y_500_mpc2"] * MPC_KPC**2,
+    }
     return MappedHalo(
-        _halo_values(values, halos, row, region, cutout),
+        {
+            **_halo_values(values, halos, row, region, cutout),
+            **{name: asked[name] for name in recipe.store.halo_variables},
+        },
         rendered,
         {
             view.name: brightest_share(view, cutout.particles, grid.R200c_kpc, context)
             for view in views
-            if view.weight is None
+            if view.weight is None and not view.signed
         },
         mass_disagreement(values["M200c"], mass),
     )

@@ -33,10 +33,11 @@ from three_hundred_maps.mapping import (
     get_view,
     lines_of_sight,
 )
-from three_hundred_maps.mapping.views import xray_luminosity
+from three_hundred_maps.mapping.views import needed_fields, xray_luminosity, xray_soft_luminosity
 from three_hundred_maps.simulation.readers.snapshot_files import first_path
 from three_hundred_maps.simulation.readers.source import SnapshotInfo
 from three_hundred_maps.simulation.region import WHOLE_PARTICLES
+from three_hundred_maps.simulation.stored import require_optional
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.notes import EMPTY_TRAIN, by_kind
@@ -48,8 +49,9 @@ SECONDS_PER_HALO_LOS = 0.02
 SECONDS_PER_REGION = 1.0
 SECONDS_PER_PARTICLE = 2e-7
 """Rough costs on one core, for the estimate of `Plan.seconds`; a synthetic region is made in the first."""
-PARTICLE_BYTES, GAS_BYTES = 20, 32
-"""What a region holds for each particle, its index included, and for each of gas beside that."""
+PARTICLE_BYTES, GAS_BYTES, VELOCITY_BYTES = 20, 32, 12
+"""What a region holds for each particle, its index included, for each of gas beside that, and for the
+velocity where a view needs it."""
 SYNTHETIC_BYTES = {"light": 0.5e9, "full": 0.7e9, "coarse": 0.5e9}
 """Of the most massive synthetic region while it is made: measured, the program itself not counted."""
 SHOWN = 20
@@ -127,9 +129,11 @@ class Plan:
         """Memory for the particles of the largest region: those held, and as many again of a cut-out."""
         if not self.particles:
             return SYNTHETIC_BYTES[self.recipe.simulation.resolution]
-        whole = max(PARTICLE_BYTES * n + GAS_BYTES * gas for n, gas in self.particles.values())
+        moving = "velocity" in needed_fields(get_view(name) for name in self.recipe.maps.views)
+        each = PARTICLE_BYTES + VELOCITY_BYTES * moving
+        whole = max(each * n + GAS_BYTES * gas for n, gas in self.particles.values())
         # Larger snapshots are read by ranges.
-        return 2.0 * min(whole, (PARTICLE_BYTES + GAS_BYTES) * WHOLE_PARTICLES)
+        return 2.0 * min(whole, (each + GAS_BYTES) * WHOLE_PARTICLES)
 
     def worker_bytes(self) -> float:
         """Memory that a worker needs at most, near enough."""
@@ -166,6 +170,7 @@ def make_plan(sources: Sources) -> Plan:
         source, number = place
         if not sources.synthetic:
             opened = sources.open(place)
+            require_optional(opened)
             infos[place] = opened.info
             dark_msun[place] = float(opened.mass_table[1]) * opened.factors["mass"]
         halos, h, box_kpc = sources.halos(place, infos.get(place))
@@ -231,7 +236,10 @@ def view_warnings(views: Sequence[View], infos: Mapping[Place, SnapshotInfo], re
             names = " or ".join(view.species).replace("_", " ")
             warnings.append(f"view {view.name}: no {names} in {where(lacking)}: these maps are 0")
         lacking = [k for k, info in infos.items() if "metallicity" in info.assumptions and k not in lacking]
-        of_metals = view.contribution is xray_luminosity and recipe.simulation.emissivity != "bremsstrahlung"
+        of_metals = (
+            view.contribution in (xray_luminosity, xray_soft_luminosity)
+            and recipe.simulation.emissivity != "bremsstrahlung"
+        )
         if of_metals and lacking:
             warnings.append(
                 f"view {view.name}: no metallicity in {where(lacking)}: the emission of metals is left out"
@@ -285,6 +293,7 @@ def make_layout(
     given = recipe.maps.lines_of_sight
     vectors, up_vectors = lines_of_sight(given if isinstance(given, int) else np.array(given))
     simulation, synthetic = sources.describe()
+    signed = [view.name for view in views if view.signed]
     attrs = {
         "name": recipe.name,
         "description": recipe.description,
@@ -296,6 +305,7 @@ def make_layout(
         "attribution": recipe.attribution,
         "citation": recipe.citation,
         "simulation": simulation,
+        **({"view_attrs": {name: {"signed": True} for name in signed}} if signed else {}),
         **({"warnings": list(warnings)} if warnings else {}),
     }
     return Layout(

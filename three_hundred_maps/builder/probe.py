@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,13 @@ from three_hundred_maps.mapping import HaloGrid, MapContext, View, get_view, lin
 from three_hundred_maps.mapping.views import evaluate
 from three_hundred_maps.simulation.cell_grid import CellGrid
 from three_hundred_maps.simulation.cosmology import Cosmology
-from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout, Particles
+from three_hundred_maps.simulation.particles import (
+    GAS_FIELDS,
+    OPTIONAL_FIELDS,
+    SPECIES,
+    Cutout,
+    Particles,
+)
 
 COUNT = 256
 _RANGES = {
@@ -42,6 +49,14 @@ def made_up_cutout() -> Cutout:
         name: Particles(position, between(1e8, 1e9), np.arange(COUNT), fields if name == "gas" else {})
         for name in SPECIES
     }
+    for name, part in particles.items():  # drawn last: the others stay what they were
+        values = {
+            "velocity": generator.normal(0.0, 500.0, (COUNT, 3)),
+            "formation_time": generator.uniform(0.1, 1.0, COUNT),
+            "metallicity": generator.uniform(1e-4, 0.04, COUNT),
+        }
+        asked = {k: v.astype(np.float32) for k, v in values.items() if name in OPTIONAL_FIELDS[k]}
+        particles[name] = replace(part, fields={**asked, **part.fields})
     return Cutout(particles, 1e3, 0.0, Cosmology(0.7, 0.3, 0.7))
 
 
@@ -51,19 +66,22 @@ def check_views(views: Sequence[View], context: MapContext) -> None:
     Raises
     ------
     InputError
-        For an error in a user's view, and for a view with negative values, which a store does not hold.
+        For an error in a user's view, and for one with negative values that does not say ``signed``.
     """
     cutout = made_up_cutout()
+    context = replace(context, halo_velocity=np.zeros(3))
     for view in views:
+        seen = replace(context, sight=np.array([0.0, 0.0, 1.0])) if view.sight else context
         for species in view.species:
             for function in (view.contribution, view.weight):
                 if function is None:
                     continue
-                values = evaluate(function, cutout[species], context, f"view {view.name}")
-                if not values.min() >= 0.0:
+                values = evaluate(function, cutout[species], seen, f"view {view.name}")
+                negative = function is view.contribution and (view.signed or view.dispersion)
+                if not (np.isfinite(values).all() and (negative or values.min() >= 0.0)):
                     raise InputError(
                         f"view {view.name}: its values for {species} are negative or not finite;"
-                        " a store holds maps that are 0 or more"
+                        " a view that may be below 0 says signed=True"
                     )
 
 

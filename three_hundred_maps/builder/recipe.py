@@ -166,6 +166,7 @@ class StoreRecipe(_Model):
     """The store's layout."""
 
     shard_halos: Annotated[int, Field(ge=1, le=4096)] = 32
+    halo_variables: tuple[Literal["T_mw_500_keV", "Y_500_kpc2"], ...] = ()  # beside those of every store
 
 
 class Recipe(_Model):

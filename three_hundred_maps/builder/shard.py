@@ -133,7 +133,7 @@ def make_rows(task: ShardTask, layout: Layout) -> ShardRows:
     shape = (len(task.rows), *layout.map_shape)
     maps = {v.name: np.empty(shape, np.float32) for v in layout.map_variables(task.split)}
     totals = {view: np.empty(shape[:2]) for view in layout.views}
-    variables = schema.halo_variables(sources.region_values(1))
+    variables = schema.halo_variables({*sources.region_values(1), *recipe.store.halo_variables})
     columns: dict[str, list[Any]] = {name: [] for name in variables}
     excluded: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []

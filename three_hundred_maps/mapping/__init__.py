@@ -4,6 +4,7 @@ from three_hundred_maps.mapping.emissivity import EmissivitySource, emissivity_s
 from three_hundred_maps.mapping.gas_views import entropy_keV_cm2, metallicity
 from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
 from three_hundred_maps.mapping.lines_of_sight import lines_of_sight
+from three_hundred_maps.mapping.motion_views import kinetic_area
 from three_hundred_maps.mapping.render import BACKENDS, render
 from three_hundred_maps.mapping.views import (
     VIEWS,
@@ -26,6 +27,7 @@ __all__ = [
     "emissivity_source",
     "entropy_keV_cm2",
     "get_view",
+    "kinetic_area",
     "lines_of_sight",
     "metallicity",
     "register_view",

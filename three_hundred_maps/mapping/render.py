@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from three_hundred_maps.mapping.kernels import SPREAD_KERNEL, check_kernel
 from three_hundred_maps.mapping.lines_of_sight import rotations
 from three_hundred_maps.mapping.neighbours import NEIGHBOURS, neighbour_distance
 from three_hundred_maps.mapping.projection import Backend, Batch, Grid, gaussian_matrix, split_gaussian
-from three_hundred_maps.mapping.views import Contribution, MapContext, View, evaluate, with_xray_limit
+from three_hundred_maps.mapping.views import Contribution, MapContext, View, context_of_halo, evaluate
 from three_hundred_maps.simulation.particles import SPECIES, Cutout, Particles
 
 T = TypeVar("T")
@@ -53,14 +53,16 @@ def get_backend(name: str) -> Backend:
 
 @dataclass(frozen=True)
 class _Field:
-    """One map that is accumulated: a sum of ``value`` (times ``weight``) over particles."""
+    """One map that is accumulated: a sum of ``value`` to a power (times ``weight``) over particles."""
 
     value: Contribution
     weight: Contribution | None
     spread: bool  # to neighbours: see `View`
+    sight: bool = False  # made anew for every line of sight
+    power: int = 1
 
     def of(self, particles: Particles, context: MapContext, views: Sequence[View]) -> NDArray[np.float64]:
-        result = evaluate(self.value, particles, context, self.name(views))
+        result = evaluate(self.value, particles, context, self.name(views)) ** self.power
         if self.weight is not None:
             result = result * evaluate(self.weight, particles, context, self.name(views))
         return result
@@ -70,9 +72,11 @@ class _Field:
 
 
 def _fields_of(view: View) -> tuple[_Field, ...]:
+    how = view.spread, view.sight
     if view.weight is None:
-        return (_Field(view.contribution, None, view.spread),)
-    return (_Field(view.contribution, view.weight, view.spread), _Field(view.weight, None, view.spread))
+        return (_Field(view.contribution, None, *how),)
+    mean = (_Field(view.contribution, view.weight, *how), _Field(view.weight, None, *how))
+    return (*mean, _Field(view.contribution, view.weight, *how, power=2)) if view.dispersion else mean
 
 
 def render(
@@ -127,7 +131,7 @@ def render(
     """
     matrices = rotations(vectors, up_vectors)
     _check(cutout, views, halo_grid, dm_smoothing, threads)
-    context = with_xray_limit(context or MapContext(), cutout["gas"], halo_grid.R200c_kpc)
+    context = context_of_halo(context or MapContext(), cutout, halo_grid.R200c_kpc, views)
     project = get_backend(backend)
     sigma_px = halo_grid.grid.sigma_px
     stamp_sigma, rest_sigma, margin = split_gaussian(sigma_px)
@@ -143,31 +147,43 @@ def render(
     # a field that two views sum over different species is kept by species, so that nothing is projected twice
     sums: dict[tuple[_Field, str], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     signed: set[_Field] = set()
-    fields = [
-        (species, [item for item, where in wanted.items() if species in where and item.spread == spread])
+    every = slice(0, len(matrices))
+    one_by_one = [slice(los, los + 1) for los in range(len(matrices))]
+    parts = [
+        (species, items, sights)
         for species in SPECIES
         for spread in (False, True)
+        for sight, sights in ((False, [every]), (True, one_by_one))
+        if (
+            items := [i for i, w in wanted.items() if species in w and (i.spread, i.sight) == (spread, sight)]
+        )
     ]
     made = (
-        (species, items, batch, scales)
-        for species, items in fields
-        if items
+        (species, items, sights, batch, scales)
+        for species, items, all_sights in parts
+        for lengths in (
+            _smoothing_lengths(cutout, species, dm_smoothing, halo_grid if items[0].spread else None),
+        )
+        for sights in all_sights
         for batch, scales in _batches(
             cutout,
             species,
             items,
-            _smoothing_lengths(cutout, species, dm_smoothing, halo_grid if items[0].spread else None),
+            lengths,
             half_seed,
-            context,
+            replace(context, sight=vectors[sights.start]) if items[0].sight else context,
             views,
         )
     )
-    for species, items, batch, scales in made if threads == 1 else _ahead(made):
-        maps, totals = project(batch, grid, matrices, threads)
+    n_los = len(matrices)
+    for species, items, sights, batch, scales in made if threads == 1 else _ahead(made):
+        maps, totals = project(batch, grid, matrices[sights], threads)
         for k, item in enumerate(items):
-            old = sums.get((item, species))
-            new = (maps[k] * scales[k], totals[k] * scales[k])
-            sums[item, species] = new if old is None else (old[0] + new[0], old[1] + new[1])
+            if (item, species) not in sums:
+                sums[item, species] = np.zeros((n_los, pixels, pixels)), np.zeros(n_los)
+            old_maps, old_totals = sums[item, species]
+            old_maps[sights] += maps[k] * scales[k]
+            old_totals[sights] += totals[k] * scales[k]
             if batch.weights[:, k].min() < 0:
                 signed.add(item)
 
@@ -203,8 +219,14 @@ def _finish(
     if view.weight is None:
         maps, totals = summed[0]
         return (maps / area).astype(np.float32), totals
-    (product, _), (weight, _) = summed
-    mean = np.divide(product, weight, out=np.zeros_like(product), where=weight > 0)
+    weight = summed[1][0]
+
+    def mean_of(product: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.divide(product, weight, out=np.zeros_like(product), where=weight > 0)
+
+    mean = mean_of(summed[0][0])
+    if view.dispersion:
+        mean = np.sqrt(np.maximum(mean_of(summed[2][0]) - mean**2, 0.0))
     return mean.astype(np.float32), mean.sum(axis=(1, 2)) * area
 
 

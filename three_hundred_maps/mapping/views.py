@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.mapping.emissivity import EmissivitySource, cie_table
-from three_hundred_maps.simulation.particles import OPTIONAL_FIELDS, SPECIES, Particles
+from three_hundred_maps.mapping.emissivity import EmissivitySource, cie_table, soft_share
+from three_hundred_maps.simulation.particles import OPTIONAL_FIELDS, SPECIES, Cutout, Particles
 from three_hundred_maps.units import (
     COMPTON_KPC2_PER_MSUN_K,
     KEV_K,
@@ -80,11 +80,17 @@ class MapContext:
         The gas rules and the X-ray emissivity.
     xray_limit
         1e44 erg/s: what ``gas.xray_max_share`` is for this halo; a particle above it emits no X-rays.
+    halo_velocity
+        (3,) km/s, peculiar: the mean of all mass inside R200c; None where no view needs velocities.
+    sight
+        (3,) unit vector to the observer, for the views that ask for it; None for the others.
     """
 
     gas: GasCuts = GasCuts()
     emissivity: EmissivitySource = field(default_factory=cie_table)
     xray_limit: float | None = None
+    halo_velocity: NDArray[np.float64] | None = None
+    sight: NDArray[np.float64] | None = None
 
 
 Contribution = Callable[[Particles, MapContext], NDArray[np.generic]]
@@ -106,8 +112,17 @@ class View:
         What each particle adds, integrated over its area; for a weighted view the averaged quantity.
     weight
         None for a sum; else the weight of each particle. Where no weight falls on a pixel the map is 0.
+    spread
+        Whether particles without a kernel are spread to their 32nd neighbour.
     needs
         Fields of `OPTIONAL_FIELDS` that the particles must have: they are read only for such a view.
+    sight
+        Whether the contribution depends on the line of sight, which it finds as ``context.sight``.
+    signed
+        Whether the contribution, and so the map, may be below 0.
+    dispersion
+        Of a weighted view: map the standard deviation of the contribution, not its mean; the contribution
+        may be below 0.
     """
 
     name: str
@@ -118,10 +133,15 @@ class View:
     weight: Contribution | None = None
     spread: bool = False
     needs: tuple[str, ...] = ()
+    sight: bool = False
+    signed: bool = False
+    dispersion: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise InputError(f"view {self.name!r}: a name is letters, digits and underscores")
+        if self.dispersion and self.weight is None:
+            raise InputError(f"view {self.name}: a dispersion needs a weight")
         strange = sorted(set(self.needs) - set(OPTIONAL_FIELDS))
         if strange:
             raise InputError(
@@ -156,11 +176,29 @@ def _not_wind(particles: Particles, cuts: GasCuts) -> NDArray[np.bool_]:
     return np.ones(len(particles), bool)
 
 
+def coupled_mass(particles: Particles, context: MapContext) -> NDArray[np.float64]:
+    """Mass in Msun of the gas that is not in a decoupled wind; 0 for the rest."""
+    return np.where(_not_wind(particles, context.gas), particles.mass.astype(np.float64), 0.0)
+
+
+def _scatters(particles: Particles, cuts: GasCuts) -> NDArray[np.bool_]:
+    keep = _not_wind(particles, cuts)
+    if not cuts.sz_star_forming:
+        keep &= _gas(particles, "star_formation_rate") <= 0
+    return keep
+
+
+def electron_mass(particles: Particles, context: MapContext) -> NDArray[np.float64]:
+    """m X (n_e/n_H) in Msun: free electrons times the proton's mass, of the gas that scatters."""
+    electrons = particles.mass.astype(np.float64)
+    electrons *= _gas(particles, "hydrogen_fraction")
+    electrons *= _gas(particles, "electron_abundance")
+    return np.where(_scatters(particles, context.gas), electrons, 0.0)
+
+
 def compton_area(particles: Particles, context: MapContext) -> NDArray[np.float64]:
     """Integrated Compton y in kpc^2: sigma_T k_B / (m_e c^2 m_p) m X (n_e/n_H) T; non-relativistic."""
-    keep = _not_wind(particles, context.gas)
-    if not context.gas.sz_star_forming:
-        keep &= _gas(particles, "star_formation_rate") <= 0
+    keep = _scatters(particles, context.gas)
     y = COMPTON_KPC2_PER_MSUN_K * particles.mass.astype(np.float64)
     y *= _gas(particles, "hydrogen_fraction")
     y *= _gas(particles, "electron_abundance")
@@ -193,6 +231,12 @@ def xray_luminosity(particles: Particles, context: MapContext) -> NDArray[np.flo
     return luminosity
 
 
+def xray_soft_luminosity(particles: Particles, context: MapContext) -> NDArray[np.float64]:
+    """Luminosity in 0.5-2 keV, rest frame, in 1e44 erg/s: the bolometric one times `soft_share`."""
+    metals, temperature = particles.fields["metallicity"], particles.fields["temperature"]
+    return xray_luminosity(particles, context) * soft_share(context.emissivity, temperature, metals)
+
+
 def with_xray_limit(context: MapContext, gas: Particles, R200c_kpc: float) -> MapContext:
     """The context with ``xray_limit`` set for this halo, where its gas rules have a ``xray_max_share``."""
     share = context.gas.xray_max_share
@@ -200,6 +244,32 @@ def with_xray_limit(context: MapContext, gas: Particles, R200c_kpc: float) -> Ma
         return context
     inner = gas.select(np.linalg.norm(gas.position, axis=1) < R200c_kpc)
     return replace(context, xray_limit=share * float(xray_luminosity(inner, context).sum()))
+
+
+def context_of_halo(
+    context: MapContext, cutout: Cutout, R200c_kpc: float, views: Iterable[View]
+) -> MapContext:
+    """The context with what of it is measured of a halo, as far as the gas rules and the views need it.
+
+    Raises
+    ------
+    InputError
+        Where a view needs velocities and particles have none.
+    """
+    context = with_xray_limit(context, cutout["gas"], R200c_kpc)
+    if "velocity" not in needed_fields(views) or context.halo_velocity is not None:
+        return context
+    mass, momentum = 0.0, np.zeros(3)
+    for species in SPECIES:
+        inner = cutout[species]
+        inner = inner.select(np.linalg.norm(inner.position, axis=1) < R200c_kpc)
+        if len(inner):
+            if "velocity" not in inner.fields:
+                raise InputError(f"{species.replace('_', ' ')} without velocity, which a view is made of")
+            weight = inner.mass.astype(np.float64)
+            mass += float(weight.sum())
+            momentum += weight @ inner.fields["velocity"].astype(np.float64)
+    return replace(context, halo_velocity=momentum / mass if mass > 0 else momentum)
 
 
 def temperature_keV(particles: Particles, context: MapContext) -> NDArray[np.float64]:
@@ -333,6 +403,13 @@ for _view in (
         "bolometric X-ray surface brightness, rest frame, over 4 pi",
         ("gas",),
         xray_luminosity,
+    ),
+    View(
+        "xray_soft",
+        "1e44 erg s-1 kpc-2",
+        "X-ray surface brightness of 0.5-2 keV, rest frame, over 4 pi",
+        ("gas",),
+        xray_soft_luminosity,
     ),
     View(
         "star",

@@ -122,7 +122,9 @@ def band_fraction(temperature_keV: Floats) -> Floats:
     """Share of thermal bremsstrahlung's bolometric light in 0.5-2 keV: exp(-0.5/kT) - exp(-2/kT).
 
     The band is taken in the cluster's rest frame, without lines and absorption; `COLD_BAND_FRACTION` where
-    the temperature is 0.
+    the temperature is 0. The Gaunt factor is taken as constant: part of the definition of the levels. With
+    that of the Born approximation (`mapping.emissivity.soft_share`, view ``xray_soft``) the share is the same
+    to 10 % from 1 to 2.5 keV for 0.3 solar metals, 32 % larger at 5 keV and 59 % at 10 keV.
     """
     warm = temperature_keV > 0
     kT = np.where(warm, temperature_keV, 1.0)

@@ -86,6 +86,18 @@ class Stored(Protocol):
         """Note where the particles of groups are said to lie."""
 
 
+def require_optional(source: Source) -> None:
+    """Refuse a snapshot without a column that a view is made of; InputError says which."""
+    for name in source.optional:
+        for species in OPTIONAL_FIELDS[name]:
+            kinds = [kind for kind in source.species_types[species] if source.count(kind)]
+            if not all(source.has(kind, name) for kind in kinds):
+                raise InputError(
+                    f"{source.path}: {species.replace('_', ' ')} without {name.replace('_', ' ')}, "
+                    "which a view is made of"
+                )
+
+
 class Columns:
     """What is read of every species of a snapshot.
 
@@ -96,6 +108,7 @@ class Columns:
     """
 
     def __init__(self, source: Source, origin: NDArray[np.float64]) -> None:
+        require_optional(source)
         self.source, self._origin = source, origin
         self.checks = ColumnChecks(source.path, source.factors)
         self.kinds = {s: [k for k in source.species_types[s] if source.count(k)] for s in SPECIES}
@@ -126,15 +139,7 @@ class Columns:
                 )
         if species == "stars" and source.info.dialect == "arepo" and source.has(4, "formation_time"):
             names.add("formation_time")  # tells winds
-        for name in source.optional:
-            if species not in OPTIONAL_FIELDS[name]:
-                continue
-            if not all(source.has(kind, name) for kind in kinds):
-                raise InputError(
-                    f"{source.path}: {species.replace('_', ' ')} without {name.replace('_', ' ')}, "
-                    "which a view is made of"
-                )
-            names.add(name)
+        names |= {name for name in source.optional if species in OPTIONAL_FIELDS[name]}
         return sorted(names)
 
     def count(self, species: str) -> int:

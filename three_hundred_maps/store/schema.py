@@ -142,9 +142,15 @@ OPTIONAL_VARIABLES: Mapping[str, Variable] = {
         _halo("feedback_core", "1", f"{_STRENGTH}: heating of the gas's core", frame="simulation"),
         _halo("feedback_turbulence", "1", f"{_STRENGTH}: motions and clumps", frame="simulation"),
         _halo("feedback_stars", "1", f"{_STRENGTH}: stellar fraction with mass", frame="simulation"),
+        _halo("T_mw_500_keV", "keV", "mass-weighted temperature of all gas inside R500c"),
+        _halo("Y_500_kpc2", "kpc2", "Compton y integrated over the sphere of R500c, winds left out"),
     )
 }
-"""What only some simulations say of their halos: the synthetic flavour ``hypercube``."""
+"""What only some stores say of their halos: the strengths are of the synthetic flavour ``hypercube``, the
+others of recipes that ask for them (`MEASURED_ON_DEMAND`)."""
+
+MEASURED_ON_DEMAND = ("T_mw_500_keV", "Y_500_kpc2")
+"""What a recipe may ask for as ``store.halo_variables``."""
 
 
 def halo_variables(names: Container[str]) -> dict[str, Variable]:
