@@ -32,7 +32,7 @@ def test_what_the_page_shows_is_run(full_store: Path, tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         shown.append(done.stdout.strip())
-    assert shown == ["(2, 80, 80)", "(4, 80, 80)"]
+    assert shown == ["(2, 80, 80)", "(4, 80, 80)", "(4, 2, 80, 80)"]
     blocks = snippets(TRAIN, "bash")
     assert len(blocks) == 6
     # The same lines, trained for a moment only.
