@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.mapping import VIEWS, MapContext
+from three_hundred_maps.mapping.views import context_of_halo
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue
 from three_hundred_maps.simulation.contamination import low_resolution_fraction
@@ -66,6 +68,25 @@ def test_largest_halo_of_the_zoom(zoom, real):
     assert found["com_offset"] == pytest.approx(halos.com_offset[0], rel=0.02)
     assert found["c200c"] == pytest.approx(4.7373, rel=0.25)  # AHF's cNFW is from the circular velocity
     assert found["low_res_fraction_200"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "table"),
+    [
+        ("gadget4_zoom/snapshot_z0.989.hdf5", "gadget4_zoom/zoom.z0.989.AHF_halos"),
+        ("gadget4_lcdm_gas/snap_003.gad1", "gadget4_lcdm_gas/lcdm_gas_z0.z0.000.AHF_halos"),
+    ],
+)
+def test_velocity_of_the_largest_halo_is_the_catalogue_s(real, snapshot, table):
+    """AHF wrote peculiar velocities of its own reading: at z = 0.989 they show the scale factor's power."""
+    region = Region.open(real / snapshot, optional=("velocity",))
+    halos = catalogue(region, "ahf", real / table)
+    head, first = (real / table).read_text().splitlines()[:2]
+    values = dict(zip((name.partition("(")[0] for name in head.split()), first.split(), strict=False))
+    cutout = region.cutout(halos.centre_kpc[0], float(halos.R200c_kpc[0]))
+    context = context_of_halo(MapContext(), cutout, float(halos.R200c_kpc[0]), [VIEWS["velocity"]])
+    expected = [float(values[name]) for name in ("VXc", "VYc", "VZc")]
+    np.testing.assert_allclose(context.halo_velocity, expected, atol=0.3)
 
 
 def test_largest_halo_of_the_box(boxes, real):
