@@ -11,6 +11,7 @@ import yaml
 from baselines.model import read_model_config
 from three_hundred_maps.display import markdown_table
 from three_hundred_maps.io import write_bytes
+from three_hundred_maps.store.schema import TARGET
 
 CARD = "README.md"
 
@@ -47,6 +48,8 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         "convnext": "a U-Net of ConvNeXt's blocks",
         "encoder": f"a U-Net on timm's {architecture['encoder']}",
     }[architecture["network"]]
+    target = config["transforms"].get("target_view", TARGET)
+    wanted = "total projected mass" if target == TARGET else f"projected {target.replace('_', ' ')}"
     calibrated = []
     if "calibration" in config:
         done = config["calibration"]
@@ -61,7 +64,7 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         "---",
         f"# {config['name']}",
         "",
-        f"Predicts the total projected mass map of a galaxy cluster from its maps in {', '.join(views)}.",
+        f"Predicts the {wanted} map of a galaxy cluster from its maps in {', '.join(views)}.",
         "",
         f"- Network: {network}, {architecture['channels']} channels, {config['parameters']:,} parameters, "
         f"normalisation `{architecture['norm']}`.",

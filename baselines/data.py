@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader
 from baselines.augment import Augment
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split, split_length
-from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import SYMMETRIES, ScoreGrid, StreamDataset, Transforms, apply_symmetry
 
 BLOCK_HALOS = 32
@@ -90,9 +89,10 @@ def load_rows(
         Keep the inputs as `Augment` takes them, not standardised.
     """
     halos, views, done = split_length(store, split), transforms.views, 0
+    target = transforms.target_view
     rows = Rows(torch.empty(0), torch.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
     for first in range(0, halos, BLOCK_HALOS):
-        arrays = read_split(store, split, [*views, TARGET], slice(first, min(first + BLOCK_HALOS, halos)))
+        arrays = read_split(store, split, [*views, target], slice(first, min(first + BLOCK_HALOS, halos)))
         chosen = spread_lines(len(arrays.los_vector), lines)
         if first == 0:
             # Room for all at once: pieces that are joined at the end would take it three times over.
@@ -106,7 +106,7 @@ def load_rows(
         for halo, region in enumerate(arrays.halos["region"]):
             here = slice(done, done + len(chosen))
             maps = torch.from_numpy(np.stack([arrays.maps[view][halo][chosen] for view in views], axis=1))
-            mass = torch.from_numpy(arrays.maps[TARGET][halo][chosen]).to(device)
+            mass = torch.from_numpy(arrays.maps[target][halo][chosen]).to(device)
             redshift, prepare = (
                 arrays.halos["redshift"][halo],
                 transforms.scale if raw else transforms.standardise,

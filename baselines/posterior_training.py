@@ -29,6 +29,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes
 from three_hundred_maps.progress import progress, set_quiet
 from three_hundred_maps.store.arrays import root_attrs, split_length
+from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import ScoreGrid
 
@@ -120,6 +121,10 @@ def train_posterior(
         For settings that do not fit the store, or members of other settings.
     """
     views = settings.view_list()
+    if settings.target != TARGET:
+        raise InputError(
+            f"--target {settings.target}: samples are of the mass; python -m baselines.unet takes it"
+        )
     stores = find_stores(settings.data)
     for store in stores:
         check_views(store, "train", views)

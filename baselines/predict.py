@@ -19,7 +19,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import SCORE_FWHM, MapGrid
 from three_hundred_maps.progress import progress, set_quiet
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
-from three_hundred_maps.store.schema import SPLITS
+from three_hundred_maps.store.schema import SPLITS, TARGET
 from three_hundred_maps.torch_data import Transforms, check_views
 from three_hundred_maps.torch_transforms import SCALINGS
 
@@ -65,6 +65,11 @@ class Predicted:
 
     def check(self, transforms: Transforms) -> None:
         """InputError where there are no halos, a view is missing, or the grid is another than trained on."""
+        if transforms.target_view != TARGET:
+            raise InputError(
+                f"the model predicts {transforms.target_view}, which no task of the benchmark is on: "
+                "from_pretrained(RUN).predict(maps) gives its maps"
+            )
         if len(self) == 0:
             raise InputError(f"{self.store} has no halos in its split {self.split}")
         for split in self.splits if transforms.views else ():

@@ -22,6 +22,7 @@ from baselines.training import Progress
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes
 from three_hundred_maps.store.arrays import open_group, root_attrs, split_length
+from three_hundred_maps.store.schema import TARGET
 
 LOG, CURVE = "log.csv", "curve.png"
 COLUMNS = ("step", "epoch", "samples", "learning_rate", "train_loss", "validation_rms_dex", "seconds")
@@ -83,7 +84,9 @@ def finish(
         print(f"{CURVE} is left out, as matplotlib is not installed; {LOG} holds its numbers")
     write_card(out)
     # Last: who finds it knows that all else is there.
-    if submission and split_length(store, "test") and find_spec("pydantic") is None:
+    if settings.target != TARGET:
+        print(f"submission/ is left out: no task of the benchmark is on the view {settings.target}")
+    elif submission and split_length(store, "test") and find_spec("pydantic") is None:
         print("submission/ is left out, as pydantic is not installed; baselines.predict makes it elsewhere")
     elif submission and split_length(store, "test"):
         predict_split(

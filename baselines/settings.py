@@ -13,6 +13,7 @@ import yaml
 from baselines.networks import NETWORKS, NORMS
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import parse_views
+from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_transforms import SCALINGS, Robust
 
 LOSSES = ("l2", "l1", "huber", "gaussian")
@@ -30,6 +31,9 @@ class Settings:
     """All that decides what a run trains; `config.yaml` of a run holds every one of them."""
 
     views: str = _setting("sz,xray,star", "the views the model sees, as sz,xray,star")
+    target: str = _setting(
+        TARGET, "the surface density that is predicted: the mass, or another view of the store, as gas"
+    )
     data: str = _setting(
         "mini",
         "a store, or the name of a config (built and cached at first use); A+B trains on both, and takes "

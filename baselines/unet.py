@@ -28,6 +28,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import open_group, split_length
+from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import ScoreGrid, StreamDataset, Transforms, check_views
 
 CONFIG = "config.yaml"
@@ -107,9 +108,11 @@ def train(
     views = settings.view_list()
     store, *more = find_stores(settings.data)
     for each in (store, *more):
-        check_views(each, "train", views)
+        check_views(each, "train", views, settings.target)
         if split_length(each, "train") == 0:
             raise InputError(f"{each} has no halos in its split train: nothing to train on")
+    if settings.target != TARGET and (settings.calibrate or settings.noise == "fresh"):
+        raise InputError(f"--target {settings.target}: --calibrate and --noise fresh are of the mass alone")
     if settings.calibrate:
         # Before hours of training, not after them.
         check_validation(store)
@@ -169,7 +172,11 @@ def make_trainer(
     """
     device = machine.device
     transforms = Transforms.from_store(
-        store, settings.view_list(), scaling=settings.scaling, robust=settings.robust()
+        store,
+        settings.view_list(),
+        scaling=settings.scaling,
+        robust=settings.robust(),
+        target=settings.target,
     )
     score_grid = ScoreGrid(transforms, settings.grid, device)
     lines = min(settings.validation_lines, _lines(store))
@@ -219,7 +226,13 @@ def make_batches(
                 f"fit: make them smaller with three-hundred-maps subset"
             )
         dataset = StreamDataset(
-            store, "train", transforms.views, seed=settings.seed, rank=machine.rank, ranks=machine.ranks
+            store,
+            "train",
+            transforms.views,
+            target=transforms.target_view,
+            seed=settings.seed,
+            rank=machine.rank,
+            ranks=machine.ranks,
         )
         workers = 0 if device.type == "cpu" else 8
         return (

@@ -43,16 +43,17 @@ NAMES = ("inputs", "target", "key")
 """Of an item's parts, where it is a dict."""
 
 
-def check_views(store: str | Path, split: str, views: Sequence[str]) -> None:
-    """InputError unless every view is there, each asked for once, and none of them is the target."""
+def check_views(store: str | Path, split: str, views: Sequence[str], target: str = TARGET) -> None:
+    """InputError unless every view is there, each asked for once, and none of them tells the target."""
+    refused = NOT_INPUTS if target == TARGET else {target: "it is what is to be predicted"}
     if split not in SPLITS:
         raise InputError(f"no split {split!r}: a store has {', '.join(SPLITS)}")
     known = [str(view) for view in root_attrs(store)["views"]]
     if not views:
         raise InputError(f"no view is named; {store} has {', '.join(known)}")
     for view in views:
-        if view in NOT_INPUTS:
-            raise InputError(f"{view} cannot be an input view: {NOT_INPUTS[view]}")
+        if view in refused:
+            raise InputError(f"{view} cannot be an input view: {refused[view]}")
         if view not in known:
             raise InputError(f"{store} has no view {view!r} in its split {split}; it has {', '.join(known)}")
     if len(set(views)) != len(views):
@@ -77,7 +78,8 @@ class MapDataset(Dataset[Any]):
         (`Transforms.target`): the residual of log10 of the mass on the benchmark's score grid to the
         climatology, in dex.
     target
-        False where the split has no truth (sealed inputs): the target is then empty, (0, H, W).
+        False where the split has no truth (sealed inputs): the target is then empty, (0, H, W). The view is
+        that of the transforms, and without them the mass; or its name.
     symmetries
         Apply one of the square's eight symmetries to each item, drawn from torch's random numbers.
     halos
@@ -93,14 +95,15 @@ class MapDataset(Dataset[Any]):
         views: Sequence[str] = ("sz", "xray", "star"),
         *,
         transforms: Transforms | None = None,
-        target: bool = True,
+        target: bool | str = True,
         symmetries: bool = False,
         halos: slice | None = None,
         as_dict: bool = False,
     ) -> None:
-        check_views(store, split, views)
+        self.target_view = _target_view(target, transforms)
+        check_views(store, split, views, self.target_view)
         check_transforms(transforms, views)
-        self.arrays = read_split(store, split, [*views, *([TARGET] if target else [])], halos)
+        self.arrays = read_split(store, split, [*views, *([self.target_view] if target else [])], halos)
         self.store, self.split, self.simulations = store, split, simulation_names(store, split)
         self.views, self.transforms, self.symmetries = tuple(views), transforms, symmetries
         self.scale_only, self.as_dict = False, as_dict
@@ -146,7 +149,7 @@ class StreamDataset(IterableDataset[Any]):
         views: Sequence[str] = ("sz", "xray", "star"),
         *,
         transforms: Transforms | None = None,
-        target: bool = True,
+        target: bool | str = True,
         symmetries: bool = False,
         seed: int = 0,
         block: int = 32,
@@ -155,10 +158,11 @@ class StreamDataset(IterableDataset[Any]):
         ranks: int = 1,
         as_dict: bool = False,
     ) -> None:
-        check_views(store, split, views)
+        self.target_view = _target_view(target, transforms)
+        check_views(store, split, views, self.target_view)
         check_transforms(transforms, views)
         self.store, self.split, self.views, self.transforms = store, split, tuple(views), transforms
-        self.read = [*views, *([TARGET] if target else [])]
+        self.read = [*views, *([self.target_view] if target else [])]
         self.symmetries, self.seed, self.block, self.buffer = symmetries, seed, block, max(buffer, 1)
         self.rank, self.ranks, self.epoch, self.scale_only = rank, ranks, 0, False
         self.halos, self.simulations = split_length(store, split), simulation_names(store, split)
@@ -234,6 +238,14 @@ def check_transforms(transforms: Transforms | None, views: Sequence[str]) -> Non
         )
 
 
+def _target_view(target: bool | str, transforms: Transforms | None) -> str:
+    """The view that items hold as their target; InputError where it is not that of the transforms."""
+    known = TARGET if transforms is None else transforms.target_view
+    if isinstance(target, str) and transforms is not None and target != known:
+        raise InputError(f"these transforms are for the target {known}, not {target}")
+    return target if isinstance(target, str) else known
+
+
 def simulation_names(store: str | Path, split: str) -> tuple[str, ...]:
     """The simulations of a store by their number in keys; none for sealed inputs."""
     group = open_group(store)[split]
@@ -245,10 +257,10 @@ def _item(
 ) -> Item:
     transforms, redshift = dataset.transforms, arrays.halos["redshift"][halo]
     inputs = torch.from_numpy(np.stack([arrays.maps[view][halo, los] for view in dataset.views]))
-    if TARGET not in arrays.maps:
+    if dataset.target_view not in arrays.maps:
         target = inputs.new_zeros((0, *inputs.shape[1:]))
     else:
-        target = torch.from_numpy(arrays.maps[TARGET][halo, los][None].copy())
+        target = torch.from_numpy(arrays.maps[dataset.target_view][halo, los][None].copy())
         if transforms is not None and dataset.scale_only:
             target = transforms.scale_mass(target, redshift)
         elif transforms is not None:

@@ -33,7 +33,12 @@ from three_hundred_maps.geometry import (
 from three_hundred_maps.histograms import LOG_BINS, LOG_MIN, LOG_STEP
 from three_hundred_maps.store.arrays import open_group, read_array, root_attrs
 from three_hundred_maps.store.schema import TARGET
-from three_hundred_maps.store.statistics import Statistics, ViewStatistics, read_statistics
+from three_hundred_maps.store.statistics import (
+    Statistics,
+    ViewStatistics,
+    climatology_of,
+    read_statistics,
+)
 
 SYMMETRIES = 8
 """The square's symmetries: four quarter turns, and the same of the mirror image."""
@@ -210,6 +215,8 @@ class Transforms:
         One of `SCALINGS`.
     robust
         What else is applied to the inputs.
+    target_view
+        The surface density that is predicted: "mass" in the names here.
     """
 
     inputs: tuple[LogTransform, ...]
@@ -221,6 +228,7 @@ class Transforms:
     training: Training
     scaling: str = "equal_sigma"
     robust: Robust = Robust()
+    target_view: str = TARGET
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -234,9 +242,14 @@ class Transforms:
 
     @staticmethod
     def from_store(
-        store: str | Path, views: Sequence[str], *, scaling: str = "equal_sigma", robust: Robust = Robust()
+        store: str | Path,
+        views: Sequence[str],
+        *,
+        scaling: str = "equal_sigma",
+        robust: Robust = Robust(),
+        target: str = TARGET,
     ) -> Transforms:
-        """The transforms of ``views`` from a store's statistics.
+        """The transforms of ``views`` from a store's statistics, and of the surface density ``target``.
 
         Raises
         ------
@@ -249,10 +262,7 @@ class Transforms:
             raise InputError(
                 f"{store} has no statistics of {', '.join(missing)}; it has those of {', '.join(statistics)}"
             )
-        if statistics.climatology is None or not np.isfinite(statistics.climatology.climatology).all():
-            raise InputError(
-                f"{store} has no climatology of {TARGET}: its split train is empty or lacks {TARGET}"
-            )
+        climatology = climatology_of(store, target)
         attrs = root_attrs(store)
         grid = MapGrid.from_attrs(attrs, store)
         redshift = read_array(store, open_group(store)["train"], "redshift")
@@ -262,8 +272,8 @@ class Transforms:
             scaling, robust = "none", Robust()
         return Transforms(
             inputs=tuple(_log_transform(view, statistics[view], store) for view in views),
-            ring_edges=tuple(float(v) for v in statistics.climatology.ring_edges),
-            climatology=tuple(float(v) for v in statistics.climatology.climatology),
+            ring_edges=tuple(float(v) for v in climatology.ring_edges),
+            climatology=tuple(float(v) for v in climatology.climatology),
             pixels=grid.pixels,
             width=grid.width,
             statistics_digest=statistics_digest(statistics),
@@ -276,11 +286,15 @@ class Transforms:
             ),
             scaling=scaling,
             robust=robust,
+            target_view=target,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, with the version of this format."""
-        return {"version": TRANSFORMS_VERSION, **asdict(self)}
+        content = {"version": TRANSFORMS_VERSION, **asdict(self)}
+        if self.target_view == TARGET:
+            del content["target_view"]  # as models said it before there were others
+        return content
 
     @staticmethod
     def from_dict(content: Mapping[str, Any]) -> Transforms:
@@ -308,7 +322,8 @@ class Transforms:
             pixels = transforms.pixels
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the saved transforms are not complete: {error}") from None
-        if not finite or not all(isinstance(item.view, str) and item.std > 0 for item in transforms.inputs):
+        named = all(isinstance(item.view, str) and item.std > 0 for item in transforms.inputs)
+        if not (finite and named and isinstance(transforms.target_view, str)):
             raise InputError("the saved transforms hold numbers that no statistics give")
         if not (isinstance(pixels, int) and 1 <= pixels <= MAX_PIXELS):
             raise InputError(f"the saved transforms are for {pixels!r} pixels, not for 1 to {MAX_PIXELS}")
@@ -336,7 +351,7 @@ class Transforms:
 
     def mass_factor(self, redshift: NDArray[np.floating] | float) -> NDArray[np.float64]:
         """(...): what mass maps are multiplied by; a prediction is divided by it."""
-        return self.expansion(redshift) ** self._power(TARGET)
+        return self.expansion(redshift) ** self._power(self.target_view)
 
     def scale(self, maps: torch.Tensor, redshift: NDArray[np.floating] | float | None) -> torch.Tensor:
         """(N, C, H, W) raw maps brought to redshift 0; ``redshift`` is (N,) or one number."""
@@ -346,13 +361,13 @@ class Transforms:
 
     def scale_mass(self, maps: torch.Tensor, redshift: NDArray[np.floating] | float | None) -> torch.Tensor:
         """Mass maps (..., H, W) brought to redshift 0; ``redshift`` is (...) or one number."""
-        if redshift is None or self._power(TARGET) == 0.0 or not np.any(redshift):
+        if redshift is None or self._power(self.target_view) == 0.0 or not np.any(redshift):
             return maps
         return maps * torch.from_numpy(self.mass_factor(redshift)[..., None, None]).to(maps)
 
     def unscale_mass(self, maps: torch.Tensor, redshift: NDArray[np.floating] | float | None) -> torch.Tensor:
         """The inverse of `scale_mass`: predicted maps, as at redshift 0, brought to theirs."""
-        if redshift is None or self._power(TARGET) == 0.0 or not np.any(redshift):
+        if redshift is None or self._power(self.target_view) == 0.0 or not np.any(redshift):
             return maps
         return maps / torch.from_numpy(self.mass_factor(redshift)[..., None, None]).to(maps)
 

@@ -18,7 +18,10 @@ SPLITS = ("train", "validation", "test")
 
 MAP_DIMS = ("halo", "los", "y", "x")
 TARGET = "mass"
-"""The view that models predict."""
+"""The view that models predict, unless they are told of another."""
+
+MASS_UNITS = "Msun kpc-2"
+"""Of the views that can be predicted."""
 
 HALF = "mass_half"
 """The map of a seeded half of the particles, in the test split alone: the noise floor of the benchmark."""

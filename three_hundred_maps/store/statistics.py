@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.climatology import Climatology
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.histograms import LOG_BINS, dense, histogram_of, histogram_quantile, sparse
-from three_hundred_maps.store.arrays import open_group, read_array
+from three_hundred_maps.store.arrays import iter_shards, open_group, read_array, root_attrs
 from three_hundred_maps.store.names import resolve_store
-from three_hundred_maps.store.schema import TARGET
+from three_hundred_maps.store.schema import MASS_UNITS, TARGET
 
 _FLOATS = ("mean", "std", "minimum", "maximum")
 
@@ -267,3 +268,30 @@ def read_statistics(path: str | Path) -> Statistics:
             )
         )
     return result
+
+
+def climatology_of(path: str | Path, view: str = TARGET) -> Climatology:
+    """The climatology of a view's maps over the split train: what is kept of the mass, of others made anew.
+
+    Raises
+    ------
+    InputError
+        Where the store lacks the view or halos to train on, or the view is not a surface density.
+    """
+    path = resolve_store(path)
+    attrs, train = root_attrs(path), open_group(path)["train"]
+    if view == TARGET:
+        kept = read_statistics(path).climatology
+    elif view not in attrs["views"]:
+        raise InputError(f"{path} has no view {view!r} to predict; it has {', '.join(attrs['views'])}")
+    elif train[view].attrs["units"] != MASS_UNITS:
+        units = train[view].attrs["units"]
+        raise InputError(f"{view} is in {units}: what is predicted is a surface density in {MASS_UNITS}")
+    else:
+        pixel, kept = MapGrid.from_attrs(attrs, path).pixel, Climatology.empty()
+        for shard in iter_shards(path, "train", [view]):
+            halos = shard.halos
+            kept = kept.merge(Climatology.of(shard.maps[view], halos["M200c"], halos["R200c"], pixel))
+    if kept is None or not np.isfinite(kept.climatology).all():
+        raise InputError(f"{path} has no climatology of {view}: its split train is empty or lacks {view}")
+    return kept

@@ -39,7 +39,6 @@ STATISTICS_TOLERANCE = 1e-5
 DENSITY_TOLERANCE = 1e-5
 """Of M / R^3 between the halos of one redshift, which share the critical density."""
 RELAXED_LIMIT = 0.1
-MASS_UNITS = "Msun kpc-2"
 
 
 @dataclass
@@ -184,8 +183,8 @@ def check_schema(store: Path) -> tuple[int, list[str]]:
     problems += check_recipe(root.attrs)
     layout = Layout.of_store(store)
     units = {v.name: v.units for v in layout.maps}
-    if units.get(schema.TARGET, MASS_UNITS) != MASS_UNITS:
-        problems.append(f"train/{schema.TARGET} is in {units[schema.TARGET]}, not in {MASS_UNITS}")
+    if units.get(schema.TARGET, schema.MASS_UNITS) != schema.MASS_UNITS:
+        problems.append(f"train/{schema.TARGET} is in {units[schema.TARGET]}, not in {schema.MASS_UNITS}")
     looked = len(schema.ROOT_ATTRS)
     for split in schema.SPLITS:
         group = root[split]
