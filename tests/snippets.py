@@ -45,3 +45,38 @@ def run_shell(text: str, cwd: Path, **environment: str) -> str:
     )
     assert result.returncode == 0, f"{text}\n{result.stdout}\n{result.stderr}"
     return result.stdout
+
+
+_ONE_INTERPRETER = """
+import os, runpy, shlex, sys
+for line in sys.stdin.read().replace("\\\\\\n", " ").splitlines():
+    words = [os.path.expandvars(word) for word in shlex.split(line, comments=True)]
+    if not words:
+        continue
+    command = words[2:] if words[:2] == ["python", "-m"] else ["three_hundred_maps", *words[1:]]
+    assert words[0] in ("python", "three-hundred-maps"), line
+    sys.argv = command
+    try:
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+    except SystemExit as stop:
+        if stop.code:
+            sys.exit(f"{line}: status {stop.code}")
+"""
+
+
+def run_lines(text: str, cwd: Path, **environment: str) -> str:
+    """Run a shell block that only calls this project's commands, one after the other in one interpreter.
+
+    Each runs as its ``python -m`` does, but torch is imported once, not once a line.
+    """
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-c", _ONE_INTERPRETER],
+        input=text,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    return result.stdout

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.snippets import run_shell, snippets
+from tests.snippets import run_lines, snippets
 from three_hundred_maps.testing import tiny_store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,16 +20,14 @@ def full_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_store(tmp_path_factory.mktemp("train-page") / "store", halos=(6, 2, 2), n_los=2)
 
 
-def test_what_the_page_shows_is_run(full_store: Path, tmp_path: Path) -> None:
-    shown = []
+def test_what_the_page_shows_is_run(
+    full_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STORE", str(full_store))
     for block in snippets(TRAIN, "python"):
-        done = subprocess.run(
-            [sys.executable, "-c", block.text], cwd=tmp_path, text=True, capture_output=True, check=False,
-            env={**os.environ, "STORE": str(full_store)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        shown.append(done.stdout.strip())
-    assert shown == ["(2, 80, 80)", "(4, 80, 80)", "(4, 2, 80, 80)"]
+        exec(compile(block.text, str(TRAIN), "exec"), {"__name__": "page"})
+    assert capsys.readouterr().out.splitlines() == ["(2, 80, 80)", "(4, 80, 80)", "(4, 2, 80, 80)"]
     blocks = snippets(TRAIN, "bash")
     assert len(blocks) == 6
     # The same lines, trained for a moment only.
@@ -44,7 +39,7 @@ def test_what_the_page_shows_is_run(full_store: Path, tmp_path: Path) -> None:
             f"baselines.{command} {brief} --test-symmetries 1 --folds 2 --samples 2 {more} ",
         )
     lines = lines.replace("--samples 20", "--samples 2 --symmetries 1")
-    run_shell(lines, tmp_path, STORE=str(full_store), OMP_NUM_THREADS="1")
+    run_lines(lines, tmp_path, STORE=str(full_store), OMP_NUM_THREADS="1")
     table = [line.split("|")[1] for line in TRAIN.read_text("utf-8").splitlines() if line.startswith("| `")]
     named = [name.strip(" `") for cell in table if "--" not in cell for name in cell.split(",")]
     assert len(named) >= 8 and all((tmp_path / "runs" / "all" / name).exists() for name in named)

@@ -67,13 +67,14 @@ def synthetic(write_recipe):
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
-    """A synthetic store built by one undisturbed worker, and its recipe."""
+    """A synthetic store of light regions built by one undisturbed worker, and its recipe."""
     folder = tmp_path_factory.mktemp("whole")
     recipe = folder / "little.yaml"
     content = {
         "name": "little",
-        "simulation": {"kind": "synthetic", "regions": "1-4"},
-        "maps": {"pixels": 16, "lines_of_sight": 2},
+        "simulation": {"kind": "synthetic", "regions": "5,16,54,101"},
+        "selection": {"min_mass": 1.2e13},
+        "maps": SMALL_MAPS,
         "splits": {"scheme": "small"},
         "store": {"shard_halos": 1},
     }

@@ -129,7 +129,7 @@ def test_kept_snapshots_lie_beside_the_store(whole, tmp_path):
     build(
         recipe,
         tmp_path / "store",
-        overrides=["simulation.keep_snapshots=true", "simulation.regions=1"],
+        overrides=["simulation.keep_snapshots=true", "simulation.regions=5"],
         quiet=True,
     )
     assert len(list((tmp_path / "store-snapshots").rglob("snap_128*"))) == 1
@@ -241,7 +241,7 @@ def test_killed_builds_resume_to_the_same_bytes(whole, tmp_path, workers, kills)
     recipe, store = whole
     generator = np.random.default_rng(kills)
     killed = tmp_path / "killed"
-    assert kill_until_done(recipe, killed, generator, workers, kills, longest_s=8.0) == kills
+    assert kill_until_done(recipe, killed, generator, workers, kills, longest_s=6.0) == kills
     assert hashes(killed) == hashes(store)
     assert verify(killed, deep=True).problems == []
 
@@ -271,7 +271,7 @@ def test_a_dask_scheduler_does_the_work_though_a_worker_is_killed(whole, tmp_pat
     from distributed import LocalCluster
 
     recipe, store = whole
-    with LocalCluster(n_workers=4, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
         victim = cluster.workers[0].process.pid
         done: list[int] = []
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.snippets import run_shell, snippets
+from tests.snippets import run_lines, snippets
 from three_hundred_maps import open_store
 from three_hundred_maps.builder import build
 from three_hundred_maps.errors import InputError
@@ -45,11 +45,14 @@ def test_recipes_on_the_page_are_the_files():
 
 def test_commands_of_the_page(real, tmp_path):
     (tmp_path / "docs").symlink_to(ROOT / "docs")
+    # The same lines; the zoom is planned in full, and built with fewer lines of sight.
+    build = 'zoom.yaml --root "$SIMULATIONS" --out zoom\n'
+    blocks = [block.text for block in snippets(PAGE, "bash")]
+    assert blocks[0].count(build) == 1
+    blocks[0] = blocks[0].replace(build, f"{build.strip()} --set maps.lines_of_sight=2\n")
     printed = [
-        run_shell(
-            block.text, tmp_path, SIMULATIONS=str(real), OMP_NUM_THREADS="1", THREE_HUNDRED_MAPS_QUIET="1"
-        )
-        for block in snippets(PAGE, "bash")
+        run_lines(block, tmp_path, SIMULATIONS=str(real), OMP_NUM_THREADS="1", THREE_HUNDRED_MAPS_QUIET="1")
+        for block in blocks
     ]
     assert "4 halos x 29 lines of sight" in printed[0]
     assert "finished: 4 of 4 halos" in printed[0]
