@@ -5,11 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import os
 import random
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from io import BytesIO
@@ -33,11 +30,10 @@ from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import read_result, result_problems, schema, write_result
 from benchmarks.scoring import score_submission
 from benchmarks.submissions import write_submission
+from tests.helpers import fetch_axe
 from tests.webdriver_client import Browser
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import SplitArrays
-
-AXE = "axe-core@4.10.3"
 
 
 @pytest.fixture(scope="module")
@@ -555,11 +551,7 @@ def test_rules_of_accessibility(site: Path, browser: Browser, scheme: str) -> No
 @pytest.mark.browser
 def test_axe_finds_nothing(site: Path, browser: Browser, tmp_path: Path) -> None:
     """axe-core, fetched for this test alone through npm."""
-    npm = shutil.which("npm")
-    assert npm is not None, "this test fetches axe-core with npm"
-    subprocess.run([npm, "pack", AXE, "--silent"], cwd=tmp_path, check=True, env={**os.environ, "CI": "1"})
-    shutil.unpack_archive(next(tmp_path.glob("*.tgz")), tmp_path)
-    axe = (tmp_path / "package" / "axe.min.js").read_text()
+    axe = fetch_axe(tmp_path)
     browser.size(1200, 900)
     for scheme in ("light", "dark"):
         browser.emulate(features=[{"name": "prefers-color-scheme", "value": scheme}])

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest_build import hashes
 
+from tests.helpers import hashes
 from three_hundred_maps import open_store
 from three_hundred_maps.builder import executors
 from three_hundred_maps.builder.remeasure import remeasure

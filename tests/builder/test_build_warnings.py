@@ -12,8 +12,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest_build import hashes
 
+from tests.helpers import flip, hashes
 from three_hundred_maps import open_store
 from three_hundred_maps.builder import build, load_recipe
 from three_hundred_maps.builder.plan import describe_plan, make_plan, sources_for
@@ -193,12 +193,6 @@ def test_what_is_mended_and_what_differs_is_told_once_and_kept(
     assert subset(store, tmp_path / "part", splits=[split]) == part
     assert kept in open_store(part).attrs["warnings"]
     assert (EMPTY_TRAIN in open_store(part).attrs["warnings"]) == (split != "train")
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(bytes(data))
 
 
 def test_damaged_shards_of_a_finished_store_are_made_again(whole, tmp_path, capsys):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import threading
 import time
 import urllib.error
@@ -21,6 +19,7 @@ import numpy as np
 import pytest
 
 from benchmarks.submissions import write_submission
+from tests.helpers import fetch_axe, flip
 from tests.webdriver_client import Browser
 from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
@@ -28,8 +27,6 @@ from three_hundred_maps.explore import explorer_server, write_page
 from three_hundred_maps.explore.server import page_files
 from three_hundred_maps.store import read_split
 from three_hundred_maps.testing import tiny_store
-
-AXE = "axe-core@4.10.3"
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +137,7 @@ def test_damage_and_absence_are_said(store: Path, tmp_path: Path, browser: Brows
     broken = tmp_path / "broken"
     shutil.copytree(store, broken)
     shard = broken / "test" / "mass" / "c" / "0" / "0" / "0" / "0"
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 4] ^= 1
-    shard.write_bytes(content)
+    flip(shard, shard.stat().st_size // 4)
     with running(explorer_server(str(broken))) as address:
         browser.visit(address)
         wait_for(browser, "document.getElementById('status').textContent.includes('cannot be read')")
@@ -188,11 +183,7 @@ def test_it_fits_a_phone(store: Path, submission: Path, browser: Browser, scheme
 @pytest.mark.long
 @pytest.mark.browser
 def test_axe_finds_nothing(store: Path, submission: Path, browser: Browser, tmp_path: Path) -> None:
-    npm = shutil.which("npm")
-    assert npm is not None, "this test fetches axe-core with npm"
-    subprocess.run([npm, "pack", AXE, "--silent"], cwd=tmp_path, check=True, env={**os.environ, "CI": "1"})
-    shutil.unpack_archive(next(tmp_path.glob("*.tgz")), tmp_path)
-    axe = (tmp_path / "package" / "axe.min.js").read_text()
+    axe = fetch_axe(tmp_path)
     with running(explorer_server(str(store), str(submission))) as address:
         for scheme in ("light", "dark"):
             browser.emulate(features=[{"name": "prefers-color-scheme", "value": scheme}])

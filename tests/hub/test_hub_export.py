@@ -17,6 +17,7 @@ import pytest
 import yaml
 from fake_hub import FakeHub, Run, files_of
 
+from tests.helpers import flip
 from tests.snippets import snippets
 from three_hundred_maps.errors import InputError, describe_os_error
 from three_hundred_maps.hub import exporting, load_dataset
@@ -371,9 +372,7 @@ class TestHostile:
     def test_a_changed_byte_is_found(self, store: Path, tmp_path: Path) -> None:
         own = Path(shutil.copytree(store, tmp_path / "own"))
         shard = next(p for p in (own / "train" / "sz" / "c").rglob("*") if p.is_file())
-        data = bytearray(shard.read_bytes())
-        data[50] ^= 1
-        shard.write_bytes(data)
+        flip(shard, 50)
         with pytest.raises(InputError, match="does not match its checksum"):
             export([own], tmp_path / "out")
 

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.helpers import mutated
 from three_hundred_maps.builder.recipe import SelectionRecipe
 from three_hundred_maps.builder.selection import cut
 from three_hundred_maps.errors import InputError
@@ -223,16 +224,6 @@ def test_units_that_are_not_known_are_refused(tmp_path):
         ]
     with pytest.raises(InputError, match="has no attribute Conversion factor"):
         read_catalogue("soap", path, **BACKGROUND)
-
-
-def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """A few flipped bits, or a cut."""
-    if rng.random() < 0.2:
-        return data[: rng.integers(len(data))]
-    broken = bytearray(data)
-    for _ in range(rng.integers(1, 4)):
-        broken[rng.integers(len(broken))] ^= 1 << int(rng.integers(8))
-    return bytes(broken)
 
 
 @pytest.mark.parametrize(

@@ -269,23 +269,13 @@ def test_ranges():
     assert len(rows_of(merged(np.zeros((0, 2), np.int64)))) == 0
 
 
-def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """A few flipped bits, or a cut."""
-    if rng.random() < 0.2:
-        return data[: rng.integers(len(data))]
-    broken = bytearray(data)
-    for _ in range(rng.integers(1, 4)):
-        broken[rng.integers(len(broken))] ^= 1 << int(rng.integers(8))
-    return bytes(broken)
-
-
 _CAMPAIGN = """
 import sys
 from pathlib import Path
 import numpy as np
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.region import Region
-from tests.simulation.test_ranges import mutated
+from tests.helpers import mutated
 damaged, opened, offsets, number = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 data, rng = damaged.read_bytes(), np.random.default_rng(6)
 for _ in range(number):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -16,15 +15,6 @@ from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.manifest import with_digest
 from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing import tiny_attrs, tiny_lines_of_sight
-
-
-def hashes(store: Path) -> dict[str, str]:
-    """sha256 of every file but the provenance."""
-    return {
-        path.relative_to(store).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(store.rglob("*"))
-        if path.is_file() and path.name != "provenance.json"
-    }
 
 
 def small_layout(splits=(5, 2, 3), n_los=2, pixels=8, shard_halos=2, half=True) -> Layout:

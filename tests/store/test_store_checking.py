@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest_store import hashes, rewritten, set_value
+from conftest_store import rewritten, set_value
 
+from tests.helpers import hashes
 from three_hundred_maps import open_store
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import halo_keys

@@ -13,6 +13,7 @@ import xarray
 import zarr
 from conftest_store import resign, rewritten, set_value, shard_content, small_layout, write_all
 
+from tests.helpers import flip
 from three_hundred_maps import open_store
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import names
@@ -29,12 +30,6 @@ from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing import tiny_store
 
 # -- reading -----------------------------------------------------------------------------------------------
-
-
-def flip(file: Path, place: int) -> None:
-    data = bytearray(file.read_bytes())
-    data[place] ^= 1
-    file.write_bytes(data)
 
 
 def test_no_flipped_bit_of_a_shard_is_read_as_a_map(copy):

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import xarray
 import zarr
-from conftest_store import hashes, shard_content, small_layout, write_all
+from conftest_store import shard_content, small_layout, write_all
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.helpers import hashes
 from three_hundred_maps import io as files_io
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import compact, schema

@@ -1,0 +1,48 @@
+"""What tests of several folders do to files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+AXE = "axe-core@4.10.3"
+
+
+def hashes(store: Path) -> dict[str, str]:
+    """sha256 of every file but the provenance."""
+    return {
+        path.relative_to(store).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(store.rglob("*"))
+        if path.is_file() and path.name != "provenance.json"
+    }
+
+
+def flip(file: Path, place: int | None = None) -> None:
+    """Change a bit of the byte at ``place``, by default in the middle."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2 if place is None else place] ^= 1
+    file.write_bytes(data)
+
+
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """A few flipped bits, or a cut."""
+    if rng.random() < 0.2:
+        return data[: rng.integers(len(data))]
+    broken = bytearray(data)
+    for _ in range(rng.integers(1, 4)):
+        broken[rng.integers(len(broken))] ^= 1 << int(rng.integers(8))
+    return bytes(broken)
+
+
+def fetch_axe(folder: Path) -> str:
+    """axe-core, fetched through npm, as JavaScript."""
+    npm = shutil.which("npm")
+    assert npm is not None, "this test fetches axe-core with npm"
+    subprocess.run([npm, "pack", AXE, "--silent"], cwd=folder, check=True, env={**os.environ, "CI": "1"})
+    shutil.unpack_archive(next(folder.glob("*.tgz")), folder)
+    return (folder / "package" / "axe.min.js").read_text()
