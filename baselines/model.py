@@ -18,7 +18,8 @@ from baselines.modern_networks import ConvNeXtUNet, NAFUNet
 from baselines.networks import NETWORKS, NORMS, EncoderUNet, ResidualUNet, UNet
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes, write_json
-from three_hundred_maps.torch_transforms import SYMMETRIES, Transforms, apply_symmetry, undo_symmetry
+from three_hundred_maps.torch_symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
+from three_hundred_maps.torch_transforms import Transforms
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 FORMAT_VERSION = 1

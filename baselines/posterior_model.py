@@ -29,13 +29,8 @@ from baselines.model import (
 )
 from baselines.random_field import RandomField
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.torch_transforms import (
-    SYMMETRIES,
-    ScoreGrid,
-    Transforms,
-    apply_symmetry,
-    undo_symmetry,
-)
+from three_hundred_maps.torch_symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
+from three_hundred_maps.torch_transforms import ScoreGrid, Transforms
 
 METHODS = {
     "flow": "the members' mean and a residual by flow matching, started from the random field",

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from three_hundred_maps.geometry import MapGrid
-from three_hundred_maps.torch_transforms import SYMMETRIES, apply_symmetry
+from three_hundred_maps.torch_symmetries import SYMMETRIES, apply_symmetry
 
 RINGS = 16
 """Of the radial profile of the spread."""

@@ -14,7 +14,8 @@ from baselines.networks import NETWORKS, NORMS
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import parse_views
 from three_hundred_maps.store.schema import TARGET
-from three_hundred_maps.torch_transforms import SCALINGS, Robust
+from three_hundred_maps.torch_inputs import Robust
+from three_hundred_maps.torch_transforms import SCALINGS
 
 LOSSES = ("l2", "l1", "huber", "gaussian")
 

@@ -19,7 +19,7 @@ LAYERS = (
     ("store",),
     ("builder",),
     ("observe",),
-    ("hub", "explore", "testing", "torch_data", "torch_transforms"),
+    ("hub", "explore", "testing", "torch_data", "torch_inputs", "torch_transforms"),
     ("cli", "__main__"),
     ("baselines", "benchmarks"),
     ("tools",),

@@ -17,14 +17,9 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, SEALED_KEY
 from three_hundred_maps.store.arrays import SplitArrays, open_group, read_split, root_attrs, split_length
 from three_hundred_maps.store.schema import NOT_INPUTS, SPLITS, TARGET, simulation_ids
-from three_hundred_maps.torch_transforms import (
-    SYMMETRIES,
-    LogTransform,
-    ScoreGrid,
-    Transforms,
-    apply_symmetry,
-    undo_symmetry,
-)
+from three_hundred_maps.torch_inputs import LogTransform
+from three_hundred_maps.torch_symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
+from three_hundred_maps.torch_transforms import ScoreGrid, Transforms
 
 __all__ = [
     "SYMMETRIES",

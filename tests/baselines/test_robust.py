@@ -16,13 +16,8 @@ from baselines.settings import PLAIN, merge
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.torch_data import ScoreGrid, Transforms
-from three_hundred_maps.torch_transforms import (
-    SATURATION_DEX,
-    SCALINGS,
-    SELF_SIMILAR,
-    Robust,
-    median_3x3,
-)
+from three_hundred_maps.torch_inputs import SATURATION_DEX, Robust, median_3x3
+from three_hundred_maps.torch_transforms import SCALINGS, SELF_SIMILAR
 
 VIEWS = ("sz", "xray", "star")
 REDSHIFTS = np.array([0.0, 0.3, 0.989])

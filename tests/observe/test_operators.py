@@ -31,7 +31,7 @@ from three_hundred_maps.observe.operators import (
 )
 from three_hundred_maps.simulation.cosmology import MDPL2
 from three_hundred_maps.store import schema
-from three_hundred_maps.torch_transforms import apply_symmetry
+from three_hundred_maps.torch_symmetries import apply_symmetry
 
 WIDE = MapGrid(120, 3.0)
 PLANCK = _cosmology(MDPL2.h, MDPL2.omega_m, MDPL2.omega_lambda)

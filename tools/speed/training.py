@@ -36,7 +36,8 @@ from baselines.settings import Parser, Settings, merge
 from baselines.training import Trainer, compile_failed
 from three_hundred_maps.climatology import RING_EDGES
 from three_hundred_maps.io import write_json
-from three_hundred_maps.torch_transforms import LogTransform, ScoreGrid, Training, Transforms
+from three_hundred_maps.torch_inputs import LogTransform
+from three_hundred_maps.torch_transforms import ScoreGrid, Training, Transforms
 
 PIXELS = 80
 VIEWS = ("sz", "xray", "star")
