@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-import yaml
 
 from baselines.augment import Augment
 from baselines.checkpoint import CHECKPOINT_FILE
-from baselines.command import check_apart, find_stores, new_folder
+from baselines.command import check_apart, find_stores
 from baselines.cross_fitting import held_out_moments, train_members
 from baselines.data import ResidentBatches, Rows, load_rows
 from baselines.flow_matching import FlowBatches, FlowLoss, FlowNetwork, flow_error
@@ -22,11 +21,10 @@ from baselines.networks import count_parameters
 from baselines.posterior_model import METHODS, PosteriorArchitecture, PosteriorModel
 from baselines.predict import Predicted, predict_samples
 from baselines.run_files import default_name, make_reporter, write_log
-from baselines.settings import Parser, Settings, add_settings, merge, read_config
+from baselines.settings import Parser, Settings, add_settings, merge
 from baselines.training import Trainer
-from baselines.unet import CONFIG, with_precision
+from baselines.unet import claim, with_precision
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import write_bytes
 from three_hundred_maps.progress import progress, set_quiet
 from three_hundred_maps.store.arrays import root_attrs, split_length
 from three_hundred_maps.store.schema import TARGET
@@ -137,8 +135,8 @@ def train_posterior(
     settings = with_precision(
         replace(settings, loss="gaussian" if method in ("deep", "white") else "l2"), out, machine
     )
-    new_folder(out, ours=CONFIG)
-    _claim(out, settings, method, options)
+    free = ("samples", "device", "threads", "data", "place", "test_symmetries")
+    claim(out, {"method": method, **asdict(options), **asdict(settings)}, free)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     if members is not None and not (members / f"member-{options.folds - 1}" / MODEL_FILE).is_file():
@@ -168,20 +166,6 @@ def train_posterior(
             description=f"Samples: {METHODS[method]}.",
         )  # fmt: skip
     return out
-
-
-def _claim(out: Path, settings: Settings, method: str, options: Options) -> None:
-    """Write config.yaml, or check that the run which is there already is this one."""
-    path = out / CONFIG
-    content = {"method": method, **asdict(options), **asdict(settings)}
-    if path.is_file():
-        there = read_config(path)
-        free = ("samples", "device", "threads", "data", "place", "test_symmetries")
-        other = [key for key in content if key not in free and there.get(key) != content[key]]
-        if other:
-            raise InputError(f"--out {out} holds a run with another {', '.join(other)}; give another folder")
-        return
-    write_bytes(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 
 def _fit(

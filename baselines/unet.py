@@ -6,12 +6,14 @@ submission/, README.md (the model card) and, until it is deleted, the checkpoint
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
 from baselines.augment import Augment
 from baselines.calibration import calibrate, check_validation
@@ -120,8 +122,7 @@ def train(
     out = out or Path("runs") / f"{'-'.join(views)}-{settings.seed}"
     settings = with_precision(settings, out, machine)
     if machine.rank == 0:
-        new_folder(out, ours=CONFIG)
-        claim(out, settings)
+        claim(out, asdict(settings))
     machine.barrier()
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -297,22 +298,28 @@ def with_precision(settings: Settings, out: Path, machine: Machine) -> Settings:
     return replace(settings, precision=str(there or best_precision(machine.device)))
 
 
-def claim(out: Path, settings: Settings) -> None:
-    """Write config.yaml, or check that the run which is there already is this one."""
-    path = out / CONFIG
+def claim(out: Path, here: Mapping[str, Any], free: Collection[str] = FREE) -> None:
+    """Write config.yaml into a folder, or check that the run which is there already is this one.
+
+    Parameters
+    ----------
+    here
+        The settings of the run; those that are ``free`` may be others when it is resumed.
+    """
+    path = new_folder(out, ours=CONFIG) / CONFIG
     if path.is_file():
-        there, here = read_config(path), asdict(settings)
+        there = read_config(path)
         other = [
-            f"{k} {there.get(k)!r} there, {here[k]!r} here"
-            for k in here
-            if k not in FREE and there.get(k) != here[k]
+            f"{k} {there.get(k)!r} there, {value!r} here"
+            for k, value in here.items()
+            if k not in free and there.get(k) != value
         ]
         if other:
             raise InputError(
                 f"--out {out} holds a run with other settings ({'; '.join(other)}); give another folder"
             )
         return
-    write_bytes(path, settings.to_yaml().encode())
+    write_bytes(path, yaml.safe_dump(dict(here), sort_keys=False).encode())
 
 
 if __name__ == "__main__":

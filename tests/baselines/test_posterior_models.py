@@ -253,7 +253,7 @@ def test_another_run_in_the_same_folder_is_refused(run: Path, small: Settings) -
         ("flow", replace(OPTIONS, folds=3), small),
         ("flow", OPTIONS, replace(small, lr=1.0)),
     ):
-        with pytest.raises(InputError, match="holds a run with another"):
+        with pytest.raises(InputError, match="holds a run with other settings"):
             train_posterior(settings, method, options, run, machine)
     with pytest.raises(InputError, match="no run with 2 finished networks"):
         train_posterior(small, "field", OPTIONS, run.parent / "new", machine, members=run.parent)
