@@ -1,4 +1,4 @@
-"""What tests of several folders do to files."""
+"""What tests of several folders do to files and commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,3 +48,19 @@ def fetch_axe(folder: Path) -> str:
     subprocess.run([npm, "pack", AXE, "--silent"], cwd=folder, check=True, env={**os.environ, "CI": "1"})
     shutil.unpack_archive(next(folder.glob("*.tgz")), folder)
     return (folder / "package" / "axe.min.js").read_text()
+
+
+def settings_of(words: Sequence[str]) -> Any:
+    """The settings that ``baselines.unet ...`` stands for."""
+    from baselines.settings import Parser, add_settings, merge  # imports torch
+
+    parser = Parser()
+    for option in ("--out", "--preset", "--name"):
+        parser.add_argument(option)
+    parser.add_argument("--quiet", action="store_true")
+    add_settings(parser)
+    options = vars(parser.parse_args(words[1:]))
+    preset = options["preset"]
+    for name in ("out", "preset", "name", "quiet"):
+        options.pop(name)
+    return merge(options, config=None, preset=preset)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import settings_of
 from three_hundred_maps.errors import InputError
 from tools import campaign, results_page, steps
 from tools.plan import LONG, ONE_ORIENTATION, PLANS, REFERENCES, VIEW_SETS, run_name
@@ -36,21 +37,10 @@ def test_a_campaign_holds_every_set_of_views_with_every_seed(tmp_path, store):
 
 
 def test_every_command_of_a_campaign_can_be_parsed(tmp_path, store):
-    from baselines.settings import Parser, add_settings, merge
-
     for plan in PLANS.values():
         for stage in campaign.make_stages(plan, store, tmp_path, seeds=1, steps=5, threads=1):
             for step in (step for step in stage if step.words[0] == "baselines.unet"):
-                parser = Parser()
-                for option in ("--out", "--preset", "--name"):
-                    parser.add_argument(option)
-                parser.add_argument("--quiet", action="store_true")
-                add_settings(parser)
-                options = vars(parser.parse_args(step.words[1:]))
-                preset = options["preset"]
-                for name in ("out", "preset", "name", "quiet"):
-                    options.pop(name)
-                steps = merge(options, config=None, preset=preset).steps
+                steps = settings_of(step.words).steps
                 long = step.name == "flagship" or step.name in LONG
                 assert steps == (5 * plan.flagship_steps // plan.steps if long else 5)
 

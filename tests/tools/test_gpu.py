@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load, load_file
 
-from baselines.settings import Parser, add_settings, merge
+from tests.helpers import settings_of
 from tools import gpu, steps
 
 
@@ -105,16 +105,7 @@ def test_the_small_size_has_the_same_steps_for_any_machine(
     runs = [*gpu.MODELS, gpu.FLAGSHIP, gpu.FLOW]
     assert set(ran) == {"training", "projection", *runs, *(f"score {run}" for run in runs)}
     for step in (ran[name] for name in runs[:-1]):
-        parser = Parser()
-        for name in ("--out", "--preset", "--name"):
-            parser.add_argument(name)
-        parser.add_argument("--quiet", action="store_true")
-        add_settings(parser)
-        options = vars(parser.parse_args(step.words[1:]))
-        preset = options["preset"]
-        for name in ("out", "preset", "name", "quiet"):
-            options.pop(name)
-        settings = merge(options, config=None, preset=preset)
+        settings = settings_of(step.words)
         assert settings.device == "cpu" and settings.steps == 10 and not settings.compile
 
 
