@@ -122,7 +122,7 @@ class RemoteFile(io.RawIOBase):
         return len(data)
 
 
-class HubFiles(AbstractFileSystem):  # type: ignore[misc]
+class HubFiles(AbstractFileSystem):
     """What zarr needs of a file system to read a store at ``hf://datasets/ORG/NAME[@REVISION]/STORE``."""
 
     protocol = "hf"
