@@ -117,8 +117,8 @@ def write_bundle(
             for name, data in _program(image):
                 _add(archive, f"scoring_program/{name}", data)
             _add(archive, f"reference_data/{RULES}", canonical_json(rules))
-            name = background_path(truth)
-            _add(archive, f"reference_data/{HOME}/{name.parent.name}/{name.name}", kept.read_bytes())
+            place = background_path(truth)
+            _add(archive, f"reference_data/{HOME}/{place.parent.name}/{place.name}", kept.read_bytes())
             for path in _files(sealed / TRUTH):
                 parts = path.relative_to(sealed / TRUTH).parts
                 # The inputs of test are public data and of no use to the scores.

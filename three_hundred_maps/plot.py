@@ -132,8 +132,9 @@ def colour_bar(figure: Figure, drawn: Any, axis: Any, label: str) -> None:
     from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
     bar = figure.colorbar(drawn, ax=axis, location="bottom", shrink=0.95)
-    if isinstance(drawn.norm, LogNorm) and math.log10(drawn.norm.vmax / drawn.norm.vmin) < FEW_DECADES:
-        bar.set_ticks(round_values(drawn.norm.vmin, drawn.norm.vmax))
+    low, high = drawn.get_clim()
+    if isinstance(drawn.norm, LogNorm) and math.log10(high / low) < FEW_DECADES:
+        bar.set_ticks(round_values(low, high))
         bar.ax.xaxis.set_minor_locator(NullLocator())
         bar.ax.xaxis.set_minor_formatter(NullFormatter())
         bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, place: _power_of_ten(value)))
