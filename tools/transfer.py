@@ -81,7 +81,7 @@ def main(args: list[str]) -> None:
         threads=share_of_cores(options.workers),
     )
     if run_or_list(options, stages, [build for _, build in found.values()], MARK, data):
-        print(write_page(out, options.page or out / "page"))
+        print(write_page(out, options.page or out / "page", options.steps))
 
 
 def make_models(

@@ -53,14 +53,22 @@ CURES = {
 SCALINGS = {"all": "`equal_sigma`", "fixed_mass": "`fixed_mass`", "none": "`none`"}
 
 
-def write_page(out: Path, folder: Path) -> Path:
-    """Write transfer.json and transfer.md from the results of `tools.transfer` in ``out``."""
+def write_page(out: Path, folder: Path, steps: int | None) -> Path:
+    """Write transfer.json and transfer.md from the results of `tools.transfer` in ``out``.
+
+    Parameters
+    ----------
+    steps
+        That its runs were told; None: the preset's.
+    """
     models: dict[str, dict[str, Any]] = {}
     for path in sorted((out / "results").glob("*.json")):
         name, _, target = path.stem.rpartition("-")
         result = read_result(path)
         models.setdefault(name, {"views": result["track"]})[target] = {
             "rms": result["scores"][SCORE]["value"],
+            "above_noise": result["scores"]["rms_above_noise"]["value"],
+            "noise_floor": (result["noise_floor"] or {}).get(SCORE),
             "mass_bias": result["scores"]["mass_bias"]["value"],
             "mass_scatter": result["scores"]["mass_scatter"]["value"],
             "dataset": result["dataset"],
@@ -68,7 +76,7 @@ def write_page(out: Path, folder: Path) -> Path:
             "training": [item["name"] for item in result.get("training", [])],
             "outside": _outside(out / "log" / f"predict-{path.stem}.txt"),
         }
-    write_json(folder / SUMMARY, models)
+    write_json(folder / SUMMARY, {"steps": steps, "models": models})
     return render_again(folder)
 
 
@@ -79,14 +87,15 @@ def _outside(log: Path) -> str:
 
 def render_again(folder: Path) -> Path:
     """Write transfer.md from transfer.json."""
-    models = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    write_bytes(folder / PAGE, render(models).encode())
+    kept = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    write_bytes(folder / PAGE, render(**kept).encode())
     return folder / PAGE
 
 
-def render(models: Mapping[str, Mapping[str, Any]]) -> str:
+def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
     """The page as Markdown."""
     default = models["all"]
+    trained = f" --steps {steps}" if steps else ""
     names = {target: f"`{default[target]['dataset']['name']}`" for target in HEADS}
     real = default["real"]
     lines = [
@@ -101,7 +110,9 @@ def render(models: Mapping[str, Mapping[str, Any]]) -> str:
         "## Error",
         "",
         "residual_rms_dex; of the real simulation as a share of the error of the climatology that was "
-        "trained on, the median over its halos: above 1, a model is worse than no input.",
+        "trained on, the median over its halos: above 1, a model is worse than no input. The truth's own "
+        "noise differs: heavier particles make a noisier one, which no model can tell. Every row is one "
+        "training with one seed.",
         "",
         _table(models, TITLES, "rms"),
         "",
@@ -121,6 +132,8 @@ def render(models: Mapping[str, Mapping[str, Any]]) -> str:
         _table(models, CURES, "mass_bias"),
         "",
         *_shift(models),
+        "",
+        *_best(models),
         "",
         "How views at another redshift are brought to redshift 0 (the same network):",
         "",
@@ -149,7 +162,7 @@ def render(models: Mapping[str, Mapping[str, Any]]) -> str:
         "A command writes this page:",
         "",
         "```sh",
-        "python -m tools.transfer --root FOLDER --cross-code CROSS_CODE --out DIR --workers 2 --page docs",
+        f"python -m tools.transfer --root FOLDER --cross-code CROSS_CODE --out DIR{trained} --page docs",
         "```",
         "",
     ]
@@ -166,6 +179,10 @@ def _table(models: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str], s
         ]
         last = _real_error(model["real"]) if score == "rms" else _real_bias(model["real"])
         rows.append([*first, *cells, last])
+    if score == "rms":
+        floors = [models["all"][target]["noise_floor"] for target in list(HEADS)[:-1]]
+        blank = ["noise floor of the truth", *[""] * (titles is TITLES)]
+        rows.append([*blank, *(number(floor, SCORE) for floor in floors), ""])
     heads = ["model", "views"] if titles is TITLES else ["model"]
     return markdown_table([*heads, *HEADS.values()], rows)
 
@@ -177,15 +194,32 @@ def _shift(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f"{HEADS[target]} {default[target]['rms'] - plain[target]['rms']:+.4f}"
         for target in ("home", "code", "flavour", "resolution")
     ]
-    lost = [
-        f"{HEADS[target]} {default[target]['rms'] - default['home']['rms']:+.4f}"
-        for target in ("code", "flavour", "resolution")
-    ]
+    lost = {
+        score: ", ".join(
+            f"{HEADS[target]} {default[target][score] - default['home'][score]:+.4f}"
+            for target in ("code", "flavour", "resolution")
+        )
+        for score in ("rms", "above_noise")
+    }
     varied = models["varied"]
     return [
         f"The default less the plain model, in dex: {', '.join(parts)}. The default elsewhere less at home: "
-        f"{', '.join(lost)}. Trained on varied physics, the hidden flavour less home: "
+        f"{lost['rms']}; with the noise of each truth taken off in quadrature: {lost['above_noise']}. "
+        f"Trained on varied physics, the hidden flavour less home: "
         f"{varied['flavour']['rms'] - varied['home']['rms']:+.4f}."
+    ]
+
+
+def _best(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The row of least error in every column of the measures, in words."""
+    said = []
+    for target in list(HEADS)[:-1]:
+        name = min(CURES, key=lambda cure: float(models[cure][target]["rms"]))
+        said.append(f"{HEADS[target]}: {CURES[name]} ({number(models[name][target]['rms'], SCORE)})")
+    name = min(CURES, key=lambda cure: max(abs(row["mass_bias"]) for row in models[cure]["real"]["halos"]))
+    return [
+        f"Least error of these rows - {'; '.join(said)}. On the real simulation the largest bias of a halo's "
+        f"mass is least {CURES[name]} ({_real_bias(models[name]['real'])})."
     ]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tools import transfer
 from tools.transfer_page import CURES, HEADS, SCALINGS, TITLES, render
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def stores_of(folder: Path) -> dict[str, Path]:
@@ -45,8 +48,11 @@ def test_the_page_says_what_the_numbers_say():
     def scored(rms: float, bias: float) -> dict[str, object]:
         halo = {"halo_id": 7, "M200c": 9e13, "redshift": 0.989, "rms_over_climatology": rms / 0.2,
                 "mass_bias": bias}  # fmt: skip
-        return {"rms": rms, "mass_bias": bias, "mass_scatter": 0.1, "dataset": {"name": "x", "halos": 1},
-                "halos": [halo], "training": ["mini"], "outside": "redshifts beyond 0"}  # fmt: skip
+        return {
+            "rms": rms, "above_noise": rms - 0.02, "noise_floor": 0.05, "mass_bias": bias,
+            "mass_scatter": 0.1, "dataset": {"name": "x", "halos": 1}, "halos": [halo], "training": ["mini"],
+            "outside": "redshifts beyond 0",
+        }  # fmt: skip
 
     models = {
         name: {"views": "star" if name == "star" else "sz"} | {t: scored(0.11, 0.05) for t in HEADS}
@@ -54,7 +60,17 @@ def test_the_page_says_what_the_numbers_say():
     }
     models["star"]["real"] = scored(0.44, -0.6)
     models["plain"]["resolution"] = scored(0.15, 0.05)
-    page = render(models)
+    models["no-median"]["code"] = scored(0.1, 0.05)
+    models["view-dropout"]["real"] = scored(0.11, 0.01)
+    page = render(models, 400)
     assert "- stars: better than the climatology on 0 of 1; mass bias -60 %." in page
     assert "heavier particles -0.0400" in page and "- stars: redshifts beyond 0" in page
+    assert page.count("| noise floor of the truth |") == 2 and "--steps 400" in page
+    assert "another code: without the X-ray median (0.1000)" in page
+    assert "is least with view dropout of 0.15 (+0.01)" in page
     assert page.count("2.20, -60 %") == 1 and "| U-Net | stars | 0.1100" in page
+
+
+def test_the_page_is_that_of_its_numbers():
+    kept = json.loads((DOCS / "transfer.json").read_text("utf-8"))
+    assert (DOCS / "transfer.md").read_text("utf-8") == render(**kept)
