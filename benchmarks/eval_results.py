@@ -43,7 +43,7 @@ def eval_results(result: Mapping[str, Any], repository: str) -> str:
     entry = EvalResultEntry(
         dataset_id=repository,
         task_id=task_id(result),
-        value=result["scores"][HUB_SCORE]["value"],
+        value=float(result["scores"][HUB_SCORE]["value"]),
         date=result.get("date"),
         notes=f"{rms}{interval}; {' '.join(part[:16] for part in identity(result)[1:])}",
     )
