@@ -73,7 +73,6 @@ wheel-check: $(BIN)/python
 
 release: $(VENV)/.run
 	$(BIN)/python -m pip install -q -c constraints.txt --group release
-	rm -rf dist
 	$(BIN)/python -m tools.release
 
 speed: $(VENV)/.dev
