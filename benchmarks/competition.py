@@ -255,7 +255,8 @@ def _logo(inputs: Path) -> bytes:
     for view, values in maps.items():
         logs = np.log10(values[values > 0])
         ranges[view] = (float(np.percentile(logs, 1)), float(logs.max()))
-    return gallery([panel(maps, ranges, views)[0]], panel(maps, ranges, views)[1])
+    picture, palette = panel(maps, ranges, views)
+    return gallery([picture], palette)
 
 
 def _yaml(content: dict[str, Any]) -> bytes:

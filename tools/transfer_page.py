@@ -105,7 +105,8 @@ def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
         f"the same clusters of another code ({names['code']}), of a flavour that no model has seen "
         f"({names['flavour']}), of particles of eight times the mass ({names['resolution']}); and all "
         f"{real['dataset']['halos']} halos of a real simulation ({names['real']}, redshift "
-        f"{_range([row['redshift'] for row in real['halos']])}). Nothing was chosen by the real one's truth.",
+        f"{_range([row['redshift'] for row in real['halos']])}). The last is no blind test: what was "
+        "seen of it before is said in [training](train.md#redshift-and-other-simulations).",
         "",
         "## Error",
         "",
