@@ -9,6 +9,7 @@ import torch
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import FWHM_PER_SIGMA, MapGrid
 from three_hundred_maps.keys import HaloKey
+from three_hundred_maps.mapping.emissivity import free_free_share
 from three_hundred_maps.observe.build import expect, observe_halo
 from three_hundred_maps.observe.frame import (
     Frame,
@@ -73,8 +74,11 @@ def test_counts_of_a_known_cluster(name):
 
 
 def test_band_fractions():
-    found = band_fraction(np.array([0.0, 1.0, 5.0]))
-    np.testing.assert_allclose(found, [0.30, np.exp(-0.5) - np.exp(-2), np.exp(-0.1) - np.exp(-0.4)])
+    """Without metals free-free light; with them, the share of a cluster's APEC fit (Bulbul et al. 2019)."""
+    kT = np.array([0.0, 1.0, 5.0])
+    wanted = [0.30, *free_free_share(kT[1:], (0.5, 2.0))]
+    np.testing.assert_allclose(band_fraction(kT, 0.0), wanted, rtol=1e-3)
+    assert band_fraction(np.array([9.1]), 0.3)[0] == pytest.approx(8.20 / 36.4, rel=0.05)
 
 
 def empty_views(n_los: int) -> dict[str, np.ndarray]:

@@ -117,7 +117,9 @@ def expect(
         scale["sz"] = level.sz.depth_y_arcmin / pixel_arcmin
     if level.xray is not None:
         fraction: Maps | float = (
-            band_fraction(ideal[TEMPERATURE]) if TEMPERATURE in ideal else float(COLD_BAND_FRACTION)
+            band_fraction(ideal[TEMPERATURE], level.xray.solar_metallicity)
+            if TEMPERATURE in ideal
+            else COLD_BAND_FRACTION
         )
         rate = count_rate(
             ideal["xray"], fraction, sky.arcmin_per_kpc**2, sky.luminosity_kpc, level.xray.counts_per_flux
@@ -323,8 +325,8 @@ def observed_layout(source: Path, level: Level, name: str | None = None) -> Layo
 
 LIMITS = (
     "Halos of one snapshot are placed at redshifts drawn evenly: angles and fluxes follow, evolution does "
-    "not. No foregrounds, backgrounds and filtering of the microwave sky; no absorption, lines or point "
-    "sources in X-rays, whose band is taken in the rest frame; sources of shear at one redshift; no "
+    "not. No foregrounds, backgrounds and filtering of the microwave sky; no absorption or point sources in "
+    "X-rays, whose band is taken in the rest frame at one metallicity; sources of shear at one redshift; no "
     "structures along the line of sight beyond the maps' depth. Pixels are 0.025 of an R200c that is off by "
     "0.03 dex, about a centre that is off by 0.03 R200c; M200c, R200c and the others stay the halo's own."
 )

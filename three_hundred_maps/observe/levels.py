@@ -54,6 +54,8 @@ class XrayInstrument:
         Counts s-1 for 1 erg s-1 cm-2 of 0.5-2 keV, in cm2 erg-1.
     source
         Of the figures.
+    solar_metallicity
+        Of the gas, in solar units: it decides with the temperature what share of the light is in the band.
     """
 
     beam_fwhm_arcsec: float
@@ -61,6 +63,7 @@ class XrayInstrument:
     background: float
     counts_per_flux: float
     source: str
+    solar_metallicity: float = 0.3
 
 
 @dataclass(frozen=True)

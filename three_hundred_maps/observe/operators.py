@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.geometry import SIGMA_PER_FWHM
-from three_hundred_maps.units import GRAVITY_CGS, KPC_CM, LIGHT_CM_PER_S, SUN_G
+from three_hundred_maps.mapping.emissivity import TABLE_SOLAR_METALLICITY, cie_table, soft_share
+from three_hundred_maps.units import GRAVITY_CGS, KEV_K, KPC_CM, LIGHT_CM_PER_S, SUN_G
 
 Floats = NDArray[np.floating]
-BAND_KEV = (0.5, 2.0)
 COLD_BAND_FRACTION = 0.30
-"""Share of the bolometric light in `BAND_KEV` where no temperature is known."""
+"""Share of the bolometric light in 0.5-2 keV where no temperature is known."""
 
 
 def beam_matrix(pixels: int, fwhm_pixels: float, truncate: float = 5.0) -> NDArray[np.float64]:
@@ -118,20 +118,15 @@ def _normal(maps: Any, draw: Any) -> Any:
 # -- X-rays --------------------------------------------------------------------------------------------------
 
 
-def band_fraction(temperature_keV: Floats) -> Floats:
-    """Share of thermal bremsstrahlung's bolometric light in 0.5-2 keV: exp(-0.5/kT) - exp(-2/kT).
+def band_fraction(temperature_keV: Floats, solar_metallicity: float) -> Floats:
+    """Share of the bolometric light in 0.5-2 keV of the rest frame, as in the view ``xray_soft``.
 
-    The band is taken in the cluster's rest frame, without lines and absorption; `COLD_BAND_FRACTION` where
-    the temperature is 0. The Gaunt factor is taken as constant: part of the definition of the levels. With
-    that of the Born approximation (`mapping.emissivity.soft_share`, view ``xray_soft``) the share is the same
-    to 10 % from 1 to 2.5 keV for 0.3 solar metals, 32 % larger at 5 keV and 59 % at 10 keV.
+    `soft_share` of the table of collisional equilibrium, for gas of ``solar_metallicity`` times solar;
+    `COLD_BAND_FRACTION` where the temperature is 0.
     """
-    warm = temperature_keV > 0
-    kT = np.where(warm, temperature_keV, 1.0)
-    low, high = BAND_KEV
-    return np.where(warm, np.exp(-low / kT) - np.exp(-high / kT), COLD_BAND_FRACTION).astype(
-        temperature_keV.dtype
-    )
+    metals = np.full(temperature_keV.shape, solar_metallicity * TABLE_SOLAR_METALLICITY)
+    share = soft_share(cie_table(), temperature_keV * KEV_K, metals)
+    return np.where(temperature_keV > 0, share, COLD_BAND_FRACTION).astype(temperature_keV.dtype)
 
 
 def count_rate(
