@@ -46,7 +46,9 @@ class Predicted:
     @property
     def task(self) -> str:
         """The benchmark's task, where none is named."""
-        return "transfer" if self.split == ALL else "mass-map"
+        if self.split == ALL:
+            return "transfer"
+        return "observed" if "observed" in root_attrs(self.store) else "mass-map"
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -99,7 +101,7 @@ def main(args: list[str]) -> None:
         "--split", default="test", choices=(*SPLITS, ALL), help="all: every halo of the store"
     )
     parser.add_argument("--name", default=None, help="name on the leaderboard (default: the model's)")
-    parser.add_argument("--task", help="the benchmark's task (default: mass-map; of --split all, transfer)")
+    parser.add_argument("--task", help="the benchmark's task (default: by what is predicted)")
     parser.add_argument("--symmetries", type=int, default=8, choices=(1, 8), help="symmetries averaged")
     parser.add_argument("--samples", type=int, help="posterior samples of each map, 2 to 64 (default: 16)")
     parser.add_argument("--seed", type=int, default=0, help="of the samples")

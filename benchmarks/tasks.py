@@ -36,6 +36,11 @@ class Task:
     split: str = "test"
     least_regions: int = 0
 
+    @property
+    def at_home(self) -> bool:
+        """Whether a model is scored on the data set that it was trained on."""
+        return any(trained == scored for trained, scored in self.recipes)
+
 
 _TWINS = (("mini", "mini-gizmo"), ("synthetic-gadgetx", "synthetic-gizmo"), ("gadgetx", "gizmo-simba"))
 

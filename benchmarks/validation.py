@@ -117,7 +117,7 @@ def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
     if task is not None and task.split != truth.split:
         yield f"{MANIFEST}: the task {task.name} scores {task.split}, not {truth.split}"
     trained = manifest.trained_on
-    if manifest.task != "mass-map" and trained == truth.name:
+    if task is not None and not task.at_home and trained == truth.name:
         yield (
             f"{MANIFEST}: trained on {shown(trained, 60)} and scored on it is the task mass-map, "
             f"not {shown(manifest.task, 60)}"

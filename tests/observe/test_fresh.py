@@ -15,6 +15,8 @@ from baselines.fresh import load_expected
 from baselines.mass_regression import RING_EDGES_R200C, MassRegression
 from baselines.settings import PLAIN, make_settings
 from baselines.unet import train
+from benchmarks.truth import Truth
+from benchmarks.validation import find_problems
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.torch_data import ScoreGrid, Transforms
@@ -74,7 +76,10 @@ def test_a_network_trains_on_fresh_noise(wide, deep, tmp_path):
     )  # fmt: skip
     run = train(settings, tmp_path / "run")
     assert np.isfinite(run.progress.best_rms_dex)
-    assert (tmp_path / "run" / "submission" / "submission.json").is_file()
+    # It is trained on what it is scored on, which this task is about.
+    problems, manifest, _ = find_problems(tmp_path / "run" / "submission", Truth(deep))
+    assert not problems and manifest is not None
+    assert (manifest.task, manifest.trained_on) == ("observed", "tiny-observed-deep")
     with pytest.raises(InputError, match="no observed store"):
         train(replace(settings, data=str(wide), views="sz,star"), tmp_path / "other", submission=False)
 

@@ -19,7 +19,7 @@ from three_hundred_maps.observe.frame import (
     place,
     resampling_matrix,
 )
-from three_hundred_maps.observe.levels import BENCHMARK_LEVELS, LEVELS
+from three_hundred_maps.observe.levels import BENCHMARK_LEVELS, LEVELS, PERFECT
 from three_hundred_maps.observe.operators import (
     band_fraction,
     convergence_from_shear,
@@ -117,6 +117,20 @@ def test_noise_of_an_empty_map_is_as_stated_and_white():
     # A third of the limit: three sigma.
     assert (seen["star"] > 0).mean() == pytest.approx(1.35e-3, rel=0.15)
     np.testing.assert_allclose(seen["mass"], 1e3, rtol=1e-5)
+
+
+def test_perfect_instruments_leave_the_maps_in_the_frame():
+    level, sky = LEVELS[PERFECT], place(PLANCK, 0.3)
+    blob = np.exp(-8.0 * WIDE.radius**2).astype(np.float32)[None]
+    ideal = {"sz": 1e-4 * blob, "xray": 1e-6 * blob, "star": 1e7 * blob, "mass": 1e9 * blob,
+             "temperature": np.full_like(blob, 5.0)}  # fmt: skip
+    expected = expect(level, WIDE, KEY, 1500.0, sky, 2e9, ideal)
+    seen = observe_halo(level, KEY, expected)
+    rows, columns = Frame.draw(KEY, 0).matrices(WIDE)
+    for view in ("sz", "star"):
+        np.testing.assert_allclose(seen[view][0], rows @ ideal[view][0] @ columns.T, rtol=1e-4)
+    for view in ("xray", "shear1", "shear2"):
+        np.testing.assert_allclose(seen[view], expected.maps[view], atol=1e-3 * expected.maps[view].max())
 
 
 def test_noise_is_the_halos_own_and_comes_back():

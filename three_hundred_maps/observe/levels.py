@@ -15,7 +15,10 @@ from three_hundred_maps.errors import InputError
 WIDE = "-wide"
 """How the name of an ideal store ends whose observed ones are called ...-observed-LEVEL."""
 
-MAG_LIMIT_DENSITY = {28.5: 6.4e5, 28.0: 1.0e6, 26.5: 4.0e6}
+PERFECT = "perfect"
+"""The level whose maps are ideal but for the observer's frame."""
+
+MAG_LIMIT_DENSITY = {48.5: 6.4e-3, 28.5: 6.4e5, 28.0: 1.0e6, 26.5: 4.0e6}
 """Msun kpc-2 of a surface brightness limit in mag arcsec-2 of the r band, for M/L_r = 2.5, before dimming."""
 
 
@@ -149,6 +152,7 @@ class Level:
 _EROSITA = "Merloni et al. 2024 (A&A 682, A34): survey PSF of 26 arcsec half-energy width, taken as the FWHM"
 _XRAY_COUNTS = 1.1e12
 """Assumed for all but ROSAT: of eROSITA's seven telescopes; XMM's EPIC collects as many to a factor of 2."""
+_NOTHING = "none: what the other levels' instruments are measured against"
 
 LEVELS: dict[str, Level] = {
     level.name: level
@@ -222,6 +226,14 @@ LEVELS: dict[str, Level] = {
             None,
             None,
             redshifts=(0.05, 0.07),
+        ),
+        Level(
+            PERFECT,
+            "perfect: instruments without beam and noise, in the observer's frame",
+            SzInstrument(0.0, 0.0, _NOTHING),
+            XrayInstrument(0.0, 1e12, 0.0, _XRAY_COUNTS, _NOTHING),
+            StarInstrument(48.5, _NOTHING),
+            ShearInstrument(1e12, 1.0, _NOTHING),
         ),
     )
 }
