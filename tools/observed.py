@@ -25,7 +25,6 @@ from tools.steps import Step, add_running, find_data, run_or_list, score_step, s
 TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": ALL_VIEWS,
           "all-shear": ",".join((ALL_VIEWS, *SHEAR))}  # fmt: skip
 REFERENCES = ("ridge", "profile_regression")
-LEVELS = (PERFECT, *BENCHMARK_LEVELS)
 TRAINING = ("--plain", "--shuffle", "2")
 """Of every network: nothing that makes a model hold on other simulations, and a step at a third."""
 MARK = "observed-runs.json"
@@ -36,6 +35,9 @@ def main(args: list[str]) -> None:
     """The command line."""
     parser = Parser(prog="python -m tools.observed", description=__doc__)
     parser.add_argument("--data", default="mini-wide", help="a wide ideal store, or a recipe to build")
+    parser.add_argument(
+        "--levels", default=",".join(BENCHMARK_LEVELS), help="measured against perfect instruments"
+    )
     parser.add_argument("--out", type=Path, help="folder of stores, runs and scores")
     parser.add_argument("--steps", type=int, help="steps of a network, instead of the preset's")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -48,9 +50,12 @@ def main(args: list[str]) -> None:
         return
     if options.out is None:
         raise InputError("--out: a folder for stores, runs and scores")
-    out = options.out
+    out, levels = options.out, [PERFECT, *(level.strip() for level in options.levels.split(","))]
+    for level in levels:
+        if level not in (PERFECT, *BENCHMARK_LEVELS) or levels.count(level) > 1:
+            raise InputError(f"--levels {options.levels}: some of {', '.join(BENCHMARK_LEVELS)}, each once")
     wide, build = find_data(options.data, out, folder="wide")
-    stores = {level: out / "stores" / level for level in LEVELS}
+    stores = {level: out / "stores" / level for level in levels}
     observing = [
         Step.of(
             out,

@@ -56,7 +56,8 @@ def write_page(results: Mapping[str, Path], wide: Path, out: Path, *, command: s
         The ideal store, on whose test split the instruments' noise is measured.
     """
     summary = summary_of({name: read_result(path) for name, path in results.items()}, command)
-    summary["instruments"] = [row for level in BENCHMARK_LEVELS for row in measure_noise(wide, level)]
+    levels = [level for level in dict.fromkeys(run["level"] for run in summary["runs"]) if level != PERFECT]
+    summary["instruments"] = [row for level in levels for row in measure_noise(wide, level)]
     write_json(out / SUMMARY, summary)
     return render_again(out)
 
@@ -102,7 +103,8 @@ def summary_of(results: Mapping[str, Mapping[str, Any]], command: str) -> dict[s
         },
         **{
             ("shear", level, SHEAR): ((level, NETWORK, ALL), (level, NETWORK, SHEAR))
-            for level in BENCHMARK_LEVELS
+            for level, model, track in found
+            if track == SHEAR and level != PERFECT
         },
     }
     differences = []
@@ -365,7 +367,7 @@ def _instruments_in_words(
         if (PERFECT, view) not in networks:
             continue
         rows = [row for row in instruments if row["view"] == view]
-        told = {level: _cell(networks[level, view], "k_0.5") for level in (PERFECT, *BENCHMARK_LEVELS)}
+        told = {level: _cell(run, "k_0.5") for (level, track), run in networks.items() if track == view}
         parts = [f"{row['level']} {_scale(row['k_noise'])} and {told[row['level']]}" for row in rows]
         lines.append(f"- {_view(rows[0])}: perfect {told[PERFECT]}; {'; '.join(parts)}.")
     return [
