@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from importlib.resources.abc import Traversable
 
 COLOUR_MAPS = {"sz": "magma", "xray": "inferno", "star": "bone", "mass": "viridis"}
 """matplotlib's colour map of each view; `DEFAULT_COLOUR_MAP` for others."""
@@ -12,6 +14,12 @@ RESIDUAL_COLOUR_MAP = "RdBu_r"
 DECADES = {"sz": 3.0, "xray": 5.0, "star": 4.0, "mass": 3.0}
 """How many decades below the brightest pixel a view's colours reach; `DEFAULT_DECADES` for others."""
 DEFAULT_DECADES = 4.0
+
+
+def sections(file: Traversable) -> dict[str, str]:
+    """The parts of a Markdown file, by the name in the comment ``<!-- NAME -->`` above each."""
+    _, *parts = re.split(r"^<!-- (\w+) -->\n", file.read_text("utf-8"), flags=re.MULTILINE)
+    return {name: text.strip("\n") for name, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -17,7 +17,7 @@ from datasets.exceptions import DatasetGenerationError
 from three_hundred_maps._version import __version__
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache
-from three_hundred_maps.hub.card_text import BIBTEX, HOMEPAGE
+from three_hundred_maps.hub.card_text import TEXTS
 from three_hundred_maps.hub.columns import COLUMNS, ROW_FORMAT
 from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, config_names, find_source
 from three_hundred_maps.hub.rows import row_features
@@ -153,8 +153,8 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
             ),
             features=row_features(self.views, self.source.pixels, self.columns),
             license=str(self.source.about.get("license") or ""),
-            citation="\n\n".join([BIBTEX, str(self.source.about.get("citation") or "")]).strip(),
-            homepage=HOMEPAGE,
+            citation="\n\n".join([TEXTS["BIBTEX"], str(self.source.about.get("citation") or "")]).strip(),
+            homepage=TEXTS["HOMEPAGE"],
         )
 
     def _identity(self) -> dict[str, str | None]:

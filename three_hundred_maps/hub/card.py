@@ -13,7 +13,7 @@ from typing import Any
 from huggingface_hub import DatasetCardData
 
 from three_hundred_maps.display import markdown_table
-from three_hundred_maps.hub import card_text as text
+from three_hundred_maps.hub.card_text import TEXTS
 from three_hundred_maps.hub.columns import COLUMN_VARIABLES, LOS_VECTOR
 from three_hundred_maps.store.overview import instrument_text
 from three_hundred_maps.store.schema import SPLITS
@@ -67,9 +67,9 @@ def render_card(manifest: Mapping[str, Any], repository: str, *, shipped: bool =
     first = next(iter(configs))
     parts = [
         front_matter(manifest, shipped=shipped),
-        f"# {text.SAMPLE_TITLE if shipped else text.TITLE}",
+        f"# {TEXTS['SAMPLE_TITLE'] if shipped else TEXTS['TITLE']}",
         opening(configs),
-        text.WHAT.format(views=view_sentence(configs[first])),
+        TEXTS["WHAT"].format(views=view_sentence(configs[first])),
         pictures(configs),
         "## Load it",
         loading(configs, repository, shipped=shipped),
@@ -77,16 +77,16 @@ def render_card(manifest: Mapping[str, Any], repository: str, *, shipped: bool =
         fields(configs),
         "## Configs and splits",
         splits(configs, shipped=shipped),
-        text.WHY_REGIONS,
+        TEXTS["WHY_REGIONS"],
         "## Statistics of the maps",
         statistics(configs),
         "## How it was made",
         making(configs, shipped=shipped),
         "## Use, limits and biases",
         limits(configs),
-        text.SYNTHETIC_LIMITS if any(c["synthetic"] for c in configs.values()) else "",
+        TEXTS["SYNTHETIC_LIMITS"] if any(c["synthetic"] for c in configs.values()) else "",
         "## The real data",
-        text.REAL,
+        TEXTS["REAL"],
         "## Licence",
         licences(configs),
         "## Citation",
@@ -99,10 +99,10 @@ def opening(configs: Mapping[str, Any]) -> str:
     """The first lines: whether this is synthetic, and which of it."""
     synthetic = [name for name, c in configs.items() if c["synthetic"]]
     if len(synthetic) == len(configs):
-        return text.SYNTHETIC
+        return TEXTS["SYNTHETIC"]
     if synthetic:
-        return text.PARTLY_SYNTHETIC.format(configs=", ".join(f"`{n}`" for n in synthetic))
-    return text.SIMULATED
+        return TEXTS["PARTLY_SYNTHETIC"].format(configs=", ".join(f"`{n}`" for n in synthetic))
+    return TEXTS["SIMULATED"]
 
 
 def front_matter(manifest: Mapping[str, Any], *, shipped: bool) -> str:
@@ -124,7 +124,7 @@ def front_matter(manifest: Mapping[str, Any], *, shipped: bool) -> str:
     listed[0]["default"] = True
     tags = ["astronomy", "astrophysics", "cosmology", "galaxy-clusters", "dark-matter", "simulation"]
     data = DatasetCardData(
-        pretty_name=text.SAMPLE_TITLE if shipped else text.TITLE,
+        pretty_name=TEXTS["SAMPLE_TITLE"] if shipped else TEXTS["TITLE"],
         license=names[0] if len(names) == 1 else "other",
         task_categories=["image-to-image"],
         tags=tags + ["synthetic"] * any(c["synthetic"] for c in configs.values()),
@@ -176,9 +176,9 @@ def loading(configs: Mapping[str, Any], repository: str, *, shipped: bool) -> st
         "zarr": c["zarr"] or "",
     }
     if shipped:
-        return text.LOADING_SAMPLE.format(**values)
-    ways = [text.LOADING, *([text.LOADING_ZARR] if c["zarr"] else []), text.LOADING_CACHE]
-    return "".join(way.format(**values) for way in ways)
+        return TEXTS["LOADING_SAMPLE"].format(**values)
+    ways = [TEXTS["LOADING"], *([TEXTS["LOADING_ZARR"]] if c["zarr"] else []), TEXTS["LOADING_CACHE"]]
+    return "\n\n".join(way.format(**values) for way in ways)
 
 
 def fields(configs: Mapping[str, Any]) -> str:
@@ -196,7 +196,7 @@ def fields(configs: Mapping[str, Any]) -> str:
     for name, v in COLUMN_VARIABLES.items():
         kind = f"{v.dtype} (3)" if name == LOS_VECTOR.name else v.dtype
         rows.append([f"`{name}`", kind, v.units, v.long_name])
-    return markdown_table(("column", "type", "unit", "meaning"), rows) + "\n\n" + text.FIELDS
+    return markdown_table(("column", "type", "unit", "meaning"), rows) + "\n\n" + TEXTS["FIELDS"]
 
 
 def splits(configs: Mapping[str, Any], *, shipped: bool) -> str:
@@ -210,7 +210,7 @@ def splits(configs: Mapping[str, Any], *, shipped: bool) -> str:
             span = "-" if mass is None else f"{mass[0]:.2e} to {mass[2]:.2e}"
             rows.append([f"`{name}`", split, f"{s['regions']:,}", halos, f"{s['rows']:,}", span])
     head = ("config", "split", "regions", "clusters", "rows", "M200c (Msun)")
-    note = text.SAMPLE_SPLITS if shipped else text.SPLITS_NOTE
+    note = TEXTS["SAMPLE_SPLITS"] if shipped else TEXTS["SPLITS_NOTE"]
     return markdown_table(head, rows) + "\n\n" + note
 
 
@@ -224,12 +224,12 @@ def statistics(configs: Mapping[str, Any]) -> str:
             empty = "-" if info["zero_fraction"] is None else f"{100 * info['zero_fraction']:.2f} %"
             rows.append([f"`{name}`", f"`{view}`", plain(info["units"]), *quantiles, empty])
     head = ("config", "view", "unit", "log10: 1 %", "50 %", "99 %", "pixels of 0")
-    return markdown_table(head, rows) + "\n\n" + text.STATISTICS
+    return markdown_table(head, rows) + "\n\n" + TEXTS["STATISTICS"]
 
 
 def making(configs: Mapping[str, Any], *, shipped: bool) -> str:
     """Simulation, frame and recipe of each config."""
-    lines = [text.MADE]
+    lines = [TEXTS["MADE"]]
     for name, c in configs.items():
         origin = c.get("description") or "no description"
         lines.append(f"**`{name}`**: {plain(origin)}")
@@ -286,9 +286,9 @@ def limits(configs: Mapping[str, Any]) -> str:
     ratios = ", ".join(f"{ratio:.2f} M200c (`{name}`)" for name, ratio in known.items() if ratio is not None)
     ideal = [name for name, c in configs.items() if not c.get("observed")]
     maps = "these maps" if len(ideal) == len(configs) else f"the maps of {', '.join(f'`{n}`' for n in ideal)}"
-    instrument = text.NO_INSTRUMENT.format(maps=maps) if ideal else ""
-    return text.LIMITS.format(
-        instrument=instrument, excess=text.EXCESS.format(ratios=ratios) if ratios else ""
+    instrument = TEXTS["NO_INSTRUMENT"].format(maps=maps) + "\n" if ideal else ""
+    return TEXTS["LIMITS"].format(
+        instrument=instrument, excess=TEXTS["EXCESS"].format(ratios=ratios) if ratios else ""
     )
 
 
@@ -301,4 +301,6 @@ def licences(configs: Mapping[str, Any]) -> str:
 def citations(configs: Mapping[str, Any]) -> str:
     """The paper, the simulations, and what each store asks for."""
     own = dict.fromkeys(str(c["citation"]).strip() for c in configs.values() if c.get("citation"))
-    return "\n\n".join([text.CITE, *(fenced(citation) for citation in own), fenced(text.BIBTEX, "bibtex")])
+    return "\n\n".join(
+        [TEXTS["CITE"], *(fenced(citation) for citation in own), fenced(TEXTS["BIBTEX"], "bibtex")]
+    )

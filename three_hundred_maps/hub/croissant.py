@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from three_hundred_maps._version import __version__
-from three_hundred_maps.hub import card_text as text
 from three_hundred_maps.hub.card import limits, opening
+from three_hundred_maps.hub.card_text import TEXTS
 from three_hundred_maps.hub.columns import COLUMN_VARIABLES, LOS_VECTOR
 from three_hundred_maps.store.overview import instrument_text
 from three_hundred_maps.store.schema import SPLITS
@@ -99,7 +99,7 @@ def render_croissant(manifest: Mapping[str, Any], repository: str) -> dict[str, 
         "license": licences[0] if len(licences) == 1 else licences,
         "creator": {"@type": "sc:Organization", "name": "The three_hundred_maps developers"},
         "keywords": ["galaxy clusters", "dark matter", "hydrodynamical simulations", "machine learning"],
-        "citeAs": text.BIBTEX,
+        "citeAs": TEXTS["BIBTEX"],
         **responsible_ai(configs),
         "distribution": distribution,
         "recordSet": records,
@@ -120,11 +120,11 @@ def responsible_ai(configs: Mapping[str, Any]) -> dict[str, Any]:
         if c.get("observed")
     ]
     synthetic = any(c["synthetic"] for c in configs.values())
-    limited = limits(configs) + ("\n" + text.SYNTHETIC_LIMITS if synthetic else "")
+    limited = limits(configs) + ("\n" + TEXTS["SYNTHETIC_LIMITS"] if synthetic else "")
     return {
         "rai:dataCollection": f"Nothing was collected from people or places: maps were computed. {origin}.",
         "rai:dataCollectionType": ["Software Collection", "Others"],
-        "rai:dataPreprocessingProtocol": [_bare(text.MADE), _bare(text.WHY_REGIONS), *observed],
+        "rai:dataPreprocessingProtocol": [_bare(TEXTS["MADE"]), _bare(TEXTS["WHY_REGIONS"]), *observed],
         "rai:dataCollectionMissingData": (
             "Halos whose cut-out leaves its region or holds low-resolution particles are excluded and "
             "counted; unknown properties are NaN."

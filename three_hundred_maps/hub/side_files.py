@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from three_hundred_maps._version import __version__
-from three_hundred_maps.hub import card_text as text
+from three_hundred_maps.hub.card_text import TEXTS
 
 TARGET = "mass"
 PAPER = "Generating galaxy clusters mass density maps from mock multiview images via deep learning"
@@ -63,7 +63,7 @@ def render_citation(manifest: Mapping[str, Any], repository: str) -> str:
     content = {
         "cff-version": "1.2.0",
         "message": "If you use these maps, please cite the data set, the paper and the simulations it names.",
-        "title": text.TITLE,
+        "title": TEXTS["TITLE"],
         "type": "dataset",
         "abstract": f"Configs: {notes}.",
         "authors": [{"name": "The three_hundred_maps developers"}],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from three_hundred_maps.errors import InputError
@@ -15,13 +16,19 @@ from three_hundred_maps.simulation.catalogues.subfind import read_subfind
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers.snapshot_files import Paths, first_path
 
-KINDS = ("ahf", "subfind", "rockstar", "soap", "caesar", "csv")
+_READERS: Mapping[str, Callable[..., Halos]] = {
+    "ahf": read_ahf,
+    "subfind": read_subfind,
+    "rockstar": read_rockstar,
+    "soap": read_soap,
+    "caesar": read_caesar,
+    "csv": read_csv,
+}
+KINDS = tuple(_READERS)
 """Of catalogues that `read_catalogue` reads."""
 
 
-def read_catalogue(
-    kind: str, path: Paths, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
-) -> Halos:
+def read_catalogue(kind: str, path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos:
     """Read a halo catalogue of the snapshot with ``cosmology`` at ``redshift``.
 
     Parameters
@@ -35,32 +42,19 @@ def read_catalogue(
         is then these files alone of a larger table.
     cosmology, redshift
         Of the snapshot: to remove h and make lengths proper.
-    length_unit
-        ``kpc/h`` or ``Mpc/h`` where the catalogue's lengths are not what its format says.
 
     Raises
     ------
     InputError
         Where nothing can be read, a column is missing, or the catalogue is of another redshift.
     """
-    if kind == "subfind":
-        halos = read_subfind(path, cosmology=cosmology, redshift=redshift, length_unit=length_unit)
-    elif not isinstance(path, str | Path):
+    if kind not in _READERS:
+        raise InputError(f"catalogue kind {kind!r} is unknown: write one of {', '.join(KINDS)}")
+    if kind != "subfind" and not isinstance(path, str | Path):
         raise InputError(
             f"{first_path(path)}: a list of files is understood for a catalogue of kind subfind alone"
         )
-    elif kind == "ahf":
-        halos = read_ahf(path, cosmology=cosmology, redshift=redshift, length_unit=length_unit)
-    elif kind == "csv":
-        halos = read_csv(path, cosmology=cosmology, redshift=redshift)
-    elif kind == "rockstar":
-        halos = read_rockstar(path, cosmology=cosmology, redshift=redshift)
-    elif kind == "soap":
-        halos = read_soap(path, cosmology=cosmology, redshift=redshift)
-    elif kind == "caesar":
-        halos = read_caesar(path, cosmology=cosmology, redshift=redshift)
-    else:
-        raise InputError(f"catalogue kind {kind!r} is unknown: write one of {', '.join(KINDS)}")
+    halos = _READERS[kind](path, cosmology=cosmology, redshift=redshift)
     _check_redshift(halos, path, redshift)
     return halos
 

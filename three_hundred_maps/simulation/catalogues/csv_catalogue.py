@@ -78,33 +78,30 @@ def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
     halo_id = _integers(columns, "halo_id", path)
     if len(np.unique(halo_id)) != len(halo_id):
         raise InputError(f"{path}: a halo_id occurs twice")
-    n = len(mass)
-    host = _integers(columns, "host_id", path) if "host_id" in columns else np.full(n, NO_HOST, np.int64)
-    host = np.where(host < 0, NO_HOST, host)
+    host = None
+    if "host_id" in columns:
+        host = np.maximum(_integers(columns, "host_id", path), NO_HOST)
     own = math.nan
     if "redshift" in columns:
         redshifts = _numbers(columns, "redshift", path)
         if np.ptp(redshifts) > 1e-6:
             raise InputError(f"{path}: holds halos of several redshifts: give one file a snapshot")
         own = float(redshifts[0])
-    f_sub = np.full(n, math.nan)
-    if "f_sub" in columns:
-        f_sub = _numbers(columns, "f_sub", path)
-    elif "host_id" in columns:
-        f_sub = substructure_fraction(halo_id, host, mass)
-    offset = _numbers(columns, "com_offset", path) if "com_offset" in columns else np.full(n, math.nan)
-    high = _numbers(columns, "f_high_resolution", path) if "f_high_resolution" in columns else np.ones(n)
-    return Halos(
+    given_of = {name: _numbers(columns, name, path) for name in _OPTIONAL if name in columns}
+    if host is not None and "f_sub" not in given_of:
+        given_of["f_sub"] = substructure_fraction(halo_id, host, mass)
+    if "f_high_resolution" in given_of:
+        given_of["f_high_resolution"] = np.nan_to_num(given_of["f_high_resolution"], nan=1.0)
+    return Halos.of(
+        path,
         halo_id=halo_id,
         host_id=host,
         centre_kpc=np.stack(given, 1),
         M200c_msun=mass,
         R200c_kpc=radius,
-        f_high_resolution=np.nan_to_num(high, nan=1.0),
-        com_offset=offset,
-        f_sub=f_sub,
         redshift=own,
         source="csv",
+        **given_of,
     )
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
 
 NO_HOST = -1
 
@@ -75,6 +79,29 @@ class Halos:
 
     def __len__(self) -> int:
         return len(self.halo_id)
+
+    @classmethod
+    def of(cls, path: Path, **columns: Any) -> Halos:
+        """The halos of a catalogue: all distinct where it names no hosts, unknown what it does not say.
+
+        Raises
+        ------
+        InputError
+            Where there are none, or one without a mass, a radius, or an identifier of its own.
+        """
+        halo_id, mass, radius = (columns[name] for name in ("halo_id", "M200c_msun", "R200c_kpc"))
+        n = len(halo_id)
+        if not n:
+            raise InputError(f"{path}: the catalogue has no halos with an M200c above 0")
+        empty = (mass <= 0) | (radius <= 0)
+        if empty.any():
+            raise InputError(f"{path}: halo {halo_id[np.argmax(empty)]} has a mass or radius of zero or less")
+        if len(np.unique(halo_id)) != n:
+            raise InputError(f"{path}: halo identifiers occur twice: files of different snapshots?")
+        given = {name: values for name, values in columns.items() if values is not None}
+        unknown = {name: np.full(n, math.nan) for name in ("com_offset", "f_sub")}
+        alone = {"host_id": np.full(n, NO_HOST, np.int64), "f_high_resolution": np.ones(n)}
+        return cls(**{**alone, **unknown, **given})
 
     @property
     def distinct(self) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos, substructure_within
+from three_hundred_maps.simulation.catalogues.halos import Halos, substructure_within
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
 from three_hundred_maps.simulation.readers.snapshot_files import is_hdf5
@@ -135,12 +135,21 @@ def read_soap(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Hal
             else safe.array(header, path, "BoxSize", longest=3, default=np.zeros(1))
         )
         scale = safe.number(columns.need(centres, 3), path, _PHYSICAL_CGS) / KPC_CM
-    f_sub = np.full(len(mass), math.nan)
+    f_sub = None
     if bound is not None:
         f_sub = substructure_within(host, centre, bound, centre, radius, mass, float(box[0]) * scale)
     # Satellites have no spherical overdensity of their own.
     used = (mass > 0) & (radius > 0) & (host < 0)
-    return _distinct(path, used, halo_id, centre, mass, radius, f_sub, own, "soap")
+    return Halos.of(
+        path,
+        halo_id=halo_id[used],
+        centre_kpc=centre[used],
+        M200c_msun=mass[used],
+        R200c_kpc=radius[used],
+        f_sub=None if f_sub is None else f_sub[used],
+        redshift=own,
+        source="soap",
+    )
 
 
 def _soap_hosts(columns: _Columns, halo_id: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -199,36 +208,12 @@ def read_caesar(path: str | Path, *, cosmology: Cosmology, redshift: float) -> H
         said = safe.optional_group(file, "simulation_attributes", path)
         own = safe.number(said, path, "redshift", default=math.nan) if said is not None else math.nan
     used = (mass > 0) & (radius > 0)
-    f_sub = np.full(len(mass), math.nan)
-    return _distinct(path, used, halo_id, centre, mass, radius, f_sub, own, "caesar")
-
-
-def _distinct(
-    path: Path,
-    used: NDArray[np.bool_],
-    halo_id: NDArray[np.int64],
-    centre: NDArray[np.float64],
-    mass: NDArray[np.float64],
-    radius: NDArray[np.float64],
-    f_sub: NDArray[np.float64],
-    redshift: float,
-    source: str,
-) -> Halos:
-    """The distinct halos of a catalogue."""
-    n = int(used.sum())
-    if not n:
-        raise InputError(f"{path}: no halo has an M200c above 0")
-    if len(np.unique(halo_id[used])) != n:
-        raise InputError(f"{path}: halo identifiers occur twice")
-    return Halos(
+    return Halos.of(
+        path,
         halo_id=halo_id[used],
-        host_id=np.full(n, NO_HOST, np.int64),
         centre_kpc=centre[used],
         M200c_msun=mass[used],
         R200c_kpc=radius[used],
-        f_high_resolution=np.ones(n),
-        com_offset=np.full(n, math.nan),
-        f_sub=f_sub[used],
-        redshift=redshift,
-        source=source,
+        redshift=own,
+        source="caesar",
     )

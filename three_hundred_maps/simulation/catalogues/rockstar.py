@@ -6,7 +6,6 @@ Rockstar source: masses in Msun/h, positions in comoving Mpc/h, radii in comovin
 
 from __future__ import annotations
 
-import glob
 import math
 import re
 from pathlib import Path
@@ -37,7 +36,7 @@ _NAMES = {
     "z": ("z",),
 }
 _OPTIONAL = ("parent", "m200c", "m500c", "mvir", "scale_radius")
-_PIECE = re.compile(r"^(?P<stem>.+)\.\d{1,5}\.ascii$")
+_PIECE = re.compile(r"^(.+)\.\d{1,5}\.ascii$")
 _SCALE_FACTOR = re.compile(r"^#\s*a\s*=\s*(?P<a>[0-9.eE+-]+)")
 _HUBBLE = re.compile(r"\bh\s*=\s*(?P<h>[0-9.eE+-]+)")
 _BOX = re.compile(r"Box size:\s*(?P<side>[0-9.eE+-]+)\s*Mpc/h")
@@ -54,26 +53,20 @@ def read_rockstar(path: str | Path, *, cosmology: Cosmology, redshift: float) ->
     more massive one within whose R200c its centre is. Where there is no ``M200c``, it is made from ``M500c``
     or ``Mvir`` (of Bryan & Norman 1998) and the scale radius ``Rs``, for the NFW profile that these give.
     """
-    files = _files(path)
     text = TextTable(_NAMES, _OPTIONAL, "a Rockstar catalogue", {"hosthalo": "ahf"})
-    for file in files:
-        text.read(file)
-    if not len(text):
-        raise InputError(f"{files[0]}: the catalogue has no halos")
-    said = _Comments(files[0], text.comments)
+    file = text.read_all(path, _PIECE, ".*.ascii")
+    said = _Comments(file, text.comments)
     if said.h is not None and abs(said.h / cosmology.h - 1.0) > _LARGEST_H_DIFFERENCE:
         raise InputError(
-            f"{files[0]}: the catalogue's h is {said.h:g}, the snapshot's {cosmology.h:g}: another simulation"
+            f"{file}: the catalogue's h is {said.h:g}, the snapshot's {cosmology.h:g}: another simulation"
         )
     redshift_own = said.redshift if math.isfinite(said.redshift) else redshift
     halo_id = text.integers("id")
-    mass, origin = _m200c(text, files[0], cosmology, redshift_own, said)
+    mass, origin = _m200c(text, file, cosmology, redshift_own, said)
     centre = np.stack([text.numbers(axis) for axis in "xyz"], 1) * said.length_kpc(cosmology, redshift_own)
     used = mass > 0
     if not used.any():
-        raise InputError(f"{files[0]}: no halo has an M200c above 0")
-    if len(np.unique(halo_id)) != len(halo_id):
-        raise InputError(f"{files[0]}: halo identifiers occur twice: files of different snapshots?")
+        raise InputError(f"{file}: no halo has an M200c above 0")
     parent = text.integers("parent")[used] if "parent" in text.words else None
     halo_id, mass, centre = halo_id[used], mass[used], centre[used]
     density = 200.0 * cosmology.critical_density_msun_kpc3(redshift_own)
@@ -85,16 +78,14 @@ def read_rockstar(path: str | Path, *, cosmology: Cosmology, redshift: float) ->
         host = np.where(parent < 0, NO_HOST, parent)
     # A table of distinct halos alone tells nothing of what is inside them.
     listed = bool((host != NO_HOST).any())
-    f_sub = substructure_fraction(halo_id, host, mass) if listed else np.full(len(mass), math.nan)
-    return Halos(
+    return Halos.of(
+        file,
         halo_id=halo_id,
         host_id=host,
         centre_kpc=centre,
         M200c_msun=mass,
         R200c_kpc=radius,
-        f_high_resolution=np.ones(len(mass)),
-        com_offset=np.full(len(mass), math.nan),
-        f_sub=f_sub,
+        f_sub=substructure_fraction(halo_id, host, mass) if listed else None,
         redshift=said.redshift,
         source="rockstar",
         mass_origin=origin,
@@ -139,24 +130,6 @@ def _positive(word: str, line: str, path: Path) -> float:
     if not 0.0 < value < 1e6:
         raise InputError(f"{path}: the line {line[:60]!r} does not give a positive number: damaged")
     return value
-
-
-def _files(path: str | Path) -> list[Path]:
-    """The files of a catalogue: one list, or every ``halos_N.M.ascii`` of a snapshot."""
-    path = Path(path)
-    if path.is_file():
-        match = _PIECE.match(path.name)
-        if match is None:
-            return [path]
-        path = path.with_name(match["stem"])
-    pattern = str(path) if any(sign in str(path) for sign in "*?[") else f"{glob.escape(str(path))}.*.ascii"
-    found = sorted(Path(name) for name in glob.glob(pattern) if Path(name).is_file())
-    if not found:
-        raise InputError(f"{path}: no Rockstar catalogue here (nothing matches {Path(pattern).name})")
-    of = {match["stem"] if (match := _PIECE.match(name.name)) else name.name for name in found}
-    if len(of) > 1:
-        raise InputError(f"{path}: {len(of)} different catalogues match: {', '.join(sorted(of)[:3])}")
-    return found
 
 
 def _m200c(

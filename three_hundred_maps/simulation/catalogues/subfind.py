@@ -10,12 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.catalogues.halos import (
-    NO_HOST,
-    GroupMembers,
-    Halos,
-    substructure_within,
-)
+from three_hundred_maps.simulation.catalogues.halos import GroupMembers, Halos, substructure_within
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
 from three_hundred_maps.simulation.readers.snapshot_files import Paths, is_hdf5, snapshot_files
@@ -36,9 +31,7 @@ _FEWEST_MEMBERS = 1000
 _SUBHALO_COLUMNS = {"mass": "SubhaloMass", "centre": "SubhaloPos"}
 
 
-def read_subfind(
-    path: Paths, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
-) -> Halos:
+def read_subfind(path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos:
     """Read a FOF/SUBFIND table: see `catalogue.read_catalogue`.
 
     Of a table in many files, of which one is that of a zoom region (TNG-Cluster), that one is given in a
@@ -88,7 +81,7 @@ def read_subfind(
     units = gadget_units(
         h=cosmology.h,
         redshift=redshift,
-        length_unit=length_unit,
+        length_unit=None,
         length_cm=header.get("length_cm"),
         mass_g=header.get("mass_g"),
     )
@@ -100,17 +93,15 @@ def read_subfind(
             raise InputError(f"{files[0]}: not every file of this table has {stored}")
     f_sub = _substructure(table, subs, header["box"])
     used = (table["mass"] > 0) & (table["radius"] > 0)
-    n = int(used.sum())
-    if not n:
+    if not used.any():
         raise InputError(f"{files[0]}: no group has an M200c")
-    return Halos(
+    return Halos.of(
+        files[0],
         halo_id=np.flatnonzero(used).astype(np.int64),
-        host_id=np.full(n, NO_HOST, np.int64),
         centre_kpc=table["centre"][used] * units.length_kpc,
         M200c_msun=table["mass"][used] * units.mass_msun,
         R200c_kpc=table["radius"][used] * units.length_kpc,
-        f_high_resolution=1.0 - table["low"][used] if "low" in table else np.ones(n),
-        com_offset=np.full(n, math.nan),
+        f_high_resolution=1.0 - table["low"][used] if "low" in table else None,
         f_sub=f_sub[used],
         redshift=header["redshift"],
         source="subfind",

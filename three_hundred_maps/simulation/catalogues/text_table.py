@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 import re
 from collections.abc import Mapping
@@ -54,6 +55,50 @@ class TextTable:
 
     def __len__(self) -> int:
         return len(next(iter(self.words.values()), []))
+
+    def read_all(self, path: str | Path, piece: re.Pattern[str], ending: str) -> Path:
+        """Read a catalogue: a file, all those of a parallel run, or those of a pattern or prefix.
+
+        Parameters
+        ----------
+        piece
+            Matches the name of one of several files; its groups are what all of them share.
+        ending
+            Pattern of what follows a prefix.
+
+        Returns
+        -------
+        The first file.
+
+        Raises
+        ------
+        InputError
+            Where there is no such catalogue, more than one, or no halo in it.
+        """
+        path = Path(path)
+
+        def shared(file: Path) -> tuple[str, ...]:
+            match = piece.match(file.name)
+            return match.groups() if match else (file.name,)
+
+        if path.is_file():
+            beside = path.parent.iterdir() if piece.match(path.name) else [path]
+            found = sorted(file for file in beside if shared(file) == shared(path))
+        else:
+            wild = any(sign in str(path) for sign in "*?[")
+            pattern = str(path) if wild else f"{glob.escape(str(path))}{ending}"
+            found = sorted(file for file in map(Path, glob.glob(pattern)) if file.is_file())
+            if not found:
+                what = self._kind.partition(" ")[2]
+                raise InputError(f"{path}: no {what} here (nothing matches {Path(pattern).name})")
+        names = sorted({"".join(shared(file)) for file in found})
+        if len(names) > 1:
+            raise InputError(f"{path}: {len(names)} different catalogues match: {', '.join(names[:3])}")
+        for file in found:
+            self.read(file)
+        if not len(self):
+            raise InputError(f"{found[0]}: the catalogue has no halos")
+        return found[0]
 
     def read(self, path: Path) -> None:
         """Add a file; only the first need name its columns, and none may name others.
