@@ -9,6 +9,7 @@ import json
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from baselines.results import HEADS, MAIN, PAGE, SUMMARY, cells, interval, number, view_names
 from baselines.results_figures import draw_statistics
 from benchmarks import figures
-from three_hundred_maps.display import markdown_table
+from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.io import write_bytes, write_json
 from three_hundred_maps.plot import png
 from three_hundred_maps.simulation.synthetic.setup import GENERATOR_VERSION
@@ -76,88 +77,41 @@ def draw_predictions(store: Path, submissions: Mapping[str, Path], halos: Sequen
     return figures.predictions_and_truth(rows, list(maps))
 
 
-def _older(dataset: Mapping[str, Any]) -> list[str]:
-    """That the clusters are of an earlier version of the synthetic simulation, where they are."""
-    version = dataset.get("generator")
-    if version in (None, str(GENERATOR_VERSION)):
-        return []
-    return [
-        f"**These clusters are of version {version} of the synthetic simulation, whose star view showed "
-        "single particles, which gave the mass away; the simulation is now at version "
-        f"{GENERATOR_VERSION}.** Results on the present clusters are [across codes](cross-code.md) and of "
-        "[the mass](mass/results.md).",
-        "",
-    ]
-
-
 def render(summary: Mapping[str, Any]) -> str:
-    """The page as Markdown."""
-    dataset, networks = summary["dataset"], summary["networks"]
-    one, trained = networks[0], summary["training_set"]
-    seeds = sorted({row["seed"] for row in networks})
-    lines = [
-        "# Results of the baselines",
-        "",
-        f"Trained on `{dataset['name']}` ({trained['halos']} clusters of {trained['regions']} regions, "
-        f"{trained['maps']:,} maps), {summary['label']}: {one['steps']} steps of {one['batch']} maps "
-        f"a run, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}. Scored on {dataset['halos']} halos x "
-        f"{dataset['lines_of_sight']} lines of sight in {dataset['regions']} held-out regions"
-        + (" of the synthetic simulation" if dataset["synthetic"] else "")
-        + ".",
-        "",
-        *_older(dataset),
-        "For models applied to the clusters of another simulation code, see [their page](cross-code.md); "
-        "those of other simulations have a page of `tools.transfer`.",
-        "",
-        "A command writes this page and its figures from the files of the runs:",
-        "",
-        "```sh",
-        summary["command"],
-        "```",
-        "",
-        "## Sets of views",
-        "",
-        f"{_network(summary)} Values are means over seeds, with half the range of the seeds; the 95 % "
-        f"interval over regions is that of seed {seeds[0]}. Mass is that inside a cylinder of R200c.",
-        "",
-        _views_table(networks, seeds),
-        "",
-        f"The noise floor (half of the particles against the other half): residual_rms_dex "
-        f"{number(summary['noise_floor']['residual_rms_dex'], 'residual_rms_dex')}, mass scatter "
-        f"{number(summary['noise_floor']['mass_scatter'], 'mass_scatter')}.",
-        "",
-        *_gains(summary["gains"]),
-        *_limits(networks),
-        "",
-        "![Predictions of four models beside the truth](figures/results-predictions.png)",
-        "",
-        "![Distribution of the residuals](figures/results-residuals.png)",
-        "",
-        "![Power ratio and cross-correlation with the truth by scale](figures/results-scales.png)",
-        "",
-        *_equation_1(summary),
-        "## Small scales, by view",
-        "",
-        *_small_scales(summary, seeds[0]),
-        "",
-        "## Baselines without a network, and without input",
-        "",
-        _references_table(summary),
-        "",
-        "## Normalisation: the amplitude trap",
-        "",
-        "Instance normalisation, as in fastMRI's U-Net, subtracts the mean of every channel from each map, "
-        "and the mean of a logarithmic map is its amplitude, which tells the mass. Same network, data, steps "
-        "and seed, predicted in one orientation.",
-        "",
-        _norms_table(summary["norms"]),
-        "",
-        _instance(summary["norms"]),
-    ]
-    if summary["extra"]:
-        lines += ["", "## Further models", "", *_further(summary)]
-    lines += ["", "## The commands", "", "```sh", *summary["commands"], "```", ""]
-    return "\n".join(lines)
+    """The page as Markdown, by the texts in ``results.md``."""
+    text = sections(files(__package__).joinpath("results.md"))
+    dataset, networks, floor = summary["dataset"], summary["networks"], summary["noise_floor"]
+    one, seeds = networks[0], sorted({row["seed"] for row in networks})
+    version = dataset.get("generator")
+    older = text["OLDER"].format(version=version, now=GENERATOR_VERSION) + "\n\n"
+    less = text["LESS"].format(table=_equation_1(summary.get("equation_1") or {})) + "\n\n"
+    norms = {row["norm"]: row["scores"] for row in summary["norms"]}
+    return (
+        text["PAGE"].format(
+            **{name: value for name, value in summary.items() if name != "gains"},
+            one=one,
+            seeds=f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}",
+            synthetic=" of the synthetic simulation" if dataset["synthetic"] else "",
+            older="" if version in (None, str(GENERATOR_VERSION)) else older,
+            epochs=one["steps"] * one["batch"] / summary["training_set"]["maps"],
+            first_seed=seeds[0],
+            views_table=_views_table(networks, seeds),
+            floor_error=number(floor[MAIN[0]], MAIN[0]),
+            floor_scatter=number(floor["mass_scatter"], "mass_scatter"),
+            gains="\n".join(_gains(summary["gains"])),
+            limits="\n".join(_limits(networks)),
+            less=less if summary.get("equation_1") else "",
+            scales_table=_small_scales(summary, seeds[0]),
+            references_table=_references_table(summary),
+            norms_table=_norms_table(summary["norms"]),
+            lost=norms["instance"][MAIN[0]]["value"] - norms["batch"][MAIN[0]]["value"],
+            scatter_batch=norms["batch"]["mass_scatter"]["value"],
+            scatter_instance=norms["instance"]["mass_scatter"]["value"],
+            further=f"\n{_further(summary, text)}\n" if summary["extra"] else "",
+            all_commands="\n".join(summary["commands"]),
+        )
+        + "\n"
+    )
 
 
 def _views_table(networks: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> str:
@@ -191,19 +145,6 @@ def _gains(gains: Sequence[Mapping[str, Any]]) -> list[str]:
             "seeds."
         )
     return lines
-
-
-def _network(summary: Mapping[str, Any]) -> str:
-    """The network of the runs, and what differs from the paper's."""
-    one, trained = summary["networks"][0], summary["training_set"]
-    epochs = one["steps"] * one["batch"] / trained["maps"]
-    return (
-        f"A U-Net of the paper's form (four poolings), with {one['channels']} channels at the first level "
-        f"(the paper: 32). Unlike the paper's it is given the distance from the centre as a channel, learns "
-        f"log10 of the mass on the benchmark's score grid as a residual to the mean profile, sees the "
-        f"square's eight symmetries in training and averages over them in prediction; here it sees "
-        f"{epochs:.1f} epochs."
-    )
 
 
 def _mean(networks: Sequence[Mapping[str, Any]], views: str, score: str) -> tuple[float, float]:
@@ -246,11 +187,7 @@ def _limits(networks: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _equation_1(summary: Mapping[str, Any]) -> list[str]:
-    """The paper's equation 1 and figure 4, where a campaign has worked them out."""
-    table = summary.get("equation_1")
-    if not table:
-        return []
+def _equation_1(table: Mapping[str, Mapping[str, float]]) -> str:
     heads = ["views", "mean", "standard deviation", "16 %", "median", "84 %", "skewness", "kurtosis"]
     rows = [
         [
@@ -261,33 +198,11 @@ def _equation_1(summary: Mapping[str, Any]) -> list[str]:
         ]
         for label, row in table.items()
     ]
-    return [
-        "## Predicted less true",
-        "",
-        "The paper's equation 1 and figure 4: the difference of surface densities in Msun kpc-2, over all "
-        "pixels inside R200c. It is that of the densest pixels; the logarithm above weighs all alike.",
-        "",
-        markdown_table(heads, rows),
-        "",
-        "![Predicted less true surface density of four models](figures/results-equation-1.png)",
-        "",
-    ]
+    return markdown_table(heads, rows)
 
 
-def _instance(norms: Sequence[Mapping[str, Any]]) -> str:
-    """What the trap costs here."""
-    value = {row["norm"]: row["scores"][MAIN[0]]["value"] for row in norms}
-    scatter = {row["norm"]: row["scores"]["mass_scatter"]["value"] for row in norms}
-    return (
-        f"It costs {value['instance'] - value['batch']:+.4f} dex and changes the scatter of the mass from "
-        f"{scatter['batch']:.3f} to {scatter['instance']:.3f}: some of the amplitude still comes through, by "
-        "the pixels near the edge and by the distance from the centre, so the network is not blind to it."
-    )
-
-
-def _small_scales(summary: Mapping[str, Any], seed: int) -> list[str]:
+def _small_scales(summary: Mapping[str, Any], seed: int) -> str:
     """Power and correlation where gas is smooth and galaxies are not: the U-Net's beside the ridge's."""
-    low, high = summary["small_scales"]
     nets = {row["views"]: row["small_scales"] for row in summary["networks"] if row["seed"] == seed}
     ridges = {r["views"]: r["small_scales"] for r in summary["references"] if r["baseline"] == "ridge"}
     heads = ["views", *(f"{m}: {what}" for m in ("U-Net", "ridge") for what in ("power", "correlation"))]
@@ -303,13 +218,7 @@ def _small_scales(summary: Mapping[str, Any], seed: int) -> list[str]:
         for views in ("sz", "xray", "star", ALL_VIEWS)
         if views in ridges
     ]
-    return [
-        f"Predicted over true power, and the correlation of both, averaged over {low:g} to {high:g} cycles "
-        "per R200c on the held-out regions; the truth's noise is removed by means of its half-samples. Gas "
-        "is smooth there; galaxies trace the substructure.",
-        "",
-        markdown_table(heads, rows),
-    ]
+    return markdown_table(heads, rows)
 
 
 def _references_table(summary: Mapping[str, Any]) -> str:
@@ -328,7 +237,7 @@ def _norms_table(norms: Sequence[Mapping[str, Any]]) -> str:
     return markdown_table(["normalisation", *(HEADS[name] for name in names)], rows)
 
 
-def _further(summary: Mapping[str, Any]) -> list[str]:
+def _further(summary: Mapping[str, Any], text: Mapping[str, str]) -> str:
     """Models beside the paper's, on all views: what each gains, and what it costs."""
     extra = summary["extra"]
     names = ("residual_rms_dex", "skill", "mass_bias", "mass_scatter", "coverage_68", "coverage_95", "crps")
@@ -343,50 +252,29 @@ def _further(summary: Mapping[str, Any]) -> list[str]:
         for row in extra
     ]
     best = min(extra, key=lambda row: row["scores"]["residual_rms_dex"]["value"])
-    bias, scatter = (best["scores"][name]["value"] for name in ("mass_bias", "mass_scatter"))
-    known = summary["no_input"]["oracle R200c"]["mass_scatter"]["value"]
-    long = summary["long_gain"]
-    return [
-        "On all views, the same training set; predictions are averaged over the square's eight symmetries "
-        "unless the name says otherwise. Samples are maps seen in training, its seconds wall time on "
-        + ("one core, which" if summary["plan"] == "cpu" else "a GPU, which")
-        + " other work may have shared.",
-        "",
-        markdown_table(
-            ["model", "parameters", "samples", "training", *(HEADS[name] for name in names)], rows
-        ),
-        "",
-        *(
-            [
-                f"Trained as long as the flagship, the paper's network on all views has a residual_rms_dex "
-                f"{_percent(long['share'])} lower than on {view_names(long['best_single'])} alone (paired "
-                f"difference {long['difference']['value']:+.4f}, {interval(long['difference'], MAIN[0])}).",
-                "",
-            ]
-            if long
-            else []
-        ),
-        f"Best: {best['name']}. Its mass inside a cylinder of R200c has a bias of "
-        f"{number(bias, 'mass_bias')} and a scatter of {number(scatter, 'mass_scatter')} (95 % interval "
-        f"{interval(best['scores']['mass_scatter'], 'mass_scatter')}). The mean profile scaled by the true "
-        f"R200c, which no model is given, has a scatter of {number(known, 'mass_scatter')}. (The abstract of "
-        "MNRAS 528, 1517 reports a bias of about 1 % and a scatter of about 3 % for a mass whose aperture it "
-        "does not give: not like for like.)",
-        "",
-        _calibration(extra),
-    ]
-
-
-def _calibration(extra: Sequence[Mapping[str, Any]]) -> str:
-    """What ``--calibrate`` did to these runs: those of before it was a regression say nothing of it."""
-    if any(row.get("calibration") for row in extra):
-        return (
-            "Calibrated, a model's maps have the mass of a regression on the views' radial profiles: compare "
-            f"`unet, calibrated` with `{extra[0]['name']}`, which is the same network."
+    scores, long = best["scores"], ""
+    if gain := summary["long_gain"]:
+        long = text["LONG"].format(
+            share=_percent(gain["share"]),
+            single=view_names(gain["best_single"]),
+            difference=gain["difference"]["value"],
+            interval=interval(gain["difference"], MAIN[0]),
         )
-    return (
-        "When these runs were made, `--calibrate` added a constant. It is now a regression on the views' "
-        "radial profiles; [this page](mass/results.md) gives the masses that result."
+        long += "\n\n"
+    # Runs of before it was a regression say nothing of what --calibrate does now.
+    calibrated = any(row.get("calibration") for row in extra)
+    heads = ["model", "parameters", "samples", "training", *(HEADS[name] for name in names)]
+    known = summary["no_input"]["oracle R200c"]["mass_scatter"]["value"]
+    return text["FURTHER"].format(
+        machine="one core, which" if summary["plan"] == "cpu" else "a GPU, which",
+        table=markdown_table(heads, rows),
+        long=long,
+        best=best,
+        bias=number(scores["mass_bias"]["value"], "mass_bias"),
+        scatter=number(scores["mass_scatter"]["value"], "mass_scatter"),
+        scatter_interval=interval(scores["mass_scatter"], "mass_scatter"),
+        known=number(known, "mass_scatter"),
+        calibration=text["CALIBRATED" if calibrated else "CONSTANT"].format(same=extra[0]["name"]),
     )
 
 

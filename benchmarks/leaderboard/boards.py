@@ -127,6 +127,11 @@ class Board:
         return TASKS[self.task].title if self.task in TASKS else self.task
 
     @property
+    def task_text(self) -> str:
+        """What its task asks for."""
+        return TASKS[self.task].text if self.task in TASKS else ""
+
+    @property
     def short_title(self) -> str:
         """Heading below that of its task."""
         training = self.entries[0].result.get("training", [])

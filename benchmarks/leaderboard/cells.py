@@ -18,6 +18,17 @@ ODDS_COLUMNS = (
 """The same of the boards of predictions with their odds."""
 
 
+def label(name: str) -> str:
+    """How a score is headed."""
+    return SCORES[name].label if name in SCORES else name
+
+
+def units(name: str) -> str:
+    """Units of a score; nothing for ``1``."""
+    found = SCORES[name].units if name in SCORES else ""
+    return "" if found == "1" else found
+
+
 def number(value: float | None, digits: int) -> str:
     """A number for people; a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"

@@ -110,7 +110,7 @@ def chart(
     if guide is not None:
         parts.append(f'<path class="guide" d="M{LEFT} {py(guide):.1f}H{WIDTH - RIGHT}"/>')
     for line in reversed(lines):
-        parts += _bars(line, px, py, y0) if bars else _line(line, px, py)
+        parts += _bars(line, px, py, y0) if bars else _line(line, px, py, line is lines[0])
     middle = 0.5 * (LEFT + WIDTH - RIGHT)
     parts.append(f'<text x="{middle:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
     half = 0.5 * (TOP + HEIGHT - BOTTOM)
@@ -137,9 +137,9 @@ def _path(points: Sequence[tuple[float, float] | None], digits: int = 0) -> str:
     return "".join(path)
 
 
-def _line(line: Series, px, py) -> list[str]:  # type: ignore[no-untyped-def]
+def _line(line: Series, px, py, band: bool) -> list[str]:  # type: ignore[no-untyped-def]
     parts = []
-    if line.low is not None and line.high is not None:
+    if band and line.low is not None and line.high is not None:
         kept = [
             (x, a, b)
             for x, a, b in zip(line.x, line.low, line.high, strict=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.leaderboard.boards import Board, Entry
-from benchmarks.leaderboard.cells import COLUMNS, cell, floor_text, marks, number
+from benchmarks.leaderboard.cells import COLUMNS, cell, number
 from benchmarks.leaderboard.charts import Series, chart
 from benchmarks.leaderboard.images import MAP_COLOURS, RESIDUAL_COLOURS, definitions, map_figure
 from benchmarks.registry import CURVES, SCORES
@@ -22,18 +22,36 @@ def _curve(result: Mapping[str, Any], name: str, axis: str, label: str, style: s
     return Series(label, curve[axis], curve["value"], curve.get("low"), curve.get("high"), style)
 
 
+_K, _RADIUS = "k [cycles per R200c]", "R / R200c"
+_CHARTS: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
+    ("power_ratio", "k", "Power ratio", _K, {"y_range": (0.0, 1.6), "log_x": True, "guide": 1.0}),
+    (
+        "cross_correlation",
+        "k",
+        "Cross-correlation",
+        _K,
+        {"y_range": (0.0, 1.05), "log_x": True, "guide": 0.9},
+    ),
+    ("profile_bias", "radius", "Profile bias", _RADIUS, {"log_x": True, "guide": 0.0}),
+    ("profile_scatter", "radius", "Profile scatter", _RADIUS, {"log_x": True}),
+    ("spread_skill_by_radius", "radius", "Spread over skill", _RADIUS, {"y_range": (0.0, 2.0), "guide": 1.0}),
+    (
+        *("sample_power_ratio", "k", "Power of single samples", _K),
+        {"y_range": (0.0, 2.0), "log_x": True, "guide": 1.0},
+    ),
+)
+"""Curve, its axis, title, label of the abscissa and options of each chart of a curve."""
+
+
 def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
     result, name = entry.result, str(entry.result["name"])
     oracle = board.references.get(ORACLE, {})
     charts = []
 
-    def add(title: str, text: str, lines: list[Series | None], *labels: str, **options: Any) -> None:
-        kept = [line for line in lines if line is not None]
-        if kept:
-            charts.append({"title": title, "text": text, "svg": chart(title, kept, *labels, **options)})
+    def add(title: str, text: str, lines: list[Series], *labels: str, **options: Any) -> None:
+        charts.append({"title": title, "text": text, "svg": chart(title, lines, *labels, **options)})
 
-    histogram = result.get("histogram")
-    if histogram:
+    if histogram := result.get("histogram"):
         share = histogram["share"]
         add(
             "Residuals",
@@ -41,126 +59,50 @@ def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
             f"{100 * (share[0] + share[-1]):.2g} % lie beyond the axis.",
             # The first and the last bin hold all that lies beyond.
             [Series(name, histogram["edges"][1:-1], share[1:-1])],
-            "l(p) − l(t) [dex]",
-            "share of pixels",
+            *("l(p) − l(t) [dex]", "share of pixels"),
             bars=True,
         )
-    for key, title, span in (
-        ("power_ratio", "Power ratio", (0.0, 1.6)),
-        ("cross_correlation", "Cross-correlation", (0.0, 1.05)),
-    ):
-        lines = [_curve(result, key, "k", name)]
-        lines.append(_curve(result, f"{key}_noise_free", "k", "without the truth's noise", "s1"))
-        lines.append(_curve(oracle, key, "k", ORACLE, "s2"))
-        add(
-            title,
-            CURVES[key] + ".",
-            [line if i == 0 or line is None else _bare(line) for i, line in enumerate(lines)],
-            "k [cycles per R200c]",
-            title.lower(),
-            y_range=span,
-            log_x=True,
-            guide=1.0 if key == "power_ratio" else 0.9,
-        )
-    for key, title in (("profile_bias", "Profile bias"), ("profile_scatter", "Profile scatter")):
-        lines = [_curve(result, key, "radius", name), _curve(oracle, key, "radius", ORACLE, "s2")]
-        add(
-            title,
-            CURVES[key] + ".",
-            [line if i == 0 or line is None else _bare(line) for i, line in enumerate(lines)],
-            "R / R200c",
-            title.lower(),
-            log_x=True,
-            guide=0.0 if key == "profile_bias" else None,
-        )
-    _add_odds(add, result, name)
-    return charts
-
-
-def _add_odds(add: Callable[..., None], result: Mapping[str, Any], name: str) -> None:
-    """The charts of posterior samples, where there are some."""
-    ranks = result.get("rank_histogram")
-    if ranks:
+    for key, axis, title, label_x, options in _CHARTS:
+        found = [
+            _curve(result, key, axis, name),
+            _curve(result, f"{key}_noise_free", axis, "without the truth's noise", "s1"),
+            _curve(oracle, key, axis, ORACLE, "s2"),
+        ]
+        if kept := [line for line in found if line is not None]:
+            add(title, CURVES[key] + ".", kept, label_x, title.lower(), **options)
+    if ranks := result.get("rank_histogram"):
         add(
             "Rank histogram",
             "Share of pixels by the rank of the truth among the samples; flat where the odds are right, a "
             "valley where the samples spread too little.",
             [Series(name, ranks["edges"], ranks["share"])],
-            "rank of the truth",
-            "share of pixels",
+            *("rank of the truth", "share of pixels"),
             bars=True,
             guide=1.0 / len(ranks["share"]),
         )
-    lines = [
-        _curve(result, "tarp", "credibility", "maps"),
-        _curve(result, "tarp_mass", "credibility", "M(<R200c)", "s1"),
-    ]
-    if lines[0] is not None:
-        lines[1:] = [_bare(line) for line in lines[1:] if line is not None]
-        lines.append(Series("right odds", [0.0, 1.0], [0.0, 1.0], style="s2"))
-        add("Expected coverage (TARP)", CURVES["tarp"] + ".", lines, "credibility", "expected coverage",
-            y_range=(0.0, 1.0))  # fmt: skip
-    for key, axis, label, title, log_x in (
-        ("spread_skill_by_radius", "radius", "R / R200c", "Spread over skill", False),
-        ("sample_power_ratio", "k", "k [cycles per R200c]", "Power of single samples", True),
-    ):
-        line = _curve(result, key, axis, name)
-        if line is not None:
-            add(
-                title,
-                CURVES[key] + ".",
-                [line],
-                label,
-                title.lower(),
-                y_range=(0.0, 2.0),
-                log_x=log_x,
-                guide=1.0,
-            )
-
-
-def _bare(line: Series) -> Series:
-    return Series(line.label, line.x, line.y, style=line.style)
+    if own := _curve(result, "tarp", "credibility", "maps"):
+        right = Series("right odds", [0.0, 1.0], [0.0, 1.0], style="s2")
+        lines = [own, _curve(result, "tarp_mass", "credibility", "M(<R200c)", "s1"), right]
+        add(
+            "Expected coverage (TARP)",
+            CURVES["tarp"] + ".",
+            [line for line in lines if line is not None],
+            *("credibility", "expected coverage"),
+            y_range=(0.0, 1.0),
+        )
+    return charts
 
 
 def submission_page(board: Board, entry: Entry, odds_rank: int | None = None) -> dict[str, Any]:
     """The page of a submission; ``odds_rank`` is its rank among the predictions with their odds."""
     result = entry.result
-    noise = board.noise_floor or {}
-    scores = [
-        {
-            "label": SCORES[name].label if name in SCORES else name,
-            "units": SCORES[name].units if name in SCORES else "",
-            "cell": cell(name, score),
-            "references": [
-                cell(name, reference["scores"].get(name))["text"] for reference in board.references.values()
-            ],
-            "noise": floor_text(name, noise.get(name)),
-        }
-        for name, score in sorted(result["scores"].items(), key=lambda item: _place(item[0]))
-    ]
-    by_mass = result.get("curves", {}).get("peak_completeness_by_mass")
     return {
         "result": result,
-        "slug": entry.slug,
-        "rank": entry.rank,
+        "entry": entry,
         "odds_rank": odds_rank,
-        "board": {"title": board.title, "anchor": board.anchor},
-        "marks": marks(entry),
+        "board": board,
         "facts": _facts(result),
-        "links": [(k, result[k]) for k in ("code", "paper") if result.get(k)],
-        "scores": scores,
-        "reference_names": list(board.references),
-        "secondary": [(k.replace("_", " "), cell(k, v)) for k, v in result.get("secondary", {}).items()],
         "charts": _charts(entry, board),
-        "completeness": None
-        if not by_mass
-        else [
-            (f"from {m:g}", cell("peak_completeness", {"value": v, "low": a, "high": b}))
-            for m, v, a, b in zip(
-                by_mass["mass"], by_mass["value"], by_mass["low"], by_mass["high"], strict=True
-            )
-        ],
-        "tables": _tables(result),
         "cases": _cases(result),
         "halos": _halos(result),
         "definitions": definitions(float(result["dataset"].get("width_R200c", 2.0))),
@@ -175,10 +117,14 @@ def submission_page(board: Board, entry: Entry, odds_rank: int | None = None) ->
     }
 
 
-def _place(name: str) -> tuple[int, str]:
-    """Order of the registry; names it does not know come last."""
-    names = list(SCORES)
-    return (names.index(name) if name in SCORES else len(names)), name
+def ordered(scores: Mapping[str, Any]) -> list[str]:
+    """Names of scores in the registry's order; names it does not know come last."""
+    return [name for name in SCORES if name in scores] + sorted(set(scores) - set(SCORES))
+
+
+def scores_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the scores of a table, each once."""
+    return list(dict.fromkeys(name for row in rows for name in row["scores"]))
 
 
 def _split(data: Mapping[str, Any]) -> str:
@@ -207,27 +153,6 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Predictions", (result.get("predictions_sha256") or "")[:16] or None),
     ]
     return [(label, str(value)) for label, value in known if value]
-
-
-def _tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    tables = []
-    for title, rows in result.get("tables", {}).items():
-        names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
-        tables.append(
-            {
-                "title": title,
-                "columns": [SCORES[name].label if name in SCORES else name for name in names],
-                "rows": [
-                    {
-                        "label": row["label"],
-                        "halos": row["halos"],
-                        "cells": [cell(name, row["scores"].get(name)) for name in names],
-                    }
-                    for row in rows
-                ],
-            }
-        )
-    return tables
 
 
 def _halos(result: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib.resources
 import json
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from benchmarks.constants import VERSION
 from benchmarks.eval_results import write_eval_results
+from benchmarks.leaderboard import cells, index, pages
 from benchmarks.leaderboard.boards import Board, make_boards
 from benchmarks.leaderboard.cells import COLUMNS
-from benchmarks.leaderboard.index import index_tasks
 from benchmarks.leaderboard.pages import compare_data, submission_page
 from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import check_result, read_result
@@ -40,6 +41,12 @@ def _environment() -> Any:
     environment.globals["root"] = ""
     environment.globals["version"] = VERSION
     environment.filters["script_json"] = _script_json
+    for module, names in (
+        (cells, ("cell", "floor_text", "label", "marks", "units")),
+        (index, ("below", "best", "columns", "forest_of")),
+        (pages, ("ordered", "scores_of")),
+    ):
+        environment.globals |= {name: getattr(module, name) for name in names}
     return environment
 
 
@@ -119,7 +126,11 @@ def _write(boards: list[Board], out: Path, repository: str | None) -> None:
     of_maps = [board for board in boards if board.score == RANKING]
     count = sum(len(board.entries) for board in of_maps)
     text = environment.get_template("index.html").render(
-        tasks=index_tasks(boards), boards=len(boards), count=count, meanings=list(SCORES.values())
+        tasks=[list(found) for _, found in groupby(boards, key=lambda board: board.task)],
+        boards=boards,
+        count=count,
+        meanings=SCORES,
+        ranking=RANKING,
     )
     (out / INDEX).write_text(text, "utf-8")
     text = environment.get_template("compare.html").render(
