@@ -12,8 +12,7 @@ from pathlib import Path
 import typer
 
 from benchmarks.stages import Stage, load_stages, run_stage
-from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import canonical_json, write_bytes
+from three_hundred_maps.io import claim_folder
 from three_hundred_maps.progress import set_quiet
 
 MODELS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
@@ -54,7 +53,7 @@ def run_demo(out: Path, *, workers: int, config: str = "mini") -> Path:
     InputError
         Where ``out`` holds other things or a stage fails.
     """
-    _claim(out, config)
+    claim_folder(out, MARK, {"what": "three_hundred_maps demo", "config": config})
     store = out / "data"
     _stage(out, "build", "three_hundred_maps", "build", config, "--out", store, "--workers", str(workers))
     submissions = {"climatology": out / "runs" / "climatology" / "submission"}
@@ -85,19 +84,6 @@ def run_demo(out: Path, *, workers: int, config: str = "mini") -> Path:
         stages=load_stages(out / "stages"),
         views=MODELS,
     )
-
-
-def _claim(out: Path, config: str) -> None:
-    """Make ``out`` ours, or refuse a folder that holds other things."""
-    mark = out / MARK
-    content = canonical_json({"what": "three_hundred_maps demo", "config": config})
-    if mark.exists():
-        if mark.read_bytes() != content:
-            raise InputError(f"{out} holds a demo of another configuration; give another --out")
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} holds other things; give a new or empty folder with --out")
-    write_bytes(mark, content)
 
 
 def _stage(out: Path, name: str, *arguments: str | Path) -> Stage:

@@ -174,6 +174,28 @@ def _umask() -> int:
     return mask
 
 
+def claim_folder(folder: Path, mark: str, settings: Any) -> None:
+    """Make a folder the place of one work, which may be resumed there: its file ``mark`` holds ``settings``.
+
+    Raises
+    ------
+    InputError
+        Where the folder is of work with other settings, or holds other things.
+    """
+    path = folder / mark
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: give a folder")
+    if path.exists():
+        if path.read_bytes() != canonical_json(settings):
+            raise InputError(f"{folder} holds work with other settings (see {path}): give another folder")
+    elif folder.exists() and any(folder.iterdir()):
+        raise InputError(
+            f"{folder} holds other things, which are never overwritten: give a new or empty folder"
+        )
+    else:
+        write_json(path, settings)
+
+
 def spawn_pool(workers: int, initializer: Callable[[], None] | None = None) -> ProcessPoolExecutor:
     """A pool of spawned processes: a fork after a threaded codec deadlocks."""
     return ProcessPoolExecutor(workers, get_context("spawn"), initializer=initializer)

@@ -6,7 +6,6 @@ A step whose result is there is skipped, so that the same command resumes what w
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import shutil
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import write_json
+from three_hundred_maps.io import claim_folder
 
 
 @dataclass(frozen=True)
@@ -63,18 +62,6 @@ def share_of_cores(workers: int) -> int:
     if workers < 1:
         raise InputError("--workers is at least 1")
     return max((os.cpu_count() or 1) // workers, 1)
-
-
-def claim(out: Path, mark: str, content: Mapping[str, object]) -> None:
-    """Make ``out`` this work's folder, or check that it is: its file ``mark`` holds ``content``."""
-    path = out / mark
-    if path.is_file():
-        if json.loads(path.read_text(encoding="utf-8")) != content:
-            raise InputError(f"--out {out} holds work on other data or by another plan; give another folder")
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out} holds other things; give a new or empty folder")
-    write_json(path, content)
 
 
 def find_data(
@@ -142,7 +129,7 @@ def run_or_list(
         for step in (step for stage in (building, *stages) for step in stage if not step.done.exists()):
             print(step.command)
         return False
-    claim(options.out, mark, content)
+    claim_folder(options.out, mark, content)
     # A build takes all cores by itself.
     run_stages([building], workers=1)
     run_stages(stages, workers=options.workers)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import figures
-from benchmarks.demo import MODELS, _claim
+from benchmarks.demo import MARK, MODELS
 from benchmarks.demo_report import board, write_report
 from benchmarks.results import write_result
 from benchmarks.scoring import score_submission
@@ -19,6 +19,7 @@ from benchmarks.stages import load_stages, run_stage
 from benchmarks.submissions import write_submission
 from tests.webdriver_client import Browser
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import claim_folder
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.testing import tiny_store
 
@@ -131,12 +132,12 @@ def test_foreign_folder_is_refused_and_ours_is_taken_up(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("words")
     with pytest.raises(InputError, match="holds other things"):
-        _claim(tmp_path / "mine", "mini")
+        claim_folder(tmp_path / "mine", MARK, {"config": "mini"})
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
-    _claim(tmp_path / "new", "mini")
-    _claim(tmp_path / "new", "mini")
-    with pytest.raises(InputError, match="another configuration"):
-        _claim(tmp_path / "new", "mini-gizmo")
+    claim_folder(tmp_path / "new", MARK, {"config": "mini"})
+    claim_folder(tmp_path / "new", MARK, {"config": "mini"})
+    with pytest.raises(InputError, match="other settings"):
+        claim_folder(tmp_path / "new", MARK, {"config": "mini-gizmo"})
 
 
 @pytest.mark.long

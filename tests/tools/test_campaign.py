@@ -11,6 +11,7 @@ import pytest
 
 from tests.helpers import settings_of
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import claim_folder
 from tools import campaign, results_page, steps
 from tools.plan import LONG, ONE_ORIENTATION, PLANS, REFERENCES, VIEW_SETS, run_name
 
@@ -52,14 +53,14 @@ def test_the_gpu_plan_has_an_equal_budget_of_samples():
 
 
 def test_a_folder_of_long_work_is_its_own(tmp_path):
-    steps.claim(tmp_path / "c", "mark.json", {"data": "mini"})
-    steps.claim(tmp_path / "c", "mark.json", {"data": "mini"})
-    with pytest.raises(InputError, match="on other data or by another plan"):
-        steps.claim(tmp_path / "c", "mark.json", {"data": "other"})
+    claim_folder(tmp_path / "c", "mark.json", {"data": "mini"})
+    claim_folder(tmp_path / "c", "mark.json", {"data": "mini"})
+    with pytest.raises(InputError, match="other settings"):
+        claim_folder(tmp_path / "c", "mark.json", {"data": "other"})
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x").touch()
     with pytest.raises(InputError, match="holds other things"):
-        steps.claim(tmp_path / "other", "mark.json", {})
+        claim_folder(tmp_path / "other", "mark.json", {})
 
 
 def test_data_are_a_store_or_a_recipe_to_build(tmp_path, store):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import write_bytes
+from three_hundred_maps.io import claim_folder, spawn_pool
 from three_hundred_maps.simulation.synthetic.region import (
     DEFAULT_FORMAT,
     FORMATS,
@@ -84,8 +81,9 @@ def simulate_regions(
     if chosen not in FORMATS:
         raise InputError(f"format {format!r} is unknown: one of {', '.join(FORMATS)}")
     out = Path(out)
-    _claim(
+    claim_folder(
         out,
+        MARK,
         {
             "synthetic": True,
             "version": GENERATOR_VERSION,
@@ -113,7 +111,7 @@ def simulate_regions(
             if progress:
                 progress(1)
     else:
-        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+        with spawn_pool(min(workers, len(jobs))) as pool:
             for _ in pool.map(_simulate, jobs):
                 if progress:
                     progress(1)
@@ -131,21 +129,3 @@ def _simulate(job: tuple[Path, int, int, Flavour, str, str, float]) -> None:
         format=format,
         redshift=redshift,
     )
-
-
-def _claim(out: Path, settings: dict[str, object]) -> None:
-    """Mark ``out`` as ours, or refuse it."""
-    text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
-    mark = out / MARK
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file: give a folder")
-    if mark.exists():
-        if mark.read_text(encoding="utf-8") != text:
-            raise InputError(
-                f"{out} holds a simulation with other settings (see {mark}): give another folder"
-            )
-        return
-    if out.exists() and any(out.iterdir()):
-        raise InputError(f"{out} holds other data, which is never overwritten: give a new or empty folder")
-    out.mkdir(parents=True, exist_ok=True)
-    write_bytes(mark, text.encode())
