@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from benchmarks.sealing import INPUTS, TRUTH
 from benchmarks.tasks import TASKS
 from benchmarks.truth import Truth
 from three_hundred_maps._version import __version__
+from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.errors import InputError, installed_version
 from three_hundred_maps.hub.pictures import gallery, panel
 from three_hundred_maps.io import canonical_json, write_json
@@ -206,44 +208,22 @@ def _program(image: str) -> Iterator[tuple[str, bytes]]:
 
 def _pages(truth: Truth, rules: dict[str, str]) -> dict[str, str]:
     regions = len(np.unique(truth.halos["region"]))
-    scores = "".join(f"| {SCORES[n].label} | {SCORES[n].units} | {SCORES[n].meaning} |\n" for n in COLUMNS)
-    archive = "python -m zipfile -c submission.zip submission/{submission.json,predictions.zarr}"
-    return {
-        "overview": f"""# Mass maps of galaxy clusters
-
-{TASKS[TASK].text} Here that is `{truth.name}`: {truth.n_halos} clusters of {regions} regions, each along
-{truth.n_los} lines of sight. A submission may use any of the views {rules["track"]}, and the redshift.
-
-{truth.attrs["attribution"]} Licence of the data: {truth.attrs["license"]}.
-""",
-        "data": f"""# Data and submissions
-
-`inputs` of the public data is a Zarr store that `xarray.open_zarr("inputs", group="test")` opens: the views,
-the redshift and an opaque `key` of every cluster. Train on what is public of `{truth.name}`, predict the
-total surface density (Msun kpc-2) of every cluster and line of sight, and write it with `three_hundred_maps`
-{__version__} or newer:
-
-    from benchmarks import write_submission
-    write_submission("submission", name="My model", authors=["A. Author"], task="{TASK}",
-                     track="{rules["track"]}", maps=maps, rows=("inputs", "test"))
-
-The upload is a zip of that folder's content: `{archive}`.
-""",
-        "evaluation": f"""# Evaluation
-
-Maps are compared inside R200c after smoothing to 0.05 R200c; l is log10 of the surface density. The first
-score ranks. Scores are shown to three digits.
-
-| score | unit | meaning |
-| --- | --- | --- |
-{scores}""",
-        "terms": """# Terms
-
-The truth of the test clusters is held back. Do not use anything but the inputs to predict them, and do not
-work the truth out from scores. A submission is data: nothing in it is run. Say in `description` what was
-done.
-""",
+    rows = [(SCORES[n].label, SCORES[n].units, SCORES[n].meaning) for n in COLUMNS]
+    scores = markdown_table(("score", "unit", "meaning"), rows)
+    known = {
+        "task": TASK,
+        "text": TASKS[TASK].text,
+        "name": truth.name,
+        "track": rules["track"],
+        "clusters": truth.n_halos,
+        "regions": regions,
+        "lines": truth.n_los,
+        "version": __version__,
+        "attrs": truth.attrs,
+        "scores": scores,
     }
+    texts = sections(files(__package__).joinpath("competition.md"))
+    return {page: text.format(**known) + "\n" for page, text in texts.items()}
 
 
 def _logo(inputs: Path) -> bytes:

@@ -128,6 +128,16 @@ class Summary:
         with np.errstate(all="ignore"):
             return of_means(rows, function, self.constants, limits=limits)
 
+    def _each(
+        self, rows: Array, function: Callable[[Array], Array], limits: tuple[float, float] = (-np.inf, np.inf)
+    ) -> list[Estimate]:
+        """``function`` of the means over regions of rows (region, place, column), place by place."""
+        with np.errstate(all="ignore"):
+            return [
+                of_means(rows[:, place], function, self.constants, limits=limits)
+                for place in range(rows.shape[1])
+            ]
+
     def pooled(self, values: NDArray[Any]) -> tuple[Estimate, Estimate]:
         """Median and scatter, with intervals, of values (halo, los)."""
         flat = values.ravel().astype(np.float64)
@@ -317,15 +327,8 @@ class Summary:
             sums = self.power_sums(noise_free)
             suffix = "_noise_free" if noise_free else ""
             rows = np.stack(sums, axis=-1)
-            with np.errstate(all="ignore"):
-                ratio = [of_means(rows[:, k], _ratio, self.constants) for k in range(rows.shape[1])]
-                cross = [
-                    of_means(
-                        rows[:, k], _correlation, self.constants, limits=(-1, np.inf if noise_free else 1)
-                    )
-                    for k in range(rows.shape[1])
-                ]
-            result[f"power_ratio{suffix}"] = _curve("k", self.grid.k, ratio)
+            result[f"power_ratio{suffix}"] = _curve("k", self.grid.k, self._each(rows, _ratio))
+            cross = self._each(rows, _correlation, (-1, np.inf if noise_free else 1))
             result[f"cross_correlation{suffix}"] = _curve("k", self.grid.k, cross)
         edges = self.grid.profile_edges
         middle = np.sqrt(edges[1:] * edges[:-1])
@@ -344,20 +347,14 @@ class Summary:
     def _sample_curves(self) -> dict[str, dict[str, Any]]:
         power, levels = self._sample_power(), credibilities(self.constants)
         edges = np.asarray(self.constants.table_radius)
-        with np.errstate(all="ignore"):
-            ratio = [of_means(power[:, k], _ratio, self.constants) for k in range(power.shape[1])]
         result = {
-            "sample_power_ratio": _curve("k", self.grid.k, ratio),
+            "sample_power_ratio": _curve("k", self.grid.k, self._each(power, _ratio)),
             "spread_skill_by_radius": _curve(
                 "radius", 0.5 * (edges[1:] + edges[:-1]), self.spread_by_radius()
             ),
         }
         for name in ("tarp", "tarp_mass"):
-            curves = self._expected_coverage(name)
-            share = [
-                of_means(curves[:, i : i + 1], _first, self.constants, limits=(0, 1))
-                for i in range(len(levels))
-            ]
+            share = self._each(self._expected_coverage(name)[..., None], _first, (0, 1))
             result[name] = _curve("credibility", levels, share)
         return result
 
@@ -366,11 +363,28 @@ class Summary:
         factor = 1.0 + 1.0 / self.samples
         variance, square = (self.regions.means(self._field(f"{n}_radius")) for n in ("variance", "mse"))
         rows = np.stack([factor * variance, square], axis=-1)
-        with np.errstate(all="ignore"):
-            return [
-                of_means(rows[:, ring], lambda m: np.sqrt(_ratio(m)), self.constants, limits=(0.0, np.inf))
-                for ring in range(rows.shape[1])
+        return self._each(rows, lambda m: np.sqrt(_ratio(m)), (0.0, np.inf))
+
+    def by_radius(self) -> dict[str, list[Estimate]]:
+        """Scores of each ring of the table by radius."""
+        means = {
+            name: self.regions.means(self._field(f"{name}_radius"))[..., None]
+            for name in ("mse", "mse_climatology")
+        }
+        counts, bounds = self.measured.counts["radius"], self.measured.bounds["score"]
+        scores = {
+            "residual_rms_dex": self._each(means["mse"], _root, (0, math.inf)),
+            "skill": self._each(np.concatenate(list(means.values()), axis=-1), _skill, (-math.inf, 1.0)),
+        }
+        for name, quantiles in (("residual_bias", self.bias), ("residual_scatter", self.scatter)):
+            scores[name] = [
+                Estimate(sum(f * histogram_quantile(ring, bounds, q) for q, f in quantiles.items()))
+                for ring in counts
             ]
+        if self.samples:
+            crps = self.regions.means(self._field("crps_radius"))[..., None]
+            scores |= {PROBABILISTIC: self._each(crps, _first), "spread_skill": self.spread_by_radius()}
+        return scores
 
     def rank_histogram(self) -> dict[str, Any]:
         """Share of the pixels by the rank of the truth among the samples, 0 to 1."""

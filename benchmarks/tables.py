@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,23 +11,12 @@ from numpy.typing import NDArray
 
 from benchmarks.constants import Constants
 from benchmarks.grid import Grid
-from benchmarks.intervals import median_and_scatter, of_means
 from benchmarks.measure import Measured
-from benchmarks.registry import PROBABILISTIC
-from benchmarks.summary import Regional, Summary, histogram_quantile
+from benchmarks.summary import Summary
 from benchmarks.truth import RANGES, Truth
 from three_hundred_maps.keys import KEY
 
 Array = NDArray[np.float64]
-COLUMNS = (
-    "residual_rms_dex",
-    "residual_bias",
-    "residual_scatter",
-    "skill",
-    "mass_bias",
-    "mass_scatter",
-    "ssim",
-)
 
 
 def _ranges(edges: tuple[float, ...], format_: str) -> list[str]:
@@ -108,43 +98,14 @@ def halo_rows(measured: Measured, truth: Truth) -> list[dict[str, Any]]:
 
 
 def _by_radius(measured: Measured, region: NDArray[Any], grid: Grid) -> list[dict[str, Any]]:
-    constants, regions = grid.constants, Regional.of(region)
-    mse = regions.means(measured.per_halo["mse_radius"])
-    climatology = regions.means(measured.per_halo["mse_climatology_radius"])
-    counts, bounds = measured.counts["radius"], measured.bounds["score"]
-    rows = []
-    edges = constants.table_radius
-    summary = Summary(measured, region, grid)
-    spread = summary.spread_by_radius() if summary.samples else None
-    for i in range(len(edges) - 1):
-        bias, scatter = (
-            sum(f * histogram_quantile(counts[i], bounds, q) for q, f in quantiles.items())
-            for quantiles in median_and_scatter(constants)
-        )
-        with np.errstate(all="ignore"):
-            scores = {
-                "residual_rms_dex": of_means(
-                    mse[:, i : i + 1], lambda m: np.sqrt(m[..., 0]), constants, limits=(0, math.inf)
-                ).to_json(),
-                "skill": of_means(
-                    np.column_stack([mse[:, i], climatology[:, i]]),
-                    lambda m: 1 - m[..., 0] / m[..., 1],
-                    constants,
-                    limits=(-math.inf, 1.0),
-                ).to_json(),
-            }
-        for name, value in (("residual_bias", bias), ("residual_scatter", scatter)):
-            scores[name] = {"value": float(f"{value:.10g}"), "low": None, "high": None}
-        if spread is not None:
-            crps = regions.means(measured.per_halo["crps_radius"])[:, i : i + 1]
-            scores[PROBABILISTIC] = of_means(crps, lambda m: m[..., 0], constants).to_json()
-            scores["spread_skill"] = spread[i].to_json()
-        rows.append(
-            {
-                "label": f"{edges[i]:g} to {edges[i + 1]:g}",
-                "halos": len(region),
-                "regions": len(regions.ids),
-                "scores": scores,
-            }
-        )
-    return rows
+    summary, edges = Summary(measured, region, grid), grid.constants.table_radius
+    scores = summary.by_radius()
+    return [
+        {
+            "label": f"{low:g} to {high:g}",
+            "halos": len(region),
+            "regions": len(summary.regions.ids),
+            "scores": {name: rings[i].to_json() for name, rings in scores.items()},
+        }
+        for i, (low, high) in enumerate(pairwise(edges))
+    ]

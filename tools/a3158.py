@@ -1,12 +1,13 @@
 """``python -m tools.a3158 RUN``: the page on Abell 3158, a real cluster seen by ROSAT.
 
-RUN is a model of the view xray on a store of the level rosat. The page is made of what the model predicts, the
-published masses below, and nothing else.
+RUN is a model of the view xray on a store of the level rosat. The page is made of what the model predicts,
+the published masses below, and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.command import command_line
-from baselines.fits import Frame, SkyPrediction, draw_sky, parse_fits, predict_sky
+from baselines.fits import SkyPrediction, draw_sky, parse_fits, predict_sky
 from baselines.model import find_model, from_pretrained, read_model_config
 from baselines.settings import Parser
-from three_hundred_maps.display import markdown_table
+from baselines.sky_images import Frame
+from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.geometry import aperture_fractions
 from three_hundred_maps.nfw import enclosed_mass, projected_mass
 from three_hundred_maps.observe.frame import PIXEL, PIXELS, Sky, cosmology_of, place
@@ -50,7 +52,7 @@ def main(args: list[str]) -> None:
     folder = find_model(options.run)
     model, config = from_pretrained(folder), read_model_config(folder)
     images = {name: options.files / file for name, file in FILES.items()}
-    # The level's background is what this pointing has beyond the cluster, sky and particles: none is exchanged.
+    # The level's background is what this pointing has beyond the cluster: none is exchanged.
     word = f"xray={images['image']},exposure={images['exposure']}"
     frame = Frame(CENTRE, R200C_ARCMIN)
     made = predict_sky(model, config.get("inputs", {}), parse_fits([word]), frame, REDSHIFT)
@@ -131,56 +133,21 @@ def render(made: SkyPrediction, config: dict[str, Any], sky: Sky) -> str:
     )
     outside = ", ".join(made.outside) or "nothing that is checked: brightness, redshift, beam and pixels"
     notes = "\n".join(f"- {note}" for note in made.notes)
-    return f"""# Abell 3158 as ROSAT saw it, and the mass a model gives it
-
-Made by `python -m tools.a3158 RUN`. The model is {config.get("name", "?")}, trained on `{config.get("dataset", "?")}`:
-synthetic clusters as a ROSAT PSPC pointing would see them (level `rosat`). The images are counts and exposure
-of the PSPC pointing (public data; reduced by S. Snowden's software), centred on the peak of the counts. The background
-stays in: 3e-4 ct s-1 arcmin-2 of sky and particles, which the level has too.
-
-![Abell 3158: what the model saw, and the mass map it predicts](images/{PICTURE})
-
-What was done to the images:
-
-{notes}
-
-## Mass inside cylinders
-
-{markdown_table(head, rows)}
-
-Inside R200c the predicted mass is {ratios}.
-
-![M(<R) in the cylinder](images/{PROFILE})
-
-Published masses are spherical: M200 of (5.09 +- 0.59)e14 Msun from the temperature and (1.38 +- 0.25)e15 Msun from
-velocities, both by Whelan et al. 2022 (A&A 663, A171). Each is turned into the mass inside a cylinder by an NFW
-halo of concentration {CONCENTRATION:g}, an assumption; brackets are its stated error alone.
-
-## What lies outside the training range
-
-Outside: {outside}.
-
-An X-ray rate is called faint where it is below the 0.1 % quantile of the positive pixels of training, which is one
-count in the longest exposure and largest pixel of the level.
-
-What cannot be checked by numbers: real gas has lines, absorption and point sources that the level leaves out, the
-band is wider than the 0.5-2 keV assumed, and the cluster is merging and has no cool core.
-
-## What one may not conclude
-
-- The frame is R200c, which is published and not measured here: by itself it fixes most of a cluster's mass, since
-  at a fixed fraction of R200c the surface density goes as M^(1/3). Agreement with the mass that this R200c belongs
-  to is therefore no independent measurement.
-- The image was treated three times, with models of one training, and the published masses were known each time. The
-  first two treatments gave 1.37e15 and 1.31e15 Msun inside R200c: they handed the model a sky that it counted
-  twice, subtracted or added beside the background that its training maps hold. The third, used here, leaves the
-  sky in the counts once, and gave 8.45e14 Msun. It was not chosen by its mass, but it was chosen in sight of it.
-  The spread of the three says how much such a mass hangs on the handling of the background.
-- The model learnt how gas follows mass in one synthetic simulation. A mass from it is what that simulation says of
-  such an image, not what nature says.
-- One cluster is no test: scatter and bias are known from the benchmark's simulated clusters alone.
-- Detail in the mass map that has no counterpart in the image is the model's expectation, not a detection.
-"""
+    page = sections(files(__package__).joinpath("a3158.md"))["PAGE"]
+    return (
+        page.format(
+            model=config.get("name", "?"),
+            dataset=config.get("dataset", "?"),
+            picture=PICTURE,
+            notes=notes,
+            table=markdown_table(head, rows),
+            ratios=ratios,
+            profile=PROFILE,
+            concentration=CONCENTRATION,
+            outside=outside,
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

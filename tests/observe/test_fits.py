@@ -11,17 +11,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from reproject import reproject_exact
 
-from baselines.fits import (
-    Frame,
-    parse_centre,
-    parse_fits,
-    predict_fits,
-    predict_sky,
-    prepare,
-    read_image,
-    to_frame,
-)
+from baselines.fits import parse_centre, parse_fits, predict_fits, predict_sky, prepare
 from baselines.model import Architecture, MassModel
+from baselines.sky_images import Frame, read_image, to_frame
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import radius_grid
 from three_hundred_maps.observe.fits import ORIGIN, export_fits

@@ -1,0 +1,209 @@
+"""FITS images of the sky, and their means over the pixels of the frame that a model sees.
+
+The frame is 80 x 80 pixels about the given centre, 0.025 of the given R200c each. Needs the extra
+``[observe]``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import gaussian_kernel, pixel_centres
+from three_hundred_maps.observe.fits import sky_header
+from three_hundred_maps.observe.frame import PIXEL, PIXELS
+
+Image = NDArray[np.float64]
+MOST_MISSING = 0.2
+"""Share of pixels inside R200c that may be masked; they are filled from their neighbours."""
+COVERED = 0.99
+"""Share of the frame that an image must reach."""
+FILL_SIGMA = 1.5
+"""Of the Gaussian, in pixels, whose weighted mean fills masked pixels; doubled until none is left."""
+
+
+@dataclass(frozen=True)
+class SkyImage:
+    """An image on the sky.
+
+    Parameters
+    ----------
+    values
+        (y, x); NaN where masked.
+    wcs
+        Its celestial coordinates.
+    units
+        Its BUNIT, empty where there is none.
+    path
+        The file.
+    beam_arcsec
+        FWHM of its beam where the header says so.
+    """
+
+    values: Image
+    wcs: Any
+    units: str
+    path: Path
+    beam_arcsec: float | None = None
+
+    @property
+    def pixel_arcmin2(self) -> float:
+        """Area of a pixel at the reference point."""
+        from astropy.wcs.utils import proj_plane_pixel_area
+
+        return float(proj_plane_pixel_area(self.wcs)) * 3600.0
+
+
+def read_image(path: str | Path) -> SkyImage:
+    """The first image of a FITS file; InputError for what is none, or has no place on the sky."""
+    from astropy.io import fits
+    from astropy.wcs import WCS, FITSFixedWarning
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no file {path}")
+    try:
+        with warnings.catch_warnings(), fits.open(path) as file:
+            warnings.simplefilter("ignore")
+            found = next((hdu for hdu in file if hdu.is_image and hdu.data is not None), None)
+            if found is None:
+                raise InputError(f"{path} holds no image")
+            values, header = np.array(found.data, np.float64), found.header.copy()
+    except (OSError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as FITS: {error}") from None
+    planes = [n for n in values.shape[:-2] if n > 1]
+    if values.ndim < 2 or planes:
+        shape = " x ".join(map(str, reversed(values.shape)))
+        raise InputError(
+            f"{path} is {shape} and not one image: a model sees one band, so give one plane of it"
+        )
+    try:
+        with warnings.catch_warnings():
+            # Old keywords (RADECSYS) are read as what they mean.
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            wcs = WCS(header).celestial
+    except (ValueError, TypeError, MemoryError) as error:
+        raise InputError(f"{path}: its world coordinates cannot be read: {error}") from None
+    if wcs.naxis != 2 or not wcs.has_celestial:
+        raise InputError(
+            f"{path} has no celestial coordinates (CTYPE1, CTYPE2, ...): where it points is unknown"
+        )
+    values = values.reshape(values.shape[-2:])
+    values[~np.isfinite(values)] = np.nan
+    if np.isnan(values).all():
+        raise InputError(f"{path} holds no finite pixel")
+    beam = header.get("BMAJ")
+    return SkyImage(
+        values,
+        wcs,
+        str(header.get("BUNIT", "")).strip(),
+        path,
+        None if beam is None else 3600.0 * float(beam),
+    )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The frame that a model sees: centre in deg, R200c in arcmin."""
+
+    centre_deg: tuple[float, float]
+    radius_arcmin: float
+
+    @property
+    def pixel_arcmin(self) -> float:
+        """Side of a pixel."""
+        return PIXEL * self.radius_arcmin
+
+    @property
+    def header(self) -> Any:
+        """Of images in this frame."""
+        return sky_header(self.centre_deg, PIXELS, self.pixel_arcmin, self.radius_arcmin)
+
+
+def to_frame(
+    image: SkyImage, weight: Image | None, frame: Frame, *, whole: bool = False
+) -> tuple[Image, float]:
+    """The mean of an image over the frame's pixels, and the share of those inside R200c that were masked.
+
+    Parameters
+    ----------
+    weight
+        (y, x) of the mean, 0 where masked; 1 by default. Pixels of NaN count as masked.
+    whole
+        Each pixel falls as a whole into that of the frame which holds its centre, where it is smaller: counts
+        then keep the noise of counts.
+
+    Raises
+    ------
+    InputError
+        Where the image does not reach over the frame, or too much of it is masked.
+    """
+    from astropy.wcs import WCS
+    from reproject import reproject_exact, reproject_interp
+
+    target = WCS(frame.header)
+    good = np.isfinite(image.values)
+    weights = np.where(good, 1.0 if weight is None else weight, 0.0)
+    weighted = np.where(good, image.values, 0.0) * weights
+    # Of an image of larger pixels the frame's are parts: between those it is interpolated.
+    coarse = image.pixel_arcmin2 > frame.pixel_arcmin**2
+    fine = 2.0 * image.pixel_arcmin2 <= frame.pixel_arcmin**2
+    project = bin_image if whole and fine else reproject_interp if coarse else reproject_exact
+    shape = (PIXELS, PIXELS)
+    above, reach = project((weighted, image.wcs), target, shape_out=shape)
+    below, _ = project((weights, image.wcs), target, shape_out=shape)
+    if np.mean(reach > 0.5) < COVERED:
+        raise InputError(
+            f"{image.path} covers {np.mean(reach > 0.5):.0%} of the frame of {2 * frame.radius_arcmin:.1f}"
+            " arcmin about the centre: a model needs all of it"
+        )
+    seen = np.isfinite(below) & (below > 1e-3 * weights.max())
+    inside = np.hypot(*np.meshgrid(*[pixel_centres(PIXELS, 2.0)] * 2)) < 1
+    missing = float(1.0 - seen[inside].mean())
+    if missing > MOST_MISSING:
+        raise InputError(f"{image.path}: {missing:.0%} of the pixels inside R200c are masked")
+    values = np.where(seen, above / np.where(seen, below, 1.0), np.nan)
+    return fill(values), missing
+
+
+def bin_image(given: tuple[Image, Any], target: Any, *, shape_out: tuple[int, int]) -> tuple[Image, Image]:
+    """Sums of the pixels whose centres lie in each pixel of ``target``, and how many there are."""
+    from astropy.wcs.utils import pixel_to_pixel
+
+    values, wcs = given
+    y, x = np.indices(values.shape)
+    with np.errstate(invalid="ignore"):
+        places = pixel_to_pixel(wcs, target, x.ravel(), y.ravel())
+    finite = np.isfinite(places[0]) & np.isfinite(places[1])
+    column, row = (np.floor(np.where(finite, place, -1e6) + 0.5).astype(np.int64) for place in places)
+    inside = (row >= 0) & (row < shape_out[0]) & (column >= 0) & (column < shape_out[1])
+    flat = row[inside] * shape_out[1] + column[inside]
+    sums = np.bincount(flat, values.ravel()[inside], shape_out[0] * shape_out[1])
+    counts = np.bincount(flat, minlength=shape_out[0] * shape_out[1])
+    return sums.reshape(shape_out).astype(np.float64), counts.reshape(shape_out).astype(np.float64)
+
+
+def fill(values: Image) -> Image:
+    """Pixels of NaN as the mean of their neighbours, weighted by a Gaussian that widens as it must."""
+    values, sigma = values.copy(), FILL_SIGMA
+    while np.isnan(values).any():
+        kernel = gaussian_kernel(sigma)
+        good = np.isfinite(values)
+        above, below = (_smooth(part, kernel) for part in (np.where(good, values, 0.0), good.astype(float)))
+        new = ~good & (below > 1e-6)
+        values[new] = above[new] / below[new]
+        sigma *= 2.0
+    return values
+
+
+def _smooth(values: Image, kernel: Image) -> Image:
+    rows = np.apply_along_axis(np.convolve, 0, values, kernel, "same")
+    return np.apply_along_axis(np.convolve, 1, rows, kernel, "same")
