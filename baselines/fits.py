@@ -20,6 +20,7 @@ from baselines.sky_images import Frame, Image, SkyImage, read_image, to_frame
 from three_hundred_maps.display import COLOUR_MAPS, DEFAULT_COLOUR_MAP
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.observe.fits import write_image
+from three_hundred_maps.plot import new_figure
 
 
 @dataclass
@@ -279,16 +280,10 @@ def write_prediction(made: SkyPrediction, frame: Frame, redshift: float, out: Pa
 
 def draw_sky(made: SkyPrediction, frame: Frame, path: Path, title: str) -> None:
     """Inputs and predicted mass beside each other, in arcmin."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels: dict[str, NDArray[Any]] = {**made.inputs, "mass": made.mass}
-    figure = Figure(figsize=(4.2 * len(panels), 4.6), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure, axes = new_figure(1, len(panels), (4.2 * len(panels), 4.6))
     reach = frame.radius_arcmin
-    for axis, (view, values) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
-    ):
+    for axis, (view, values) in zip(axes[0], panels.items(), strict=True):
         positive = values[values > 0]
         floor = float(positive.min()) if positive.size else 1.0
         image = axis.imshow(
@@ -304,7 +299,7 @@ def draw_sky(made: SkyPrediction, frame: Frame, path: Path, title: str) -> None:
         axis.set_title(view)
         axis.set_xlabel("arcmin to the east of the centre")
     figure.suptitle(title)
-    figure.savefig(path)
+    figure.savefig(path, dpi=110)
 
 
 def predict_fits(

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks import figures
 from three_hundred_maps.io import write_bytes
-from three_hundred_maps.plot import png
+from three_hundred_maps.plot import new_figure, png
 
 MOST_INSIDE = 5
 """Lines of a legend that an axis has room for."""
@@ -25,7 +25,7 @@ def draw_statistics(models: Mapping[str, Mapping[str, Any]], folder: Path) -> No
 
 def residuals(models: Mapping[str, Mapping[str, Any]]) -> Any:
     """The paper's figure 4: the distribution of l(prediction) - l(truth), one line a model."""
-    figure, axes = _axes(1, (6.4, 3.6))
+    figure, (axes,) = new_figure(1, 1, (6.4, 3.6))
     for (label, model), colour in zip(models.items(), cycle(figures.MODEL_COLOURS), strict=False):
         histogram = model["histogram"]
         edges, share = np.asarray(histogram["edges"]), np.asarray(histogram["share"])
@@ -44,7 +44,7 @@ def residuals(models: Mapping[str, Mapping[str, Any]]) -> Any:
 
 def scales(models: Mapping[str, Mapping[str, Any]]) -> Any:
     """Power ratio and cross-correlation with the truth against wave number, one line a model."""
-    figure, axes = _axes(2, (9.0, 3.4))
+    figure, (axes,) = new_figure(1, 2, (9.0, 3.4))
     heads = ("power predicted / true", "cross-correlation with the truth")
     for axis, name, head in zip(axes, ("power_ratio", "cross_correlation"), heads, strict=True):
         for (label, model), colour in zip(models.items(), cycle(figures.MODEL_COLOURS), strict=False):
@@ -69,10 +69,3 @@ def _legend(figure: Any, axis: Any, models: int) -> None:
         figure.legend(
             *axis.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=8
         )
-
-
-def _axes(number: int, size: tuple[float, float]) -> tuple[Any, list[Any]]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, list(np.atleast_1d(figure.subplots(1, number)))

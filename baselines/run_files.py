@@ -21,6 +21,7 @@ from baselines.settings import Settings
 from baselines.training import Progress
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes
+from three_hundred_maps.plot import new_figure, png
 from three_hundred_maps.store.arrays import open_group, root_attrs, split_length
 from three_hundred_maps.store.schema import TARGET
 
@@ -130,12 +131,7 @@ def write_log(out: Path, state: Progress) -> None:
 
 def draw_curve(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> None:
     """Write the learning curve of a run's log ``rows`` as a PNG: loss and validation error by epoch."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, ((axes,),) = new_figure(1, 1, (7, 4))
     epochs = [row["epoch"] for row in rows]
     validation = [row["validation_rms_dex"] for row in rows]
     known = [i for i, value in enumerate(validation) if not math.isnan(value)]
@@ -152,6 +148,4 @@ def draw_curve(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> Non
     twin = axes.twinx()
     twin.plot(epochs, [row["train_loss"] for row in rows], color="0.6", lw=1)
     twin.set_ylabel("training loss", color="0.4")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, png(figure))

@@ -23,6 +23,7 @@ from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.geometry import aperture_fractions
 from three_hundred_maps.nfw import enclosed_mass, projected_mass
 from three_hundred_maps.observe.frame import PIXEL, PIXELS, Sky, cosmology_of, place
+from three_hundred_maps.plot import new_figure
 from three_hundred_maps.simulation.cosmology import MDPL2
 
 CENTRE, REDSHIFT, R200C_ARCMIN = (55.714, -53.628), 0.059, 23.95
@@ -99,12 +100,7 @@ def profiles(mass: Floats, sky: Sky) -> dict[str, tuple[Floats, Floats | None]]:
 
 def draw_profiles(curves: dict[str, tuple[Floats, Floats | None]], path: Path) -> None:
     """M(<R) of `profiles`."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4.4), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, ((axes,),) = new_figure(1, 1, (6, 4.4))
     radius = curves["radius"][0]
     for name, (middle, band) in curves.items():
         if name == "radius":
@@ -115,7 +111,7 @@ def draw_profiles(curves: dict[str, tuple[Floats, Floats | None]], path: Path) -
     axes.set(xlabel="R / R200c", ylabel="M(<R) in the cylinder (Msun)", yscale="log")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
-    figure.savefig(path)
+    figure.savefig(path, dpi=110)
 
 
 def render(made: SkyPrediction, config: dict[str, Any], sky: Sky) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from baselines.reference import Floats
 from three_hundred_maps.display import RESIDUAL_COLOUR_MAP
 from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.plot import new_figure
 from three_hundred_maps.store.arrays import read_split, root_attrs
 from three_hundred_maps.store.schema import TARGET
 
@@ -55,12 +56,10 @@ def moments(store: Path, submissions: Mapping[str, Path]) -> dict[str, dict[str,
 
 def draw_residuals(store: Path, submissions: Mapping[str, Path], halos: Sequence[int]) -> Any:
     """Predicted - true of some test clusters along the first line of sight, a column a model."""
-    from matplotlib.figure import Figure
-
     arrays = read_split(store, "test", [TARGET])
     maps = open_predictions(submissions)
-    figure = Figure(figsize=(2.3 * len(maps) + 0.8, 2.2 * len(halos) + 0.4), layout="constrained")
-    axes = figure.subplots(len(halos), len(maps), squeeze=False)
+    size = 2.3 * len(maps) + 0.8, 2.2 * len(halos) + 0.4
+    figure, axes = new_figure(len(halos), len(maps), size)
     turn = np.linspace(0, 2 * np.pi, 200)
     for line, halo in enumerate(halos):
         truth = arrays.maps[TARGET][halo, 0]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.display import COLOUR_MAPS, DECADES
+from three_hundred_maps.plot import new_figure
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.synthetic.calibration import F_GAS, F_STAR, LOG_M500
 from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, H
@@ -131,12 +132,7 @@ def _over_mean(image: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def draw_relations(tables: dict[Flavour, NDArray[np.float64]], path: Path) -> None:
     """f_gas, f_star, Y and L against M500c, with the published medians."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.0, 7.0), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 2)
+    figure, axes = new_figure(2, 2, (9.0, 7.0))
     shades = {"gadgetx": "tab:blue", "gizmo": "tab:orange"}
     panels = (
         ("f_gas", "f_gas inside R500c", F_GAS, False),
