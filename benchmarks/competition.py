@@ -150,45 +150,23 @@ def _competition(truth: Truth, rules: dict[str, str], image: str, start: date) -
             column["sorting"] = "asc" if score.better == "low" else "desc"
         columns.append(column | {"precision": score.digits})
     pages = [{"title": name.capitalize(), "file": f"pages/{name}.md"} for name in _pages(truth, rules)]
-    return {
-        "version": 2,
+    content: dict[str, Any] = yaml.safe_load(
+        files(__package__).joinpath("competition.yaml").read_text("utf-8")
+    )
+    content |= {
         "title": f"Mass maps of galaxy clusters: {truth.name}",
-        "description": "Infer the projected total mass of galaxy clusters from what can be observed.",
-        "image": "logo.png",
-        "terms": "pages/terms.md",
         "docker_image": image,
-        "make_programs_available": True,
-        "make_input_data_available": False,
-        "registration_auto_approve": False,
-        "enable_detailed_results": True,
         "pages": [page for page in pages if page["title"] != "Terms"],
-        "tasks": [
-            {
-                "index": 0,
-                "name": TASKS[TASK].title,
-                "description": TASKS[TASK].text,
-                "scoring_program": "scoring_program",
-                "reference_data": "reference_data",
-            }
-        ],
-        "phases": [
-            {
-                "index": 0,
-                "name": "Open",
-                "description": "Predictions of the test split",
-                "start": f"{start.isoformat()} 00:00:00",
-                "tasks": [0],
-                "max_submissions_per_day": PER_DAY,
-                "max_submissions": IN_ALL,
-                "execution_time_limit": TIME_LIMIT,
-                "accepts_only_result_submissions": True,
-                "public_data": "public_data",
-            }
-        ],
-        "leaderboards": [
-            {"title": "Results", "key": "main", "submission_rule": "Force_Best", "columns": columns}
-        ],
     }
+    content["tasks"][0] |= {"name": TASKS[TASK].title, "description": TASKS[TASK].text}
+    content["phases"][0] |= {
+        "start": f"{start.isoformat()} 00:00:00",
+        "max_submissions_per_day": PER_DAY,
+        "max_submissions": IN_ALL,
+        "execution_time_limit": TIME_LIMIT,
+    }
+    content["leaderboards"][0]["columns"] = columns
+    return content
 
 
 def _program(image: str) -> Iterator[tuple[str, bytes]]:

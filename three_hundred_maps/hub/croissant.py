@@ -1,12 +1,15 @@
 """Croissant 1.1: the data set in the vocabulary that search engines and other loaders read.
 
 Format specification: http://mlcommons.org/croissant/1.1, with the responsible-AI terms of
-http://mlcommons.org/croissant/RAI/1.0.
+http://mlcommons.org/croissant/RAI/1.0. What is the same for every data set is in ``croissant.json``
+beside this file: the context, the names, the uses and biases.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
 from three_hundred_maps._version import __version__
@@ -24,35 +27,8 @@ _TYPES = {
     "uint8": "sc:Integer",
     "string": "sc:Text",
 }
-# fmt: off
-_CR_TERMS = (
-    "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty",
-    "fileObject", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5",
-    "parentField", "path", "recordSet", "references", "regex", "repeated", "replace",
-    "samplingRate", "separator", "source", "subField", "transform",
-)
-# fmt: on
 _UNCHECKED = "https://github.com/mlcommons/croissant/issues/80"
 """What the specification's own examples give as checksum of a git repository, which has none."""
-
-
-def context() -> dict[str, Any]:
-    """The JSON-LD context of Croissant 1.1 with the responsible-AI vocabulary."""
-    return {
-        "@language": "en",
-        "@vocab": "https://schema.org/",
-        "sc": "https://schema.org/",
-        "cr": "http://mlcommons.org/croissant/",
-        "rai": "http://mlcommons.org/croissant/RAI/",
-        "dct": "http://purl.org/dc/terms/",
-        "conformsTo": "dct:conformsTo",
-        "data": {"@id": "cr:data", "@type": "@json"},
-        "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-        "description": {"@container": "@language"},
-        "name": {"@container": "@language"},
-        "examples": {"@id": "cr:examples", "@type": "@json"},
-        **{term: f"cr:{term}" for term in _CR_TERMS},
-    }
 
 
 def render_croissant(manifest: Mapping[str, Any], repository: str) -> dict[str, Any]:
@@ -84,21 +60,12 @@ def render_croissant(manifest: Mapping[str, Any], repository: str) -> dict[str, 
         records.append(_record_set(name, c))
     licences = sorted({str(c["license"]) for c in configs.values()})
     return {
-        "@context": context(),
-        "@type": "sc:Dataset",
-        "conformsTo": [
-            "http://mlcommons.org/croissant/1.1",
-            "http://mlcommons.org/croissant/RAI/1.0",
-        ],
-        "name": "three_hundred_maps",
+        **json.loads(files(__package__).joinpath("croissant.json").read_text("utf-8")),
         "description": f"{_bare(opening(configs))} "
         "Each record is a galaxy cluster along one line of sight, in several views on one grid.",
         "version": __version__,
-        "datePublished": "2026-11-24",
         "url": home,
         "license": licences[0] if len(licences) == 1 else licences,
-        "creator": {"@type": "sc:Organization", "name": "The three_hundred_maps developers"},
-        "keywords": ["galaxy clusters", "dark matter", "hydrodynamical simulations", "machine learning"],
         "citeAs": TEXTS["BIBTEX"],
         **responsible_ai(configs),
         "distribution": distribution,
@@ -107,7 +74,7 @@ def render_croissant(manifest: Mapping[str, Any], repository: str) -> dict[str, 
 
 
 def responsible_ai(configs: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields on collection, processing, limits, biases and use."""
+    """The fields on collection, processing and limits; those that are always the same are in the file."""
     origin = "; ".join(
         f"{name}: {'synthetic simulation' if c['synthetic'] else 'hydrodynamical simulation'}, "
         f"{' '.join(str(c.get('description') or 'no description').split())}"
@@ -123,27 +90,8 @@ def responsible_ai(configs: Mapping[str, Any]) -> dict[str, Any]:
     limited = limits(configs) + ("\n" + TEXTS["SYNTHETIC_LIMITS"] if synthetic else "")
     return {
         "rai:dataCollection": f"Nothing was collected from people or places: maps were computed. {origin}.",
-        "rai:dataCollectionType": ["Software Collection", "Others"],
         "rai:dataPreprocessingProtocol": [_bare(TEXTS["MADE"]), _bare(TEXTS["WHY_REGIONS"]), *observed],
-        "rai:dataCollectionMissingData": (
-            "Halos whose cut-out leaves its region or holds low-resolution particles are excluded and "
-            "counted; unknown properties are NaN."
-        ),
-        "rai:dataUseCases": [
-            "Learning maps of total mass from maps of gas and stars; comparing methods under one benchmark."
-        ],
         "rai:dataLimitations": [line.removeprefix("- ") for line in _items(limited)],
-        "rai:dataBiases": [
-            "Clusters are selected to be flat in log mass: they do not follow the mass function.",
-            "Gas and stars follow the physics and calibration of one simulation code a config.",
-            "Maps are framed by the true R200c, which tells something of the mass.",
-        ],
-        "rai:personalSensitiveInformation": ["None: simulated matter."],
-        "rai:dataSocialImpact": "None is expected beyond that of astronomy at large.",
-        "rai:dataReleaseMaintenancePlan": (
-            "Versions are tagged; the manifest of each lists every file with its sha256. A config is rebuilt "
-            "from its recipe, never edited."
-        ),
     }
 
 
