@@ -19,7 +19,7 @@ def main(args: list[str]) -> None:
     parser = Parser(prog="python -m baselines.flow", description=__doc__)
     parser.add_argument("--flow-steps", type=int, default=1000, help="steps of the flow's training [1000]")
     parser.add_argument("--flow-lr", type=float, default=2e-3, help="its highest learning rate [0.002]")
-    parser.add_argument("--heun-steps", type=int, default=6, help="of Heun's method, for a sample [6]")
+    parser.add_argument("--heun-steps", type=int, default=4, help="of Heun's method, for a sample [4]")
     add_options(parser)
     run("flow", vars(parser.parse_args(args)))
 

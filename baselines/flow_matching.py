@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -62,7 +63,7 @@ class FlowNetwork(nn.Module):
     def forward(self, packed: torch.Tensor) -> torch.Tensor:
         """(N, C + 3, H, W), the views, the mean, x_t and a map that is t everywhere, to v (N, 1, H, W).
 
-        Were x_1 a field like x_0, v would be (2 t - 1) / s x_t with s = t^2 + (1 - t)^2, and what it leaves
+        Were x_1 a field like x_0, v would be (2 t - 1) / s x_t with s = `variance_at` t, and what it leaves
         of x_1 - x_0 would have the variance 1 / s: the network adds to the one in units of the other.
         """
         time = packed[:, -1, 0, 0].float()
@@ -71,8 +72,13 @@ class FlowNetwork(nn.Module):
         radius = self.radius_map.to(packed.dtype).expand(len(packed), 1, -1, -1)
         added = self.network(torch.cat([packed[:, :-1], radius], dim=1), embedding).float()
         x, t = packed[:, -2:-1].float(), time[:, None, None, None]
-        variance = t.square() + (1 - t).square()
+        variance = variance_at(t)
         return (2 * t - 1) / variance * x + added / variance.sqrt()
+
+
+def variance_at(t: Any) -> Any:
+    """The variance at a time t, 0 to 1, of a line between independent fields of unit variance."""
+    return t**2 + (1 - t) ** 2
 
 
 def pack(inputs: torch.Tensor, mean: torch.Tensor, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
@@ -155,15 +161,25 @@ def integrate(
     steps: int,
     precision: str = "fp32",
 ) -> torch.Tensor:
-    """Follow the flow from x_0 (N, H, W) to x_1 by Heun's method, ``steps`` steps of two evaluations."""
+    """Follow the flow from x_0 (N, H, W) to x_1 by Heun's method, ``steps`` steps of two evaluations.
 
-    def velocity(x: torch.Tensor, t: float) -> torch.Tensor:
+    In units in which a network that has learnt nothing moves nothing: y = x / sqrt(s), s = `variance_at` t,
+    by the angle a = arctan(2 t - 1), da = dt / s. So only what was learnt is integrated: dy/da = sqrt(s) v
+    - (2 t - 1) / sqrt(s) x. It begins and ends with s = 1, y = x.
+    """
+
+    def slope(y: torch.Tensor, angle: float) -> torch.Tensor:
+        t = 0.5 + 0.5 * math.tan(angle)
+        deviation = math.sqrt(variance_at(t))
+        x = deviation * y
         packed = pack(inputs, mean, x, torch.full((len(x),), t, device=x.device))
         with autocast(x.device, precision):
-            return network(packed.contiguous(memory_format=torch.channels_last))[:, 0].float()
+            v = network(packed.contiguous(memory_format=torch.channels_last))[:, 0].float()
+        return deviation * v - (2 * t - 1) / deviation * x
 
+    y, width = x, 0.5 * math.pi / steps
     for step in range(steps):
-        first = velocity(x, step / steps)
-        second = velocity(x + first / steps, (step + 1) / steps)
-        x = x + 0.5 * (first + second) / steps
-    return x
+        angle = step * width - 0.25 * math.pi
+        first = slope(y, angle)
+        y = y + 0.5 * width * (first + slope(y + width * first, angle + width))
+    return y

@@ -56,7 +56,7 @@ class Options:
     folds: int = 3
     flow_steps: int = 1000
     flow_lr: float = 2e-3
-    heun_steps: int = 6
+    heun_steps: int = 4
     samples: int = 16
 
 

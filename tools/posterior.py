@@ -2,9 +2,9 @@
 
 For each track: a flow, a random field round the same networks' mean, a deep ensemble, noise on single pixels
 round the same ensemble's mean, and a plain U-Net of the same size. Each samples the test split of the data
-set it was trained on and that of a twin of another simulation code (is it still right about its errors
-there?). Writes posterior.json (every number of the page), posterior.md (rendered from it alone) and figures
-into ``--page``; ``--render`` makes the page again from posterior.json.
+set it was trained on, that of a twin of another simulation code, and all halos of a real simulation (is it
+still right about its errors there?). Writes posterior.json (every number of the page), posterior.md (rendered
+from it alone) and figures into ``--page``; ``--render`` makes the page again from posterior.json.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def main(args: list[str]) -> None:
     parser = Parser(prog="python -m tools.posterior", description=__doc__)
     parser.add_argument("--data", default="mini", help="a store, or a recipe to build into OUT")
     parser.add_argument("--twin", default="mini-gizmo", help="that of another code; none: left out")
+    parser.add_argument("--real", default="none", help="a store of a real simulation [none: left out]")
     parser.add_argument("--out", type=Path, help="folder of runs and scores")
     parser.add_argument("--tracks", default="sz,all", help=f"some of {', '.join(TRACKS)}")
     parser.add_argument("--samples", type=int, default=20, help="of each map (coverage needs 20)")
@@ -52,7 +53,7 @@ def main(args: list[str]) -> None:
     unknown = [track for track in tracks if track not in TRACKS]
     if unknown:
         raise InputError(f"--tracks {unknown[0]}: there are {', '.join(TRACKS)}")
-    sources = [data for data in (options.data, options.twin) if data != "none"]
+    sources = [data for data in (options.data, options.twin, options.real) if data != "none"]
     found = find_twins(sources, out)
     stages = make_stages(
         {name: store for name, (store, _) in found.items()},
@@ -63,6 +64,7 @@ def main(args: list[str]) -> None:
         flow_steps=options.flow_steps,
         device=options.device,
         threads=share_of_cores(options.workers),
+        real=options.real != "none",
     )
     builds = [build for _, build in found.values()]
     if not run_or_list(options, stages, builds, MARK, {"data": options.data, "samples": options.samples}):
@@ -74,7 +76,7 @@ def main(args: list[str]) -> None:
 def _as_typed(options) -> str:  # type: ignore[no-untyped-def]
     words = [
         "python -m tools.posterior",
-        f"--data {Path(options.data).name} --twin {Path(options.twin).name}",
+        " ".join(f"--{key} {Path(getattr(options, key)).name}" for key in ("data", "twin", "real")),
     ]
     words += [f"--tracks {options.tracks} --samples {options.samples} --flow-steps {options.flow_steps}"]
     words += [f"--steps {options.steps}"] if options.steps else []
@@ -91,15 +93,21 @@ def make_stages(
     flow_steps: int,
     device: str,
     threads: int,
+    real: bool = False,
 ) -> list[list[Step]]:
     """Training (first those whose networks others take), sampling, scores.
 
     Parameters
     ----------
     stores
-        By name: what is trained on, and its twin where there is one.
+        By name: what is trained on, its twin where there is one, and last the real one.
+    real
+        Whether there is a real one.
     """
-    home, *_ = stores
+    home, *others = stores
+    tasks = {home: "mass-map", **dict.fromkeys(others, "cross-code")}
+    if real:
+        tasks[others[-1]] = "transfer"
     first: list[Step] = []
     second: list[Step] = []
     sampling: list[Step] = []
@@ -133,17 +141,13 @@ def make_stages(
             for test, store in stores.items():
                 name = f"{test}-{method}-{track}"
                 submission, result = out / "submissions" / name, out / "results" / f"{name}.json"
+                split = ["--split", "all"] if tasks[test] == "transfer" else []
                 words = ["baselines.predict", str(run), "--data", str(store), "--out", str(submission)]
-                words += [
-                    "--task",
-                    "mass-map" if test == home else "cross-code",
-                    "--device",
-                    device,
-                    "--quiet",
-                ]
+                words += ["--task", tasks[test], *split, "--device", device, "--quiet"]
                 words += ["--name", method, *(["--samples", str(samples)] if method != PLAIN else [])]
                 sampling.append(Step.of(out, f"predict {name}", words, submission / "submission.json"))
-                scoring.append(score_step(out, name, submission, store, result, threads))
+                more = [*split, "--trained-on", str(stores[home])] if split else []
+                scoring.append(score_step(out, name, submission, store, result, threads, *more))
     return [first, second, sampling, scoring]
 
 

@@ -42,6 +42,11 @@ TABLE = {PROBABILISTIC: "CRPS (dex)", "spread_skill": "spread / skill", "mass_sp
          "coverage_68": "coverage 68 %", "coverage_95": "coverage 95 %"}  # fmt: skip
 """Of the tables by parts of the sample."""
 PLAIN, BEST = "unet", "flow"
+PLACES = {
+    "cross-code": ("On another code's clusters", "the test split of", "on this code"),
+    "transfer": ("On a real simulation", "all halos of", "there"),
+}
+"""By task: heading, what is sampled, and how it is called."""
 Result = Mapping[str, Any]
 Run = Mapping[str, Any]
 
@@ -93,7 +98,6 @@ def render(summary: Mapping[str, Any]) -> str:
     """The page as Markdown."""
     runs: list[Run] = summary["runs"]
     home = [run for run in runs if run["task"] == "mass-map"]
-    away = [run for run in runs if run["task"] != "mass-map"]
     tracks = list(dict.fromkeys(run["track"] for run in home))
     data, samples = home[0]["dataset"], next(run["samples"] for run in home if run["samples"])
     lines = [
@@ -127,8 +131,8 @@ def render(summary: Mapping[str, Any]) -> str:
             "",
         ]
     lines += _parts(home, tracks)
-    if away:
-        lines += _across(home, away)
+    for task in PLACES:
+        lines += _across(home, [run for run in runs if run["task"] == task and run["samples"]])
     lines += ["Written by", "", "```sh", summary["command"], "```", ""]
     return "\n".join(lines)
 
@@ -166,6 +170,8 @@ def _reading(summary: Mapping[str, Any], home: Sequence[Run], track: str) -> lis
             f" The mean of its samples has {ratio:.3f} times the residual_rms_dex of a plain U-Net of the "
             f"same size ({number(values[PLAIN][RANKING]['value'], RANKING)})."
         )
+    if (known := interval(values[BEST]["tarp"], "tarp")) != "-":
+        text += f" Few regions tell little of TARP: its 95 % interval is {known} for the flow."
     return [text]
 
 
@@ -193,29 +199,31 @@ def _parts(home: Sequence[Run], tracks: Sequence[str]) -> list[str]:
 
 
 def _across(home: Sequence[Run], away: Sequence[Run]) -> list[str]:
-    """The same models on another code's clusters: are they right about errors that they have never made?"""
+    """The same models elsewhere: are they right about errors that they have never made?"""
+    if not away:
+        return []
     at_home = {(run["name"], run["track"]): run for run in home}
     rows: list[list[str]] = []
     ratios: dict[str, list[float]] = {"spread_skill": [], "mass_spread_skill": []}
     for run in away:
-        if run["samples"]:
-            before, now = (r["scores"] for r in (at_home[run["name"], run["track"]], run))
-            pairs = [
-                f"{number(before[n]['value'], n)} → {number(now[n]['value'], n)}" if n in now else "-"
-                for n in TABLE
-            ]
-            rows.append([view_names(run["track"]), run["name"], *pairs])
-            for score, found in ratios.items():
-                if score in now:
-                    found.append(now[score]["value"] / before[score]["value"])
-    name = away[0]["dataset"]["name"]
-    pixels, mass = (f"{100 * (np.median(found) - 1):+.0f} %" for found in ratios.values() if found)
+        before, now = (r["scores"] for r in (at_home[run["name"], run["track"]], run))
+        pairs = [
+            f"{number(before[n]['value'], n)} → {number(now[n]['value'], n)}" if n in now else "-"
+            for n in TABLE
+        ]
+        rows.append([view_names(run["track"]), run["name"], *pairs])
+        for score, found in ratios.items():
+            if score in now:
+                found.append(now[score]["value"] / before[score]["value"])
+    title, sampled, there = PLACES[away[0]["task"]]
+    data = away[0]["dataset"]
+    pixels, mass = (f"{100 * (np.median(found) - 1):+.0f} %" for found in ratios.values())
     return [
-        "## On another code's clusters",
+        f"## {title}",
         "",
-        f"Samples for the test split of `{name}`, by models that have seen `{home[0]['dataset']['name']}` "
-        f"alone: at home → on this code. Spread over skill changes by {pixels}, that of the mass by {mass} "
-        "(medians of the rows); below 1 a model is too sure.",
+        f"Samples for {sampled} `{data['name']}` ({data['halos']} halos in {data['regions']} regions), by "
+        f"models that have seen `{home[0]['dataset']['name']}` alone: at home → {there}. Spread over skill "
+        f"changes by {pixels}, that of the mass by {mass} (medians of the rows); below 1: too sure.",
         "",
         markdown_table(["views", "model", *TABLE.values()], rows),
         "",

@@ -130,8 +130,8 @@ def test_eight_steps_of_heun_end_in_the_distribution_that_the_flow_leads_to(sigm
 def test_a_flow_that_has_learnt_nothing_leaves_the_field_as_it_is(store: Path) -> None:
     network = FlowNetwork(Transforms.from_store(store, ["sz"]), channels=4, poolings=1, shuffle=2).eval()
     x = torch.randn((20, 32, 32), generator=torch.Generator().manual_seed(2))
-    end = integrate(network, torch.randn(20, 1, 32, 32), torch.randn(20, 32, 32), x, 8)
-    assert torch.allclose(end, x, atol=0.02)
+    end = integrate(network, torch.randn(20, 1, 32, 32), torch.randn(20, 32, 32), x, 4)
+    assert torch.allclose(end, x, atol=1e-5)
 
 
 def test_the_exact_velocity_has_the_least_loss(store: Path) -> None:

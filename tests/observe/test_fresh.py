@@ -9,12 +9,17 @@ import pytest
 import torch
 import zarr
 
-from baselines import profile_regression
+from baselines import predict, profile_regression
 from baselines.data import ResidentBatches, load_rows
 from baselines.fresh import load_expected
+from baselines.machine import find_machine
 from baselines.mass_regression import RING_EDGES_R200C, MassRegression
+from baselines.posterior_training import Options, train_posterior
 from baselines.settings import PLAIN, make_settings
 from baselines.unet import train
+from benchmarks.manifest import canonical_track
+from benchmarks.predictions import Predictions
+from benchmarks.scoring import score_submission
 from benchmarks.truth import Truth
 from benchmarks.validation import find_problems
 from three_hundred_maps.errors import InputError
@@ -82,6 +87,28 @@ def test_a_network_trains_on_fresh_noise(wide, deep, tmp_path):
     assert (manifest.task, manifest.trained_on) == ("observed", "tiny-observed-deep")
     with pytest.raises(InputError, match="no observed store"):
         train(replace(settings, data=str(wide), views="sz,star"), tmp_path / "other", submission=False)
+
+
+def test_posterior_samples_of_observed_maps(deep, tmp_path):
+    settings = make_settings(
+        {
+            **PLAIN, "data": str(deep), "views": ",".join(VIEWS), "channels": 4, "poolings": 1, "shuffle": 2,
+            "steps": 2, "batch": 4, "validate_every": 2, "precision": "fp32", "threads": 1,
+            "test_symmetries": 1, "device": "cpu",
+        }
+    )  # fmt: skip
+    options = Options(folds=2, flow_steps=2, heun_steps=1, samples=0)
+    run = train_posterior(settings, "flow", options, tmp_path / "run", find_machine("cpu"))
+    words = [str(run), "--data", str(deep), "--out", str(tmp_path / "s"), "--samples", "3"]
+    with pytest.raises(SystemExit) as end:
+        predict.main([*words, "--symmetries", "1", "--device", "cpu", "--quiet"])
+    assert end.value.code == 0
+    samples = Predictions(tmp_path / "s").read("mass_samples", np.arange(3))
+    assert samples.shape == (3, 2, 3, 80, 80) and (samples > 0).all()
+    result = score_submission(tmp_path / "s", deep)
+    assert (result["task"], result["samples"]) == ("observed", 3)
+    assert result["track"] == canonical_track(VIEWS)
+    assert 0 < result["scores"]["crps"]["value"] < 2
 
 
 def test_masses_are_told_from_views_whose_noise_is_below_zero(deep, transforms, tmp_path):

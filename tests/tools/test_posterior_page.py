@@ -34,6 +34,19 @@ def test_every_method_on_every_track_at_home_and_away(tmp_path: Path) -> None:
     assert "--samples" not in commands["predict mini-unet-sz"]
 
 
+def test_all_halos_of_a_real_simulation_are_sampled_last(tmp_path: Path) -> None:
+    stores = {"mini": tmp_path / "a", "mini-gizmo": tmp_path / "b", "zoom": tmp_path / "z"}
+    *_, sampling, scoring = posterior.make_stages(
+        stores, tmp_path, ["sz"], samples=20, steps=None, flow_steps=7, device="cpu", threads=1, real=True
+    )
+    assert len(sampling) == len(scoring) == 15
+    commands = {step.name: step.command for step in [*sampling, *scoring]}
+    assert "--task transfer --split all" in commands["predict zoom-flow-sz"]
+    assert f"--split all --trained-on {tmp_path}/a" in commands["score zoom-flow-sz"]
+    assert "--task cross-code" in commands["predict mini-gizmo-flow-sz"]
+    assert "--split" not in commands["score mini-gizmo-flow-sz"]
+
+
 def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for args, message in (
         (["--tracks", "sz,radio", "--out", str(tmp_path / "c")], "--tracks radio"),
@@ -55,9 +68,10 @@ def test_the_page_in_docs_is_what_its_numbers_give() -> None:
 
 @pytest.mark.long
 def test_a_whole_comparison(tmp_path: Path) -> None:
-    for seed, name in enumerate(("a", "b")):
+    for seed, name in enumerate(("a", "b", "z")):
         tiny_store(tmp_path / name, halos=(8, 4, 11), n_los=2, pixels=32, seed=seed, name=name)
-    words = ["--data", str(tmp_path / "a"), "--twin", str(tmp_path / "b"), "--out", str(tmp_path / "c")]
+    words = ["--data", str(tmp_path / "a"), "--twin", str(tmp_path / "b"), "--real", str(tmp_path / "z")]
+    words += ["--out", str(tmp_path / "c")]
     with pytest.raises(SystemExit) as stop:
         posterior.main([*words, "--tracks", "sz", "--steps", "2", "--flow-steps", "2", "--device", "cpu"])
     assert stop.value.code == 0
@@ -67,6 +81,7 @@ def test_a_whole_comparison(tmp_path: Path) -> None:
     for words in (
         *METHODS,
         "On another code's clusters",
+        "On a real simulation",
         "paired over regions",
         "times the residual_rms_dex",
     ):
