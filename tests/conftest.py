@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.webdriver_client import Browser
+from three_hundred_maps.testing import tiny_store
 
 EXPECTED_SKIPS = {
     "real simulation files are not here: set THREE_HUNDRED_MAPS_REAL or put them at ../shared/real",
@@ -34,6 +37,29 @@ def real() -> Path:
     if not (folder / "README.md").exists():
         pytest.skip(_NO_REAL)
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Make a folder once for all of xdist's workers; nothing is to be written to it afterwards."""
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+
+    def find(name: str, make: Callable[[Path], object]) -> Path:
+        done = place / f"{name}.done"
+        with FileLock(place / f"{name}.lock"):
+            if not done.exists():
+                make(place / name)
+                done.touch()
+        return place / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def small_store(made_once: Callable[..., Path]) -> Path:
+    """Twelve halos to train on, four to choose by, four to test on; 32 pixels, three lines of sight."""
+    return made_once("small", partial(tiny_store, halos=(12, 4, 4), n_los=3, pixels=32))
 
 
 @pytest.fixture(scope="session")

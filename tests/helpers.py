@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 AXE = "axe-core@4.10.3"
+
+
+def command(
+    main: Callable[[list[str]], object], *words: object, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process: its exit status and what it printed."""
+    out, err, given = io.StringIO(), io.StringIO(), [str(word) for word in words]
+    place = contextlib.chdir(cwd) if cwd else contextlib.nullcontext()
+    printed = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    with place, printed[0], printed[1], pytest.raises(SystemExit) as ended:
+        main(given)
+    return subprocess.CompletedProcess(given, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def hashes(store: Path) -> dict[str, str]:

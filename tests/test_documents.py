@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.snippets import run_shell, snippets
+from tests.processes import run_python
+from tests.snippets import run_lines, snippets
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.hub.cache import store_path
 from three_hundred_maps.testing import tiny_store
@@ -40,14 +39,7 @@ def test_python_of_the_readme(cached_mini: dict[str, str], tmp_path: Path) -> No
     blocks = snippets(README, "python")
     assert blocks
     for block in blocks:
-        result = subprocess.run(
-            [sys.executable, "-c", block.text],
-            cwd=tmp_path,
-            env={**os.environ, **cached_mini},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        result = run_python("-c", block.text, environment={**os.environ, **cached_mini}, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         assert "(80, 80)" in result.stdout
 
@@ -57,14 +49,9 @@ def test_shell_of_the_readme(cached_mini: dict[str, str], tmp_path: Path) -> Non
     assert len(blocks) == 2
     # The same lines, trained for a moment only.
     lines = "".join(b.text for b in blocks).replace("--out runs/all", "--out runs/all --steps 2 --channels 4")
-    run_shell(lines, tmp_path, **cached_mini)
-    for made in (
-        "runs/all/config.yaml",
-        "runs/all/model.safetensors",
-        "runs/all/log.csv",
-        "runs/all/curve.png",
-    ):
-        assert (tmp_path / made).is_file()
+    run_lines(lines, tmp_path, **cached_mini)
+    for made in ("config.yaml", "model.safetensors", "log.csv", "curve.png"):
+        assert (tmp_path / "runs" / "all" / made).is_file()
     assert (tmp_path / "site" / "index.html").is_file()
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from baselines import unet
+from tests.helpers import command
+from three_hundred_maps import cli
 from three_hundred_maps.store.verify import verify
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "docs" / "notebooks"
@@ -19,6 +24,16 @@ def cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Run a notebook's cells in one name space, in a folder of its own; what they define."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    # Commands as they are, in this process: torch and the compiled kernels are here already.
+    mains = {"three_hundred_maps": cli.main, "baselines.unet": unet.main}
+
+    def here(words: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
+        assert words[:2] == [sys.executable, "-m"] and how["check"]
+        done = command(mains[words[2]], *words[3:])
+        assert done.returncode == 0, done.stderr
+        return done
+
+    monkeypatch.setattr("subprocess.run", here)
 
     def run(name: str) -> dict[str, Any]:
         names: dict[str, Any] = {}

@@ -31,12 +31,12 @@ def test_what_the_page_shows_is_run(
     blocks = snippets(TRAIN, "bash")
     assert len(blocks) == 6
     # The same lines, trained for a moment only.
-    brief = "--steps 2 --channels 4 --batch 8"
+    brief = "--steps 2 --channels 4 --batch 8 --test-symmetries 1"
     lines = "".join(block.text for block in blocks).replace("baselines.unet ", f"baselines.unet {brief} ")
     for command, more in (("flow", "--flow-steps 2 --heun-steps 1"), ("ensemble", "")):
         lines = lines.replace(
             f"baselines.{command} ",
-            f"baselines.{command} {brief} --test-symmetries 1 --folds 2 --samples 2 {more} ",
+            f"baselines.{command} {brief} --folds 2 --samples 2 {more} ",
         )
     lines = lines.replace("--samples 20", "--samples 2 --symmetries 1")
     run_lines(lines, tmp_path, STORE=str(full_store), OMP_NUM_THREADS="1")

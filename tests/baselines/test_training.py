@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed.run import main as launch
 
 from baselines.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from baselines.data import ResidentBatches, Rows, StreamBatches, apply_symmetries, load_rows
@@ -338,7 +338,7 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path, settings):
     process.kill()
     process.wait()
     assert checkpoint.exists() and not (tmp_path / "killed" / "model.safetensors").exists()
-    subprocess.run(command, check=True)
+    train(settings, tmp_path / "killed", submission=False)
     assert_same_checkpoints(whole.folder, tmp_path / "killed")
 
 
@@ -468,7 +468,7 @@ def test_a_processor_says_whether_it_multiplies_in_bfloat16(tmp_path, monkeypatc
     assert best_precision(CPU) == "fp32"
 
 
-def test_two_processes_train_as_one(tmp_path, settings):
+def test_two_processes_train_as_one(tmp_path, settings, monkeypatch):
     # Group norm has no statistics over a batch, so two halves of a batch are the batch.
     # Each process draws augmentations of its own.
     settings = replace(settings, norm="group", batch=8, thin_stars=False, calibration_error=0.0)
@@ -478,22 +478,10 @@ def test_two_processes_train_as_one(tmp_path, settings):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
-        + [
-            "-m",
-            "baselines.unet",
-            "--config",
-            str(config),
-            "--out",
-            str(tmp_path / "two"),
-            "--no-submission",
-        ],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    command = f"-m baselines.unet --config {config} --out {tmp_path / 'two'} --no-submission"
+    # The launcher as its command runs it, with torch imported already.
+    launch([*f"--nproc-per-node=2 --master-port={port}".split(), *command.split()])
     ours, theirs = weights(one.folder), weights(tmp_path / "two")
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name], rtol=2e-3, atol=2e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(made_once: Callable[..., Path]) -> Path:
     """A finished store with 12 test regions."""
-    return tiny_store(
-        tmp_path_factory.mktemp("data") / "store", halos=(6, 1, 12), n_los=2, shard_halos=5, seed=4
-    )
+    return made_once("benchmark", partial(tiny_store, halos=(6, 1, 12), n_los=2, shard_halos=5, seed=4))
 
 
 @pytest.fixture(scope="session")

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import COMMANDS
+from benchmarks.cli import COMMANDS, main
 from benchmarks.constants import VERSION
+from benchmarks.packing import opened
 from benchmarks.results import read_result
 from benchmarks.score_table import score_table
-from tests.snippets import run_shell, snippets
+from benchmarks.scoring import score_submission
+from tests import helpers
+from tests.processes import run_python
+from tests.snippets import run_lines, snippets
 from three_hundred_maps.builder.recipe import load_recipe, shipped_recipes
-from three_hundred_maps.testing import tiny_store
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBMIT = ROOT / "docs" / "submit.md"
 
 
-def command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *map(str, arguments)],
-        cwd=cwd or ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+command = partial(helpers.command, main)
 
 
 def test_every_command_has_help() -> None:
@@ -120,18 +117,16 @@ def test_the_kept_results_are_results() -> None:
                 assert result["dataset"]["recipe_sha256"] == load_recipe(name).sha256(), path.name
 
 
-def test_a_stranger_can_follow_the_page(tmp_path: Path) -> None:
-    store = tiny_store(tmp_path / "STORE", halos=(8, 1, 3), n_los=2)
-    environment = {"STORE": str(store), "PYTHONPATH": str(ROOT)}
+def test_a_stranger_can_follow_the_page(store: Path, tmp_path: Path) -> None:
+    environment = {"STORE": str(store)}
     pages = (SUBMIT, SUBMIT.with_name("submission.md"))
+    # One after the other, as one reads: the second page goes on with the first one's maps.
     code = "\n".join(block.text for page in pages for block in snippets(page, "python"))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **environment},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_python("-c", code, environment={**os.environ, **environment}, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    blocks = [block for page in pages for block in snippets(page, "bash")]
-    shown = "".join(run_shell(block.text, tmp_path, **environment) for block in blocks)
+    shown = run_lines(
+        "".join(block.text for page in pages for block in snippets(page, "bash")), tmp_path, **environment
+    )
     assert "valid: 'Mean map and log y'" in shown and "residual_rms_dex" in shown and "packed:" in shown
     assert command("score", "submission.npz", "--data", store, cwd=tmp_path).returncode == 0
     for made in (
@@ -142,3 +137,6 @@ def test_a_stranger_can_follow_the_page(tmp_path: Path) -> None:
         "sealed/truth",
     ):
         assert (tmp_path / made).exists(), made
+    with opened(tmp_path / "submission.npz") as folder:
+        for made in (tmp_path / "submission", tmp_path / "samples", folder):
+            assert score_submission(made, store)["scores"]["skill"]["value"] > 0

@@ -20,14 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.manifest import Manifest, canonical_track, check_manifest, read_manifest
-from benchmarks.packing import opened, pack
+from benchmarks.packing import pack
 from benchmarks.predictions import Predictions
 from benchmarks.rows import find_rows
 from benchmarks.scoring import score_submission
 from benchmarks.submissions import tree_digest, write_submission
 from benchmarks.truth import Truth
 from benchmarks.validation import find_problems, order_of, validate
-from tests.snippets import snippets
 from three_hundred_maps import load_dataset
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY
@@ -300,19 +299,6 @@ def test_logarithms_are_told_when_checked_and_scored(
     assert any("log10" in p for p in find_problems(folder, Truth(store))[0])
     with pytest.raises(InputError, match="log10"):
         score_submission(folder, store)
-
-
-def test_every_example_of_the_guide_learns(store: Path, tmp_path: Path) -> None:
-    docs = Path(__file__).parents[2] / "docs"
-    blocks = [block for name in ("submit", "submission") for block in snippets(docs / f"{name}.md", "python")]
-    assert len(blocks) == 4
-    # One after the other, as one reads: the second goes on with the first one's maps.
-    code = "\n".join(block.text for block in blocks)
-    environment = {**os.environ, "STORE": str(store)}
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
-    with opened(tmp_path / "submission.npz") as folder:
-        for made in (tmp_path / "submission", tmp_path / "samples", folder):
-            assert score_submission(made, store)["scores"]["skill"]["value"] > 0
 
 
 def test_a_valid_submission(submit: Callable[..., Path], store: Path) -> None:

@@ -66,10 +66,13 @@ def synthetic(write_recipe):
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory):
+def whole(made_once):
     """A synthetic store of light regions built by one undisturbed worker, and its recipe."""
-    folder = tmp_path_factory.mktemp("whole")
-    recipe = folder / "little.yaml"
+    folder = made_once("whole", make_whole)
+    return folder / "little.yaml", folder / "store"
+
+
+def make_whole(folder: Path) -> None:
     content = {
         "name": "little",
         "simulation": {"kind": "synthetic", "regions": "5,16,54,101"},
@@ -78,6 +81,7 @@ def whole(tmp_path_factory):
         "splits": {"scheme": "small"},
         "store": {"shard_halos": 1},
     }
+    folder.mkdir()
+    recipe = folder / "little.yaml"
     recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
-    store = build(recipe, folder / "store", quiet=True)
-    return recipe, store
+    build(recipe, folder / "store", quiet=True)

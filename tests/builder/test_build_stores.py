@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import hashes
+from tests.processes import Forked
 from three_hundred_maps import open_store
 from three_hundred_maps.builder import executors
 from three_hundred_maps.builder.remeasure import remeasure
@@ -216,19 +217,13 @@ def kill_until_done(recipe: Path, store: Path, generator, workers: int, kills: i
     script.write_text(BUILD.format(recipe=str(recipe), store=str(store), workers=workers))
     made = 0
     while True:
-        process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None and process.stdout.readline() == "begun\n"
-        try:
-            span = None if made >= kills else float(generator.uniform(0, longest_s))
-            process.wait(timeout=span)
-        except subprocess.TimeoutExpired:
+        process = Forked(str(script))
+        process.says("begun")
+        if not process.ended(None if made >= kills else float(generator.uniform(0, longest_s))):
             process.kill()
-            process.wait()
             made += 1
             continue
-        finally:
-            process.stdout.close()
-        assert process.returncode == 0
+        assert process.result.returncode == 0, process.printed
         if made >= kills:
             return made
         # Done before all its kills: it is begun anew, so that each kill meets a build at work.
@@ -252,16 +247,15 @@ def test_workers_end_with_a_killed_builder(whole, tmp_path):
     recipe, _ = whole
     script = tmp_path / "build.py"
     script.write_text(BUILD.format(recipe=str(recipe), store=str(tmp_path / "store"), workers=2))
-    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.DEVNULL)
+    process = Forked(str(script))
     deadline = time.monotonic() + 60
     children: list[psutil.Process] = []
-    while len(children) < 2 and time.monotonic() < deadline and process.poll() is None:
+    while len(children) < 2 and time.monotonic() < deadline and not process.ended(0):
         children = psutil.Process(process.pid).children(recursive=True)
         time.sleep(0.05)
     assert len(children) >= 2
     time.sleep(2.0)
     process.kill()
-    process.wait()
     gone, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from fake_hub import TOKEN, FakeHub, Run, files_of
 
+from tests.processes import run_python
 from three_hundred_maps.hub import export
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.testing import tiny_store
@@ -25,19 +26,16 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(made_once: Callable[..., Path]) -> Path:
     """A finished store: 10, 2 and 3 halos in shards of 4, three lines of sight."""
-    path = tmp_path_factory.mktemp("hub") / "store"
-    return tiny_store(path, halos=(10, 2, 3), n_los=3, shard_halos=4)
+    return made_once("hub-store", partial(tiny_store, halos=(10, 2, 3), n_los=3, shard_halos=4))
 
 
 @pytest.fixture(scope="session")
-def exported(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(store: Path, made_once: Callable[..., Path]) -> Path:
     """That store as a Hub repository in a folder; not to be changed."""
     set_quiet(True)
-    folder = tmp_path_factory.mktemp("hub") / "export"
-    export([store], folder, repository="org/maps")
-    return folder
+    return made_once("hub-export", partial(export, [store], repository="org/maps"))
 
 
 @pytest.fixture
@@ -72,7 +70,10 @@ def published(hub: FakeHub, exported: Path) -> FakeHub:
 
 @pytest.fixture
 def run(tmp_path: Path, request: pytest.FixtureRequest) -> Run:
-    """Run Python in a process of its own, with caches of its own, offline but for the loopback Hub."""
+    """Run Python in a process of its own, with caches of its own, offline but for the loopback Hub.
+
+    ``fresh`` where the test is of the interpreter's own start or end.
+    """
     cache = tmp_path / "hf"
     environment = {
         name: value
@@ -86,11 +87,9 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> Run:
         HF_UPDATE_DOWNLOAD_COUNTS="0",
         HF_HUB_OFFLINE="1",
         HF_DATASETS_DISABLE_PROGRESS_BARS="1",
-        HF_TOKEN="",
         PYTHONWARNINGS="ignore",
         OMP_NUM_THREADS="1",
     )
-    environment.pop("HF_TOKEN")
 
     def call(
         *arguments: str,
@@ -98,6 +97,7 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> Run:
         token: bool = False,
         cwd: Path | None = None,
         status: int = 0,
+        fresh: bool = False,
         **more: str,
     ) -> subprocess.CompletedProcess[str]:
         env = dict(environment)
@@ -106,15 +106,7 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> Run:
             env["HF_ENDPOINT"] = hub.url
         if token:
             env["HF_TOKEN"] = TOKEN
-        result = subprocess.run(
-            [sys.executable, *arguments],
-            env={**env, **more},
-            cwd=cwd or tmp_path,
-            text=True,
-            capture_output=True,
-            check=False,
-            timeout=240,
-        )
+        result = run_python(*arguments, environment={**env, **more}, cwd=cwd or tmp_path, fresh=fresh)
         assert result.returncode == status, f"{arguments}\n{result.stdout}\n{result.stderr}"
         return result
 

@@ -39,7 +39,7 @@ heavy = {"torch", "datasets", "pandas", "numba", "matplotlib", "pyarrow", "huggi
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 assert spent < 0.2, spent
 """
-    run("-c", code)
+    run("-c", code, fresh=True)
 
 
 def test_datasets_keeps_its_loader_and_other_names(run: Run, tmp_path: Path) -> None:

@@ -341,7 +341,7 @@ from three_hundred_maps import load_dataset
 rows = iter(load_dataset("org/maps", split="train", views="mass", streaming=True))
 print(len(next(rows)["mass"]))
 """
-        result = run("-c", code, hub=published)
+        result = run("-c", code, hub=published, fresh=True)
         assert result.stdout.split() == ["80"]
         assert "Fatal" not in result.stderr
 

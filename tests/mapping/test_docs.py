@@ -35,9 +35,9 @@ def test_a_view_is_added_as_the_page_says(tmp_path, monkeypatch, capsys):
         assert float(total) < float(0.004 * gas.mass.sum(dtype="f8"))
 
         (text,) = (block.text for block in snippets(PAGE, "yaml"))
-        # The same build of the lightest regions.
-        assert "regions: 1-3}" in text
-        text = text.replace("1-3", "'5,16,54'")
+        # The same build of two of the lightest regions, along one line of sight.
+        assert "regions: 1-3}" in text and "lines_of_sight: 3}" in text
+        text = text.replace("1-3", "'5,16'").replace("lines_of_sight: 3", "lines_of_sight: 1")
         (tmp_path / "with-metals.yaml").write_text(text, encoding="utf-8")
         recipe = load_recipe(tmp_path / "with-metals.yaml")
         assert [get_view(name).name for name in recipe.maps.views] == ["sz", "mass", "metals"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,19 +14,12 @@ PLANCK = {"h": 0.6777, "omega_m": 0.307115, "omega_lambda": 0.692885, "omega_b":
 
 
 @pytest.fixture(scope="session")
-def wide(tmp_path_factory) -> Path:
-    return tiny_store(
-        tmp_path_factory.mktemp("wide") / "store",
-        halos=(6, 3, 3),
-        n_los=2,
-        pixels=120,
-        width=3.0,
-        shard_halos=4,
-        name="tiny-wide",
-        simulation={"code": "blobs", "redshift": 0.0, "cosmology": PLANCK},
-    )
+def wide(made_once) -> Path:
+    simulation = {"code": "blobs", "redshift": 0.0, "cosmology": PLANCK}
+    size = {"halos": (6, 3, 3), "n_los": 2, "pixels": 120, "width": 3.0, "shard_halos": 4}
+    return made_once("wide", partial(tiny_store, name="tiny-wide", simulation=simulation, **size))
 
 
 @pytest.fixture(scope="session")
-def deep(wide, tmp_path_factory) -> Path:
-    return observe(wide, tmp_path_factory.mktemp("deep") / "store", "deep", workers=2)
+def deep(wide, made_once) -> Path:
+    return made_once("deep", lambda folder: observe(wide, folder, "deep"))

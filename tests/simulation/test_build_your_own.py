@@ -20,7 +20,7 @@ from three_hundred_maps.testing.small import small_snapshot
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "build-your-own.md"
 RECIPES = ROOT / "docs" / "recipes"
-QUICK = ("maps.lines_of_sight=2",)
+QUICK = ("maps.lines_of_sight=1",)
 MAPS = ("sz", "xray", "star", "mass")
 
 
@@ -45,17 +45,13 @@ def test_recipes_on_the_page_are_the_files():
 
 def test_commands_of_the_page(real, tmp_path):
     (tmp_path / "docs").symlink_to(ROOT / "docs")
-    # The same lines; the zoom is planned in full, and built with fewer lines of sight.
-    build = 'zoom.yaml --root "$SIMULATIONS" --out zoom\n'
-    blocks = [block.text for block in snippets(PAGE, "bash")]
-    assert blocks[0].count(build) == 1
-    blocks[0] = blocks[0].replace(build, f"{build.strip()} --set maps.lines_of_sight=2\n")
-    printed = [
-        run_lines(block, tmp_path, SIMULATIONS=str(real), OMP_NUM_THREADS="1", THREE_HUNDRED_MAPS_QUIET="1")
-        for block in blocks
-    ]
-    assert "4 halos x 29 lines of sight" in printed[0]
-    assert "finished: 4 of 4 halos" in printed[0]
+    # The same lines; the zoom is planned in full, and all are built along one line of sight.
+    build, few = 'zoom.yaml --root "$SIMULATIONS" --out zoom\n', "--set maps.lines_of_sight="
+    lines = "".join(block.text for block in snippets(PAGE, "bash"))
+    assert lines.count(build) == 1 and lines.count(f"{few}3") == 2
+    lines = lines.replace(build, f"{build.strip()} {few}1\n").replace(f"{few}3", f"{few}1")
+    printed = run_lines(lines, tmp_path, SIMULATIONS=str(real), THREE_HUNDRED_MAPS_QUIET="1")
+    assert "4 halos x 29 lines of sight" in printed and "finished: 4 of 4 halos" in printed
     ahf, subfind = halos_of(tmp_path / "box"), halos_of(tmp_path / "box-subfind")
     assert len(ahf) == len(subfind) > 2
     heaviest = [max(halos.values(), key=lambda halo: halo["M200c"]) for halos in (ahf, subfind)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.processes import run_python
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.readers.snapshot import read_info
@@ -174,9 +173,7 @@ def test_flipped_bytes_of_hdf5_files(originals, tmp_path, format):
         seed=13,
         number=number,
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False
-    )
+    done = run_python("-c", code)
     if done.returncode < 0:
         pytest.xfail(f"libhdf5 ended with signal {-done.returncode} on file {len(done.stdout.splitlines())}")
     assert done.returncode == 0, done.stderr[-2000:]

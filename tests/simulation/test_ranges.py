@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from tests.processes import run_python
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation import block_index
 from three_hundred_maps.simulation.block_index import merged, rows_of, within_rows
@@ -311,9 +310,8 @@ def test_damaged_files_by_ranges(tmp_path, what, number):
         tng.snapshot.with_name("snap_099.2.hdf5").unlink()
         opened, offsets = tng.snapshot, str(tng.offsets)
         damaged = tng.offsets if what == "offsets" else tng.snapshot
-    command = [sys.executable, "-c", _CAMPAIGN, str(damaged), str(opened), offsets, str(number)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=240, check=False, cwd=Path(__file__).parents[2]
+    done = run_python(
+        "-c", _CAMPAIGN, str(damaged), str(opened), offsets, str(number), cwd=Path(__file__).parents[2]
     )
     if done.returncode < 0:
         pytest.xfail(f"libhdf5 ended with signal {-done.returncode}")

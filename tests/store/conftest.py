@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory) -> Path:
-    return tiny_store(tmp_path_factory.mktemp("tiny") / "store", halos=(7, 3, 4), pixels=40, shard_halos=3)
+def tiny(made_once) -> Path:
+    return made_once("tiny", partial(tiny_store, halos=(7, 3, 4), pixels=40, shard_halos=3))
 
 
 @pytest.fixture

@@ -6,9 +6,6 @@ import errno
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import hashes
+from tests.processes import Forked
 from three_hundred_maps import io as files_io
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import compact, schema
@@ -352,16 +350,13 @@ def kill_and_resume(store: Path, generator: np.random.Generator, span_s: float) 
     kills = 0
     script = KILLED.format(tests=str(Path(__file__).parent), store=str(store))
     while not (store / "manifest.json").exists() or (store / "progress").exists():
-        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None and process.stdout.readline() == "begun\n"
-        try:
-            process.wait(timeout=float(generator.uniform(0, span_s)))
-            assert process.returncode == 0
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        process = Forked("-c", script)
+        process.says("begun")
+        if process.ended(float(generator.uniform(0, span_s))):
+            assert process.result.returncode == 0, process.printed
+        else:
+            process.kill()
             kills += 1
-        process.stdout.close()
         span_s *= 1.3
     return kills
 
@@ -434,11 +429,9 @@ with (worker_lock(Path({store!r})) if part == "worker" else store_lock(Path({sto
 """
 
 
-def holder(store: Path, part=None, seconds: float = 60.0) -> subprocess.Popen:
-    script = HOLDER.format(store=str(store), part=repr(part), seconds=seconds)
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stdout.readline() == "held\n"
-    process.stdout.close()
+def holder(store: Path, part=None, seconds: float = 60.0) -> Forked:
+    process = Forked("-c", HOLDER.format(store=str(store), part=repr(part), seconds=seconds))
+    process.says("held")
     return process
 
 
@@ -453,7 +446,6 @@ def test_a_second_builder_is_refused_by_name_and_a_dead_one_forgotten(tmp_path):
         pass
     assert f"process {first.pid}" in (lock_owner(tmp_path) or "")
     first.kill()
-    first.wait()
     with store_lock(tmp_path):
         assert lock_owner(tmp_path) is not None
     assert list(tmp_path.iterdir()) == []
@@ -468,7 +460,6 @@ def test_parts_share_a_store_and_exclude_a_whole_build(tmp_path):
     with pytest.raises(InputError, match="part 1/2"), store_lock(tmp_path, (1, 2)):
         pass
     first.kill()
-    first.wait()
     with store_lock(tmp_path):
         pass
     assert not [p for p in tmp_path.iterdir() if p.name == ".lock"]
@@ -516,8 +507,8 @@ def test_a_build_waits_for_the_workers_of_a_killed_one(tmp_path):
     worker = holder(tmp_path, "worker", 0.7)
     start = time.monotonic()
     with store_lock(tmp_path):
-        assert worker.poll() is not None or time.monotonic() - start >= 0.5
-    worker.wait()
+        assert worker.ended(0) or time.monotonic() - start >= 0.5
+    assert worker.ended(60)
     assert list(tmp_path.iterdir()) == []
 
 

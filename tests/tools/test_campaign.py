@@ -75,13 +75,9 @@ def test_data_are_a_store_or_a_recipe_to_build(tmp_path, store):
 
 
 def test_a_step_that_fails_is_named_with_its_reason(tmp_path):
-    step = steps.Step(
-        "ridge-sz",
-        ("baselines.ridge", "--data", "nowhere/x", "--out", "o"),
-        tmp_path / "a/b/c",
-        tmp_path / "log.txt",
-    )
-    with pytest.raises(InputError, match=r"ridge-sz ended with status 2: error: no store at nowhere/x"):
+    words = ("benchmarks", "score", "s", "--data", "nowhere/x")
+    step = steps.Step("score sz", words, tmp_path / "a/b/c", tmp_path / "log.txt")
+    with pytest.raises(InputError, match=r"score sz ended with status 2: error: no store at nowhere/x"):
         steps.run_step(step, 1)
 
 
