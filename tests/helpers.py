@@ -30,6 +30,13 @@ def command(
     return subprocess.CompletedProcess(given, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
+def refused(main: Callable[[list[str]], object], *words: object, said: str, cwd: Path | None = None) -> None:
+    """A command that must end with status 2 and one line, which says this."""
+    done = command(main, *words, cwd=cwd)
+    assert done.returncode == 2, done
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and said in done.stderr, done
+
+
 def hashes(store: Path) -> dict[str, str]:
     """sha256 of every file but the provenance."""
     return {

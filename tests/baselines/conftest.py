@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from baselines.settings import Settings, merge
+from baselines.unet import train
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +19,7 @@ def store(small_store: Path) -> Path:
     return small_store
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings(store: Path) -> Settings:
     """A run of seconds."""
     base = merge({}, config=None, preset="cpu")
@@ -35,6 +37,12 @@ def settings(store: Path) -> Settings:
         threads=1,
         test_symmetries=1,
     )
+
+
+@pytest.fixture(scope="session")
+def trained(settings: Settings, made_once: Callable[..., Path]) -> Path:
+    """A finished run of these settings without a submission; not to be changed."""
+    return made_once("trained", lambda folder: train(settings, folder, submission=False))
 
 
 @pytest.fixture(autouse=True)

@@ -13,17 +13,11 @@ import zarr
 
 from baselines import predict, unet
 from baselines.settings import PRESETS, Settings, merge
+from tests.helpers import command, refused
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.testing import tiny_store
 
 SMALL = ["--channels", "4", "--poolings", "2", "--steps", "6", "--batch", "8", "--validate-every", "3"]
-
-
-def run(main, *words):
-    """Exit status of a command."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    return stop.value.code
 
 
 def test_the_command_line_stands_above_a_file_above_the_preset_above_the_defaults(tmp_path):
@@ -71,10 +65,12 @@ def test_a_file_with_an_unknown_setting_is_refused(tmp_path):
 
 def test_train_then_predict_the_same_again(tmp_path, store):
     words = ["--views", "sz,star", "--data", store, "--out", tmp_path / "run", *SMALL]
-    assert run(unet.main, *words) == 0
+    assert command(unet.main, *words).returncode == 0
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["channels"] == 4
-    assert run(unet.main, *words) == 0  # nothing left to do
-    assert run(predict.main, tmp_path / "run", "--data", store, "--out", tmp_path / "again") == 0
+    assert command(unet.main, *words).returncode == 0  # nothing left to do
+    assert (
+        command(predict.main, tmp_path / "run", "--data", store, "--out", tmp_path / "again").returncode == 0
+    )
     ours, theirs = (
         zarr.open_group(folder / "predictions.zarr", mode="r")["mass"][...]
         for folder in (tmp_path / "run" / "submission", tmp_path / "again")
@@ -84,7 +80,7 @@ def test_train_then_predict_the_same_again(tmp_path, store):
 
 def test_a_gaussian_loss_gives_sigma(tmp_path, store):
     words = ["--views", "sz", "--data", store, "--out", tmp_path / "run", "--loss", "gaussian", *SMALL]
-    assert run(unet.main, *words) == 0
+    assert command(unet.main, *words).returncode == 0
     sigma = zarr.open_group(tmp_path / "run" / "submission" / "predictions.zarr", mode="r")["mass_sigma"][...]
     assert sigma.shape == (4, 3, 32, 32) and (sigma > 0).all()
 
@@ -103,58 +99,48 @@ def test_a_gaussian_loss_gives_sigma(tmp_path, store):
         (["--data", "nosuchconfig"], "no config 'nosuchconfig'"),
     ],
 )
-def test_a_mistake_is_one_line_and_status_2(tmp_path, store, capsys, words, message):
-    assert run(unet.main, "--data", store, "--out", tmp_path / "run", *SMALL, *words) == 2
-    err = capsys.readouterr().err.strip()
-    assert message in err and err.startswith("error: ") and "\n" not in err
+def test_a_mistake_is_one_line_and_status_2(tmp_path, store, words, message):
+    refused(unet.main, "--data", store, "--out", tmp_path / "run", *SMALL, *words, said=message)
 
 
-def test_a_folder_that_holds_other_things_is_refused(tmp_path, store, capsys):
+def test_a_folder_that_holds_other_things_is_refused(tmp_path, store):
     (tmp_path / "thesis.tex").write_text("text")
-    assert run(unet.main, "--data", store, "--out", tmp_path, *SMALL) == 2
-    assert "holds other things" in capsys.readouterr().err
+    refused(unet.main, "--data", store, "--out", tmp_path, *SMALL, said="holds other things")
 
 
-def test_a_model_refuses_a_store_without_its_views_or_on_another_grid(tmp_path, store, capsys):
-    assert run(unet.main, "--views", "sz,star", "--data", store, "--out", tmp_path / "run", *SMALL) == 0
-    capsys.readouterr()
+def test_a_model_refuses_a_store_without_its_views_or_on_another_grid(tmp_path, trained):
     few = tiny_store(tmp_path / "few", halos=(2, 0, 2), n_los=2, pixels=32, views=("sz", "mass"))
-    assert run(predict.main, tmp_path / "run", "--data", few, "--out", tmp_path / "p") == 2
-    assert "has no view 'star' in its split test" in capsys.readouterr().err
     fine = tiny_store(tmp_path / "fine", halos=(2, 0, 2), n_los=2, pixels=48)
-    assert run(predict.main, tmp_path / "run", "--data", fine, "--out", tmp_path / "p") == 2
-    assert "trained on maps of 32 pixels" in capsys.readouterr().err
-    assert run(predict.main, tmp_path / "nowhere", "--data", fine, "--out", tmp_path / "p") == 2
-    assert "no model" in capsys.readouterr().err
+    for run, data, said in (
+        (trained, few, "has no view 'star' in its split test"),
+        (trained, fine, "trained on maps of 32 pixels"),
+        (tmp_path / "nowhere", fine, "no model"),
+    ):
+        refused(predict.main, run, "--data", data, "--out", tmp_path / "p", said=said)
 
 
-def test_help_names_every_setting(capsys):
-    assert run(unet.main, "--help") == 0
-    text = capsys.readouterr().out
+def test_help_names_every_setting():
+    text = command(unet.main, "--help").stdout
     for item in fields(Settings):
         assert "--" + item.name.replace("_", "-") in text
 
 
-def test_a_model_predicts_from_sealed_inputs(tmp_path, store, capsys):
+def test_a_model_predicts_from_sealed_inputs(tmp_path, store, trained):
     from benchmarks.sealing import seal
 
-    assert run(unet.main, "--views", "sz,star", "--data", store, "--out", tmp_path / "run", *SMALL) == 0
     inputs, truth = seal(store, tmp_path / "sealed", secret=b"0" * 32)
-    assert run(predict.main, tmp_path / "run", "--data", inputs, "--out", tmp_path / "p") == 0
+    for data, out in ((store, "plain"), (inputs, "p")):
+        assert command(predict.main, trained, "--data", data, "--out", tmp_path / out).returncode == 0
     predicted = zarr.open_group(tmp_path / "p" / "predictions.zarr", mode="r")
     assert "key" in predicted and "region" not in predicted
     # The same maps as for the open store, in the order of the opaque keys.
-    plain = zarr.open_array(tmp_path / "run" / "submission" / "predictions.zarr" / "mass", mode="r")[...]
+    plain = zarr.open_array(tmp_path / "plain" / "predictions.zarr" / "mass", mode="r")[...]
     sealed = predicted["mass"][...]
     order = [int(np.abs(plain - halo).sum((1, 2, 3)).argmin()) for halo in sealed]
     assert sorted(order) == [0, 1, 2, 3]
     np.testing.assert_allclose(sealed, plain[order], rtol=1e-5)
-    capsys.readouterr()
-    assert (
-        run(predict.main, tmp_path / "run", "--data", inputs, "--out", tmp_path / "q", "--split", "train")
-        == 2
-    )
-    assert "sealed inputs of another" in capsys.readouterr().err
+    words = ("--data", inputs, "--out", tmp_path / "q", "--split", "train")
+    refused(predict.main, trained, *words, said="sealed inputs of another")
 
 
 LIGHT = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -161,8 +162,8 @@ def test_a_model_comes_from_the_hub(tmp_path, store, model, monkeypatch):
     assert torch.equal(again.network.head.weight, model.network.head.weight)
 
 
-def test_the_card_tells_of_the_run_and_its_scores(tmp_path, settings):
-    run = train(settings, tmp_path / "run", submission=False).folder
+def test_the_card_tells_of_the_run_and_its_scores(tmp_path, settings, trained):
+    run = shutil.copytree(trained, tmp_path / "run")
     assert "the paper's U-Net, 4 channels" in (run / "README.md").read_text()
     other = replace(settings, network="residual", loss="l1", calibrate=True)
     assert default_name(other) == "residual-unet 4ch l1 calibrated, seed 0"
@@ -191,13 +192,13 @@ def test_the_card_tells_of_the_run_and_its_scores(tmp_path, settings):
         write_card(run, path)
 
 
-def test_the_cards_results_are_what_the_hub_reads(tmp_path, settings, monkeypatch):
+def test_the_cards_results_are_what_the_hub_reads(tmp_path, trained, monkeypatch):
     """And they name the data set's repository and a task of its eval.yaml."""
     import huggingface_hub
 
     monkeypatch.setenv("THREE_HUNDRED_MAPS_REPO", "org/maps")
 
-    run = train(settings, tmp_path / "run", submission=False).folder
+    run = shutil.copytree(trained, tmp_path / "run")
     path = tmp_path / "result.json"
     kept = json.loads((KEPT / "mini-all.json").read_text(encoding="utf-8"))
     path.write_text(json.dumps(kept), encoding="utf-8")

@@ -27,6 +27,7 @@ from baselines.settings import Settings
 from benchmarks.predictions import Predictions
 from benchmarks.scoring import score_submission
 from benchmarks.validation import validate
+from tests.helpers import command, refused
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.torch_transforms import ScoreGrid, Transforms
@@ -191,7 +192,7 @@ def test_the_part_that_a_map_has_as_a_whole_is_that_of_its_mass(store: Path) -> 
 # -- whole runs -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small(settings: Settings) -> Settings:
     return replace(settings, shuffle=2, steps=4, validate_every=2)
 
@@ -212,17 +213,16 @@ def test_a_run_of_every_method(method: str, small: Settings, store: Path, tmp_pa
     assert not (again / "member-0").exists()
 
 
-@pytest.fixture
-def run(small: Settings, tmp_path: Path) -> Path:
-    options = replace(OPTIONS, samples=0)
-    return train_posterior(small, "flow", options, tmp_path / "run", find_machine("cpu"))
+@pytest.fixture(scope="module")
+def run(small: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; not to be changed."""
+    folder = tmp_path_factory.mktemp("posterior") / "run"
+    return train_posterior(small, "flow", replace(OPTIONS, samples=0), folder, find_machine("cpu"))
 
 
 def predicted(run: Path, store: Path, out: Path, *more: str) -> np.ndarray:
     args = [str(run), "--data", str(store), "--out", str(out), "--symmetries", "1", "--quiet", *more]
-    with pytest.raises(SystemExit) as end:
-        predict.main(args)
-    assert end.value.code == 0
+    assert command(predict.main, *args).returncode == 0
     return Predictions(out).read("mass_samples", np.arange(4))
 
 
@@ -290,23 +290,15 @@ def test_a_model_of_samples_is_no_model_of_maps(run: Path) -> None:
     ],
 )
 def test_mistakes_are_told_in_one_line(
-    main, args: list[str], message: str, store: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    main, args: list[str], message: str, store: Path, tmp_path: Path
 ) -> None:
-    words = [str(store) if word == "STORE" else word for word in args]
-    with pytest.raises(SystemExit) as end:
-        main([*words, "--out", str(tmp_path / "run"), "--device", "cpu"])
-    error = capsys.readouterr().err
-    assert end.value.code == 2 and message in error and error.count("\n") == 1
+    words = [store if word == "STORE" else word for word in args]
+    refused(main, *words, "--out", tmp_path / "run", "--device", "cpu", said=message)
 
 
-def test_a_model_of_maps_takes_no_samples(
-    run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as end:
-        predict.main(
-            [str(run / "member-0"), "--data", str(store), "--out", str(tmp_path / "s"), "--samples", "4"]
-        )
-    assert end.value.code == 2 and "predicts one map" in capsys.readouterr().err
+def test_a_model_of_maps_takes_no_samples(run: Path, store: Path, tmp_path: Path) -> None:
+    words = ("--data", store, "--out", tmp_path / "s", "--samples", "4")
+    refused(predict.main, run / "member-0", *words, said="predicts one map")
 
 
 def test_the_error_of_a_flow_is_the_same_every_time(store: Path, small: Settings) -> None:

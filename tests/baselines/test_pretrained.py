@@ -11,7 +11,6 @@ import torch
 import baselines
 from baselines import from_pretrained
 from baselines.model import read_model_config
-from baselines.unet import train
 from three_hundred_maps.errors import InputError
 from tools import package_model
 
@@ -37,25 +36,23 @@ def test_the_shipped_card_has_scores():
     assert "| residual_rms_dex |" in card and 'from_pretrained("unet-mini")' in card
 
 
-def test_a_run_is_shipped(tmp_path, settings, store):
-    run = train(settings, tmp_path / "run", submission=False).folder
-    target = package_model.ship(run, tmp_path / "shipped" / "tiny-model")
+def test_a_run_is_shipped(tmp_path, trained):
+    target = package_model.ship(trained, tmp_path / "shipped" / "tiny-model")
     assert read_model_config(target)["name"] == "tiny-model"
-    ours, theirs = from_pretrained(run), from_pretrained(target)
+    ours, theirs = from_pretrained(trained), from_pretrained(target)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
-def test_a_model_too_large_to_ship_is_halved_or_refused(tmp_path, settings, monkeypatch):
-    run = train(settings, tmp_path / "run", submission=False).folder
-    size = (run / "model.safetensors").stat().st_size
+def test_a_model_too_large_to_ship_is_halved_or_refused(tmp_path, trained, monkeypatch):
+    size = (trained / "model.safetensors").stat().st_size
     monkeypatch.setattr(package_model, "LIMIT_BYTES", int(0.8 * size))
-    half = package_model.ship(run, tmp_path / "half")
+    half = package_model.ship(trained, tmp_path / "half")
     assert (half / "model.safetensors").stat().st_size < 0.8 * size
-    ours, theirs = from_pretrained(run), from_pretrained(half)
+    ours, theirs = from_pretrained(trained), from_pretrained(half)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-6)
         assert b.dtype == torch.float32
     monkeypatch.setattr(package_model, "LIMIT_BYTES", int(0.2 * size))
     with pytest.raises(InputError, match="at most"):
-        package_model.ship(run, tmp_path / "none")
+        package_model.ship(trained, tmp_path / "none")

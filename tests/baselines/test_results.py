@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from baselines import results
+from tests.helpers import command, refused
 from three_hundred_maps.errors import InputError
 
 MASS = Path(__file__).resolve().parents[2] / "docs" / "mass"
@@ -32,44 +33,34 @@ def test_a_stale_page_is_named(tmp_path):
         results.check(tmp_path / "nowhere")
 
 
-def test_any_runs_make_a_page(tmp_path, settings, capsys):
+def test_any_runs_make_a_page(tmp_path, settings):
     from baselines import ridge
     from baselines.unet import train
 
     train(settings, tmp_path / "net")
-    with pytest.raises(SystemExit) as stop:
-        ridge.main(["--data", settings.data, "--views", "sz", "--out", str(tmp_path / "ridge"), "--quiet"])
-    assert stop.value.code == 0
-    runs = [str(tmp_path / "net"), str(tmp_path / "ridge")]
-
-    def command(*words: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            results.main([*runs, *words])
-        return ended.value.code, "".join(capsys.readouterr())
-
-    page = tmp_path / "page"
-    code, told = command("--out", str(page))
-    assert code == 2 and "ridge has no config.yaml" in told and "give --data" in told
-    assert command("--out", str(page), "--data", settings.data)[0] == 0
+    words = ("--data", settings.data, "--views", "sz", "--out", tmp_path / "ridge", "--quiet")
+    assert command(ridge.main, *words).returncode == 0
+    runs, page = [tmp_path / "net", tmp_path / "ridge"], tmp_path / "page"
+    refused(
+        results.main,
+        *runs,
+        "--out",
+        page,
+        said="ridge has no config.yaml that says what was predicted: give --data",
+    )
+    assert command(results.main, *runs, "--out", page, "--data", settings.data).returncode == 0
     text = (page / "results.md").read_text(encoding="utf-8")
     for run in runs:
         score = json.loads((Path(run) / "result.json").read_text())["scores"]["residual_rms_dex"]["value"]
         assert f"{score:.4f}" in text
     for picture in re.findall(r"\]\((figures/[^)]+)\)", text):
         assert (page / picture).stat().st_size > 1000
-    assert command("--out", str(page), "--check")[0] == 0
+    assert command(results.main, *runs, "--out", page, "--check").returncode == 0
     (page / "results.md").write_text(text.replace("0.", "1.", 1), encoding="utf-8")
-    code, told = command("--out", str(page), "--check")
-    assert code == 2 and "is stale" in told
-    code, told = command()
-    assert code == 2 and "required: --out" in told
-    with pytest.raises(SystemExit) as ended:
-        results.main(["--out", str(page), "--render"])
-    assert ended.value.code == 0
-    assert command("--out", str(page), "--check")[0] == 0
-    with pytest.raises(SystemExit) as ended:
-        results.main(["--out", str(page)])
-    assert ended.value.code == 2 and "name the runs" in capsys.readouterr().err
+    refused(results.main, *runs, "--out", page, "--check", said="is stale")
+    refused(results.main, *runs, said="required: --out")
+    assert command(results.main, "--out", page, "--render").returncode == 0
+    assert command(results.main, *runs, "--out", page, "--check").returncode == 0
+    refused(results.main, "--out", page, said="name the runs")
     (tmp_path / "ridge" / "submission" / "submission.json").unlink()
-    code, told = command("--out", str(page))
-    assert code == 2 and "is no run" in told
+    refused(results.main, *runs, "--out", page, said="is no run")

@@ -342,12 +342,9 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path, settings):
     assert_same_checkpoints(whole.folder, tmp_path / "killed")
 
 
-def test_seeds_differ_and_a_seed_is_repeated(tmp_path, settings):
-    runs = [
-        train(replace(settings, seed=seed), tmp_path / name, submission=False)
-        for name, seed in (("a", 0), ("b", 0), ("c", 1))
-    ]
-    first, again, other = (weights(run.folder) for run in runs)
+def test_seeds_differ_and_a_seed_is_repeated(tmp_path, settings, trained):
+    runs = [train(replace(settings, seed=k), tmp_path / str(k), submission=False) for k in (0, 1)]
+    first, again, other = weights(trained), *(weights(run.folder) for run in runs)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
@@ -489,18 +486,10 @@ def test_two_processes_train_as_one(tmp_path, settings, monkeypatch):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-def test_the_log_of_a_run_is_json_free_csv(tmp_path, settings):
-    run = train(settings, tmp_path / "run", submission=False)
-    assert list(log(run.folder)[0]) == [
-        "step",
-        "epoch",
-        "samples",
-        "learning_rate",
-        "train_loss",
-        "validation_rms_dex",
-        "seconds",
-    ]
-    config = json.loads((run.folder / "config.json").read_text())
+def test_the_log_of_a_run_is_json_free_csv(trained):
+    columns = "step epoch samples learning_rate train_loss validation_rms_dex seconds"
+    assert list(log(trained)[0]) == columns.split()
+    config = json.loads((trained / "config.json").read_text())
     assert config["views"] == ["sz", "star"] and config["transforms"]["statistics_digest"]
 
 

@@ -91,9 +91,7 @@ def test_long_values_stand_apart_in_the_table_of_scores() -> None:
     ],
 )
 def test_mistakes_end_with_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    done = command(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and words in done.stderr
+    helpers.refused(main, *arguments, said=words, cwd=tmp_path)
 
 
 def test_an_invalid_submission_is_told_line_by_line(submit: Callable[..., Path], store: Path) -> None:

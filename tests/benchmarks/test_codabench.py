@@ -23,6 +23,7 @@ from benchmarks.competition import NEEDED, write_bundle
 from benchmarks.scoring import score_submission
 from benchmarks.sealing import seal
 from benchmarks.truth import Truth
+from tests.helpers import command
 from three_hundred_maps.errors import InputError, installed_version
 from three_hundred_maps.store.arrays import read_split
 
@@ -54,11 +55,8 @@ def sealed(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unpacked(sealed: Path) -> Path:
     """The bundle, made by its command and unpacked."""
     out = sealed.parent / "codabench.zip"
-    with pytest.raises(SystemExit) as done:
-        main(
-            ["bundle", str(sealed), "--codabench", str(out), "--image", "us/maps:1", "--start", "2027-01-31"]
-        )
-    assert done.value.code == 0
+    words = ("--codabench", out, "--image", "us/maps:1", "--start", "2027-01-31")
+    assert command(main, "bundle", sealed, *words).returncode == 0
     with zipfile.ZipFile(out) as archive:
         archive.extractall(sealed.parent / "bundle")
     return sealed.parent / "bundle"

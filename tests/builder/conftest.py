@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
-import yaml
 
+from tests.recipes import SMALL_MAPS, write_box, write_recipe
 from three_hundred_maps.builder import build
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-SMALL_MAPS = {"pixels": 16, "lines_of_sight": 2}
+
+@pytest.fixture(name="write_recipe")
+def _write_recipe(tmp_path):
+    return partial(write_recipe, tmp_path)
 
 
 @pytest.fixture
-def write_recipe(tmp_path):
-    def write(name: str = "recipe", **content) -> Path:
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(yaml.safe_dump({"name": name, **content}), encoding="utf-8")
-        return path
-
-    return write
-
-
-@pytest.fixture
-def lcdm(real, write_recipe):
+def lcdm(real, tmp_path):
     """A recipe on a real box, small maps, several shards."""
+    selection, maps = {"min_mass": 1.0e13, "min_particles": 20}, SMALL_MAPS
 
     def recipe(name: str = "lcdm", **changes) -> Path:
-        folder = real / "gadget4_lcdm_gas"
-        content = {
-            "simulation": {
-                "kind": "gadget",
-                "snapshot": str(folder / "snapshot_003.hdf5"),
-                "catalogue": {"kind": "ahf", "path": str(folder / "lcdm_gas_z0.z0.000.AHF_halos")},
-                "region_by": "halo",
-            },
-            "selection": {"min_mass": 1.0e13, "min_particles": 20},
-            "maps": SMALL_MAPS,
-            "store": {"shard_halos": 6},
-        }
-        for section, values in changes.items():
-            content[section] = {**content.get(section, {}), **values}
-        return write_recipe(name, **content)
+        return write_box(
+            tmp_path, real, name, changes, selection=selection, maps=maps, store={"shard_halos": 6}
+        )
 
     return recipe
 
@@ -73,15 +56,14 @@ def whole(made_once):
 
 
 def make_whole(folder: Path) -> None:
-    content = {
-        "name": "little",
-        "simulation": {"kind": "synthetic", "regions": "5,16,54,101"},
-        "selection": {"min_mass": 1.2e13},
-        "maps": SMALL_MAPS,
-        "splits": {"scheme": "small"},
-        "store": {"shard_halos": 1},
-    }
     folder.mkdir()
-    recipe = folder / "little.yaml"
-    recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
+    recipe = write_recipe(
+        folder,
+        "little",
+        simulation={"kind": "synthetic", "regions": "5,16,54,101"},
+        selection={"min_mass": 1.2e13},
+        maps=SMALL_MAPS,
+        splits={"scheme": "small"},
+        store={"shard_halos": 1},
+    )
     build(recipe, folder / "store", quiet=True)

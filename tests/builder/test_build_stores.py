@@ -16,6 +16,7 @@ import pytest
 
 from tests.helpers import hashes
 from tests.processes import Forked
+from tests.recipes import of_files
 from three_hundred_maps import open_store
 from three_hundred_maps.builder import executors
 from three_hundred_maps.builder.remeasure import remeasure
@@ -41,12 +42,7 @@ def halo_of(store: Path, halo_id: int) -> dict[str, float]:
 def test_a_real_zoom_becomes_a_store(real, write_recipe, tmp_path):
     recipe = write_recipe(
         "zoom",
-        simulation={
-            "kind": "gadget",
-            "snapshot": "gadget4_zoom/snapshot_z0.989.hdf5",
-            "catalogue": {"kind": "ahf", "path": "gadget4_zoom/zoom.z0.989.AHF_halos"},
-            "region_by": "halo",
-        },
+        simulation=of_files("gadget4_zoom/snapshot_z0.989.hdf5", "gadget4_zoom/zoom.z0.989.AHF_halos"),
         selection={"min_mass": 1.0e13},
         maps={"lines_of_sight": 4},
     )

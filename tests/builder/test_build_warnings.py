@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.helpers import flip, hashes
+from tests.helpers import command, flip, hashes
+from tests.recipes import of_files
 from three_hundred_maps import open_store
 from three_hundred_maps.builder import build, load_recipe
 from three_hundred_maps.builder.plan import describe_plan, make_plan, sources_for
@@ -41,16 +42,8 @@ def small(tmp_path, write_recipe):
         written = small_snapshot(tmp_path / "small", particles=3000, **options)
         with h5py.File(written.snapshot, "r+") as file:
             change(file)
-        return write_recipe(
-            "small",
-            simulation={
-                "kind": "gadget",
-                "snapshot": str(written.snapshot),
-                "catalogue": {"kind": "ahf", "path": str(written.catalogue)},
-                "region_by": "halo",
-            },
-            maps={"pixels": 8, "lines_of_sight": 1},
-        )
+        simulation = of_files(written.snapshot, written.catalogue)
+        return write_recipe("small", simulation=simulation, maps={"pixels": 8, "lines_of_sight": 1})
 
     return make
 
@@ -173,11 +166,9 @@ def test_what_is_mended_and_what_differs_is_told_once_and_kept(
     build(recipe, store, overrides=["store.shard_halos=1"], part=(1, 1), quiet=True)
     told = [line for line in capsys.readouterr().err.splitlines() if "densest point" in line]
     assert len(told) == 1 and told[0].startswith("warning: halo ")
-    with pytest.raises(SystemExit) as ended:
-        main(["finalise", str(store), "--quiet"])
-    attrs = open_store(store).attrs
-    said = capsys.readouterr().err.splitlines()
-    assert not ended.value.code and said[:-1] == [f"warning: {warning}" for warning in attrs["warnings"]]
+    done = command(main, "finalise", store, "--quiet")
+    attrs, said = open_store(store).attrs, done.stderr.splitlines()
+    assert done.returncode == 0 and said[:-1] == [f"warning: {warning}" for warning in attrs["warnings"]]
     assert said[-1] == f"warning: {corrections_text(attrs['corrections'])}"
     assert attrs["corrections"] == {
         "gas: electron abundance below 0, set to 0": 2,

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.recipes import of_files
 from three_hundred_maps import open_store
 from three_hundred_maps.builder import build, load_recipe
 from three_hundred_maps.builder.plan import make_plan, sources_for
@@ -29,12 +30,7 @@ def moving(tmp_path, write_recipe):
     written = small_snapshot(tmp_path / "small", particles=3000, halos=3)
     recipe = write_recipe(
         "moving",
-        simulation={
-            "kind": "gadget",
-            "snapshot": str(written.snapshot),
-            "catalogue": {"kind": "ahf", "path": str(written.catalogue)},
-            "region_by": "halo",
-        },
+        simulation=of_files(written.snapshot, written.catalogue),
         maps={"views": [*MOTION, "mass"], "pixels": 8, "lines_of_sight": 2},
         store={"halo_variables": ["T_mw_500_keV", "Y_500_kpc2"]},
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.recipes import write_box
 from three_hundred_maps.cli import COMMANDS, main
 from three_hundred_maps.errors import declared_packages
 from three_hundred_maps.progress import set_quiet
@@ -124,36 +125,15 @@ def test_a_check_of_the_simulation_without_the_tools_says_where_they_are(run, mo
 @pytest.fixture
 def recipe(real, tmp_path):
     """A recipe on the real box, with changes; the folder's own file name."""
-
-    def write(**changes) -> Path:
-        folder = real / "gadget4_lcdm_gas"
-        content = {
-            "name": "box",
-            "simulation": {
-                "kind": "gadget",
-                "snapshot": str(folder / "snapshot_003.hdf5"),
-                "catalogue": {"kind": "ahf", "path": str(folder / "lcdm_gas_z0.z0.000.AHF_halos")},
-                "region_by": "halo",
-            },
-            "selection": {"min_mass": 6.0e13, "min_particles": 100},
-            "maps": {"pixels": 8, "lines_of_sight": 1},
-        }
-        for section, values in changes.items():
-            content[section] = {**content.get(section, {}), **values} if isinstance(values, dict) else values
-        path = tmp_path / "box.yaml"
-        path.write_text(yaml.safe_dump(content), encoding="utf-8")
-        return path
-
-    return write
+    selection, maps = {"min_mass": 6.0e13, "min_particles": 100}, {"pixels": 8, "lines_of_sight": 1}
+    return lambda **changes: write_box(tmp_path, real, "box", changes, selection=selection, maps=maps)
 
 
 def test_a_build_from_the_command_line(run, recipe, tmp_path):
     status, out, err = run("build", recipe(), "--out", tmp_path / "store", "--workers", 1)
     assert status == 0 and "finished" in out and "halo" in err
-    assert (
-        run("verify", tmp_path / "store", "--deep", "--snapshots", tmp_path / "box.yaml", "--sample", 1)[0]
-        == 0
-    )
+    sampled = ("--snapshots", tmp_path / "box.yaml", "--sample", 1)
+    assert run("verify", tmp_path / "store", "--deep", *sampled)[0] == 0
     assert run("build", tmp_path / "box.yaml", "--out", tmp_path / "store", "--quiet")[:2] == (0, "")
 
 

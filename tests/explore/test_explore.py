@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from benchmarks.submissions import write_submission
-from tests.helpers import fetch_axe, flip
+from tests.helpers import fetch_axe, flip, refused
 from tests.webdriver_client import Browser
 from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
@@ -217,7 +217,7 @@ def test_the_server_gives_ranges_and_no_other_files(store: Path, tmp_path: Path)
     (store / "link").unlink()
 
 
-def test_bad_input_is_one_line(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line(store: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no store at"):
         explorer_server(str(tmp_path))
     with pytest.raises(InputError, match="holds no predictions"):
@@ -226,9 +226,7 @@ def test_bad_input_is_one_line(store: Path, tmp_path: Path, capsys: pytest.Captu
         explorer_server(str(store), port=int(address.split(":")[2].strip("/")))
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "index.html").write_text("x")
-    with pytest.raises(SystemExit) as end:
-        main(["explore", str(store), "--out", str(tmp_path / "theirs")])
-    assert end.value.code == 2 and "holds other things" in capsys.readouterr().err
+    refused(main, "explore", store, "--out", tmp_path / "theirs", said="holds other things")
     assert (tmp_path / "theirs" / "index.html").read_text() == "x"
 
 

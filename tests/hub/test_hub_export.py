@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import mlcroissant
@@ -35,9 +35,10 @@ from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.manifest import write_manifest
 from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
 from three_hundred_maps.store.writer import create_store, write_shard
-from three_hundred_maps.testing import tiny_attrs, tiny_store
+from three_hundred_maps.testing import tiny_store
 
 VIEWS = ("sz", "xray", "star", "mass")
+one_each = partial(tiny_store, halos=(1, 1, 1), n_los=1, pixels=16)
 
 
 def manifest_of(folder: Path) -> dict:
@@ -230,14 +231,14 @@ def test_a_device_that_fails_names_the_file(store: Path, tmp_path: Path, monkeyp
 class TestCard:
     """What the README.md says."""
 
-    def test_warnings_of_the_store_are_shown(self, store: Path, tmp_path: Path) -> None:
-        write_one_each(tmp_path / "s", store, name="warned", warnings=["no <b>stars</b> | in region 3"])
+    def test_warnings_of_the_store_are_shown(self, tmp_path: Path) -> None:
+        one_each(tmp_path / "s", name="warned", warnings=["no <b>stars</b> | in region 3"])
         export([tmp_path / "s"], tmp_path / "out")
         card = (tmp_path / "out" / "README.md").read_text()
         assert "- **Warning:** no &lt;b&gt;stars&lt;/b&gt; | in region 3" in card
 
-    def test_what_was_mended_and_excluded_is_shown(self, store: Path, tmp_path: Path) -> None:
-        write_one_each(tmp_path / "s", store, name="mended", corrections={"gas: mass of 0, left out": 3})
+    def test_what_was_mended_and_excluded_is_shown(self, tmp_path: Path) -> None:
+        one_each(tmp_path / "s", name="mended", corrections={"gas: mass of 0, left out": 3})
         content = json.loads((tmp_path / "s" / "manifest.json").read_text())
         reasons = ["57 particles (selection.min_particles)", "8 particles (selection.min_particles)"]
         content["refused"] = [{"region": 1, "halo_id": k, "reason": r} for k, r in enumerate(reasons)]
@@ -260,14 +261,14 @@ class TestCard:
         assert front["license"] == "cc0-1.0"
         assert "synthetic" in front["tags"]
 
-    def test_synthetic_is_the_first_line(self, store: Path, exported: Path, tmp_path: Path) -> None:
+    def test_synthetic_is_the_first_line(self, exported: Path, tmp_path: Path) -> None:
         lines = [line for line in (exported / "README.md").read_text().split("---")[2].splitlines() if line]
         assert lines[0].startswith("# ")
         assert lines[1].startswith("**Synthetic.**")
-        write_one_each(tmp_path / "real", store, name="real", synthetic=False)
+        one_each(tmp_path / "real", name="real", synthetic=False)
         export([tmp_path / "real"], tmp_path / "out")
         assert "ynthetic." not in (tmp_path / "out" / "README.md").read_text()
-        export([store], tmp_path / "out")
+        export([one_each(tmp_path / "tiny")], tmp_path / "out")
         assert "**Partly synthetic:** `tiny`" in (tmp_path / "out" / "README.md").read_text()
 
     def test_it_says_what_it_must(self, exported: Path) -> None:
@@ -310,12 +311,12 @@ class TestCard:
 class TestHostile:
     """Text and files of strangers: escaped or refused."""
 
-    def test_html_and_markdown_in_metadata_are_escaped(self, store: Path, tmp_path: Path) -> None:
+    def test_html_and_markdown_in_metadata_are_escaped(self, tmp_path: Path) -> None:
         evil = "<script>alert(1)</script> [x](javascript:alert(2)) ![y](http://evil/z.png) | `a` \n# head"
         path = tmp_path / "store"
-        write_one_each(
+        one_each(
             path,
-            store,
+            name="evil",
             description=evil,
             license=evil,
             attribution=evil,
@@ -537,17 +538,3 @@ def test_card_helpers() -> None:
         "1.20e+15",
         "12,345",
     ]
-
-
-def write_one_each(path: Path, donor: Path, **attrs: object) -> None:
-    """A store of one halo a split, taken from another, with attributes of one's own."""
-    layout = Layout.of_store(donor)
-    name = str(attrs.pop("name", "evil"))
-    own = replace(layout, splits=dict.fromkeys(SPLITS, 1), attrs={**tiny_attrs(name), **attrs})
-    create_store(path, own)
-    for split in SPLITS:
-        views = [*own.views, *(["mass_half"] if split == "test" else [])]
-        part = read_split(donor, split, views, slice(0, 1))
-        totals = {view: part.maps[view].sum(axis=(2, 3), dtype=float) for view in own.views}
-        write_shard(path, split, 0, part.maps, totals, part.halos)
-    finalise(path)

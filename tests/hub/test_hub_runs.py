@@ -10,6 +10,7 @@ import yaml
 from fake_hub import FakeHub, Run
 
 from baselines.publish import files_of_run, main, push_to_hub
+from tests.helpers import command
 from three_hundred_maps.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,12 +51,10 @@ def test_a_run_is_sent_and_loads_from_there(run: Run, hub: FakeHub, model: Path)
     assert entry["dataset"]["task_id"] == "mini-mass-map-sz-xray-star"
 
 
-def test_what_would_be_sent_is_told(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as done:
-        main([str(model), "org/run"])
-    shown = capsys.readouterr().out
-    assert done.value.code == 0 and "nothing was sent" in shown
-    assert "+ model.safetensors" in shown and "checkpoint" not in shown
+def test_what_would_be_sent_is_told(model: Path) -> None:
+    done = command(main, model, "org/run")
+    assert done.returncode == 0 and "nothing was sent" in done.stdout
+    assert "+ model.safetensors" in done.stdout and "checkpoint" not in done.stdout
 
 
 def test_what_cannot_be_sent(run: Run, hub: FakeHub, model: Path, tmp_path: Path) -> None:

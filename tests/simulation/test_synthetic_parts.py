@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers import refused
 from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.synthetic.campaign import simulate_regions
@@ -188,14 +189,8 @@ def test_campaign_resumes_and_refuses_other_data(tmp_path: Path) -> None:
         (["--regions", "1", "--check"], "--out"),
     ],
 )
-def test_command_names_bad_input_in_one_line(
-    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["simulate", "--out", str(tmp_path / "new"), *arguments])
-    assert stop.value.code == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1 and said[0].startswith("error: ") and words in said[0]
+def test_command_names_bad_input_in_one_line(arguments: list[str], words: str, tmp_path: Path) -> None:
+    refused(main, "simulate", "--out", tmp_path / "new", *arguments, said=words)
     assert not (tmp_path / "new").exists()
 
 

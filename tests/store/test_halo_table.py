@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from tests.helpers import command
 from three_hundred_maps import open_store
 from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
@@ -26,9 +27,7 @@ def test_table(tmp_path):
     np.testing.assert_allclose(table["total_sz"][4:], opened["test"]["total_sz"].values.mean(1))
     assert write_halo_table(store, tmp_path / "halos.parquet") == 6
     assert pq.read_table(tmp_path / "halos.parquet").to_pydict() == table
-    with pytest.raises(SystemExit) as ended:
-        main(["inspect", str(store), "--halos", str(tmp_path / "halos.csv")])
-    assert ended.value.code == 0
+    assert command(main, "inspect", store, "--halos", tmp_path / "halos.csv").returncode == 0
     with open(tmp_path / "halos.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [float(row["R200c"]) for row in rows] == table["R200c"]

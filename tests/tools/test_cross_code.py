@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.results import read_result
 from benchmarks.tasks import TASKS
+from tests.helpers import command, refused
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.testing import tiny_store
 from tools import cross_code
@@ -45,11 +46,9 @@ def test_both_directions_and_mixed_training_of_every_track(tmp_path: Path):
     assert pairs == {pair for pair in TASKS["cross-code"].recipes if pair[1].startswith("mini")}
 
 
-def test_names_that_cannot_be_told_apart_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as stop:
-        cross_code.main(["--data", "mini", "--twin", "mini", "--out", str(tmp_path / "c")])
-    assert stop.value.code == 2
-    assert "give two different names" in capsys.readouterr().err
+def test_names_that_cannot_be_told_apart_are_refused(tmp_path: Path):
+    words = ("--data", "mini", "--twin", "mini", "--out", tmp_path / "c")
+    refused(cross_code.main, *words, said="give two different names")
 
 
 def test_a_result_across_codes_needs_the_one_at_home():
@@ -69,10 +68,9 @@ def test_the_page_in_docs_is_what_the_kept_results_give():
 def test_a_whole_comparison(tmp_path: Path):
     for seed, name in enumerate(("a", "b")):
         tiny_store(tmp_path / name, halos=(8, 4, 4), n_los=2, pixels=32, seed=seed, name=name)
-    words = ["--data", str(tmp_path / "a"), "--twin", str(tmp_path / "b"), "--out", str(tmp_path / "c")]
-    with pytest.raises(SystemExit) as stop:
-        cross_code.main([*words, "--steps", "2", "--device", "cpu", "--results", str(tmp_path / "kept")])
-    assert stop.value.code == 0
+    words = ["--data", tmp_path / "a", "--twin", tmp_path / "b", "--out", tmp_path / "c", "--steps", "2"]
+    done = command(cross_code.main, *words, "--device", "cpu", "--results", tmp_path / "kept")
+    assert done.returncode == 0, done.stderr
     kept = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "kept").glob("*.json")}
     assert len(kept) == 26
     away = kept["a-from-both-all"]

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load, load_file
 
-from tests.helpers import settings_of
+from tests.helpers import command, settings_of
 from tools import gpu, steps
 
 
@@ -158,18 +158,12 @@ def test_a_model_over_the_limit_is_in_parts_that_hold_all_of_it(monkeypatch: pyt
 
 
 @pytest.mark.long
-def test_the_whole_script_runs_small_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def call(out: str, minutes: float) -> int:
-        words = ["--small", "--work", str(tmp_path / "work"), "--out", str(tmp_path / out)]
-        with pytest.raises(SystemExit) as stop:
-            gpu.main([*words, "--minutes", str(minutes)])
-        return int(stop.value.code or 0)
-
-    assert call("first", 0.1) == 0
-    assert "left: " in capsys.readouterr().out
-    assert (tmp_path / "first" / "results.json").is_file()
-    assert call("second", 30) == 0
-    assert "left: " not in capsys.readouterr().out
+def test_the_whole_script_runs_small_and_resumes(tmp_path: Path) -> None:
+    for out, minutes in (("first", 0.1), ("second", 30)):
+        words = ("--work", tmp_path / "work", "--out", tmp_path / out, "--minutes", minutes)
+        done = command(gpu.main, "--small", *words)
+        assert done.returncode == 0 and ("left: " in done.stdout) == (out == "first")
+        assert (tmp_path / out / "results.json").is_file()
     out = tmp_path / "second"
     summary = json.loads((out / "results.json").read_text())
     assert set(summary["models"]) == {*gpu.MODELS, gpu.FLAGSHIP, gpu.FLOW} and summary["errors"] == {}

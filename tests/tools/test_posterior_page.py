@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from baselines.posterior_model import METHODS
+from tests.helpers import command, refused
 from three_hundred_maps.testing import tiny_store
 from tools import posterior
 from tools.posterior_page import CURVES_FIGURE, PAGE, SAMPLES_FIGURE, SUMMARY, render
@@ -47,16 +48,14 @@ def test_all_halos_of_a_real_simulation_are_sampled_last(tmp_path: Path) -> None
     assert "--split" not in commands["score mini-gizmo-flow-sz"]
 
 
-def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_told(tmp_path: Path) -> None:
     for args, message in (
-        (["--tracks", "sz,radio", "--out", str(tmp_path / "c")], "--tracks radio"),
-        (["--data", "mini", "--twin", "mini", "--out", str(tmp_path / "c")], "give two different names"),
+        (["--tracks", "sz,radio", "--out", tmp_path / "c"], "--tracks radio"),
+        (["--data", "mini", "--twin", "mini", "--out", tmp_path / "c"], "give two different names"),
         ([], "--out"),
-        (["--render", "--page", str(tmp_path)], "run python -m tools.posterior"),
+        (["--render", "--page", tmp_path], "run python -m tools.posterior"),
     ):
-        with pytest.raises(SystemExit) as stop:
-            posterior.main(args)
-        assert stop.value.code == 2 and message in capsys.readouterr().err
+        refused(posterior.main, *args, said=message)
 
 
 def test_the_page_in_docs_is_what_its_numbers_give() -> None:
@@ -70,11 +69,10 @@ def test_the_page_in_docs_is_what_its_numbers_give() -> None:
 def test_a_whole_comparison(tmp_path: Path) -> None:
     for seed, name in enumerate(("a", "b", "z")):
         tiny_store(tmp_path / name, halos=(8, 4, 11), n_los=2, pixels=32, seed=seed, name=name)
-    words = ["--data", str(tmp_path / "a"), "--twin", str(tmp_path / "b"), "--real", str(tmp_path / "z")]
-    words += ["--out", str(tmp_path / "c")]
-    with pytest.raises(SystemExit) as stop:
-        posterior.main([*words, "--tracks", "sz", "--steps", "2", "--flow-steps", "2", "--device", "cpu"])
-    assert stop.value.code == 0
+    words = ["--data", tmp_path / "a", "--twin", tmp_path / "b", "--real", tmp_path / "z", "--tracks", "sz"]
+    words += ["--out", tmp_path / "c", "--steps", "2", "--flow-steps", "2", "--device", "cpu"]
+    done = command(posterior.main, *words)
+    assert done.returncode == 0, done.stderr
     page = tmp_path / "c" / "page"
     text = (page / PAGE).read_text()
     assert text == render(json.loads((page / SUMMARY).read_text()))

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from tests.helpers import command
 from tools.speed import training
 
 CPU = torch.device("cpu")
@@ -34,21 +35,20 @@ def test_flop_of_the_papers_network():
     assert training.count_flop(32, 1, CPU) == pytest.approx(7.06e9, rel=0.01)
 
 
-def test_a_report_is_written(tmp_path, capsys, monkeypatch):
+def test_a_report_is_written(tmp_path, monkeypatch):
     # Without the peer's package the comparison is left out, and said so.
     monkeypatch.setitem(sys.modules, "fastmri", None)
     monkeypatch.setitem(sys.modules, "fastmri.models.unet", None)
     words = ["--device", "cpu", "--channels", "2", "--batch", "4", "--rounds", "1", "--seconds", "0.01"]
-    with pytest.raises(SystemExit) as stop:
-        training.main([*words, "--out", str(tmp_path / "speed.json")])
-    assert stop.value.code == 0
+    done = command(training.main, *words, "--out", tmp_path / "speed.json")
+    assert done.returncode == 0
     report = json.loads((tmp_path / "speed.json").read_text())
     assert report["clock"] == "CPU time" and set(report["loop"]) == {"fp32", "bf16"}
     for entry in report["loop"].values():
         assert entry["samples_per_s"] == pytest.approx(4 / entry["step_s"])
     best = max(entry["samples_per_s"] for entry in report["loop"].values())
     assert report["paper_epoch_s_extrapolated"] == pytest.approx(131_570 / best)
-    text = capsys.readouterr().out
+    text = done.stdout
     assert "is not installed" in text and "extrapolated" in text
     assert ("only mimics" in text) is (not report["multiplies_in_bf16"])
 
