@@ -19,6 +19,7 @@ from fake_hub import FakeHub, Run, files_of
 
 from tests.helpers import flip
 from tests.snippets import snippets
+from tests.store_writer import write_store
 from three_hundred_maps.errors import InputError, describe_os_error
 from three_hundred_maps.hub import exporting, load_dataset
 from three_hundred_maps.hub.card import fenced, number, plain
@@ -30,11 +31,9 @@ from three_hundred_maps.hub.pictures import LEVELS, levels, palette_of, png
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import OWN_LIST, sha256_file
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.manifest import write_manifest
 from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
-from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing import tiny_store
 
 VIEWS = ("sz", "xray", "star", "mass")
@@ -69,28 +68,18 @@ def test_a_store_comes_back_from_the_hub_layout(
 ) -> None:
     """store -> Hub layout -> datasets -> store: the maps of both stores are the same files, bit by bit."""
     layout = Layout.of_store(store)
-    back = tmp_path / "back"
-    create_store(back, layout)
-    for split in SPLITS:
+    shape = (-1, layout.n_los, layout.grid.pixels, layout.grid.pixels)
+
+    def content(split: str):
         rows = load_dataset(data_dir=exported, split=split).with_format("numpy")
         truth = read_split(store, split)
-        shape = (-1, layout.n_los, layout.grid.pixels, layout.grid.pixels)
         maps = {view: np.ascontiguousarray(rows[view][:]).reshape(shape) for view in layout.views}
         assert np.array_equal(rows["halo_id"][:].reshape(-1, layout.n_los)[:, 0], truth.halos["halo_id"])
         if split == "test":
             maps["mass_half"] = read_split(store, split, ["mass_half"]).maps["mass_half"]
-        totals = {view: maps[view].sum(axis=(2, 3), dtype=float) for view in layout.views}
-        for shard in range(layout.shards(split)):
-            part = slice(shard * layout.shard_halos, (shard + 1) * layout.shard_halos)
-            write_shard(
-                back,
-                split,
-                shard,
-                {name: values[part] for name, values in maps.items()},
-                {name: values[part] for name, values in totals.items()},
-                {name: truth.halos[name][part] for name in HALO_VARIABLES},
-            )
-    finalise(back)
+        return maps, {name: truth.halos[name] for name in HALO_VARIABLES}
+
+    back = write_store(tmp_path / "back", layout, content)
     shards = {
         name: data for name, data in files_of(store).items() if re.search(r"/[a-z_]+/c/\d+/0/0/0$", name)
     }

@@ -23,8 +23,21 @@ from three_hundred_maps.testing import tiny_store
 VIEWS = ("sz", "xray", "star", "mass")
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def warm(filled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that tests of what is loaded share."""
+    monkeypatch.setenv("THREE_HUNDRED_MAPS_HOME", str(filled))
+    monkeypatch.delenv("THREE_HUNDRED_MAPS_REPO", raising=False)
+    return filled
+
+
 @pytest.mark.parametrize("split", SPLITS)
-def test_rows_are_the_stores_bit_by_bit(store: Path, home: Path, split: str) -> None:
+def test_rows_are_the_stores_bit_by_bit(store: Path, warm: Path, split: str) -> None:
     loaded = load_dataset(data_dir=store, split=split)
     # The numpy format of datasets makes every float single; the Arrow table is what is stored.
     rows, exact = loaded.with_format("numpy"), loaded.with_format("arrow")[:]
@@ -49,7 +62,7 @@ def test_rows_are_the_stores_bit_by_bit(store: Path, home: Path, split: str) -> 
             assert loaded.features[name].dtype == COLUMN_VARIABLES[name].dtype
 
 
-def test_all_splits_of_a_config_named_after_the_store(store: Path, home: Path) -> None:
+def test_all_splits_of_a_config_named_after_the_store(store: Path, warm: Path) -> None:
     found = datasets.load_dataset("three_hundred_maps", data_dir=str(store))
     assert {split: len(rows) for split, rows in found.items()} == {"train": 30, "validation": 6, "test": 9}
     assert found["train"].info.config_name == "tiny"
@@ -59,11 +72,11 @@ def test_all_splits_of_a_config_named_after_the_store(store: Path, home: Path) -
     ("split", "rows"),
     [("train[:10%]", 3), ("train[5:7]", 2), ("train+test", 39), ("test[-1:]", 1), ("validation", 6)],
 )
-def test_slices(store: Path, home: Path, split: str, rows: int) -> None:
+def test_slices(store: Path, warm: Path, split: str, rows: int) -> None:
     assert len(load_dataset(data_dir=store, split=split)) == rows
 
 
-def test_a_list_of_splits(store: Path, home: Path) -> None:
+def test_a_list_of_splits(store: Path, warm: Path) -> None:
     train, test = load_dataset(data_dir=store, split=["train", "test"])
     assert (len(train), len(test)) == (30, 9)
 
@@ -78,7 +91,7 @@ def test_a_list_of_splits(store: Path, home: Path) -> None:
         (("xray", "xray"), ("xray",)),
     ],
 )
-def test_views_in_the_order_of_the_store(store: Path, home: Path, views: object, kept: tuple[str]) -> None:
+def test_views_in_the_order_of_the_store(store: Path, warm: Path, views: object, kept: tuple[str]) -> None:
     rows = load_dataset(data_dir=store, split="test", views=views)
     assert rows.column_names == [*kept, *COLUMNS]
     truth = read_split(store, "test", list(kept))
@@ -97,7 +110,7 @@ def test_views_in_the_order_of_the_store(store: Path, home: Path, views: object,
     ],
 )
 def test_columns_are_all_that_a_row_holds(
-    store: Path, exported: Path, home: Path, form: str, streaming: bool, columns: object, kept: list[str]
+    store: Path, exported: Path, warm: Path, form: str, streaming: bool, columns: object, kept: list[str]
 ) -> None:
     folder = store if form == "store" else exported
     whole = load_dataset(data_dir=store, split="test").with_format("arrow")[:]
@@ -107,7 +120,7 @@ def test_columns_are_all_that_a_row_holds(
     assert found.with_format("arrow")[:].equals(whole.select(kept))
 
 
-def test_columns_by_way_of_datasets(store: Path, home: Path) -> None:
+def test_columns_by_way_of_datasets(store: Path, warm: Path) -> None:
     import three_hundred_maps
 
     assert three_hundred_maps.__version__
@@ -160,14 +173,14 @@ def test_names_folders_and_what_is_loaded(store: Path, home: Path, capfd) -> Non
     assert rows.info.config_name == "tiny"
 
 
-def test_what_with_format_gives(store: Path, home: Path) -> None:
+def test_what_with_format_gives(store: Path, warm: Path) -> None:
     """As the card says: arrays single, scalars of one row double."""
     rows = load_dataset(store, split="test").with_format("numpy")
     assert rows[0]["M200c"].dtype == np.float64
     assert rows[:2]["M200c"].dtype == rows[0]["los_vector"].dtype == rows[0]["mass"].dtype == np.float32
 
 
-def test_torch_tensors(store: Path, home: Path) -> None:
+def test_torch_tensors(store: Path, warm: Path) -> None:
     batch = load_dataset(data_dir=store, split="train", views="sz").with_format("torch")[:4]
     assert tuple(batch["sz"].shape) == (4, 80, 80)
     assert str(batch["sz"].dtype) == "torch.float32"
@@ -207,7 +220,7 @@ def test_another_grid(home: Path, tmp_path: Path) -> None:
     assert row["mass"].shape == (24, 24)
 
 
-def test_an_exported_folder_gives_the_same_rows(store: Path, exported: Path, home: Path) -> None:
+def test_an_exported_folder_gives_the_same_rows(store: Path, exported: Path, warm: Path) -> None:
     for split in SPLITS:
         ours = load_dataset(data_dir=exported, split=split).with_format("numpy")
         truth = read_split(store, split)

@@ -14,6 +14,7 @@ import pytest
 from conftest_store import rewritten, set_value
 
 from tests.helpers import hashes
+from tests.store_writer import write_store
 from three_hundred_maps import open_store
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import halo_keys
@@ -22,13 +23,12 @@ from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import iter_shards, read_split, store_digest
 from three_hundred_maps.store.derive import merge, subset
 from three_hundred_maps.store.duplicates import find_duplicates, symmetries
-from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.overview import describe, overview
 from three_hundred_maps.store.preview import preview
 from three_hundred_maps.store.statistics import read_statistics
 from three_hundred_maps.store.verify import verify
-from three_hundred_maps.store.writer import create_store, write_shard
+from three_hundred_maps.store.writer import create_store
 from three_hundred_maps.testing import tiny_store
 
 # -- reading -----------------------------------------------------------------------------------------------
@@ -213,24 +213,19 @@ def few(tmp_path_factory) -> Path:
 
 def planted(source: Path, store: Path, turn, noise: float = 0.0) -> Path:
     """A store whose test split holds a copy of a train halo, under other ids, turned and with noise."""
-    layout = Layout.of_store(source)
-    create_store(store, layout)
-    generator = np.random.default_rng(1)
-    train = read_split(source, "train")
-    for split, shard in layout.all_shards():
-        names = [v.name for v in layout.map_variables(split)]
-        data = read_split(source, split, names)
+    layout, train, generator = Layout.of_store(source), read_split(source, "train"), np.random.default_rng(1)
+
+    def content(split: str):
+        data = read_split(source, split, [v.name for v in layout.map_variables(split)])
         maps = {name: values.copy() for name, values in data.maps.items()}
         if split == "test":
             for view in layout.views:
                 copied = np.ascontiguousarray(turn(train.maps[view][2]))
                 maps[view][1] = copied * np.exp(noise * generator.normal(size=copied.shape))
             maps["mass_half"][1] = maps["mass"][1]
-        area = (layout.grid.pixel * data.halos["R200c"]) ** 2
-        totals = {v: maps[v].sum(axis=(2, 3), dtype=np.float64) * area[:, None] for v in layout.views}
-        write_shard(store, split, shard, maps, totals, data.halos)
-    finalise(store)
-    return store
+        return maps, data.halos
+
+    return write_store(store, layout, content)
 
 
 @pytest.mark.parametrize("symmetry", range(8))

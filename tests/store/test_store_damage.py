@@ -14,6 +14,7 @@ import zarr
 from conftest_store import resign, rewritten, set_value, shard_content, small_layout, write_all
 
 from tests.helpers import flip
+from tests.store_writer import write_store
 from three_hundred_maps import open_store
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import names
@@ -261,43 +262,22 @@ def test_a_synthetic_recipe_makes_no_real_store(copy):
 # -- copies ------------------------------------------------------------------------------------------------
 
 
-def rebuilt(
-    source: Path, out: Path, split_of=lambda split: split, noise: float = 0.0, first_id: int = 0
-) -> Path:
-    """A second build of a store's halos: another simulation id and catalogue, other splits, and noise."""
-    layout = Layout.of_store(source)
-    layout = layout.with_splits({split_of(s): layout.splits[s] for s in layout.splits})
-    generator = np.random.default_rng(4)
-    create_store(out, layout)
-    for split in ("train", "validation", "test"):
-        data = read_split(source, split)
-        target = split_of(split)
-        halos = {
-            **data.halos,
-            "simulation": np.full(len(data), "again"),
-            "region": data.halos["region"] + 500,
-        }
-        halos["halo_id"] = data.halos["halo_id"] + first_id
+def rebuilt(source: Path, out: Path, turn=lambda split: split, noise: float = 0.0, first_id: int = 0) -> Path:
+    """A second build of a store's halos: another simulation id and catalogue, noise, and splits in turn."""
+    layout, generator = Layout.of_store(source), np.random.default_rng(4)
+
+    def content(split: str):
+        data = read_split(source, turn(split))
+        other = {"simulation": np.full(len(data), "again"), "region": data.halos["region"] + 500}
         maps = {
             name: np.float32(10.0 ** (noise * generator.normal(size=values.shape))) * values
             for name, values in data.maps.items()
         }
-        if target == "test":
+        if split == "test":
             maps["mass_half"] = maps["mass"]
-        area = (layout.grid.pixel * halos["R200c"]) ** 2
-        totals = {v: maps[v].sum(axis=(2, 3), dtype=np.float64) * area[:, None] for v in layout.views}
-        for shard in range(layout.shards(target)):
-            rows = slice(shard * layout.shard_halos, (shard + 1) * layout.shard_halos)
-            write_shard(
-                out,
-                target,
-                shard,
-                {k: v[rows] for k, v in maps.items()},
-                {k: v[rows] for k, v in totals.items()},
-                {k: v[rows] for k, v in halos.items()},
-            )
-    finalise(out)
-    return out
+        return maps, {**data.halos, **other, "halo_id": data.halos["halo_id"] + first_id}
+
+    return write_store(out, layout.with_splits({s: layout.splits[turn(s)] for s in layout.splits}), content)
 
 
 def test_the_same_cluster_under_another_catalogue_is_found_against_a_store(tmp_path):
@@ -311,22 +291,18 @@ def test_the_same_cluster_under_another_catalogue_is_found_against_a_store(tmp_p
 
 def test_noise_does_not_hide_a_copy(tmp_path):
     source = tiny_store(tmp_path / "a", halos=(3, 1, 3), n_los=2)
-    layout = Layout.of_store(source)
-    maps = read_split(source, "train").maps
-    halves = read_split(source, "test", ["mass_half"]).maps
-    noise = 10.0 ** (0.08 * np.random.default_rng(0).normal(size=maps["mass"].shape))
-    store = tmp_path / "b"
-    create_store(store, layout)
-    for split in ("train", "validation", "test"):
+    mass = read_split(source, "train").maps["mass"]
+    noise = 10.0 ** (0.08 * np.random.default_rng(0).normal(size=mass.shape))
+
+    def content(split: str):
         data = read_split(source, split)
         if split == "test":
-            data.maps["mass"][:] = np.float32(noise) * maps["mass"]
-            data.maps.update(halves)
-        area = (layout.grid.pixel * data.halos["R200c"]) ** 2
-        totals = {v: data.maps[v].sum(axis=(2, 3), dtype=np.float64) * area[:, None] for v in layout.views}
-        write_shard(store, split, 0, data.maps, totals, data.halos)
-    finalise(store)
-    assert len(find_duplicates(store)) == 3 and find_duplicates(source) == []
+            data.maps["mass"][:] = np.float32(noise) * mass
+            data.maps.update(read_split(source, split, ["mass_half"]).maps)
+        return data.maps, data.halos
+
+    assert len(find_duplicates(write_store(tmp_path / "b", Layout.of_store(source), content))) == 3
+    assert find_duplicates(source) == []
 
 
 def test_two_builds_of_one_simulation_are_not_joined(tmp_path):
