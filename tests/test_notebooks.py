@@ -24,6 +24,7 @@ def cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Run a notebook's cells in one name space, in a folder of its own; what they define."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("THREE_HUNDRED_MAPS_QUIET", "1")  # as commands set it: to restore it
     # Commands as they are, in this process: torch and the compiled kernels are here already.
     mains = {"three_hundred_maps": cli.main, "baselines.unet": unet.main}
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers import command, refused
 from three_hundred_maps.observe.levels import BENCHMARK_LEVELS, PERFECT
 from three_hundred_maps.testing import tiny_store
 from tools import observed
@@ -33,18 +34,13 @@ def test_every_track_is_trained_and_scored_at_every_level(tmp_path: Path) -> Non
     assert f"--data {tmp_path}/pointed" in commands["score pointed-ridge-all"]
 
 
-def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_told(tmp_path: Path) -> None:
     for args, message in (
         ([], "--out"),
-        (
-            ["--levels", "deep,shallow", "--out", str(tmp_path / "c")],
-            "deep,shallow: some of pointed",
-        ),
-        (["--render", "--page", str(tmp_path)], "run python -m tools.observed"),
+        (["--levels", "deep,shallow", "--out", tmp_path / "c"], "deep,shallow: some of pointed"),
+        (["--render", "--page", tmp_path], "run python -m tools.observed"),
     ):
-        with pytest.raises(SystemExit) as stop:
-            observed.main(args)
-        assert stop.value.code == 2 and message in capsys.readouterr().err
+        refused(observed.main, *args, said=message)
 
 
 def made_up() -> dict[str, Any]:
@@ -118,10 +114,8 @@ def test_a_whole_comparison(tmp_path: Path) -> None:
         tmp_path / "wide", halos=(8, 4, 11), n_los=2, pixels=120, width=3.0, name="tiny-wide",
         simulation=simulation,
     )  # fmt: skip
-    with pytest.raises(SystemExit) as stop:
-        observed.main(["--data", str(wide), "--out", str(tmp_path / "c"), "--levels", "deep",
-                       "--steps", "2", "--device", "cpu"])  # fmt: skip
-    assert stop.value.code == 0
+    words = ("--data", wide, "--out", tmp_path / "c", "--levels", "deep", "--steps", "2", "--device", "cpu")
+    assert command(observed.main, *words).returncode == 0
     page = tmp_path / "c" / "page"
     text = (page / PAGE).read_text()
     for words in (PERFECT, "deep", "Kaiser-Squires", "ridge regression", "oracle R200c"):
