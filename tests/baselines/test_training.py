@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -15,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.distributed.run import main as launch
 
 from baselines.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from baselines.data import ResidentBatches, Rows, StreamBatches, apply_symmetries, load_rows
@@ -465,7 +465,7 @@ def test_a_processor_says_whether_it_multiplies_in_bfloat16(tmp_path, monkeypatc
     assert best_precision(CPU) == "fp32"
 
 
-def test_two_processes_train_as_one(tmp_path, settings, monkeypatch):
+def test_two_processes_train_as_one(tmp_path, settings):
     # Group norm has no statistics over a batch, so two halves of a batch are the batch.
     # Each process draws augmentations of its own.
     settings = replace(settings, norm="group", batch=8, thin_stars=False, calibration_error=0.0)
@@ -475,10 +475,15 @@ def test_two_processes_train_as_one(tmp_path, settings, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    launcher = f"-m torch.distributed.run --nproc-per-node=2 --master-port={port}"
     command = f"-m baselines.unet --config {config} --out {tmp_path / 'two'} --no-submission"
-    # The launcher as its command runs it, with torch imported already.
-    launch([*f"--nproc-per-node=2 --master-port={port}".split(), *command.split()])
+    done = subprocess.run(
+        [sys.executable, *launcher.split(), *command.split()],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
     ours, theirs = weights(one.folder), weights(tmp_path / "two")
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name], rtol=2e-3, atol=2e-5)
