@@ -9,6 +9,7 @@ scored by the task ``observed``. Writes observed.json (every number of the page)
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -77,9 +78,14 @@ def main(args: list[str]) -> None:
     if not run_or_list(options, [observing, *stages], [build], MARK, content):
         return
     results = {step.name.removeprefix("score "): step.done for step in stages[-1]}
-    steps = f" --steps {options.steps}" if options.steps else ""
-    command = f"python -m tools.observed --data {Path(options.data).name}{steps} --out DIR --page docs"
-    print(write_page(results, wide, options.page or out / "page", command=command))
+    print(write_page(results, wide, options.page or out / "page", command=_as_typed(options)))
+
+
+def _as_typed(options: argparse.Namespace) -> str:
+    words = [f"python -m tools.observed --data {Path(options.data).name}"]
+    words += [f"--levels {options.levels}"] if options.levels != ",".join(BENCHMARK_LEVELS) else []
+    words += [f"--steps {options.steps}"] if options.steps else []
+    return " ".join([*words, "--out DIR --page docs"])
 
 
 def make_stages(

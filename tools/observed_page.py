@@ -224,7 +224,7 @@ def render(summary: Mapping[str, Any]) -> str:
         "",
         "The same clusters in the same [observer's frame](observed.md), seen by instruments without beam and "
         f"noise (`{PERFECT}`) and by those of the benchmark's levels. One U-Net for each set of views and "
-        f"level, of {first['parameters']:,} parameters and one training each"
+        f"level, of about {first['parameters']:,} parameters and one training each"
         + "; on the levels noise is drawn anew in every step. "
         f"Scored on {data['halos']} x {data['lines_of_sight']} maps in {data['regions']} held-out regions.",
         "",
@@ -242,6 +242,7 @@ def render(summary: Mapping[str, Any]) -> str:
         _costs(summary, tracks, names),
         "",
         *_costs_in_words(summary, networks, tracks, names),
+        *_untold(networks, names),
         "",
         "Scatter of the mass inside R200c:",
         "",
@@ -325,6 +326,15 @@ def _costs_in_words(
             text += f"; what they lose, from most to least: {lost}"
         lines.append(text + ".")
     return lines
+
+
+def _untold(networks: Mapping[tuple[str, str], Run], names: Mapping[str, str]) -> list[str]:
+    """Which networks are no better than the climatology: they say nothing of their instruments."""
+    rms = {key: run["scores"][RANKING]["value"] for key, run in networks.items()}
+    climatology = {key: run["references"]["climatology"][RANKING]["value"] for key, run in networks.items()}
+    found = [f"{names[track]} at `{level}`" for level, track in rms
+             if rms[level, track] >= climatology[level, track]]  # fmt: skip
+    return [f"- No better than the climatology: {', '.join(found)}."] if found else []
 
 
 def _scales(

@@ -55,7 +55,7 @@ def made_up() -> dict[str, Any]:
             "level": level, "model": model, "track": track, "parameters": 4321, "scores": scores,
             "views": observed.TRACKS.get(track, "shear1,shear2"), "noise_floor": {"residual_rms_dex": 0.05},
             "dataset": {"name": level, "halos": 20, "regions": 13, "lines_of_sight": 29},
-            "references": {"climatology": scores},
+            "references": {"climatology": scores | {"residual_rms_dex": {**score, "value": 0.21}}},
             "curves": {name: {"k": K, "value": curve} for name in ("power_ratio", "cross_correlation")},
         }  # fmt: skip
 
@@ -98,7 +98,7 @@ def test_the_page_says_what_the_numbers_say() -> None:
     assert "| pointed | stars | - | above 20 |" in page and "| deep | shear | 0.250 | 3.0 |" in page
     assert "- SZ: perfect 10.00; pointed above 20 and 8.33; deep 3.0 and 7.14; wide 1.5 and 6.25." in page
     assert "| wide | NFW fit to the tangential shear | shear | 0.2000 |" in page
-    assert summary["command"] in page
+    assert summary["command"] in page and "- No better than the climatology: X-ray at `wide`.\n" in page
     k, lost = lost_share(summary["runs"][0])
     # A prediction that is a c-th of the truth's power and c-correlated: 1 + c - 2 c^1.5; none: 1.
     np.testing.assert_allclose(lost[[1, 5]], [1 + 0.9 - 2 * 0.9**1.5, 1.0])
