@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from baselines.model import read_model_config
-from three_hundred_maps.display import markdown_table
+from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.io import write_bytes
 from three_hundred_maps.store.schema import TARGET
 
@@ -50,43 +51,23 @@ def write_card(run: Path, result: Path | None = None) -> Path:
     }[architecture["network"]]
     target = config["transforms"].get("target_view", TARGET)
     wanted = "total projected mass" if target == TARGET else f"projected {target.replace('_', ' ')}"
-    calibrated = []
-    if "calibration" in config:
-        done = config["calibration"]
-        calibrated = [
-            "- Calibrated: the mass inside R200c is that of a regression on the views' radial profiles and "
-            f"the map's own mass, fitted on {done['maps']:,} maps of `train`; on `validation` its rms error "
-            f"went from {done['before_dex']:.4f} to {done['after_dex']:.4f} dex."
-        ]
-    lines = [
-        "---",
-        yaml.safe_dump(header, sort_keys=False).strip(),
-        "---",
-        f"# {config['name']}",
-        "",
-        f"Predicts the {wanted} map of a galaxy cluster from its maps in {', '.join(views)}.",
-        "",
-        f"- Network: {network}, {architecture['channels']} channels, {config['parameters']:,} parameters, "
-        f"normalisation `{architecture['norm']}`.",
-        f"- Trained on the split `train` of `{config['dataset']}`: "
-        f"{settings['steps']} steps of {settings['batch']} maps, loss `{settings['loss']}` on the "
-        f"{settings['grid']} grid, seed {settings['seed']}.",
-        f"- The weights kept are the averaged ones of step {config['best_step']}, "
-        "the best on the split `validation`.",
-        *calibrated,
-        "- It sees the maps of its views alone, framed by R200c. Predictions mean little outside the range "
-        "of masses, redshifts and physics it was trained on.",
-        "",
-        *([config["note"], ""] if "note" in config else []),
-        "```python",
-        "from baselines import from_pretrained",
-        "",
-        f'model = from_pretrained("{run.name}")  # this folder, or its name on the Hub',
-        f"mass, sigma = model.predict(maps)  # maps (N, {len(views)}, {config['transforms']['pixels']}, "
-        f"{config['transforms']['pixels']}): {', '.join(views)}, as the store holds them",
-        "```",
-        "",
-    ]
+    text = sections(files(__package__).joinpath("card.md"))
+    calibrated = text["CALIBRATED"].format(**config["calibration"]) + "\n" if "calibration" in config else ""
+    card = text["CARD"].format(
+        header=yaml.safe_dump(header, sort_keys=False).strip(),
+        config=config,
+        settings=settings,
+        architecture=architecture,
+        wanted=wanted,
+        network=network,
+        calibrated=calibrated,
+        note=f"{config['note']}\n\n" if "note" in config else "",
+        run=run.name,
+        views=", ".join(views),
+        channels=len(views),
+        pixels=config["transforms"]["pixels"],
+    )
+    card += "\n"
     if result is not None:
         # Here, for a machine that only trains has neither pydantic nor the Hub's package.
         from benchmarks.eval_results import write_eval_results
@@ -95,9 +76,9 @@ def write_card(run: Path, result: Path | None = None) -> Path:
 
         scores = read_result(result)
         rows = [(name, _number(v["value"]), _interval(v)) for name, v in scores["scores"].items()]
-        lines += [markdown_table(("score", "value", "95 % interval"), rows), ""]
+        card += "\n" + markdown_table(("score", "value", "95 % interval"), rows) + "\n"
         write_eval_results(scores, os.environ.get(REPOSITORY_VARIABLE) or "three_hundred_maps", run)
-    write_bytes(run / CARD, "\n".join(lines).encode())
+    write_bytes(run / CARD, card.encode())
     return run / CARD
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
 import yaml
@@ -11,7 +12,6 @@ from three_hundred_maps._version import __version__
 from three_hundred_maps.hub.card_text import TEXTS
 
 TARGET = "mass"
-PAPER = "Generating galaxy clusters mass density maps from mock multiview images via deep learning"
 TRACKS = (("sz",), ("xray",), ("star",), ("sz", "xray", "star"))
 """The paper's four sets of views."""
 
@@ -43,43 +43,18 @@ def render_eval(manifest: Mapping[str, Any]) -> str:
 
 
 def render_citation(manifest: Mapping[str, Any], repository: str) -> str:
-    """CITATION.cff of the data set."""
-    paper_authors = (
-        ("de Andres", "Daniel"),
-        ("Cui", "Weiguang"),
-        ("Yepes", "Gustavo"),
-        ("De Petris", "Marco"),
-        ("Aversano", "Gianmarco"),
-        ("Ferragamo", "Antonio"),
-        ("De Luca", "Federico"),
-        ("Jiménez Muñoz", "A."),
-    )
+    """CITATION.cff of the data set; what is always the same is in ``citation.yaml``."""
     configs = manifest["configs"]
     kinds = ["synthetic" if c["synthetic"] else "simulated" for c in configs.values()]
     notes = "; ".join(
         f"{name}: {kind}, store digest {c['digest']}"
         for (name, c), kind in zip(configs.items(), kinds, strict=True)
     )
-    content = {
-        "cff-version": "1.2.0",
-        "message": "If you use these maps, please cite the data set, the paper and the simulations it names.",
+    content = yaml.safe_load(files(__package__).joinpath("citation.yaml").read_text("utf-8"))
+    content |= {
         "title": TEXTS["TITLE"],
-        "type": "dataset",
         "abstract": f"Configs: {notes}.",
-        "authors": [{"name": "The three_hundred_maps developers"}],
         "version": __version__,
         "url": f"https://huggingface.co/datasets/{repository}",
-        "references": [
-            {
-                "type": "article",
-                "title": PAPER,
-                "authors": [{"family-names": f, "given-names": g} for f, g in paper_authors],
-                "year": 2024,
-                "journal": "EPJ Web of Conferences",
-                "volume": "293",
-                "start": "00013",
-                "doi": "10.1051/epjconf/202429300013",
-            }
-        ],
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)

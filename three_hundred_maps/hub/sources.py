@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,27 +30,6 @@ ABOUT = ("license", "citation", "recipe_sha256", "simulation")
 
 GROUPS_A_CHUNK = 4
 """Row groups of a local Parquet file that one process reads at a time."""
-
-
-class Source(Protocol):
-    """Where rows come from."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def digest(self) -> str: ...
-    @property
-    def views(self) -> tuple[str, ...]: ...
-    @property
-    def pixels(self) -> tuple[int, int]: ...
-    @property
-    def rows(self) -> Mapping[str, int]: ...
-    @property
-    def about(self) -> Mapping[str, Any]: ...
-    def chunks(self, split: str, *, remote: bool) -> list[Chunk]: ...
-    def tables(
-        self, chunk: Chunk, views: Sequence[str], columns: Sequence[str] = COLUMNS
-    ) -> Iterator[pa.Table]: ...
 
 
 @dataclass(frozen=True)
@@ -223,6 +202,10 @@ class ParquetSource:
                 for name in names
             ]
             yield pa.Table.from_arrays(arrays, schema=schema)
+
+
+Source = StoreSource | ParquetSource
+"""Where rows come from."""
 
 
 def open_folder(where: str | Path, config: str | None = None) -> Source:

@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,34 +55,6 @@ class Near:
     position_kpc: NDArray[np.float32]
     mass: Mass
     columns: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-
-
-class Stored(Protocol):
-    """Where the particles of a snapshot are taken from; lengths in the file's unit, origin taken off."""
-
-    checks: ColumnChecks
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the columns held (not of the index)."""
-
-    def near(self, species: str, at: NDArray[np.float64], radius: float, box: float) -> Near:
-        """The particles within ``radius`` of ``at``."""
-
-    def bounds(self) -> Corners | None:
-        """(3,) and (3,) corners of the box around all particles; None without particles."""
-
-    def farthest(self, middle: NDArray[np.float64]) -> float:
-        """No particle is farther from a point."""
-
-    def total_mass(self) -> float:
-        """Of all particles, in the file's unit."""
-
-    def absent(self, at: NDArray[np.float64], radius: float, box: float) -> list[str]:
-        """Names of the files that are not here and hold particles within a sphere."""
-
-    def expect(self, centre: NDArray[np.float64], radius: NDArray[np.float64], groups: GroupMembers) -> None:
-        """Note where the particles of groups are said to lie."""
 
 
 def require_optional(source: Source) -> None:
@@ -398,6 +369,10 @@ class RangedSnapshot:
                     absent[f] for f in index.file[index.near(at, radius, box)].tolist() if f in absent
                 }
         return sorted(missing)
+
+
+Stored = WholeSnapshot | RangedSnapshot
+"""Where the particles of a snapshot are taken from; lengths in the file's unit, origin taken off."""
 
 
 def not_here(names: Sequence[str]) -> str:

@@ -152,15 +152,7 @@ class ViewStatistics:
         return {
             "count": self.count,
             "zeros": self.zeros,
-            **{
-                name: None if math.isnan(value) else value
-                for name, value in (
-                    ("mean", self.mean),
-                    ("std", self.std),
-                    ("minimum", self.minimum),
-                    ("maximum", self.maximum),
-                )
-            },
+            **{k: None if math.isnan(getattr(self, k)) else getattr(self, k) for k in _FLOATS},
             "histogram": sparse(self.histogram),
             **({"negative": sparse(self.negative)} if self.negative.any() else {}),
         }

@@ -11,25 +11,21 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tools.speed.goals import best_cpu_s
+
 BATCH = 32
 REPEATS = 5
 
 
 def rate(samples: int, call: Callable[[], Any]) -> float:
-    """Samples a CPU second: the best of some repeats, because other work only ever slows one down."""
-    best = 0.0
-    for _ in range(REPEATS):
-        start = time.process_time()
-        call()
-        best = max(best, samples / max(time.process_time() - start, 1e-9))
-    return best
+    """Samples a CPU second."""
+    return samples / max(best_cpu_s(call, REPEATS, warm_up=False), 1e-9)
 
 
 def random_batches(rows: Any, views: tuple[str, ...], batches: int) -> Callable[[], None]:

@@ -12,11 +12,9 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 import argparse  # noqa: E402
+import functools  # noqa: E402
 import io  # noqa: E402
-import json  # noqa: E402
 import shutil  # noqa: E402
-import tempfile  # noqa: E402
-import time  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -24,24 +22,16 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
+from three_hundred_maps.io import write_json  # noqa: E402
 from three_hundred_maps.store.arrays import iter_shards, read_split  # noqa: E402
 from three_hundred_maps.store.finishing import finalise  # noqa: E402
 from three_hundred_maps.store.shards import shard_index  # noqa: E402
 from three_hundred_maps.store.writer import create_store, write_shard  # noqa: E402
+from tools.speed.goals import best_cpu_s, scratch  # noqa: E402
 from tools.speed.store import VIEWS, layout_of, shard_maps  # noqa: E402
 
 BATCH = 32
-TURNS = 3
-
-
-def cpu_seconds(call: Callable[[], Any], turns: int = TURNS) -> float:
-    """CPU seconds of the best of several turns."""
-    best = float("inf")
-    for _ in range(turns):
-        start = time.process_time()
-        call()
-        best = min(best, time.process_time() - start)
-    return best
+_best = functools.partial(best_cpu_s, turns=3, warm_up=False)
 
 
 def make_store(out: Path, halos: int, n_los: int) -> Path:
@@ -84,7 +74,7 @@ def random_rate(take: Callable[[NDArray[np.int64]], Any], samples: int, count: i
         for rows in batches(samples, count):
             take(rows)
 
-    return count * BATCH / cpu_seconds(run, 2)
+    return count * BATCH / _best(run, turns=2)
 
 
 def stream_store(store: Path) -> int:
@@ -109,13 +99,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
     load = os.getloadavg()[0]
-    print(f"load {load:.1f} on {os.cpu_count()} cores; CPU seconds, one process")
-    if options.out is not None:
-        Path(options.out).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.out, prefix="speed-loading-") as name:
-        numbers = measure(Path(name), options.halos, options.los)
+    with scratch(options.out) as folder:
+        numbers = measure(folder, options.halos, options.los)
     if options.json is not None:
-        options.json.write_text(json.dumps({"load": load, **numbers}, indent=1), encoding="utf-8")
+        write_json(options.json, {"load": load, **numbers})
 
 
 def measure(folder: Path, halos: int, n_los: int) -> dict[str, float]:
@@ -135,13 +122,13 @@ def measure(folder: Path, halos: int, n_los: int) -> dict[str, float]:
         print(f"{name:<58}{value:>12.4g} {unit}{verdict}", flush=True)
 
     threads = blosc.set_nthreads(1)
-    bare = size_mb / cpu_seconds(lambda: decode_all(store, halos))
-    ours = size_mb / cpu_seconds(lambda: read_split(store, "train"))
+    bare = size_mb / _best(lambda: decode_all(store, halos))
+    ours = size_mb / _best(lambda: read_split(store, "train"))
     blosc.set_nthreads(threads)
     say("decompression alone, one thread", bare, "MB/s")
     say("train split into memory, read_split", ours, "MB/s")
     say("read_split / decompression", ours / bare, "", 0.7)
-    plain = size_mb / cpu_seconds(lambda: _zarr_all(store), 1)
+    plain = size_mb / _best(lambda: _zarr_all(store), turns=1)
     say("train split into memory, zarr's own pipeline", plain, "MB/s")
 
     def take(rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -150,7 +137,7 @@ def measure(folder: Path, halos: int, n_los: int) -> dict[str, float]:
     say("random batches of 32, arrays in memory", random_rate(take, samples, 1000), "samples/s", 20_000)
     say(
         "streaming, iter_shards, shuffled",
-        samples / cpu_seconds(lambda: stream_store(store)),
+        samples / _best(lambda: stream_store(store)),
         "samples/s",
         1500,
     )
@@ -208,7 +195,7 @@ def peers(
             for start in range(0, samples, BATCH):
                 np.stack([file[view][start : start + BATCH] for view in VIEWS], axis=1)
 
-        yield "streaming in order, h5py", samples / cpu_seconds(hdf5_stream, 1)
+        yield "streaming in order, h5py", samples / _best(hdf5_stream, turns=1)
     yield from _arrow(folder, flat, samples)
     yield from _webdataset(folder, flat, samples)
 
@@ -237,7 +224,7 @@ def _arrow(folder: Path, flat: dict[str, NDArray[np.float32]], samples: int) -> 
         for batch in made.iter(batch_size=BATCH):
             np.stack([batch[view] for view in VIEWS], axis=1)
 
-    yield "streaming in order, datasets (Arrow)", samples / cpu_seconds(stream, 1)
+    yield "streaming in order, datasets (Arrow)", samples / _best(stream, turns=1)
 
 
 def _webdataset(
@@ -265,7 +252,7 @@ def _webdataset(
                 np.stack(batch)
                 batch = []
 
-    yield "streaming, shuffled in a buffer, webdataset (tar of npy)", count / cpu_seconds(run, 1)
+    yield "streaming, shuffled in a buffer, webdataset (tar of npy)", count / _best(run, turns=1)
     shutil.rmtree(folder / "arrow", ignore_errors=True)
 
 

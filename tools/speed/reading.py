@@ -15,8 +15,6 @@ Peak memory is taken in a process of its own each: what the process grew by, ove
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,10 +26,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.io import spawn_pool, write_json
 from three_hundred_maps.simulation.cosmology import MDPL2
 from three_hundred_maps.simulation.writers.content import SnapshotHeader
 from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
 from three_hundred_maps.testing.dialects import DIALECTS
+from tools.speed.goals import scratch
 
 COSMOLOGY = MDPL2
 BOX = 60_000.0  # comoving kpc/h
@@ -209,14 +209,15 @@ def _peak() -> int:
     raise RuntimeError("this system does not say how much memory a process took at most")
 
 
-def _grown(name: str, scene: Scene, pipe: Any) -> None:
-    """In a process of its own: by how many bytes reading and cutting out raise the peak of its memory."""
-    readers: dict[str, tuple[Callable[[Scene], Any], Callable[[Any, Scene], int]]] = {
-        "three_hundred_maps": (open_region, cut_region),
-        "h5py": (read_h5py, cut_h5py),
-        "pynbody": (read_pynbody, cut_pynbody),
-    }
-    read, cut = readers[name]
+_READERS: dict[str, tuple[Callable[[Scene], Any], Callable[[Any, Scene], int]]] = {
+    "three_hundred_maps": (open_region, cut_region),
+    "h5py": (read_h5py, cut_h5py),
+    "pynbody": (read_pynbody, cut_pynbody),
+}
+
+
+def _grown(name: str, scene: Scene) -> tuple[int, int]:
+    read, cut = _READERS[name]
     with tempfile.TemporaryDirectory() as folder:  # imports and compiled code are not the reader's memory
         small = generate(Path(folder), 20_000, 2)
         cut(read(small), small)
@@ -224,20 +225,13 @@ def _grown(name: str, scene: Scene, pipe: Any) -> None:
     kept = read(scene)
     opened = _peak()
     cut(kept, scene)
-    after = _peak()
-    pipe.send((opened - before, after - before))
+    return opened - before, _peak() - before
 
 
 def peak_bytes(name: str, scene: Scene) -> tuple[int, int]:
-    """Growth of the peak memory of a process that opens the region, and then also cuts the halos out."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_grown, args=(name, scene, theirs))
-    process.start()
-    theirs.close()
-    result: tuple[int, int] = ours.recv()
-    process.join()
-    return result
+    """By how much reading, and then also cutting out, raise the peak memory of a process of their own."""
+    with spawn_pool(1) as pool:
+        return pool.submit(_grown, name, scene).result()
 
 
 def run(folder: Path, particles: int, halos: int) -> dict[str, Any]:
@@ -265,13 +259,8 @@ def run(folder: Path, particles: int, halos: int) -> dict[str, Any]:
             "three_hundred_maps Region (checked, indexed)": lambda: open_region(scene),
         }
     )
-    peers: tuple[tuple[str, Callable[[Scene], Any], Callable[[Any, Scene], int]], ...] = (
-        ("three_hundred_maps", open_region, cut_region),
-        ("h5py", read_h5py, cut_h5py),
-        ("pynbody", read_pynbody, cut_pynbody),
-    )
     numbers = set()
-    for name, read, cut in peers:
+    for name, (read, cut) in _READERS.items():
         held = read(scene)
         start = time.process_time()
         numbers.add(cut(held, scene))
@@ -280,7 +269,7 @@ def run(folder: Path, particles: int, halos: int) -> dict[str, Any]:
     if max(numbers) - min(numbers) > 1e-5 * max(numbers):
         raise AssertionError(f"the readers cut out different particles: {sorted(numbers)}")
     result["particles_cut_out"] = max(numbers)
-    result["peak"] = {name: peak_bytes(name, scene) for name, _, _ in peers}
+    result["peak"] = {name: peak_bytes(name, scene) for name in _READERS}
     return result
 
 
@@ -315,13 +304,11 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
-    if options.folder is not None:
-        Path(options.folder).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        result = run(Path(folder), options.particles, options.halos)
+    with scratch(options.folder) as folder:
+        result = run(folder, options.particles, options.halos)
     print(show(result))
     if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(options.json, result)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from three_hundred_maps.builder.executors import ONE_THREAD, run_tasks
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.writer import create_store
 from tools.speed import store as writing
-from tools.speed.goals import Goal, is_idle
+from tools.speed.goals import Goal, is_idle, scratch
 
 GOAL = 1.7
 REGIONS = 32
@@ -98,11 +97,8 @@ def main() -> None:
     parser.add_argument("--regions", type=int, default=REGIONS)
     parser.add_argument("--out", type=Path, default=None, help="folder for the stores; a temporary one")
     options = parser.parse_args()
-    if options.out is not None:
-        Path(options.out).mkdir(parents=True, exist_ok=True)
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    with tempfile.TemporaryDirectory(dir=options.out, prefix="speed-scaling-") as folder:
-        for goal in measure(Path(folder), tuple(options.halos), options.los, options.regions):
+    with scratch(options.out) as folder:
+        for goal in measure(folder, tuple(options.halos), options.los, options.regions):
             print(goal)
 
 

@@ -9,13 +9,11 @@ cheap to make and compress a little less than real ones do; they go through the 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.builder.executors import run_tasks
+from three_hundred_maps.io import write_json
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.finishing import finalise
@@ -33,7 +32,7 @@ from three_hundred_maps.store.records import read_layout
 from three_hundred_maps.store.verify import verify
 from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing import VIEW_TEXTS, BlobCluster, tiny_attrs, tiny_lines_of_sight
-from tools.speed.goals import Goal, is_idle
+from tools.speed.goals import Goal, is_idle, scratch
 
 VIEWS = ("sz", "xray", "star", "mass")
 PATTERNS = 3
@@ -245,20 +244,14 @@ def main() -> None:
     options = parser.parse_args()
     load = os.getloadavg()[0]
     idle = is_idle(load)
-    print(
-        f"load {load:.1f} on {os.cpu_count()} cores"
-        + ("" if idle else ": times are not those of an idle machine")
-    )
-    if options.out is not None:
-        Path(options.out).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.out, prefix="speed-store-") as folder:
-        compared = peers(Path(folder), options.los)
+    with scratch(options.out) as folder:
+        compared = peers(folder, options.los)
         best = compared["write_shard (statistics, checksums, fsync)"][0]
         title = f"writer, one process, {PEER_HALOS} halos"
         print(f"{title:<46}{'MB/s CPU':>10}{'wall':>8}{'ratio':>7}{'ours':>7}")
         for name, (cpu, wall, ratio) in compared.items():
             print(f"{name:<46}{cpu:>10.0f}{wall:>8.0f}{ratio:>7.2f}{best / cpu:>7.2f}")
-        numbers = write_store(Path(folder) / "full", options.halos, options.los, 32, options.workers)
+        numbers = write_store(folder / "full", options.halos, options.los, 32, options.workers)
     goals = [
         Goal("MB/s by CPU seconds, times the workers", numbers["write_mb_s_cpu"], 150.0, True),
         Goal("MB/s of the workers, by the clock", numbers["write_mb_s_workers"], 150.0, True, idle),
@@ -273,9 +266,7 @@ def main() -> None:
     for goal in goals:
         print(goal)
     if options.json is not None:
-        options.json.write_text(
-            json.dumps({"load": load, **numbers, "peers": compared}, indent=1), encoding="utf-8"
-        )
+        write_json(options.json, {"load": load, **numbers, "peers": compared})
 
 
 if __name__ == "__main__":
