@@ -365,7 +365,9 @@ def _view(row: Mapping[str, Any]) -> str:
 
 
 def _scale(k: float | None) -> str:
-    return f"above {STANDARD.power_max:g}" if k is None else f"{k:.1f}"
+    if k is None:
+        return f"above {STANDARD.power_max:g}"
+    return f"{k:.1f}" if k > STANDARD.power_step else f"below {STANDARD.power_step:g}"
 
 
 def _instruments_in_words(

@@ -77,7 +77,12 @@ def made_up() -> dict[str, Any]:
     ]
     differences[-1] |= {"high": 0.001}
     instruments = [
-        {"level": level, "view": view, "beam_R200c": 0.0 if view == "star" else 0.25, "k_noise": k}
+        {
+            "level": level,
+            "view": view,
+            "beam_R200c": 0.0 if view == "star" else 0.25,
+            "k_noise": 0.5 if (level, view) == ("wide", "shear1") else k,
+        }
         for level, k in zip(BENCHMARK_LEVELS, (None, 3.0, 1.5), strict=True)
         for view in ("sz", "xray", "star", "shear1")
     ]
@@ -96,6 +101,7 @@ def test_the_page_says_what_the_numbers_say() -> None:
     )
     assert "by -0.0020 (-0.0030 to +0.0010) dex, a tie;" in page and "by -0.0020 dex;" in page
     assert "| pointed | stars | - | above 20 |" in page and "| deep | shear | 0.250 | 3.0 |" in page
+    assert "| wide | shear | 0.250 | below 0.5 |" in page
     assert "- SZ: perfect 10.00; pointed above 20 and 8.33; deep 3.0 and 7.14; wide 1.5 and 6.25." in page
     assert "| wide | NFW fit to the tangential shear | shear | 0.2000 |" in page
     assert summary["command"] in page and "- No better than the climatology: X-ray at `wide`.\n" in page
