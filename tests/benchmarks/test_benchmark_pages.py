@@ -129,7 +129,7 @@ def test_a_stranger_can_follow_the_page(store: Path, tmp_path: Path) -> None:
     assert command("score", "submission.npz", "--data", store, cwd=tmp_path).returncode == 0
     for made in (
         "result.json",
-        "site/index.html",
+        "board/index.html",
         "submission.thm.tar",
         "sealed/inputs/zarr.json",
         "sealed/truth",

@@ -25,7 +25,7 @@ from three_hundred_maps.hub import exporting, load_dataset
 from three_hundred_maps.hub.card import fenced, number, plain
 from three_hundred_maps.hub.columns import ROW_FORMAT
 from three_hundred_maps.hub.exporting import check_limits, export
-from three_hundred_maps.hub.manifests import MANIFEST, checked_path
+from three_hundred_maps.hub.manifests import MANIFEST, checked_path, parse_manifest
 from three_hundred_maps.hub.parquet import plan_files
 from three_hundred_maps.hub.pictures import LEVELS, levels, palette_of, png
 from three_hundred_maps.hub.sources import StoreSource
@@ -33,6 +33,7 @@ from three_hundred_maps.io import OWN_LIST, sha256_file
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.manifest import write_manifest
+from three_hundred_maps.store.notes import by_kind
 from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
 from three_hundred_maps.testing import tiny_store
 
@@ -204,6 +205,13 @@ def test_fields_carry_unit_and_long_name(exported: Path) -> None:
             metadata = schema.field(column).metadata
             assert metadata[b"long_name"]
             assert metadata[b"unit"] == {"M200c": b"Msun", "mass": b"Msun kpc-2", "los_vector": b"1"}[column]
+
+
+def test_a_manifest_that_gives_reasons_of_exclusion_is_read(exported: Path) -> None:
+    manifest = json.loads((exported / "manifest.json").read_text())
+    manifest["configs"]["tiny"]["exclusions"] = by_kind(["too few particles", "too few particles"])
+    read = parse_manifest(json.dumps(manifest).encode(), "here")
+    assert [count for count, _ in read["configs"]["tiny"]["exclusions"]] == [2]
 
 
 def test_a_device_that_fails_names_the_file(store: Path, tmp_path: Path, monkeypatch) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import three_hundred_maps
+from three_hundred_maps import open_store
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache, load_dataset
@@ -226,6 +227,30 @@ def test_an_exported_folder_gives_the_same_rows(store: Path, exported: Path, war
         truth = read_split(store, split)
         for view in VIEWS:
             assert ours[view][:].tobytes() == truth.maps[view].tobytes()
+
+
+def test_features_carry_the_stores_units(store: Path, exported: Path, home: Path) -> None:
+    """In every way that a row can be had, plain `datasets` on an exported folder included."""
+    train = open_store(store)["train"]
+    wanted = {view: train[view].attrs["units"] for view in VIEWS}
+    wanted |= {name: variable.units for name, variable in COLUMN_VARIABLES.items()}
+    assert wanted["mass"] == "Msun kpc-2" and wanted["R200c"] == "kpc"
+    ways = [
+        load_dataset(store, split="train"),
+        load_dataset(store, split="train"),  # from the cache
+        load_dataset(store, split="train", streaming=True),
+        load_dataset(exported, split="train"),
+        datasets.load_dataset(str(exported), split="train", cache_dir=str(home)),
+    ]
+    for rows in ways:
+        features = dict(rows.features)
+        features["los_vector"] = features["los_vector"].feature
+        assert {name: feature.id for name, feature in features.items()} == wanted
+    assert len(datasets.concatenate_datasets([ways[0], ways[3]])) == 60
+
+
+def test_names_of_the_configs(home: Path) -> None:
+    assert {"mini", "sample", "mini-gizmo"} <= set(datasets.get_dataset_config_names("three_hundred_maps"))
 
 
 class TestRefused:

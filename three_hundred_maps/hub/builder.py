@@ -151,7 +151,7 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
                     *(f"{name}: {value}" for name, value in self._identity().items() if value),
                 ]
             ),
-            features=row_features(self.views, self.source.pixels, self.columns),
+            features=row_features(self.views, self.source.pixels, self.columns, self.source.view_info),
             license=str(self.source.about.get("license") or ""),
             citation="\n\n".join([TEXTS["BIBTEX"], str(self.source.about.get("citation") or "")]).strip(),
             homepage=TEXTS["HOMEPAGE"],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from three_hundred_maps.keys import KEY
 from three_hundred_maps.store.schema import HALO_VARIABLES, Variable
 
-ROW_FORMAT = 3
-"""Raised when the columns change, so that rows cached before are not served as the new ones."""
+ROW_FORMAT = 4
+"""Raised when columns or their units change, so that rows cached before are not served as the new ones."""
 
 LOS = Variable("los", ("los",), "int32", "1", "number of the line of sight")
 LOS_VECTOR = Variable(

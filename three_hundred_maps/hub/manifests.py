@@ -94,7 +94,7 @@ class _Record(_Strict):
     images: list[_Path]
     lines_of_sight: _Count
     excluded: _Count
-    exclusions: list[tuple[_Count, str]] = Field([], strict=False)
+    exclusions: list[Annotated[tuple[_Count, str], Field(strict=False)]] = []
     corrections: dict[str, _Count] = {}
     synthetic: bool
     license: Any

@@ -81,7 +81,8 @@ def write_rows(path: Path, tables: Iterator[pa.Table], source: StoreSource) -> N
 
     Fields carry ``unit`` and ``long_name`` in their metadata.
     """
-    schema = with_units(row_features(source.views, source.pixels).arrow_schema, source.view_info)
+    features = row_features(source.views, source.pixels, view_info=source.view_info)
+    schema = with_units(features.arrow_schema, source.view_info)
     row_bytes = 4 * len(source.views) * source.pixels[0] * source.pixels[1]
     _write(path, tables, schema, max(1, int(ROW_GROUP_BYTES // row_bytes)))
 
@@ -125,7 +126,8 @@ def write_split(
 def catalogue_features() -> Features:
     """Columns of the catalogue: a picture, the key, and every value of a halo."""
     names = [*KEY, *(name for name in HALO_VARIABLES if name not in KEY)]
-    return Features({"preview": Image(), **{name: Value(HALO_VARIABLES[name].dtype) for name in names}})
+    values = {name: Value(HALO_VARIABLES[name].dtype, id=HALO_VARIABLES[name].units) for name in names}
+    return Features({"preview": Image(), **values})
 
 
 def catalogue_table(

@@ -15,11 +15,23 @@ from three_hundred_maps.store.arrays import SplitArrays
 from three_hundred_maps.store.schema import HALO_VARIABLES
 
 
-def row_features(views: Sequence[str], pixels: tuple[int, int], columns: Sequence[str] = COLUMNS) -> Features:
-    """The features of a row: each view as ``Array2D`` float32 (y, x), then ``columns`` (of `COLUMNS`)."""
-    features: dict[str, Any] = {view: Array2D(shape=pixels, dtype="float32") for view in views}
+def row_features(
+    views: Sequence[str],
+    pixels: tuple[int, int],
+    columns: Sequence[str] = COLUMNS,
+    view_info: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Features:
+    """The features of a row: each view as ``Array2D`` float32 (y, x), then ``columns`` (of `COLUMNS`).
+
+    The ``id`` of a feature, the one text that `datasets` carries along with it, is its unit; ``view_info``
+    has that of each view as ``units``.
+    """
+    features: dict[str, Any] = {
+        view: Array2D(shape=pixels, dtype="float32", id=view_info[view]["units"] if view_info else None)
+        for view in views
+    }
     for name in columns:
-        value = Value(COLUMN_VARIABLES[name].dtype)
+        value = Value(COLUMN_VARIABLES[name].dtype, id=COLUMN_VARIABLES[name].units)
         features[name] = List(value, length=3) if name == "los_vector" else value
     return Features(features)
 

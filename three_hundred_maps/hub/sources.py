@@ -98,6 +98,7 @@ class ParquetSource:
     pixels: tuple[int, int]
     rows: Mapping[str, int]
     about: Mapping[str, Any]
+    view_info: Mapping[str, Mapping[str, Any]]
     files: Mapping[str, tuple[str, ...]]
     entries: Mapping[str, Mapping[str, Any]]
 
@@ -125,6 +126,7 @@ class ParquetSource:
             (record["pixels"][0], record["pixels"][1]),
             rows={split: entry["rows"] for split, entry in splits.items()},
             about={key: record[key] for key in ABOUT if key in record},
+            view_info=record["view_info"],
             files=files,
             entries={path: manifest["files"][path] for paths in files.values() for path in paths},
         )

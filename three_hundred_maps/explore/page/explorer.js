@@ -60,10 +60,12 @@ function figure(name, map) {
   const square = node("div", { class: "square" }, canvas);
   if (at("circles").checked) square.append(circles(width(), [1, halo().R500c / halo().R200c]));
   const move = (x, y) => setCursor(Math.max(0, Math.min(size - 1, x)), Math.max(0, Math.min(size - 1, y)));
-  canvas.addEventListener("pointermove", (event) => {
+  const point = (event) => {
     const box = canvas.getBoundingClientRect();
     move(Math.floor(((event.clientX - box.left) / box.width) * size), size - 1 - Math.floor(((event.clientY - box.top) / box.height) * size));
-  });
+  };
+  canvas.addEventListener("pointermove", point);
+  canvas.addEventListener("pointerdown", point); // a tap moves nothing
   canvas.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
     if (!step) return;
