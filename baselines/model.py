@@ -105,7 +105,8 @@ class MassModel(nn.Module):
         }
         if transforms.pixels % architecture.shuffle:
             raise InputError(
-                f"--shuffle {architecture.shuffle} does not divide maps of {transforms.pixels} pixels"
+                f"--shuffle {architecture.shuffle} does not divide maps of {transforms.pixels} pixels: "
+                "give --shuffle 1"
             )
         if architecture.network == "encoder":
             self.network: nn.Module = EncoderUNet(architecture.encoder or "", inputs, outputs, **common)

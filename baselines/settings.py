@@ -51,7 +51,7 @@ class Settings:
     channels: int = _setting(32, "channels of the first level (the paper: 32)", low=1)
     poolings: int = _setting(4, "levels below the first (the paper: 4)", low=1)
     shuffle: int = _setting(
-        1, "pixels a side that are folded into channels first: with 2 a step costs a quarter", low=1, below=9
+        1, "pixels a side that are folded into channels first: with 2 a step costs a third", low=1, below=9
     )
     norm: str = _setting(
         "batch", "normalisation; instance is fastMRI's, and takes each map's mean amplitude away", NORMS
@@ -87,7 +87,7 @@ class Settings:
         ("stored", "fresh"),
     )
     ideal: str | None = _setting(None, "that ideal store; by the name that the observed one gives it")
-    view_dropout: float = _setting(0.0, "in training, probability of withholding a view", low=0, below=1)
+    view_dropout: float = _setting(0.15, "in training, probability of withholding a view", low=0, below=1)
     steps: int = _setting(10000, "number of steps", low=1)
     batch: int = _setting(256, "maps in a step, over all processes", low=1)
     optimiser: str = _setting("adamw", "adamw, or any optimiser of timm")
@@ -128,8 +128,8 @@ class Settings:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
-        "channels": 8, "batch": 32, "steps": 500, "lr": 0.004, "ema": 0.99, "validate_every": 100,
-        "validation_lines": 8,
+        "channels": 8, "shuffle": 2, "batch": 32, "steps": 500, "lr": 0.004, "ema": 0.99,
+        "validate_every": 100, "validation_lines": 8,
     },
     "gpu": {"compile": True},
 }  # fmt: skip

@@ -79,10 +79,11 @@ def settings_of(words: Sequence[str]) -> Any:
     parser = Parser()
     for option in ("--out", "--preset", "--name"):
         parser.add_argument(option)
-    parser.add_argument("--quiet", action="store_true")
+    for option in ("--quiet", "--plain"):
+        parser.add_argument(option, action="store_true")
     add_settings(parser)
     options = vars(parser.parse_args(words[1:]))
-    preset = options["preset"]
-    for name in ("out", "preset", "name", "quiet"):
+    preset, plain = options["preset"], options["plain"]
+    for name in ("out", "preset", "name", "quiet", "plain"):
         options.pop(name)
-    return merge(options, config=None, preset=preset)
+    return merge(options, config=None, preset=preset, plain=plain)

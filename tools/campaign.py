@@ -12,11 +12,13 @@ For a GPU that is lent for minutes see `tools.gpu`.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from baselines.command import command_line
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import write_bytes
 from tools.plan import (
     ALL_VIEWS,
     LONG,
@@ -51,6 +53,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("--plan", choices=tuple(PLANS), help="default: by whether there is a GPU")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds of each set of views")
     parser.add_argument("--steps", type=int, help="steps of a run, instead of the plan's")
+    parser.add_argument("--results", type=Path, help="also gather the scores into this folder")
     parser.add_argument("--page", type=Path, help="folder of the page (default: OUT/page)")
     add_running(parser)
     options = parser.parse_args(args)
@@ -71,6 +74,10 @@ def main(args: list[str]) -> None:
     )
     content = {"data": options.data, "set": options.set, "plan": options.plan}
     if run_or_list(options, stages, [build], MARK, content):
+        if options.results:
+            for result in sorted((options.out / "runs").glob(f"*/{RESULT}")):
+                name = json.loads(result.read_bytes())["dataset"]["name"]
+                write_bytes(options.results / f"{name}-{result.parent.name}.json", result.read_bytes())
         print(write_page(options.out, options.page or options.out / "page"))
 
 

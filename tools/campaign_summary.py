@@ -36,7 +36,17 @@ from tools.steps import find_data
 
 SMALL_SCALES = (3.0, 8.0)
 """Cycles per R200c between which gas is smooth and galaxies are not."""
-FURTHER = ("gaussian", "calibrated", "residual", "encoder", "long-all", "flagship")
+FURTHER = (
+    "gaussian",
+    "calibrated",
+    "plain",
+    "residual",
+    "nafnet",
+    "convnext",
+    "encoder",
+    "long-all",
+    "flagship",
+)
 """Runs beside the paper's network."""
 
 
@@ -164,6 +174,7 @@ def _network(run: Path) -> dict[str, Any]:
     return {
         **_scored(run),
         "channels": settings.channels,
+        "shuffle": settings.shuffle,
         "steps": int(last["step"]),
         "batch": settings.batch,
         "seconds": float(last["seconds"]),

@@ -61,18 +61,22 @@ _CALIBRATED = (
     ),
 )
 """In three seeds, for the scatter of the mass."""
-_RESIDUAL = ("residual", "residual unet with attention", ("--network", "residual"))
+_FURTHER = (
+    *_CALIBRATED,
+    ("plain", "unet, plain training", ("--plain",)),
+    ("residual", "residual unet with attention", ("--network", "residual")),
+    ("nafnet", "unet of NAFNet's blocks", ("--network", "nafnet")),
+    ("convnext", "unet of ConvNeXt's blocks", ("--network", "convnext")),
+)
 PLANS = {
     "cpu": Plan(
         label="8 channels, CPU",
         common=("--preset", "cpu", "--device", "cpu", "--channels", "8"),
         steps=400,
-        further=(
-            *_CALIBRATED,
-            _RESIDUAL,
-            ("encoder", "unet on resnet10t", ("--encoder", "resnet10t")),
+        further=(*_FURTHER, ("encoder", "unet on resnet10t", ("--encoder", "resnet10t"))),
+        flagship=(
+            *("--network", "residual", "--channels", "16", "--ema", "0.995", "--calibrate", "--plain"),
         ),
-        flagship=("--network", "residual", "--channels", "16", "--ema", "0.995", "--calibrate"),
         flagship_steps=1600,
         long=("--ema", "0.995"),
     ),
@@ -80,12 +84,8 @@ PLANS = {
         label="32 channels, GPU",
         common=("--preset", "gpu", "--device", "cuda", "--batch", "256"),
         steps=2734,
-        further=(
-            *_CALIBRATED,
-            _RESIDUAL,
-            ("encoder", "unet on resnet18d", ("--encoder", "resnet18d")),
-        ),
-        flagship=("--network", "residual", "--drop", "0.05", "--calibrate"),
+        further=(*_FURTHER, ("encoder", "unet on resnet18d", ("--encoder", "resnet18d"))),
+        flagship=("--network", "residual", "--drop", "0.05", "--calibrate", "--plain"),
         flagship_steps=8000,
     ),
 }

@@ -26,7 +26,8 @@ WITHOUT = {
     "no-median": ("--no-median-xray",),
     "no-saturation": ("--no-saturate",),
     "no-calibration-error": ("--calibration-error", "0"),
-    "view-dropout": ("--view-dropout", "0.15"),
+    "no-dropout": ("--view-dropout", "0"),
+    "no-folding": ("--shuffle", "1"),
 }
 """Models of all views that differ from the default by options of training."""
 SCALINGS = ("fixed_mass", "none")

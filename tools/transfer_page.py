@@ -47,8 +47,9 @@ CURES = {
     "no-median": "without the X-ray median",
     "no-saturation": "without saturation",
     "no-calibration-error": "without calibration errors",
-    "view-dropout": "with view dropout of 0.15",
+    "no-dropout": "without view dropout",
     "plain": "plain: none of these",
+    "no-folding": "without folded pixels",
 }
 SCALINGS = {"all": "`equal_sigma`", "fixed_mass": "`fixed_mass`", "none": "`none`"}
 
@@ -126,7 +127,8 @@ def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
         "",
         "## What makes a model hold",
         "",
-        "All views; each row leaves out, or adds, one measure (see [training](train.md)).",
+        "All views; each row leaves out one measure (see [training](train.md)), the last the folding of 2 x 2 "
+        "pixels into channels, which makes a step cost a third.",
         "",
         _table(models, CURES, "rms"),
         "",
