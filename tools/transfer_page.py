@@ -127,8 +127,8 @@ def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
         "",
         "## What makes a model hold",
         "",
-        "All views; each row leaves out one measure (see [training](train.md)), the last the folding of 2 x 2 "
-        "pixels into channels, which makes a step cost a third.",
+        "All views; each row leaves out one measure (see [training](train.md)), the last the folding of "
+        "2 x 2 pixels into channels, which makes a step cost a third.",
         "",
         _table(models, CURES, "rms"),
         "",
