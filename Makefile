@@ -10,6 +10,7 @@ PYTEST_ARGS ?=
 OLDEST_VENV ?= .venv-oldest
 OLDEST_TESTS ?= tests/store tests/baselines/test_torch_data.py tests/baselines/test_training.py tests/hub/test_hub_loading.py tests/mapping/test_projection.py
 HALO ?= 14:128000000000001
+ZOOM ?= real/gadget4_zoom
 MASS_RUNS := sz-xray-star-0 calibrated calibrated-1 calibrated-2 flagship profile_regression-sz profile_regression-sz-xray-star ridge-sz-xray-star \
 	scaling-sz mean_profile-sz climatology
 MASS_TITLE := The mass inside R200c
@@ -86,10 +87,11 @@ docs: $(VENV)/.dev
 	$(BIN)/three-hundred-maps simulate --check --report docs/synthetic.md
 	$(BIN)/three-hundred-maps sample --refresh --data runs/mini
 	$(BIN)/three-hundred-maps preview runs/mini --halo $(HALO) --los 0 -o docs/images/cluster.png
-	$(BIN)/python -m tools.campaign --data synthetic-gadgetx --set simulation.regions=101-400 --set name=synthetic-300 --out runs/campaign --workers 2 --steps 400 --page docs
+	$(BIN)/python -m tools.campaign --data synthetic-gadgetx --set simulation.regions=101-1400 --set name=synthetic-1300 --out runs/campaign --workers 2 --steps 400 --results benchmarks/results --page docs
 	$(BIN)/python -m baselines.results $(addprefix runs/campaign/runs/,$(MASS_RUNS)) --data runs/campaign/data --title "$(MASS_TITLE)" --out docs/mass
 	$(BIN)/python -m tools.cross_code --data runs/mini --twin mini-gizmo --steps 400 --out runs/cross-code --workers 2 --results benchmarks/results --page docs
-	$(BIN)/python -m tools.package_model runs/cross-code/runs/mini-all --result runs/cross-code/results/mini-all.json
+	$(BIN)/python -m tools.transfer --root $(ZOOM) --cross-code runs/cross-code --steps 400 --out runs/transfer --workers 2 --page docs
+	$(BIN)/python -m tools.package_model runs/transfer/runs/varied --result runs/transfer/results/varied-home.json
 
 # Strict: a broken link or reference ends it.
 site: $(VENV)/.dev
