@@ -77,7 +77,7 @@ PLANS = {
         flagship=(
             *("--network", "residual", "--channels", "16", "--ema", "0.995", "--calibrate", "--plain"),
         ),
-        flagship_steps=1600,
+        flagship_steps=800,
         long=("--ema", "0.995"),
     ),
     "gpu": Plan(
