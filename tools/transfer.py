@@ -27,7 +27,6 @@ WITHOUT = {
     "no-saturation": ("--no-saturate",),
     "no-calibration-error": ("--calibration-error", "0"),
     "no-dropout": ("--view-dropout", "0"),
-    "no-folding": ("--shuffle", "1"),
 }
 """Models of all views that differ from the default by options of training."""
 SCALINGS = ("fixed_mass", "none")

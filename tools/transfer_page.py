@@ -49,7 +49,6 @@ CURES = {
     "no-calibration-error": "without calibration errors",
     "no-dropout": "without view dropout",
     "plain": "plain: none of these",
-    "no-folding": "without folded pixels",
 }
 SCALINGS = {"all": "`equal_sigma`", "fixed_mass": "`fixed_mass`", "none": "`none`"}
 
@@ -127,8 +126,7 @@ def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
         "",
         "## What makes a model hold",
         "",
-        "All views; each row leaves out one measure (see [training](train.md)), the last the folding of "
-        "2 x 2 pixels into channels, which makes a step cost a third.",
+        "All views; each row leaves out one measure (see [training](train.md)).",
         "",
         _table(models, CURES, "rms"),
         "",
