@@ -242,7 +242,7 @@ def predict_samples(
     symmetries: int = 8,
     **extra: str | None,
 ) -> Path:
-    """Write the submission of a model of posterior samples.
+    """Write the submission of a model of posterior samples; stderr says what it was not trained for.
 
     Parameters
     ----------
@@ -262,6 +262,7 @@ def predict_samples(
     """
     transforms = model.transforms
     predicted.check(transforms)
+    outside: list[Mapping[str, float]] = []
 
     def blocks() -> Iterator[np.ndarray]:
         done = 0
@@ -269,13 +270,14 @@ def predict_samples(
             for arrays in predicted.shards(transforms.views):
                 for halo, redshift in enumerate(arrays.halos["redshift"]):
                     maps = np.stack([arrays.maps[view][halo] for view in transforms.views], axis=1)
+                    outside.append(transforms.outside(maps[None], np.array([redshift])))
                     seeds = range(seed * 10**9 + done, seed * 10**9 + done + len(maps))
                     drawn = model.sample(maps, float(redshift), seeds, samples=samples, symmetries=symmetries)
                     done += len(maps)
                     bar.update(1)
                     yield drawn.cpu().numpy()[None]
 
-    return submit(
+    folder = submit(
         out,
         predicted,
         task=task or predicted.task,
@@ -286,6 +288,9 @@ def predict_samples(
         parameters=count_parameters(model),
         **extra,
     )
+    if line := outside_line(transforms, predicted.store, outside):
+        print(line, file=sys.stderr)
+    return folder
 
 
 def with_scaling(transforms: Transforms, scaling: str) -> Transforms:
