@@ -32,7 +32,7 @@ def main(args: Sequence[str] | None = None) -> None:
 def write(store: Path, out: Path, predicted: Predicted | None = None) -> Path:
     """Write the submission ``out/submission``, by default of the store's own test split."""
     predicted = predicted or Predicted(store)
-    transforms = Transforms.from_store(store, ())
+    transforms = Transforms.from_store(store, (), target=predicted.target)
     mass = sharpen(transforms.climatology_map().double().numpy(), transforms.grid.pixel).astype(np.float32)
 
     def blocks() -> Iterator[np.ndarray]:

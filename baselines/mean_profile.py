@@ -1,7 +1,7 @@
 """``python -m baselines.mean_profile --views sz``: the mean profile, scaled by what a view sums to.
 
-The train split's mean profile of log10 mass, raised or lowered as a whole by a line in the logarithms of the
-views' totals inside R200c: Y for sz, L for xray, stellar mass for star.
+The train split's mean profile of the logarithm, raised or lowered as a whole by a line in the logarithms of
+the views' totals inside R200c: Y for sz, L for xray, stellar mass for star.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from baselines.predict import Predicted, submit
 from baselines.reference import Floats, log_total, run_baseline, sharpen
 from three_hundred_maps.geometry import score_log
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs
-from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_transforms import Transforms
 
 
@@ -46,14 +45,14 @@ def fit_line(x: Floats, y: Floats) -> tuple[Floats, float]:
 def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted | None = None) -> Path:
     """Write the submission ``out/submission``, by default of the store's own test split."""
     predicted = predicted or Predicted(store)
-    transforms = Transforms.from_store(store, views)
+    transforms = Transforms.from_store(store, views, target=predicted.target)
     grid = transforms.grid
     profile = transforms.climatology_map().double().numpy()
     xs, ys = [], []
-    for arrays in iter_shards(store, "train", [*views, TARGET]):
+    for arrays in iter_shards(store, "train", [*views, predicted.target]):
         xs.append(observables(arrays, transforms).reshape(-1, len(views)))
         for halo in range(len(arrays)):
-            residual = score_log(arrays.maps[TARGET][halo], grid.pixel) - profile
+            residual = score_log(arrays.maps[predicted.target][halo], grid.pixel) - profile
             ys.append(residual[:, grid.inside].mean(-1))
     slopes, constant = fit_line(np.concatenate(xs), np.concatenate(ys))
 
@@ -72,7 +71,7 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
         track=views,
         maps=blocks(),
         parameters=len(transforms.climatology) + len(slopes) + 1,
-        description="The mean profile of log mass, scaled by the totals of " + ", ".join(views),
+        description=f"The mean profile of log {predicted.target}, scaled by the totals of {', '.join(views)}",
     )
 
 

@@ -21,7 +21,6 @@ from baselines.reference import Floats, run_baseline, sharpen
 from baselines.ridge import Normal, choose_strength
 from three_hundred_maps.geometry import ring_fractions
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
-from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_transforms import Transforms
 
 
@@ -70,7 +69,7 @@ class Profiles:
 
     def excess(self, arrays: SplitArrays) -> Floats:
         """(row, ring): log10 of the surface density's means over those of `base`."""
-        means = self.means(arrays.maps[TARGET]).reshape(-1, len(self.shares))
+        means = self.means(arrays.maps[self.transforms.target_view]).reshape(-1, len(self.shares))
         return np.log10(means) - np.log10(self.means(self.base))
 
     def maps(self, excess: Floats) -> Floats:
@@ -102,12 +101,12 @@ class Design:
 def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted | None = None) -> Path:
     """Write the submission ``out/submission``, by default of the store's own test split."""
     predicted = predicted or Predicted(store)
-    profiles = Profiles(Transforms.from_store(store, views))
+    profiles = Profiles(Transforms.from_store(store, views, target=predicted.target))
 
     def rows(split: str) -> tuple[Floats, Floats]:
         parts = [
             (profiles.inputs(arrays), profiles.excess(arrays))
-            for arrays in iter_shards(store, split, [*views, TARGET])
+            for arrays in iter_shards(store, split, [*views, predicted.target])
         ]
         return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
 
@@ -137,7 +136,8 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
         track=views,
         maps=blocks(),
         parameters=weights.size + len(profiles.transforms.climatology),
-        description=f"The mass profile by ridge regression on the views' profiles; strength {strength:g}",
+        description=f"The profile of {predicted.target} by ridge regression on the views' profiles; "
+        f"strength {strength:g}",
     )
 
 

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from baselines.command import command_line, new_folder
 from baselines.predict import ALL, Predicted
-from baselines.settings import Parser
+from baselines.settings import Parser, Settings
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid, score_log
 from three_hundred_maps.keys import parse_views
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import split_length
 from three_hundred_maps.store.names import find_store
-from three_hundred_maps.store.schema import SPLITS
+from three_hundred_maps.store.schema import SPLITS, TARGET
 from three_hundred_maps.torch_data import Transforms, check_views
 
 OUT_MARK = "baseline.yaml"
@@ -59,10 +59,12 @@ def run_baseline(
     args: Sequence[str] | None,
     *,
     default_views: str | None,
+    targets: bool = True,
 ) -> None:
     """The command line of a baseline: ``--views`` (where it has any), ``--data``, ``--out``, what to predict.
 
-    ``write`` is given the store, the folder, the views and what to predict.
+    ``write`` is given the store, the folder, the views and what to predict. ``targets``: whether it can
+    predict other surface densities than the mass.
     """
 
     @command_line
@@ -75,6 +77,10 @@ def run_baseline(
         parser.add_argument("--predict", help="a store or config to predict (default: that of --data)")
         parser.add_argument("--split", default="test", choices=(*SPLITS, ALL), help="what to predict of it")
         parser.add_argument("--quiet", action="store_true")
+        if targets:
+            parser.add_argument(
+                "--target", default=TARGET, help=Settings.__dataclass_fields__["target"].metadata["help"]
+            )
         if default_views is not None:
             parser.add_argument("--views", default=default_views, help=f"as {default_views}")
         options = parser.parse_args(words)
@@ -83,13 +89,19 @@ def run_baseline(
         store = find_store(options.data)
         if split_length(store, "train") == 0:
             raise InputError(f"{store} has no halos in its split train")
-        predicted = Predicted(find_store(options.predict) if options.predict else store, options.split)
+        target = getattr(options, "target", TARGET)
+        predicted = Predicted(
+            find_store(options.predict) if options.predict else store, options.split, target
+        )
+        # Of a view that no task is on there is nothing to submit.
+        _ = predicted.task
         views = parse_views(getattr(options, "views", ""))
         if views:
-            check_views(store, "train", views)
+            check_views(store, "train", views, target)
         new_folder(options.out, ours=OUT_MARK)
-        (options.out / OUT_MARK).write_text(f"baseline: {program}\nviews: {','.join(views) or 'none'}\n")
-        predicted.check(Transforms.from_store(store, views))
+        mark = f"baseline: {program}\nviews: {','.join(views) or 'none'}\ntarget: {target}\n"
+        (options.out / OUT_MARK).write_text(mark)
+        predicted.check(Transforms.from_store(store, views, target=target))
         write(store, options.out, views, predicted)
         print(options.out / "submission")
 

@@ -19,7 +19,6 @@ from baselines.predict import Predicted, submit
 from baselines.reference import Floats, run_baseline, sharpen
 from three_hundred_maps.geometry import score_log, smoothing_matrix
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
-from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import Transforms
 
@@ -107,17 +106,18 @@ def accumulate(blocks: Iterable[SplitArrays], features: Features) -> Normal:
     for arrays in blocks:
         for halo in range(len(arrays)):
             x = features.maps(arrays, halo)[:, :, grid.inside].transpose(0, 2, 1).reshape(-1, features.width)
-            total.add(x, (score_log(arrays.maps[TARGET][halo], grid.pixel) - profile)[:, grid.inside].ravel())
+            truth = score_log(arrays.maps[features.transforms.target_view][halo], grid.pixel)
+            total.add(x, (truth - profile)[:, grid.inside].ravel())
     return total
 
 
 def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted | None = None) -> Path:
     """Write the submission ``out/submission``, by default of the store's own test split."""
     predicted = predicted or Predicted(store)
-    check_views(store, "train", views)
-    transforms = Transforms.from_store(store, views)
+    check_views(store, "train", views, predicted.target)
+    transforms = Transforms.from_store(store, views, target=predicted.target)
     features = Features(transforms)
-    wanted = [*views, TARGET]
+    wanted = [*views, predicted.target]
     normal = accumulate(iter_shards(store, "train", wanted), features)
     validation = None
     if split_length(store, "validation"):

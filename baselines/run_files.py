@@ -23,7 +23,6 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes
 from three_hundred_maps.plot import new_figure, png
 from three_hundred_maps.store.arrays import open_group, root_attrs, split_length
-from three_hundred_maps.store.schema import TARGET
 
 LOG, CURVE = "log.csv", "curve.png"
 COLUMNS = ("step", "epoch", "samples", "learning_rate", "train_loss", "validation_rms_dex", "seconds")
@@ -85,19 +84,26 @@ def finish(
         print(f"{CURVE} is left out, as matplotlib is not installed; {LOG} holds its numbers")
     write_card(out)
     # Last: who finds it knows that all else is there.
-    if settings.target != TARGET:
-        print(f"submission/ is left out: no task of the benchmark is on the view {settings.target}")
-    elif submission and split_length(store, "test") and find_spec("pydantic") is None:
+    if not submission or not split_length(store, "test"):
+        return
+    if find_spec("pydantic") is None:
         print("submission/ is left out, as pydantic is not installed; baselines.predict makes it elsewhere")
-    elif submission and split_length(store, "test"):
-        predict_split(
-            model,
-            Predicted(store),
-            out / "submission",
-            name=extra["name"],
-            symmetries=settings.test_symmetries,
-            trained_on=trained_on,
-        )
+        return
+    predicted = Predicted(store, target=settings.target)
+    try:
+        task = predicted.task
+    except InputError as error:
+        print(f"submission/ is left out: {error}")
+        return
+    predict_split(
+        model,
+        predicted,
+        out / "submission",
+        name=extra["name"],
+        task=task,
+        symmetries=settings.test_symmetries,
+        trained_on=trained_on,
+    )
 
 
 def input_facts(store: Path, view: str) -> dict[str, Any]:

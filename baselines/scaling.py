@@ -32,7 +32,7 @@ CONCENTRATIONS = np.linspace(1.0, 20.0, 77)
 
 def main(args: Sequence[str] | None = None) -> None:
     """The command line."""
-    run_baseline("scaling", __doc__ or "", write, args, default_views="sz")
+    run_baseline("scaling", __doc__ or "", write, args, default_views="sz", targets=False)
 
 
 def nfw_shape(concentration: float, radius: Floats, half_depth: float) -> Floats:

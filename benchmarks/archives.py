@@ -25,8 +25,9 @@ from benchmarks.predictions import (
     MAX_FILES,
 )
 from benchmarks.submissions import write_submission
+from benchmarks.tasks import MASS_MAP, TASKS
 from benchmarks.texts import shown
-from benchmarks.variables import ATTRIBUTES, MASS, SAMPLES, SIGMA, map_dims
+from benchmarks.variables import MASS, SAMPLES, SIGMA, array_name, map_dims
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import OWN_LIST
 
@@ -156,14 +157,19 @@ def _unpack_zip(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
 
 def _unpack_npz(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
     members = {PurePosixPath(info.filename).stem: info for info in source.infolist()}
-    maps = {name: _blocks(source, info, name) for name, info in members.items() if name in ATTRIBUTES}
-    if "submission" not in members or not {MASS, SAMPLES} & set(maps):
+    manifest, target = None, MASS
+    if "submission" in members:
+        text = str(_small(source, members["submission"]).item()).encode()
+        manifest = parse_manifest(parse_json(text, MANIFEST))
+        target = TASKS.get(manifest.task, MASS_MAP).target
+    named = {name: array_name(name, target) for name in (MASS, SIGMA, SAMPLES)}
+    maps = {name: _blocks(source, members[array], name) for name, array in named.items() if array in members}
+    if manifest is None or not {MASS, SAMPLES} & set(maps):
         raise InputError(
-            f"{path.name}: an .npz submission holds {MASS} or {SAMPLES}, the keys, and submission, the text "
-            f"of {MANIFEST}"
+            f"{path.name}: an .npz submission holds {named[MASS]} or {named[SAMPLES]}, the keys, and "
+            f"submission, the text of {MANIFEST}"
         )
-    manifest = parse_manifest(parse_json(_small(source, members["submission"]).item().encode(), MANIFEST))
-    names = set(members) - {"submission", *maps}
+    names = set(members) - {"submission", *named.values()}
     fields = manifest.to_json()
     fields.pop("predictions_sha256", None)
     write_submission(

@@ -22,6 +22,7 @@ TrainedOn = Annotated[
         "--trained-on", help="For transfer: the store trained on, whose climatology is the zero of the skill."
     ),
 ]
+TaskName = Annotated[str, typer.Option("--task", help="The task: what is predicted.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
 
@@ -35,11 +36,11 @@ def validate(
     """Tell all that is wrong with a submission, and what was expected."""
     from benchmarks.packing import opened
     from benchmarks.truth import Truth
-    from benchmarks.validation import find_problems, task_split
+    from benchmarks.validation import find_problems, task_of
     from three_hundred_maps.store.names import find_store
 
     with opened(submission) as folder:
-        truth = None if data is None else Truth(find_store(data), split=task_split(folder))
+        truth = None if data is None else Truth(find_store(data), task=task_of(folder))
         problems, manifest, _ = find_problems(folder, truth)
     if as_json:
         print(json.dumps({"valid": not problems, "problems": problems}, indent=1))
@@ -104,7 +105,10 @@ def fingerprint(
     out: Annotated[
         Path, typer.Option("--out", help="Folder of the record; benchmarks/datasets for the package's own.")
     ],
-    split: Annotated[str, typer.Option("--split", help="test, or all for the task transfer.")] = "test",
+    task: TaskName = "mass-map",
+    split: Annotated[
+        str | None, typer.Option("--split", help="test, or all; by default what the task scores.")
+    ] = None,
     trained_on: TrainedOn = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0 for all processors.")] = 0,
     quiet: Quiet = False,
@@ -118,7 +122,7 @@ def fingerprint(
     if quiet:
         set_quiet(True)
     zero = [find_store(name) for name in trained_on or []]
-    truth = Truth(find_store(data), split=split, trained_on=zero)
+    truth = Truth(find_store(data), task=task, split=split, trained_on=zero)
     if truth.sealed:
         raise InputError(f"{data} is held back: a record would tell its truth")
     _, background = score_maps(truth, None, workers=workers, check=False)
@@ -167,6 +171,7 @@ def pack(
 def seal(
     store: Annotated[Path, typer.Argument(help="A finished store.")],
     out: Annotated[Path, typer.Option("--out", help="A new folder for inputs and truth.")],
+    task: TaskName = "mass-map",
     quiet: Quiet = False,
 ) -> None:
     """Split a store's test into inputs to publish and truth to keep."""
@@ -175,7 +180,7 @@ def seal(
 
     if quiet:
         set_quiet(True)
-    inputs, truth = sealing.seal(store, out)
+    inputs, truth = sealing.seal(store, out, task=task)
     warning = sealing.public_seed(root_attrs(store))
     if warning is not None:
         print(f"warning: {warning}", file=sys.stderr)

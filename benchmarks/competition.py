@@ -27,8 +27,7 @@ from benchmarks.references import background_path
 from benchmarks.registry import SCORES
 from benchmarks.scoring import score_maps
 from benchmarks.sealing import INPUTS, TRUTH
-from benchmarks.tasks import TASKS
-from benchmarks.truth import Truth
+from benchmarks.truth import Truth, read_seal
 from three_hundred_maps._version import __version__
 from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.errors import InputError, installed_version
@@ -36,9 +35,7 @@ from three_hundred_maps.hub.pictures import gallery, panel
 from three_hundred_maps.io import canonical_json, write_json
 from three_hundred_maps.keys import parse_views
 from three_hundred_maps.store.arrays import open_group
-from three_hundred_maps.store.schema import HALF, TARGET
 
-TASK = "mass-map"
 NEEDED = (
     *("numpy", "zarr", "numcodecs", "google-crc32c", "scipy", "pydantic", "pyyaml", "tqdm"),
     *("fsspec", "confusable-homoglyphs"),
@@ -71,7 +68,7 @@ RUN pip install --no-cache-dir -r requirements.txt
 def write_bundle(
     sealed: str | Path, out: str | Path, *, image: str, track: str | None = None, start: str | None = None
 ) -> Path:
-    """Write the bundle of a competition on the task ``mass-map``.
+    """Write the bundle of a competition on the task that a store was sealed for.
 
     Parameters
     ----------
@@ -100,12 +97,12 @@ def write_bundle(
         raise InputError(f"{sealed} has no {INPUTS} and {TRUTH}: give the folder that seal made of a store")
     if out.suffix != ".zip" or out.exists():
         raise InputError(f"{out}: give the name of a new .zip file")
-    truth = Truth(sealed / TRUTH)
+    truth = Truth(sealed / TRUTH, task=read_seal(sealed / TRUTH)["task"])
     views = parse_views(track) if track is not None else truth.views
     unknown = sorted(set(views) - set(truth.views))
     if unknown or not views:
         raise InputError(f"track {track!r}: the views of {sealed / INPUTS} are {','.join(truth.views)}")
-    rules = {"task": TASK, "track": canonical_track(views), "truth": TRUTH}
+    rules = {"task": truth.task.name, "track": canonical_track(views), "truth": TRUTH}
     _, background = score_maps(truth, None, check=False)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as scratch:
@@ -121,10 +118,11 @@ def write_bundle(
             _add(archive, f"reference_data/{RULES}", canonical_json(rules))
             place = background_path(truth)
             _add(archive, f"reference_data/{HOME}/{place.parent.name}/{place.name}", kept.read_bytes())
+            inputs = set(truth.attrs["views"]) - {truth.target, truth.task.half}
             for path in _files(sealed / TRUTH):
                 parts = path.relative_to(sealed / TRUTH).parts
                 # The inputs of test are public data and of no use to the scores.
-                if not (len(parts) > 2 and parts[1] in set(truth.attrs["views"]) - {TARGET, HALF}):
+                if not (len(parts) > 2 and parts[1] in inputs):
                     _add(archive, "/".join(("reference_data", TRUTH, *parts)), path.read_bytes())
             for path in _files(sealed / INPUTS):
                 inside = path.relative_to(sealed / INPUTS).as_posix()
@@ -154,11 +152,12 @@ def _competition(truth: Truth, rules: dict[str, str], image: str, start: date) -
         files(__package__).joinpath("competition.yaml").read_text("utf-8")
     )
     content |= {
-        "title": f"Mass maps of galaxy clusters: {truth.name}",
+        "title": f"{truth.task.title} of galaxy clusters: {truth.name}",
+        "description": f"Infer the {truth.task.what} of galaxy clusters from what can be observed.",
         "docker_image": image,
         "pages": [page for page in pages if page["title"] != "Terms"],
     }
-    content["tasks"][0] |= {"name": TASKS[TASK].title, "description": TASKS[TASK].text}
+    content["tasks"][0] |= {"name": truth.task.title, "description": truth.task.text}
     content["phases"][0] |= {
         "start": f"{start.isoformat()} 00:00:00",
         "max_submissions_per_day": PER_DAY,
@@ -189,8 +188,7 @@ def _pages(truth: Truth, rules: dict[str, str]) -> dict[str, str]:
     rows = [(SCORES[n].label, SCORES[n].units, SCORES[n].meaning) for n in COLUMNS]
     scores = markdown_table(("score", "unit", "meaning"), rows)
     known = {
-        "task": TASK,
-        "text": TASKS[TASK].text,
+        "task": truth.task,
         "name": truth.name,
         "track": rules["track"],
         "clusters": truth.n_halos,

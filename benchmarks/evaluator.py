@@ -12,7 +12,7 @@ from benchmarks.references import all_scores
 from benchmarks.rows import ALL, Rows, find_rows
 from benchmarks.scoring import score_maps
 from benchmarks.summary import Summary, score_values
-from benchmarks.tasks import check_task
+from benchmarks.tasks import MASS_MAP, Task, find_task
 from benchmarks.truth import SPLIT, Truth
 from benchmarks.validation import order_of
 from benchmarks.variables import MASS, SAMPLES, SIGMA
@@ -30,7 +30,7 @@ class Evaluator:
     store
         A store, or the name of a config as ``mini``.
     task
-        The task; it changes no score.
+        The task, by its name or as declared: what is predicted.
     trained_on
         Another store, whose climatology is then the zero of the skill.
     workers
@@ -45,14 +45,12 @@ class Evaluator:
     def __init__(
         self,
         store: str | Path,
-        task: str = "mass-map",
+        task: str | Task = MASS_MAP,
         *,
         trained_on: str | Path | None = None,
         workers: int = 0,
     ) -> None:
-        for problem in check_task(task):
-            raise InputError(problem)
-        self.store, self.task, self.workers = find_store(store), task, workers
+        self.store, self.task, self.workers = find_store(store), find_task(task), workers
         self.trained_on = () if trained_on is None else (find_store(trained_on),)
         root_attrs(self.store)
         self._truths: dict[str, Truth] = {}
@@ -65,7 +63,8 @@ class Evaluator:
         Parameters
         ----------
         maps
-            (halo, los, y, x), or one map a row (row, y, x): total surface density, Msun kpc-2.
+            (halo, los, y, x), or one map a row (row, y, x): total surface density, Msun kpc-2; of another
+            task what it predicts, in its units.
         rows
             What ``maps`` belong to, in their order: a split of the store by its name or ``all``, a
             `MapDataset`, rows of `datasets.load_dataset`, or a mapping with the halos' keys. A whole split,
@@ -112,7 +111,9 @@ class Evaluator:
         first = ""
         for split in splits:
             if split not in self._truths:
-                self._truths[split] = Truth(self.store, split=split, trained_on=self.trained_on)
+                self._truths[split] = Truth(
+                    self.store, task=self.task, split=split, trained_on=self.trained_on
+                )
             truth = self._truths[split]
             order, problems = order_of(found, truth)
             if not problems:

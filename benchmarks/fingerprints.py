@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.measure import Measured
 from benchmarks.truth import Truth
+from three_hundred_maps.store.schema import TARGET
 
 TOLERANCE = 1e-3
 """Relative: bytes differ between types of processors, masses by less than 1e-5."""
@@ -36,8 +37,9 @@ def fingerprint_problem(found: Mapping[str, Any], kept: Mapping[str, Any]) -> st
 
 
 def dataset_key(dataset: Mapping[str, Any], training: Sequence[Mapping[str, Any]] = ()) -> tuple[str, ...]:
-    """What tells a data set: name, recipe and generator (else the digest of its bytes), split, and the
-    data sets whose climatology is the zero of the skill where these are others.
+    """What tells a data set: name, recipe and generator (else the digest of its bytes), split, what is
+    predicted where it is not the mass, and the data sets whose climatology is the zero of the skill where
+    these are others.
 
     Bytes differ between types of processors, scores do not.
     """
@@ -47,4 +49,5 @@ def dataset_key(dataset: Mapping[str, Any], training: Sequence[Mapping[str, Any]
     else:
         identity += ["digest", dataset["digest"]]
     zero = [part for data in training for part in dataset_key({**data, "split": "train"})]
-    return (*identity, dataset.get("split", "test"), *zero)
+    target = [dataset["target"]] if dataset.get("target", TARGET) != TARGET else []
+    return (*identity, dataset.get("split", "test"), *target, *zero)

@@ -28,7 +28,7 @@ from zarr.storage import LocalStore
 
 from benchmarks.manifest import MANIFEST, PREDICTIONS, load_json
 from benchmarks.texts import field_problems, shown
-from benchmarks.variables import MASS, SAMPLE_COUNT, SAMPLES, SIGMA, SMOOTHED, map_dims
+from benchmarks.variables import MASS, SAMPLE_COUNT, SAMPLES, SIGMA, SMOOTHED, array_name, map_dims
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import SCORE_FWHM
 from three_hundred_maps.keys import KEY, SEALED_KEY
@@ -129,8 +129,13 @@ def array_error(name: str, what: str) -> InputError:
     return InputError(f"{PREDICTIONS}/{name}: {what}")
 
 
-def _accept(root: Path, name: str, types: tuple[str, ...], dims: int) -> _Accepted:
-    """Check the metadata of an array; InputError where anything is not of the accepted part of the format."""
+def _accept(root: Path, name: str, types: tuple[str, ...], variable: str = "") -> _Accepted:
+    """Check the metadata of an array: maps of a ``variable``, or keys.
+
+    InputError where anything is not of the accepted part of the format.
+    """
+    expected = map_dims(variable) if variable else ("halo",)
+    dims = len(expected)
     content = load_json(root / name / "zarr.json", MAX_METADATA_BYTES)
     if isinstance(content, dict) and isinstance(content.get("codecs"), list):
         content["codecs"] = [{"name": c} if isinstance(c, str) else c for c in content["codecs"]]
@@ -147,12 +152,11 @@ def _accept(root: Path, name: str, types: tuple[str, ...], dims: int) -> _Accept
     if len(shape) != dims or len(chunk) != dims:
         raise array_error(name, f"shape {shape} in chunks of {chunk}: expected {dims} dimensions")
     least, most = SAMPLE_COUNT
-    if name == SAMPLES and not least <= shape[2] <= most:
+    if variable == SAMPLES and not least <= shape[2] <= most:
         raise array_error(name, f"{shape[2]} samples of a map; give {least} to {most}")
     if any(c > max(s, 1) for s, c in zip(shape, chunk, strict=True)):
         raise array_error(name, f"chunks of {chunk} are larger than the array's shape {shape}")
-    expected = map_dims(name)
-    if dims == len(expected) and found.dimension_names not in (None, list(expected)):
+    if variable and found.dimension_names not in (None, list(expected)):
         raise array_error(
             name, f"dimensions must be {', '.join(expected)}, got {shown(found.dimension_names, 80)}"
         )
@@ -191,7 +195,7 @@ def _accept(root: Path, name: str, types: tuple[str, ...], dims: int) -> _Accept
 def _on_grid(array: _Accepted) -> bool:
     """Whether an array says that its maps are on the score grid; InputError for another smoothing."""
     fwhm = array.attributes[SMOOTHED]
-    if fwhm is None or array.name != SAMPLES:
+    if fwhm is None:
         return False
     if fwhm != SCORE_FWHM:
         raise array_error(
@@ -332,12 +336,16 @@ class Predictions:
     ----------
     folder
         The submission.
+    target
+        The view that it predicts: its arrays are named by it.
 
     Attributes
     ----------
     maps
-        The zarr arrays ``mass`` and, where given, ``mass_sigma``, or ``mass_samples`` alone; read them by
-        `read`.
+        The zarr arrays ``mass`` and, where given, ``mass_sigma``, or ``mass_samples`` alone, by these names
+        whatever is predicted; read them by `read`.
+    names
+        What each of these is called in ``predictions.zarr``.
     on_grid
         Whether ``mass_samples`` are on the score grid already.
     keys
@@ -349,7 +357,7 @@ class Predictions:
         Where something is missing or not accepted, one line.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, target: str = MASS) -> None:
         root = Path(folder) / PREDICTIONS
         if root.is_symlink() or not root.is_dir():
             raise InputError(f"{root} is missing; a submission is a folder with {MANIFEST} and {PREDICTIONS}")
@@ -362,16 +370,19 @@ class Predictions:
         self._store = _CheckedStore(root)
         sealed = (root / SEALED_KEY).exists()
         keys = (SEALED_KEY,) if sealed else KEY if (root / KEY[0]).exists() else KEY[1:]
-        there = [name for name in (MASS, SIGMA) if (root / name).exists()]
-        if (root / SAMPLES).exists() and there:
+        named = {name: array_name(name, target) for name in (MASS, SIGMA, SAMPLES)}
+        found = [name for name, array in named.items() if (root / array).exists()]
+        if SAMPLES in found and len(found) > 1:
+            others = " and ".join(named[name] for name in found if name != SAMPLES)
             raise InputError(
-                f"{PREDICTIONS} holds {SAMPLES} and {' and '.join(there)}: {SAMPLES} stand alone, as their "
+                f"{PREDICTIONS} holds {named[SAMPLES]} and {others}: {named[SAMPLES]} stand alone, as their "
                 "mean is the map"
             )
-        names = [SAMPLES] if (root / SAMPLES).exists() else [MASS, *there[1:]]
-        accepted = [_accept(root, name, MAP_TYPES, len(map_dims(name))) for name in names]
-        self.on_grid = _on_grid(accepted[0])
-        accepted += [_accept(root, name, KEY_TYPES, 1) for name in keys]
+        variables = [SAMPLES] if SAMPLES in found else [MASS, *(name for name in found if name == SIGMA)]
+        self.names = {name: named[name] for name in variables}
+        accepted = [_accept(root, array, MAP_TYPES, name) for name, array in self.names.items()]
+        self.on_grid = SAMPLES in self.names and _on_grid(accepted[0])
+        accepted += [_accept(root, name, KEY_TYPES) for name in keys]
         self._store.arrays = {array.name: array for array in accepted}
         if sum(array.n_chunks * array.chunk_bytes for array in accepted) > MAX_DECODED_BYTES:
             raise InputError(f"{PREDICTIONS} holds more than {MAX_DECODED_BYTES:,} decoded bytes")
@@ -379,7 +390,7 @@ class Predictions:
             name: zarr.open_array(self._store, path=name, mode="r", zarr_format=3)
             for name in self._store.arrays
         }
-        self.maps: dict[str, Any] = {name: opened[name] for name in names}
+        self.maps: dict[str, Any] = {name: opened[array] for name, array in self.names.items()}
         self.keys = {name: self._key(name, opened[name]) for name in keys}
 
     def __len__(self) -> int:

@@ -20,6 +20,7 @@ from benchmarks.references import Background, load_background_file
 from benchmarks.truth import Truth
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_json
+from three_hundred_maps.store.schema import TARGET
 
 FOLDER = "datasets"
 
@@ -38,7 +39,9 @@ def record_of(truth: Truth, background: Background) -> dict[str, Any]:
 def write_record(folder: str | Path, record: Mapping[str, Any]) -> Path:
     """Write a record under the name of its data set; returns its path."""
     names = "-and-".join(data["name"] for data in record["training"])
-    path = Path(folder) / f"{record['dataset']['name']}{'-from-' + names if names else ''}.json"
+    dataset = record["dataset"]
+    target = f"-{dataset['target']}" if "target" in dataset else ""
+    path = Path(folder) / f"{dataset['name']}{target}{'-from-' + names if names else ''}.json"
     write_json(path, dict(record))
     return path
 
@@ -64,7 +67,9 @@ def find_record(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if found is not None or result["benchmark_version"] != VERSION:
         return found
     zero = [data["digest"] for data in training]
-    background = load_background_file(dataset["digest"], dataset["split"], zero, STANDARD)
+    background = load_background_file(
+        dataset["digest"], dataset["split"], zero, STANDARD, dataset.get("target", TARGET)
+    )
     return None if background is None else background.to_json()
 
 

@@ -24,10 +24,11 @@ from benchmarks.measure import Measured
 from benchmarks.metrics import aperture_masses, cross_correlation, falling_k
 from benchmarks.registry import SCORES
 from benchmarks.summary import Summary, above_noise, score_values
-from benchmarks.truth import TARGET, Truth
+from benchmarks.truth import Truth
 from three_hundred_maps.climatology import column_scale
 from three_hundred_maps.io import cache_home, write_json
 from three_hundred_maps.store.arrays import iter_shards, store_digest
+from three_hundred_maps.store.schema import TARGET
 
 Array = NDArray[np.float64]
 FORMAT = 7
@@ -170,8 +171,8 @@ def mass_relation(truth: Truth) -> tuple[float, float] | None:
     circle = truth.grid.circle(1.0)
     cylinder: list[Array] = []
     mass: list[Array] = []
-    for shard in (s for store in truth.train_stores for s in iter_shards(store, "train", [TARGET])):
-        maps = np.asarray(shard.maps[TARGET], np.float64)
+    for shard in (s for store in truth.train_stores for s in iter_shards(store, "train", [truth.target])):
+        maps = np.asarray(shard.maps[truth.target], np.float64)
         inside = aperture_masses(maps.reshape(-1, *maps.shape[2:]), circle)
         radius = np.repeat(np.asarray(shard.halos["R200c"], np.float64), maps.shape[1])
         cylinder.append(np.log10(inside * radius**2))
@@ -199,23 +200,26 @@ def cache_folder() -> Path:
     return cache_home() / "benchmark"
 
 
-def _cache_path(digest: str, split: str, zero: Sequence[str], constants: Constants) -> Path:
+def _cache_path(
+    digest: str, split: str, zero: Sequence[str], constants: Constants, target: str = TARGET
+) -> Path:
     parts = [f"v{VERSION}", str(FORMAT), constants.digest(), digest[:32], split, *(d[:32] for d in zero)]
+    parts += [target] if target != TARGET else []
     return cache_folder() / ("-".join(parts) + ".json")
 
 
 def background_path(truth: Truth) -> Path:
     """The file that the background of a dataset is kept in."""
     zero = [store_digest(store) for store in truth.trained_on]
-    return _cache_path(truth.digest, truth.split, zero, truth.constants)
+    return _cache_path(truth.digest, truth.split, zero, truth.constants, truth.target)
 
 
 def load_background_file(
-    digest: str, split: str, zero: Sequence[str], constants: Constants
+    digest: str, split: str, zero: Sequence[str], constants: Constants, target: str = TARGET
 ) -> Background | None:
     """The kept background of a data set by digests, of ``zero`` those of the stores trained on; or None."""
     try:
-        content = json.loads(_cache_path(digest, split, zero, constants).read_text("utf-8"))
+        content = json.loads(_cache_path(digest, split, zero, constants, target).read_text("utf-8"))
         return Background.from_json(content)
     except (OSError, ValueError, KeyError, TypeError):
         # A damaged or missing cache costs a measurement, nothing else.
@@ -225,7 +229,7 @@ def load_background_file(
 def load_background(truth: Truth) -> Background | None:
     """The kept background of a dataset; None where there is none that can be read."""
     zero = [store_digest(store) for store in truth.trained_on]
-    background = load_background_file(truth.digest, truth.split, zero, truth.constants)
+    background = load_background_file(truth.digest, truth.split, zero, truth.constants, truth.target)
     power = None if background is None else background.noise_power
     return background if power is None or power.shape == (truth.n_halos, len(truth.grid.k)) else None
 

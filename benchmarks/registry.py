@@ -12,6 +12,8 @@ PROBABILISTIC = "crps"
 """The score that ranks the boards of predictions with their odds."""
 BELOW_NOISE = "below the noise floor"
 """The flag of a result that cannot be ranked: no prediction can know the truth's own noise."""
+NO_FLOOR = "no noise floor: the store has no half-samples of what is predicted"
+"""What stands in the place of a floor that is not known."""
 
 
 @dataclass(frozen=True)

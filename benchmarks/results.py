@@ -244,6 +244,8 @@ class Dataset(Part):
     fingerprint: dict[Literal["M200c", "cylinder_mass"], list[Mass]] | None = None
     synthetic: bool = False
     split: Literal["test", "all"] = "test"
+    target: Name | None = None
+    """What is predicted, where it is not the mass."""
     halos: Count
     lines_of_sight: Count
     regions: Count

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.registry import SCORES
+from benchmarks.registry import NO_FLOOR, SCORES
 from three_hundred_maps.keys import KEY
 
 
@@ -29,6 +29,7 @@ def score_table(result: dict[str, Any]) -> str:
             f"{result['name']}: {result['task']}, track {result['track']}, on {data['name']} "
             f"({data['halos']} halos x {data['lines_of_sight']} lines of sight, {data['regions']} regions)",
             *_aligned(rows),
+            *([NO_FLOOR] if result["noise_floor"] is None else []),
             *(f"flag: {flag}" for flag in result["flags"]),
             *_halo_lines(result),
         ]

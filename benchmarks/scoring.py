@@ -25,14 +25,13 @@ from benchmarks.predictions import Predictions
 from benchmarks.records import check_store
 from benchmarks.registry import BELOW_NOISE, RANKING
 from benchmarks.results import SCHEMA, read_result
-from benchmarks.rows import ALL
 from benchmarks.submissions import check_values
 from benchmarks.summary import Summary, score_values
 from benchmarks.tables import conditional_tables, halo_rows
-from benchmarks.tasks import TASKS
+from benchmarks.tasks import MASS_MAP
 from benchmarks.texts import shown
 from benchmarks.truth import Block, Truth
-from benchmarks.validation import find_problems, order_of, task_split
+from benchmarks.validation import find_problems, order_of, task_of
 from benchmarks.variables import SAMPLES
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import progress
@@ -60,7 +59,7 @@ def _measure_rows(
     """Measure a few halos of a block: the submission, the reference rows, the half-samples."""
     rows = block.rows[part]
     r500 = truth.r500[rows]
-    target = Features(block.mass[part], truth.grid, r500)
+    target = Features(block.maps[part], truth.grid, r500)
     climatology = truth.grid.climatology(truth.climatology.climatology).ravel()[truth.grid.inside]
     results: dict[str, Measured] = {}
     for name in names:
@@ -78,7 +77,7 @@ def _measure_rows(
             assert block.half is not None
             half = np.asarray(block.half[part], np.float64)
             # The other half is what is left of the whole; rounding may leave a negative nothing.
-            other = np.maximum(2.0 * block.mass[part] - half, 0.0)
+            other = np.maximum(2.0 * block.maps[part] - half, 0.0)
             features, against = (Features(maps, truth.grid, r500) for maps in (half, other))
         else:
             features = references.reference_features(name, truth, rows)
@@ -129,9 +128,9 @@ def stream(
                 if read is None:
                     break
                 predicted[variable] = read(variable, block.rows)
-                check_values(variable, predicted[variable], int(block.rows[0]))
+                check_values(variable, predicted[variable], int(block.rows[0]), truth.task)
             if SAMPLES in predicted:
-                predicted[_REFERENCE] = np.concatenate([truth.mass_of(int(row)) for row in other[block.rows]])
+                predicted[_REFERENCE] = np.concatenate([truth.maps_of(int(row)) for row in other[block.rows]])
             slices = [slice(i, i + step) for i in range(0, len(block.rows), step)]
 
             def work(
@@ -244,7 +243,7 @@ def score_submission(
     InputError
         With all that is wrong with the submission, in one line.
     """
-    truth = Truth(store, constants, split=split or task_split(folder), trained_on=trained_on)
+    truth = Truth(store, constants, task=task_of(folder), split=split, trained_on=trained_on)
     problems, manifest, predictions = find_problems(folder, truth, values=False)
     if problems or manifest is None or predictions is None:
         raise InputError(f"{len(problems)} problem(s): " + "; ".join(problems))
@@ -263,10 +262,10 @@ def score_submission(
     if not truth.sealed:
         result["cases"] = _cases(truth, measured, read, predictions)
     if other is not None:
-        if (other["task"], other["track"]) != ("mass-map", manifest.track):
+        if (other["task"], other["track"]) != (MASS_MAP.name, manifest.track):
             raise InputError(
                 f"{in_domain}: task {other['task']}, track {other['track']}; degradation is against a result "
-                f"of mass-map on the same track, {manifest.track}"
+                f"of {MASS_MAP.name} on the same track, {manifest.track}"
             )
         difference = paired_difference(result, other, constants)
         result["scores"]["degradation"] = difference.to_json()
@@ -276,7 +275,7 @@ def score_submission(
 
 def _check_zero(manifest: Manifest, truth: Truth) -> None:
     """The zero of the skill is the climatology of what was trained on, where that is another store."""
-    if truth.split != ALL:
+    if not truth.task.zero_of_training:
         if truth.trained_on:
             raise InputError(f"--trained-on is for the task transfer; the task is {manifest.task}")
         return
@@ -326,7 +325,7 @@ def assemble(
             "regions": len(summary.regions.ids),
             "sealed": truth.sealed,
         },
-        "ranked": len(summary.regions.ids) >= TASKS[manifest.task].least_regions
+        "ranked": len(summary.regions.ids) >= truth.task.least_regions
         and not {COPY, NOISE_KNOWN, BELOW_NOISE} & set(flags),
         "flags": flags,
         "scores": scores,
@@ -359,7 +358,7 @@ def _cases(truth: Truth, measured: Measured, read: Reader, predictions: Predicti
 
     for name, (halo, los) in pick_cases(np.asarray(measured.per_halo["mse_map"])).items():
         rows = np.array([halo])
-        expected = log(truth.mass_of(halo)[:, los : los + 1], rows)[0]
+        expected = log(truth.maps_of(halo)[:, los : los + 1], rows)[0]
         if SAMPLES in predictions.maps:
             samples = log(read(SAMPLES, rows)[:, los], rows, predictions.on_grid)
             predicted = samples.mean(axis=0)

@@ -28,14 +28,15 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from benchmarks.references import mass_relation
 from benchmarks.submissions import tree_digest
-from benchmarks.truth import SEAL_FILE, SPLIT, TARGET, Truth
+from benchmarks.tasks import MASS_MAP, Task
+from benchmarks.truth import SEAL_FILE, SPLIT, Truth
 from three_hundred_maps.builder.recipe import SimulationRecipe, load_recipe, shipped_recipes
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import naming, write_json
 from three_hundred_maps.keys import KEY, SEALED_KEY
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store.arrays import open_group, read_split
-from three_hundred_maps.store.schema import AXIS_VARIABLES, HALF, MAP_DIMS
+from three_hundred_maps.store.schema import AXIS_VARIABLES, MAP_DIMS
 
 INPUTS, TRUTH = "inputs", "truth"
 SECRET_BYTES = 32
@@ -54,7 +55,9 @@ def opaque_keys(halos: dict[str, NDArray[Any]], secret: bytes) -> NDArray[np.int
     return np.array(keys, np.int64)
 
 
-def seal(store: str | Path, out: str | Path, secret: bytes | None = None) -> tuple[Path, Path]:
+def seal(
+    store: str | Path, out: str | Path, secret: bytes | None = None, *, task: str | Task = MASS_MAP
+) -> tuple[Path, Path]:
     """Split a store's test split into inputs and truth.
 
     Parameters
@@ -65,6 +68,8 @@ def seal(store: str | Path, out: str | Path, secret: bytes | None = None) -> tup
         A new folder; it gets ``inputs`` (to publish) and ``truth`` (to keep).
     secret
         What the opaque keys are made with, drawn afresh by default.
+    task
+        What is to be predicted: the inputs are the views that its models may see.
 
     Returns
     -------
@@ -76,9 +81,14 @@ def seal(store: str | Path, out: str | Path, secret: bytes | None = None) -> tup
     InputError
         Where the store has no truth, is sealed already, or ``out`` holds something.
     """
-    truth, out = Truth(store), Path(out)
-    if truth.sealed:
+    out = Path(out)
+    if (Path(store) / SEAL_FILE).exists():
         raise InputError(f"{store} is the truth of a sealed store already")
+    truth = Truth(store, task=task)
+    if truth.split != SPLIT:
+        raise InputError(f"the task {truth.task.name} scores {truth.split}: the test split alone is sealed")
+    if not truth.views:
+        raise InputError(f"{store} has no view that a model of the task {truth.task.name} may see")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} holds something already; give a new folder")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -91,9 +101,12 @@ def seal(store: str | Path, out: str | Path, secret: bytes | None = None) -> tup
         # The sealed truth keeps no map of train, so what is fitted to them is kept here.
         content = {
             "sealed": 1,
+            "task": truth.task.name,
+            "target": truth.target,
             "digest": digest,
             "keys": keys.tolist(),
             "mass_relation": mass_relation(truth),
+            "climatology": truth.climatology.to_json(),
         }
         write_json(partial / TRUTH / SEAL_FILE, content)
         for path in [partial / INPUTS, *(partial / INPUTS).rglob("*")]:
@@ -141,8 +154,6 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
     root = zarr.create_group(folder, zarr_format=3)
     group = root.create_group(SPLIT, attributes={"split": SPLIT})
     for view in progress(truth.views, desc="sealing", unit="view"):
-        if view in (TARGET, HALF):
-            raise InputError(f"{view} is truth: it cannot be an input")
         attrs = {k: source[view].attrs[k] for k in ("units", "long_name", "frame")}
         maps = read_split(truth.path, SPLIT, [view]).maps[view]
         array = group.create_array(
@@ -188,6 +199,7 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
         {
             "sealed": 1,
             "dataset": truth.name,
+            "task": truth.task.name,
             "dataset_digest": digest,
             "views": list(truth.views),
             "pixels": truth.grid.maps.pixels,

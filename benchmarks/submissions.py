@@ -14,12 +14,22 @@ from zarr.codecs import BloscCodec
 
 from benchmarks.manifest import MANIFEST, PREDICTIONS, canonical_track, parse_manifest
 from benchmarks.rows import Rows, find_rows
-from benchmarks.variables import ATTRIBUTES, MASS, SAMPLE_COUNT, SAMPLES, SIGMA, SMOOTHED, map_dims
+from benchmarks.tasks import MASS_MAP, TASKS, Task
+from benchmarks.variables import (
+    MASS,
+    SAMPLE_COUNT,
+    SAMPLES,
+    SIGMA,
+    SMOOTHED,
+    array_name,
+    attributes,
+    map_dims,
+)
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import SCORE_FWHM
 from three_hundred_maps.io import naming, replaced_folder, sha256_bytes, sha256_file, write_json
 from three_hundred_maps.keys import KEY
-from three_hundred_maps.store.schema import encode_ids, flag_attrs
+from three_hundred_maps.store.schema import MASS_UNITS, encode_ids, flag_attrs
 
 KIND = "submission"
 _LOGARITHM = (3.0, 50.0)
@@ -51,7 +61,7 @@ def write_submission(
     overwrite: bool = False,
     **fields: Any,
 ) -> Path:
-    """Write a submission: predicted total surface density of every halo and line of sight of a split.
+    """Write a submission: predicted maps of every halo and line of sight of a split.
 
     Parameters
     ----------
@@ -60,9 +70,10 @@ def write_submission(
     name, authors, task, track
         As in ``submission.json``; ``track`` are the views the model saw.
     maps
-        (halo, los, y, x) in Msun kpc-2, finite and not negative; one map a row, (row, y, x), where ``rows``
-        are a data set's; an xarray DataArray with these dimensions by name; or an iterable of blocks of
-        halos, in order, where the whole does not fit into memory.
+        (halo, los, y, x): what the task predicts (the total surface density) in its units (Msun kpc-2),
+        finite and not negative; one map a row, (row, y, x), where ``rows`` are a data set's; an xarray
+        DataArray with these dimensions by name; or an iterable of blocks of halos, in order, where the whole
+        does not fit into memory.
     rows
         What is predicted, in the order of ``maps``, as `benchmarks.rows.find_rows` takes it: (store, split),
         a `MapDataset` or rows of `datasets` also fill in the data set's name and identity.
@@ -112,22 +123,23 @@ def write_submission(
             f"a submission holds maps, maps and {SIGMA}, or {SAMPLES} alone; given: "
             + (", ".join(given) or "nothing")
         )
-    attributes = {name: dict(ATTRIBUTES[name]) for name in given}
+    goal = TASKS.get(task, MASS_MAP)
+    described = {name: attributes(name, goal.units) for name in given}
     if smoothed_fwhm is not None:
         if SAMPLES not in given or smoothed_fwhm != SCORE_FWHM:
             raise InputError(
                 f"{SMOOTHED} is for {SAMPLES} on the score grid: {SCORE_FWHM:g} (R200c) or left out"
             )
-        attributes[SAMPLES][SMOOTHED] = smoothed_fwhm
+        described[SAMPLES][SMOOTHED] = smoothed_fwhm
     with replaced_folder(path, KIND) as folder, naming(path / PREDICTIONS):
-        _write_predictions(folder / PREDICTIONS, given, attributes, found)
+        _write_predictions(folder / PREDICTIONS, given, described, found, goal)
         digest = tree_digest(folder / PREDICTIONS)
         write_json(folder / MANIFEST, {**manifest.to_json(), "predictions_sha256": digest})
     return path
 
 
 def _write_predictions(
-    path: Path, given: dict[str, Any], attributes: dict[str, dict[str, Any]], rows: Rows
+    path: Path, given: dict[str, Any], described: dict[str, dict[str, Any]], rows: Rows, task: Task
 ) -> None:
     root = zarr.create_group(path, zarr_format=3)
     for name, values in given.items():
@@ -142,7 +154,7 @@ def _write_predictions(
                 raise InputError(f"{name} holds {block.shape[2]} samples of a map; give {least} to {most}")
             if array is None:
                 array = root.create_array(
-                    name,
+                    array_name(name, task.target),
                     shape=(len(rows), *block.shape[1:]),
                     chunks=(1, *block.shape[1:]),
                     dtype="float32",
@@ -150,11 +162,11 @@ def _write_predictions(
                     dimension_names=dims,
                     compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
                     config={"write_empty_chunks": True},
-                    attributes=attributes[name],
+                    attributes=described[name],
                 )
             if done + len(block) > len(rows):
                 raise InputError(f"{name} holds more halos than the {len(rows)} keys")
-            check_values(name, block, done)
+            check_values(name, block, done, task)
             array[done : done + len(block)] = block
             done += len(block)
         if done != len(rows):
@@ -183,7 +195,7 @@ def _blocks(name: str, values: Any, rows: Rows) -> Iterator[NDArray[np.float32]]
             yield np.asarray(rows.arrange(piece, name), np.float32)
 
 
-def check_values(name: str, block: NDArray[np.floating], first: int = 0) -> None:
+def check_values(name: str, block: NDArray[np.floating], first: int = 0, task: Task = MASS_MAP) -> None:
     """Refuse a block of maps with values that may not be.
 
     Parameters
@@ -195,21 +207,28 @@ def check_values(name: str, block: NDArray[np.floating], first: int = 0) -> None
         (halo, ...).
     first
         Row of the block's first halo, for the message.
+    task
+        Of which the maps are.
     """
-    bad = value_problem(name, block)
+    bad = value_problem(name, block, task.units)
     if bad is not None:
         row, what = bad
-        raise InputError(f"{name} {what} at halo row {first + row}")
+        raise InputError(f"{array_name(name, task.target)} {what} at halo row {first + row}")
 
 
-def value_problem(name: str, block: NDArray[np.floating]) -> tuple[int, str] | None:
+def value_problem(name: str, block: NDArray[np.floating], units: str = MASS_UNITS) -> tuple[int, str] | None:
     """The first halo of a block with values that may not be, and what they are; None where all is well."""
     if block.size == 0:
         return None
     # NaN passes neither comparison, so one look at the extremes tells whether all is well.
     low, high = float(block.min()), float(block.max())
     positive = name == SIGMA
-    if not positive and high < _LOGARITHM[1] and float(np.median(block)) > _LOGARITHM[0]:
+    if (
+        not positive
+        and units == MASS_UNITS
+        and high < _LOGARITHM[1]
+        and float(np.median(block)) > _LOGARITHM[0]
+    ):
         return 0, "looks like log10 of a surface density: give Msun kpc-2, 10**maps,"
     if (low > 0 if positive else low >= 0) and high < math.inf:
         return None

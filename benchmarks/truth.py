@@ -15,13 +15,14 @@ from benchmarks.constants import STANDARD, Constants
 from benchmarks.grid import Grid, make_grid
 from benchmarks.manifest import load_json
 from benchmarks.rows import ALL, dataset_identity, read_halos
+from benchmarks.tasks import MASS_MAP, Task, find_task
 from three_hundred_maps.climatology import Climatology
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.keys import KEY, SEALED_KEY
-from three_hundred_maps.store.schema import HALF, NOT_INPUTS, TARGET, generator_of
+from three_hundred_maps.store.schema import TARGET, generator_of
 
-SPLIT = "test"
+SPLIT = MASS_MAP.split
 SEAL_FILE = "seal.json"
 MAX_SEAL_BYTES = 200_000_000
 RANGES = ("M200c", "redshift")
@@ -36,21 +37,27 @@ class Block:
     ----------
     rows
         (halo,): their rows in the truth.
-    mass
-        (halo, los, y, x), Msun kpc-2.
+    maps
+        (halo, los, y, x): of the task's target, as of mass in Msun kpc-2.
     half
         The same from half of the particles, times 2; None where the store has none.
     """
 
     rows: NDArray[np.int64]
-    mass: NDArray[np.float32]
+    maps: NDArray[np.float32]
     half: NDArray[np.float32] | None
 
     def parts(self, halos: int) -> Iterator[Block]:
         """The same in blocks of at most so many halos."""
         for first in range(0, len(self.rows), halos):
             part = slice(first, first + halos)
-            yield Block(self.rows[part], self.mass[part], None if self.half is None else self.half[part])
+            yield Block(self.rows[part], self.maps[part], None if self.half is None else self.half[part])
+
+
+def read_seal(store: Path) -> dict[str, Any]:
+    """What `benchmarks.sealing.seal` says of a truth; seals of before there were tasks are of the mass."""
+    content = {"task": MASS_MAP.name, "target": TARGET, "climatology": None}
+    return content | load_json(store / SEAL_FILE, MAX_SEAL_BYTES)
 
 
 class Truth:
@@ -62,8 +69,10 @@ class Truth:
         Its path.
     constants
         Of the benchmark.
+    task
+        What is predicted and may be seen: a task, or its name.
     split
-        ``train``, ``validation``, ``test`` or ``all``.
+        ``train``, ``validation``, ``test`` or ``all``; by default what the task scores.
     trained_on
         Stores whose train splits set the zero of the skill; by default the store itself.
 
@@ -85,7 +94,8 @@ class Truth:
     Raises
     ------
     InputError
-        Where the store is not finished, has no mass maps, no halo to score, or no statistics of train.
+        Where the store is not finished, has no maps of the target, no halo to score, or no statistics of
+        train; where it is sealed for another target.
     """
 
     def __init__(
@@ -93,17 +103,20 @@ class Truth:
         store: str | Path,
         constants: Constants = STANDARD,
         *,
-        split: str = SPLIT,
+        task: str | Task = MASS_MAP,
+        split: str | None = None,
         trained_on: Sequence[str | Path] = (),
     ) -> None:
         from three_hundred_maps.store.arrays import open_group, root_attrs, store_digest
 
         self.path = Path(store)
-        self.constants, self.split = constants, split
+        self.task = find_task(task)
+        split = split or self.task.split
+        self.constants, self.split = self.task.constants(constants), split
         self.digest = store_digest(store)
         self.attrs = root_attrs(store)
-        if TARGET not in self.attrs["views"]:
-            raise InputError(f"{store} has no view {TARGET!r}: there is no truth to score against")
+        if self.target not in self.attrs["views"]:
+            raise InputError(f"{store} has no view {self.target!r}: there is no truth to score against")
         first, self.counts = read_halos(store, split)
         self.halos: dict[str, NDArray[Any]] = first.halos
         self.n_halos, self.n_los = len(first), len(first.los_vector)
@@ -116,20 +129,33 @@ class Truth:
                     f"{store}: {name} of the {self.part} holds values that cannot be scored with"
                 )
         root = open_group(store)
-        self.halved = tuple(name for name in self.counts if HALF in root[name])
-        self.grid: Grid = make_grid(MapGrid.from_attrs(self.attrs, store), constants)
+        units = root[next(iter(self.counts))][self.target].attrs["units"]
+        if units != self.task.units:
+            raise InputError(
+                f"{store}: {self.target} is in {units}; the task {self.task.name} scores {self.task.units}"
+            )
+        self.halved = tuple(name for name in self.counts if self.task.half in root[name])
+        self.grid: Grid = make_grid(MapGrid.from_attrs(self.attrs, store), self.constants)
         self.trained_on = tuple(map(Path, trained_on))
         self.train_stores = self.trained_on or (self.path,)
         self.sealed = (self.path / SEAL_FILE).exists()
-        if split != ALL or trained_on:
-            self._check_train()
         if split == ALL and self.sealed:
             raise InputError(f"{store} is sealed: of it the test split alone can be scored")
         self.mass_relation: list[float] | None = None
+        self._sealed_climatology: Climatology | None = None
         self.keys = self._read_seal() if self.sealed else {k: self.halos[k] for k in KEY}
+        if split != ALL or trained_on:
+            self._check_train()
 
     def _read_seal(self) -> dict[str, NDArray[np.int64]]:
-        content = load_json(self.path / SEAL_FILE, MAX_SEAL_BYTES)
+        content = read_seal(self.path)
+        if content["target"] != self.target:
+            raise InputError(
+                f"{self.path} is sealed for the task {content['task']}, to predict {content['target']}, "
+                f"not for {self.task.name}"
+            )
+        if content["climatology"] is not None:
+            self._sealed_climatology = Climatology.from_json(content["climatology"])
         keys = np.asarray(content["keys"], np.int64)
         self.digest, self.mass_relation = str(content["digest"]), content["mass_relation"]
         if len(keys) != self.n_halos:
@@ -139,14 +165,13 @@ class Truth:
     @functools.cached_property
     def climatology(self) -> Climatology:
         """Of the train splits that set the zero of the skill."""
-        from three_hundred_maps.store.statistics import read_statistics
+        from three_hundred_maps.store.statistics import climatology_of
 
+        if self._sealed_climatology is not None and not self.trained_on:
+            return self._sealed_climatology
         total = Climatology.empty()
         for store in self.train_stores:
-            found = read_statistics(store).climatology
-            if found is None or found.pixels.sum() == 0:
-                raise InputError(f"{store} has no climatology in its statistics: it has no train split")
-            total = total.merge(found)
+            total = total.merge(climatology_of(store, self.target, self.constants.floor))
         return total
 
     @functools.cached_property
@@ -158,7 +183,7 @@ class Truth:
     def _check_train(self) -> None:
         if not self.data_range > 0:
             names = ", ".join(map(str, self.train_stores))
-            raise InputError(f"{names}: the mass maps of the train split are all alike")
+            raise InputError(f"{names}: the maps of {self.target} of the train split are all alike")
 
     @functools.cached_property
     def training(self) -> list[dict[str, Any]]:
@@ -183,7 +208,14 @@ class Truth:
             "generator": self.generator,
             "digest": self.digest,
             "split": self.split,
+            # Of the mass, it is left out as before there were others.
+            **({"target": self.target} if self.target != TARGET else {}),
         }
+
+    @property
+    def target(self) -> str:
+        """The view that is predicted."""
+        return self.task.target
 
     @property
     def part(self) -> str:
@@ -214,7 +246,7 @@ class Truth:
     @property
     def views(self) -> tuple[str, ...]:
         """Views a track may name."""
-        return tuple(view for view in self.attrs["views"] if view not in NOT_INPUTS)
+        return self.task.views(self.attrs["views"])
 
     @property
     def r500(self) -> NDArray[np.float64]:
@@ -222,26 +254,28 @@ class Truth:
         return np.asarray(self.halos["R500c"] / self.halos["R200c"], np.float64)
 
     def blocks(self, half: bool = False) -> Iterator[Block]:
-        """The mass maps, shard by shard; ``half`` for the half-samples too, where there are some."""
+        """The maps of the target, shard by shard; ``half`` for the half-samples too, where there are some."""
         from three_hundred_maps.store.arrays import iter_shards
 
         start = 0
         for split in self.counts:
-            names = [TARGET] + ([HALF] if half and split in self.halved else [])
+            names = [self.target] + ([self.task.half] if half and split in self.halved else [])
             for shard in iter_shards(self.path, split, names):
                 rows = np.arange(start, start + len(shard))
                 start += len(shard)
-                mass = shard.maps[TARGET]
-                if not np.isfinite(mass).all():
-                    raise InputError(f"{self.path}: the mass maps of the {split} split hold NaN or inf")
-                yield Block(rows, mass, shard.maps.get(HALF))
+                maps = shard.maps[self.target]
+                if not np.isfinite(maps).all():
+                    raise InputError(
+                        f"{self.path}: the maps of {self.target} of the {split} split hold NaN or inf"
+                    )
+                yield Block(rows, maps, shard.maps.get(self.task.half))
 
-    def mass_of(self, halo: int) -> NDArray[np.float32]:
-        """(1, los, y, x): the mass maps of one halo."""
+    def maps_of(self, halo: int) -> NDArray[np.float32]:
+        """(1, los, y, x): the target's maps of one halo."""
         from three_hundred_maps.store.arrays import read_split
 
         for split, count in self.counts.items():
             if halo < count:
-                return read_split(self.path, split, [TARGET], slice(halo, halo + 1)).maps[TARGET]
+                return read_split(self.path, split, [self.target], slice(halo, halo + 1)).maps[self.target]
             halo -= count
         raise IndexError(halo)

@@ -14,9 +14,9 @@ from benchmarks.manifest import MANIFEST, PREDICTIONS, Manifest, read_manifest
 from benchmarks.predictions import Predictions, check_tree
 from benchmarks.rows import ALL, Rows
 from benchmarks.submissions import tree_digest, value_problem
-from benchmarks.tasks import TASKS, check_task
+from benchmarks.tasks import MASS_MAP, TASKS, Task, check_task
 from benchmarks.texts import shown
-from benchmarks.truth import SPLIT, Truth
+from benchmarks.truth import Truth
 from benchmarks.variables import SAMPLES, SIGMA, map_dims
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, NO_VIEWS, parse_views
@@ -74,22 +74,24 @@ def _shape_problems(predictions: Predictions, truth: Truth) -> Iterator[str]:
         samples = info.shape[2:3] if name == SAMPLES else ()
         tail = (truth.n_los, *samples, pixels, pixels)
         if info.shape[1:] != tail:
+            dims = ", ".join(map_dims(name))
             yield (
-                f"{PREDICTIONS}/{name}: shape {info.shape}; expected ({', '.join(map_dims(name))}) = "
+                f"{PREDICTIONS}/{predictions.names[name]}: shape {info.shape}; expected ({dims}) = "
                 f"({truth.n_halos}, {', '.join(map(str, tail))})"
             )
         elif info.shape[0] != halos:
-            yield f"{PREDICTIONS}/{name}: {info.shape[0]} halos, but {halos} keys"
+            yield f"{PREDICTIONS}/{predictions.names[name]}: {info.shape[0]} halos, but {halos} keys"
 
 
-def _value_problems(predictions: Predictions) -> Iterator[str]:
+def _value_problems(predictions: Predictions, task: Task) -> Iterator[str]:
     for name in predictions.maps:
         for rows in predictions.blocks(name):
-            bad = value_problem(name, predictions.read(name, rows))
+            bad = value_problem(name, predictions.read(name, rows), task.units)
             if bad is not None:
                 yield (
-                    f"{PREDICTIONS}/{name}: {bad[1]} at halo row {rows[0] + bad[0]}; expected finite values, "
-                    + ("above 0 dex" if name == SIGMA else "0 or above, in Msun kpc-2")
+                    f"{PREDICTIONS}/{predictions.names[name]}: {bad[1]} at halo row {rows[0] + bad[0]}; "
+                    "expected finite values, "
+                    + ("above 0 dex" if name == SIGMA else f"0 or above, in {task.units}")
                 )
                 break
 
@@ -117,10 +119,12 @@ def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
     if task is not None and task.split != truth.split:
         yield f"{MANIFEST}: the task {task.name} scores {task.split}, not {truth.split}"
     trained = manifest.trained_on
+    if task is not None and task.target != truth.target:
+        yield f"{MANIFEST}: the task {task.name} is to predict {task.target}, not {truth.target}"
     if task is not None and not task.at_home and trained == truth.name:
         yield (
-            f"{MANIFEST}: trained on {shown(trained, 60)} and scored on it is the task mass-map, "
-            f"not {shown(manifest.task, 60)}"
+            f"{MANIFEST}: trained on {shown(trained, 60)} and scored on it is the task {MASS_MAP.name}, "
+            f"not {task.name}"
         )
     of = manifest.dataset
     identity = (truth.name, truth.attrs["recipe_sha256"], truth.generator)
@@ -141,14 +145,13 @@ def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
         )
 
 
-def task_split(folder: str | Path) -> str:
-    """What the task of a submission scores; the test split where its manifest cannot be read."""
+def task_of(folder: str | Path) -> Task:
+    """The task of a submission; ``mass-map`` where its manifest cannot be read or names none."""
     try:
-        task = read_manifest(folder).task
+        return TASKS.get(read_manifest(folder).task, MASS_MAP)
     except InputError:
         # Told by `find_problems`, with all else that is wrong.
-        return SPLIT
-    return TASKS[task].split if task in TASKS else SPLIT
+        return MASS_MAP
 
 
 def find_problems(
@@ -181,7 +184,8 @@ def find_problems(
     except InputError as error:
         problems.append(str(error))
     try:
-        predictions = Predictions(folder)
+        task = TASKS.get(manifest.task, MASS_MAP) if manifest is not None else MASS_MAP
+        predictions = Predictions(folder, task.target)
     except InputError as error:
         return [*problems, str(error)], manifest, None
     if manifest is not None and manifest.predictions_sha256:
@@ -203,7 +207,7 @@ def find_problems(
     if not shapes and (truth is None or len(predictions) <= 2 * truth.n_halos):
         try:
             if values:
-                problems += _value_problems(predictions)
+                problems += _value_problems(predictions, task)
             if truth is not None and not keys and manifest is not None and manifest.track == NO_VIEWS:
                 problems += _track_problems(predictions, truth, order)
         except InputError as error:
@@ -219,7 +223,7 @@ def validate(folder: str | Path, store: str | Path | None = None) -> Manifest:
     InputError
         With all that is wrong, in one line.
     """
-    truth = None if store is None else Truth(store, split=task_split(folder))
+    truth = None if store is None else Truth(store, task=task_of(folder))
     problems, manifest, _ = find_problems(folder, truth)
     if problems or manifest is None:
         raise InputError(f"{len(problems)} problem(s): " + "; ".join(problems))

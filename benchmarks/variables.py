@@ -7,17 +7,28 @@ from typing import Any
 from three_hundred_maps.store.schema import MAP_DIMS
 
 MASS, SIGMA, SAMPLES = "mass", "mass_sigma", "mass_samples"
+"""The arrays, by the names that they have where the mass is predicted; of others see `array_name`."""
 SAMPLE_DIMS = (*MAP_DIMS[:2], "sample", *MAP_DIMS[2:])
 SAMPLE_COUNT = (2, 64)
 """Least and greatest number of posterior samples of a map."""
 SMOOTHED = "smoothed_fwhm"
 """Attribute of `SAMPLES` that are on the score grid already: the FWHM of its Gaussian, R200c."""
 
-ATTRIBUTES: dict[str, dict[str, Any]] = {
-    MASS: {"units": "Msun kpc-2", "long_name": "predicted total surface density"},
-    SIGMA: {"units": "dex", "long_name": "sigma of log10 of the prediction"},
-    SAMPLES: {"units": "Msun kpc-2", "long_name": "posterior samples of the total surface density"},
+_LONG_NAMES = {
+    MASS: "predicted map",
+    SIGMA: "sigma of log10 of the prediction",
+    SAMPLES: "posterior samples of the map",
 }
+
+
+def array_name(variable: str, target: str) -> str:
+    """Name of an array where the view ``target`` is predicted: ``gas``, ``gas_sigma``, ``gas_samples``."""
+    return target + variable.removeprefix(MASS)
+
+
+def attributes(variable: str, units: str) -> dict[str, Any]:
+    """Attributes of an array of maps in ``units``."""
+    return {"units": "dex" if variable == SIGMA else units, "long_name": _LONG_NAMES[variable]}
 
 
 def map_dims(name: str) -> tuple[str, ...]:

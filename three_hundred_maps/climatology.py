@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.geometry import radius_grid, score_log
+from three_hundred_maps.geometry import FLOOR_MSUN_KPC2, radius_grid, score_log
 from three_hundred_maps.histograms import LOG_BINS, dense, histogram_of, histogram_quantile, sparse
 
 RINGS = 40
@@ -50,9 +50,16 @@ class Climatology:
 
     @staticmethod
     def of(
-        maps: NDArray[np.generic], M200c: NDArray[np.generic], R200c: NDArray[np.generic], pixel: float
+        maps: NDArray[np.generic],
+        M200c: NDArray[np.generic],
+        R200c: NDArray[np.generic],
+        pixel: float,
+        floor: float = FLOOR_MSUN_KPC2,
     ) -> Climatology:
-        """Of mass maps (halo, los, y, x) in Msun kpc-2 with the halos' M200c (Msun) and R200c (kpc)."""
+        """Of maps (halo, los, y, x), as of mass in Msun kpc-2, with the halos' M200c (Msun) and R200c (kpc).
+
+        ``floor`` is S0 of l, in the units of the maps.
+        """
         total = Climatology.empty()
         if len(maps) == 0:
             return total
@@ -62,7 +69,7 @@ class Climatology:
         counts = np.bincount(ring[inside], minlength=RINGS)
         sums, scaled, histogram = np.zeros(RINGS), np.zeros(RINGS), np.zeros(LOG_BINS, np.int64)
         for halo, (mass, radius) in enumerate(zip(M200c, R200c, strict=True)):
-            logs = score_log(maps[halo], pixel)
+            logs = score_log(maps[halo], pixel, floor)
             histogram += histogram_of(logs)
             by_pixel = logs.sum(axis=0).ravel()[inside]
             by_ring = np.bincount(ring[inside], weights=by_pixel, minlength=RINGS)

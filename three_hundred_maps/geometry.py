@@ -126,9 +126,9 @@ def floored_log(maps: NDArray[np.generic], floor: float = FLOOR_MSUN_KPC2) -> ND
     return np.asarray(np.log10(np.maximum(maps, floor)), np.float64)
 
 
-def score_log(maps: NDArray[np.generic], pixel: float) -> NDArray[np.float64]:
-    """`floored_log` of mass maps (..., y, x) on the score grid."""
-    return floored_log(smooth_score_grid(maps, pixel))
+def score_log(maps: NDArray[np.generic], pixel: float, floor: float = FLOOR_MSUN_KPC2) -> NDArray[np.float64]:
+    """`floored_log` of maps (..., y, x) on the score grid."""
+    return floored_log(smooth_score_grid(maps, pixel), floor)
 
 
 def ring_map(values: NDArray[np.floating], radius: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, SEALED_KEY
 from three_hundred_maps.store.arrays import SplitArrays, open_group, read_split, root_attrs, split_length
-from three_hundred_maps.store.schema import NOT_INPUTS, SPLITS, TARGET, simulation_ids
+from three_hundred_maps.store.schema import SPLITS, TARGET, not_inputs, simulation_ids
 from three_hundred_maps.torch_inputs import LogTransform
 from three_hundred_maps.torch_symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
 from three_hundred_maps.torch_transforms import ScoreGrid, Transforms
@@ -40,7 +40,7 @@ NAMES = ("inputs", "target", "key")
 
 def check_views(store: str | Path, split: str, views: Sequence[str], target: str = TARGET) -> None:
     """InputError unless every view is there, each asked for once, and none of them tells the target."""
-    refused = NOT_INPUTS if target == TARGET else {target: "it is what is to be predicted"}
+    refused = not_inputs(target)
     if split not in SPLITS:
         raise InputError(f"no split {split!r}: a store has {', '.join(SPLITS)}")
     known = [str(view) for view in root_attrs(store)["views"]]

@@ -47,8 +47,11 @@ def constants_table() -> str:
 
 def tasks_table() -> str:
     """Every task, with the recipes of its data."""
-    rows = [(f"`{t.name}`", t.text, "; ".join(f"{a} → {b}" for a, b in t.recipes)) for t in TASKS.values()]
-    return markdown_table(("task", "what it is", "trained on → scored on"), rows)
+    rows = [
+        (f"`{t.name}`", f"`{t.target}`", t.text, "; ".join(f"{a} → {b}" for a, b in t.recipes))
+        for t in TASKS.values()
+    ]
+    return markdown_table(("task", "target", "what it is", "trained on → scored on"), rows)
 
 
 def settings_table() -> str:

@@ -122,6 +122,11 @@ class Board:
         return "board-" + hashlib.sha256(repr(self.key).encode()).hexdigest()[:10]
 
     @property
+    def at_home(self) -> bool:
+        """Whether its models were trained on the data set that they are scored on."""
+        return self.task in TASKS and TASKS[self.task].at_home
+
+    @property
     def task_title(self) -> str:
         """Heading of the boards of its task."""
         return TASKS[self.task].title if self.task in TASKS else self.task

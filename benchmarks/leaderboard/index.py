@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.leaderboard.boards import Board
 from benchmarks.leaderboard.cells import COLUMNS, ODDS_COLUMNS, cell
 from benchmarks.leaderboard.charts import forest
-from benchmarks.registry import PROBABILISTIC, RANKING, SCORES
+from benchmarks.registry import NO_FLOOR, PROBABILISTIC, RANKING, SCORES
 
 DEGRADATION = "degradation"
 """A column beside the others where a model was trained elsewhere."""
@@ -30,6 +30,8 @@ def below(board: Board) -> str:
             "Ranked by CRPS, which noise on single pixels passes: the spread of the mass and the power "
             "of single samples beside it tell whether a sample is a map."
         )
+    if board.references and board.noise_floor is None:
+        return f"Below: the reference rows, which see no map; {NO_FLOOR}."
     if board.references:
         return (
             "Below: the reference rows, which see no map, and the noise floor, below which no score means "

@@ -9,7 +9,7 @@ from benchmarks.leaderboard.boards import Board, Entry
 from benchmarks.leaderboard.cells import COLUMNS, cell, number
 from benchmarks.leaderboard.charts import Series, chart
 from benchmarks.leaderboard.images import MAP_COLOURS, RESIDUAL_COLOURS, definitions, map_figure
-from benchmarks.registry import CURVES, SCORES
+from benchmarks.registry import CURVES, NO_FLOOR, SCORES
 from three_hundred_maps.keys import KEY
 
 ORACLE = "oracle R200c"
@@ -102,6 +102,7 @@ def submission_page(board: Board, entry: Entry, odds_rank: int | None = None) ->
         "odds_rank": odds_rank,
         "board": board,
         "facts": _facts(result),
+        "no_floor": NO_FLOOR if board.references and board.noise_floor is None else "",
         "charts": _charts(entry, board),
         "cases": _cases(result),
         "halos": _halos(result),

@@ -10,11 +10,14 @@ import torch
 
 from baselines import from_pretrained, predict, unet
 from baselines.unet import train
+from benchmarks.scoring import score_submission
+from benchmarks.validation import validate
 from tests.helpers import refused
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import score_log
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.statistics import climatology_of, read_statistics
+from three_hundred_maps.testing import tiny_store
 from three_hundred_maps.torch_data import MapDataset, StreamDataset, Transforms
 
 VIEWS = ("sz", "mass")  # the mass may be seen where it is not predicted
@@ -42,7 +45,20 @@ def test_a_network_learns_another_surface_density(store, settings, tmp_path, cap
     assert not (tmp_path / "run" / "submission").exists()
     assert "no task of the benchmark is on the view star" in capsys.readouterr().out
     words = ("--data", store, "--out", tmp_path / "p")
-    refused(predict.main, tmp_path / "run", *words, said="the model predicts star")
+    refused(predict.main, tmp_path / "run", *words, said="no task of the benchmark is on the view star")
+
+
+def test_a_run_on_gas_writes_a_submission_of_its_task(settings, tmp_path):
+    views = ("sz", "star", "mass", "gas")
+    data = tiny_store(tmp_path / "store", halos=(8, 2, 3), n_los=2, pixels=32, views=views)
+    run = train(replace(settings, data=str(data), target="gas", steps=6), tmp_path / "run")
+    assert run.model.transforms.target_view == "gas"
+    manifest = validate(tmp_path / "run" / "submission", data)
+    assert (manifest.task, manifest.track, manifest.kind) == ("gas-map", "sz,star", "baseline")
+    result = score_submission(tmp_path / "run" / "submission", data)
+    assert result["dataset"]["target"] == "gas" and abs(result["scores"]["mass_bias"]["value"]) < 1.0
+    with pytest.raises(InputError, match="mass cannot be an input view"):
+        train(replace(settings, data=str(data), target="gas", views="sz,mass"), tmp_path / "other")
 
 
 def test_the_kept_climatology_is_the_mass_s(store):

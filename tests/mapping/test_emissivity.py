@@ -70,7 +70,7 @@ def test_bremsstrahlung_is_the_textbook_s_and_the_hot_table_s():
 
 
 # kT in keV, L of 0.5-2 keV, bolometric L (1e44 erg/s): fits of APEC to clusters of SPT, the core included;
-# Bulbul et al. 2019 (ApJ 871, 50); five rows, transcribed by hand from a text copy of the authors' table.
+# Bulbul et al. 2019 (ApJ 871, 50); five rows, each held against the FITS table that the authors publish.
 SPT_CLUSTERS = (
     (8.381, 6.43, 26.1), (9.108, 8.20, 36.4), (9.430, 12.2, 55.8), (9.433, 2.59, 10.8), (12.399, 13.3, 62.4),
 )  # fmt: skip

@@ -23,16 +23,38 @@ TARGET = "mass"
 MASS_UNITS = "Msun kpc-2"
 """Of the views that can be predicted."""
 
-HALF = "mass_half"
+HALF = f"{TARGET}_half"
 """The map of a seeded half of the particles, in the test split alone: the noise floor of the benchmark."""
 
-NOT_INPUTS = {
-    TARGET: "it is what is to be predicted",
-    HALF: "it is what is to be predicted",
-    "dark_matter": "nobody sees it, and it is most of what is to be predicted",
-    "star_grainy": "one particle's pixels tell R200c, and with it the mass: use star",
+_MATTER = {
+    TARGET: "it is the sum of gas, dark matter and stars",
+    HALF: "it is the sum of gas, dark matter and stars",
+    "dark_matter": "nobody sees it, and it is most of the mass",
 }
-"""Views that no model may see, and why."""
+_GAS_WEIGHTED = "with ksz it tells the gas, which is its weight"
+_TELLS = {
+    TARGET: _MATTER,
+    "dark_matter": {**_MATTER, "gas": "mass less gas and stars is the target"},
+    "gas": {**_MATTER, "velocity": _GAS_WEIGHTED, "velocity_dispersion": _GAS_WEIGHTED},
+    "xray": {"xray_soft": "it is the same light in a band"},
+    "xray_soft": {"xray": "it is the same light in all bands"},
+}
+"""By what is predicted: views that give it away, and why."""
+
+
+def half_of(view: str) -> str:
+    """Name of the maps of a view from half of its particles."""
+    return f"{view}_half"
+
+
+def not_inputs(target: str = TARGET) -> dict[str, str]:
+    """Views that no model may see which predicts ``target``, and why."""
+    return {
+        "star_grainy": "one particle's pixels tell R200c, and with it the mass: use star",
+        **_TELLS.get(target, {}),
+        **dict.fromkeys((target, half_of(target)), "it is what is to be predicted"),
+    }
+
 
 FRAME_PROPER = "proper, at the snapshot's redshift"
 

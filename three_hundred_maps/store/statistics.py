@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.climatology import Climatology
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.geometry import FLOOR_MSUN_KPC2, MapGrid
 from three_hundred_maps.histograms import LOG_BINS, dense, histogram_of, histogram_quantile, sparse
 from three_hundred_maps.store.arrays import iter_shards, open_group, read_array, root_attrs
 from three_hundred_maps.store.names import resolve_store
@@ -262,8 +262,10 @@ def read_statistics(path: str | Path) -> Statistics:
     return result
 
 
-def climatology_of(path: str | Path, view: str = TARGET) -> Climatology:
+def climatology_of(path: str | Path, view: str = TARGET, floor: float = FLOOR_MSUN_KPC2) -> Climatology:
     """The climatology of a view's maps over the split train: what is kept of the mass, of others made anew.
+
+    ``floor`` is S0 of l in the units of the view, which are those of a surface density where none is given.
 
     Raises
     ------
@@ -272,18 +274,21 @@ def climatology_of(path: str | Path, view: str = TARGET) -> Climatology:
     """
     path = resolve_store(path)
     attrs, train = root_attrs(path), open_group(path)["train"]
-    if view == TARGET:
+    if view == TARGET and floor == FLOOR_MSUN_KPC2:
         kept = read_statistics(path).climatology
     elif view not in attrs["views"]:
-        raise InputError(f"{path} has no view {view!r} to predict; it has {', '.join(attrs['views'])}")
-    elif train[view].attrs["units"] != MASS_UNITS:
+        raise InputError(
+            f"{path} has no view {view!r} to predict; it has {', '.join(attrs['views'])} (recipes name "
+            "them as maps.views; the config mini-matter has gas and dark_matter too)"
+        )
+    elif floor == FLOOR_MSUN_KPC2 and train[view].attrs["units"] != MASS_UNITS:
         units = train[view].attrs["units"]
         raise InputError(f"{view} is in {units}: what is predicted is a surface density in {MASS_UNITS}")
     else:
         pixel, kept = MapGrid.from_attrs(attrs, path).pixel, Climatology.empty()
         for shard in iter_shards(path, "train", [view]):
             halos = shard.halos
-            kept = kept.merge(Climatology.of(shard.maps[view], halos["M200c"], halos["R200c"], pixel))
+            kept = kept.merge(Climatology.of(shard.maps[view], halos["M200c"], halos["R200c"], pixel, floor))
     if kept is None or not np.isfinite(kept.climatology).all():
         raise InputError(f"{path} has no climatology of {view}: its split train is empty or lacks {view}")
     return kept

@@ -114,7 +114,10 @@ class BlobCluster:
             "sz": 1.1e-5 * (self.M200c / 1e15) ** (2 / 3) * (self.f_gas_500 / 0.13) * gas * texture,
             "xray": 4.0 / self.R200c**2 * (self.M200c / 1e15) ** 1.6 * (core + 0.02 * gas**2) * texture**2,
             "star": np.where(stars < 2e4, 0.0, stars),
+            "gas": self.f_gas_500 * column * gas * texture,
         }
+        dark = found["mass"] - found["gas"] - found["star"]
+        found["dark_matter"] = np.maximum(dark, 1e-3 * unit)
         return {name: values.astype(np.float32) for name, values in found.items()}
 
 

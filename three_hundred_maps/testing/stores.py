@@ -24,6 +24,8 @@ VIEW_TEXTS = {
     "xray": ("1e44 erg s-1 kpc-2", "bolometric X-ray surface brightness, rest frame, over 4 pi"),
     "star": ("Msun kpc-2", "stellar surface density"),
     "mass": ("Msun kpc-2", "total surface density"),
+    "gas": ("Msun kpc-2", "gas surface density"),
+    "dark_matter": ("Msun kpc-2", "dark matter surface density"),
 }
 
 
@@ -75,7 +77,7 @@ def tiny_store(
     n_los, pixels, width
         Lines of sight, pixels a side, and the maps' width in R200c.
     views
-        Any of sz, xray, star, mass.
+        Any of sz, xray, star, mass, gas, dark_matter.
     seed
         Of everything.
     halos_per_region, first_region
