@@ -34,13 +34,13 @@ def render(results: Sequence[Result]) -> str:
     away = [result for result in results if result["task"] == "cross-code"]
     names = sorted({result["dataset"]["name"] for result in away})
     home = {
-        (result["dataset"]["digest"], result["track"]): result
+        (result["dataset"]["digest"], result["track"], result["name"]): result
         for result in results
         if result["task"] == "mass-map" and result.get("trained_on") == result["dataset"]["name"]
     }
     rows = []
     for result in sorted(away, key=_order):
-        key = (result["dataset"]["digest"], result["track"])
+        key = (result["dataset"]["digest"], result["track"], (result.get("in_domain") or {}).get("name"))
         if key not in home:
             raise InputError(
                 f"no in-domain result for {result['track']} on {result['dataset']['name']}: "

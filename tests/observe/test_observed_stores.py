@@ -53,7 +53,7 @@ def test_card_and_croissant_say_the_instruments(deep, wide, tmp_path):
     assert f"tiny-observed-deep: seen as by {title}" in croissant["rai:dataPreprocessingProtocol"][-1]
     fields = [field for records in croissant["recordSet"] for field in records["field"]]
     said = {field["@id"]: field.get("description", "") for field in fields}
-    assert said["tiny-observed-deep/xray"].endswith("exposure_s 1000")
+    assert said["tiny-observed-deep/xray"].endswith("exposure_s 1000, solar_metallicity 0.3")
     assert "instrument" not in said["tiny-wide/xray"]
 
 
