@@ -83,7 +83,7 @@ def render(summary: Mapping[str, Any]) -> str:
     dataset, networks, floor = summary["dataset"], summary["networks"], summary["noise_floor"]
     one, seeds = networks[0], sorted({row["seed"] for row in networks})
     folded = one.get("shuffle", 1)
-    version = dataset.get("generator")
+    version = (dataset.get("generator") or "").removeprefix("synthetic ")
     older = text["OLDER"].format(version=version, now=GENERATOR_VERSION) + "\n\n"
     less = text["LESS"].format(table=_equation_1(summary.get("equation_1") or {})) + "\n\n"
     norms = {row["norm"]: row["scores"] for row in summary["norms"]}
@@ -93,7 +93,7 @@ def render(summary: Mapping[str, Any]) -> str:
             one=one,
             seeds=f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}",
             synthetic=" of the synthetic simulation" if dataset["synthetic"] else "",
-            older="" if version in (None, str(GENERATOR_VERSION)) else older,
+            older="" if version in ("", str(GENERATOR_VERSION)) else older,
             folding=f" and {folded} x {folded} pixels folded into channels before it" if folded > 1 else "",
             epochs=one["steps"] * one["batch"] / summary["training_set"]["maps"],
             first_seed=seeds[0],
