@@ -86,7 +86,7 @@ def collect(campaign: Path) -> dict[str, Any]:
         "plan": mark["plan"],
         "dataset": first["dataset"],
         "training_set": _training_set(store_of(campaign)),
-        "command": _command_of(mark, first["dataset"]["name"], networks[0]["steps"]),
+        "command": _command_of(mark, first["dataset"]["name"], networks[0]["steps"], len(seeds)),
         "commands": _commands(campaign),
         "networks": networks,
         "references": references,
@@ -125,13 +125,13 @@ def _training_set(store: Path) -> dict[str, int]:
     }
 
 
-def _command_of(mark: Mapping[str, Any], name: str, steps: int) -> str:
+def _command_of(mark: Mapping[str, Any], name: str, steps: int, seeds: int) -> str:
     """The one command that makes the page; a store is called by the name of its recipe."""
     data = mark["data"] if mark["set"] else name
     overrides = "".join(f"--set {override} " for override in mark["set"])
     return (
         f"python -m tools.campaign --data {data} {overrides}--out DIR --plan {mark['plan']} "
-        f"--workers 2 --steps {steps} --page docs"
+        f"--workers 2 --steps {steps} --seeds {seeds} --page docs"
     )
 
 

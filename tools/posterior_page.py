@@ -133,6 +133,9 @@ def render(summary: Mapping[str, Any]) -> str:
     lines += _parts(home, tracks)
     for task in PLACES:
         lines += _across(home, [run for run in runs if run["task"] == task and run["samples"]])
+    # Written by hand where numbers are older than the code; those of a new run have none.
+    if note := summary.get("note"):
+        lines += [note, ""]
     lines += ["Written by", "", "```sh", summary["command"], "```", ""]
     return "\n".join(lines)
 
