@@ -16,6 +16,12 @@ DECADES = {"sz": 3.0, "xray": 5.0, "star": 4.0, "mass": 3.0}
 DEFAULT_DECADES = 4.0
 
 
+SOLAR_MAGNITUDE = {"lum_g": 5.11, "lum_r": 4.65, "lum_i": 4.53, "lum_z": 4.50}
+"""Absolute AB magnitude of the Sun, the unit of each view of starlight (Willmer 2018, SDSS's bands)."""
+SURFACE_BRIGHTNESS = 21.572 + 15.0
+"""mag arcsec-2 of a body of absolute magnitude 0 a kpc2: 10 pc seen over 1 arcsec2, and 1e6 pc2 a kpc2."""
+
+
 def sections(file: Traversable) -> dict[str, str]:
     """The parts of a Markdown file, by the name in the comment ``<!-- NAME -->`` above each."""
     _, *parts = re.split(r"^<!-- (\w+) -->\n", file.read_text("utf-8"), flags=re.MULTILINE)

@@ -37,6 +37,8 @@ LABELS = {
 }
 """Title and units of the views of every store, as matplotlib writes them."""
 
+MOST_MAGNITUDES = 8
+"""Steps of one magnitude on a colour bar, at most."""
 FEW_DECADES = 2.0
 """Colour bars of fewer decades have ticks between powers of ten."""
 
@@ -123,8 +125,10 @@ def draw_map(
     return drawn
 
 
-def colour_bar(figure: Figure, drawn: Any, axis: Any, label: str) -> None:
+def colour_bar(figure: Figure, drawn: Any, axis: Any, label: str, zero: float | None = None) -> None:
     """Draw the colour bar of a map below it, with ticks that stand apart however few decades it spans.
+
+    Where ``zero`` is given, ticks are magnitudes: those of a value of 1 are ``zero``.
 
     Left to itself matplotlib writes 2, 3, 4, 6 x 10^n on bars of less than a decade, one over the other.
     """
@@ -133,7 +137,13 @@ def colour_bar(figure: Figure, drawn: Any, axis: Any, label: str) -> None:
 
     bar = figure.colorbar(drawn, ax=axis, location="bottom", shrink=0.95)
     low, high = drawn.get_clim()
-    if isinstance(drawn.norm, LogNorm) and math.log10(high / low) < FEW_DECADES:
+    if zero is not None:
+        faint, bright = (zero - 2.5 * math.log10(value) for value in (low, high))
+        step = max(1, math.ceil((faint - bright) / MOST_MAGNITUDES))
+        magnitudes = range(math.ceil(bright), math.floor(faint) + 1, step)
+        bar.set_ticks([10.0 ** (0.4 * (zero - m)) for m in magnitudes], labels=[str(m) for m in magnitudes])
+        bar.ax.xaxis.set_minor_locator(NullLocator())
+    elif isinstance(drawn.norm, LogNorm) and math.log10(high / low) < FEW_DECADES:
         bar.set_ticks(round_values(low, high))
         bar.ax.xaxis.set_minor_locator(NullLocator())
         bar.ax.xaxis.set_minor_formatter(NullFormatter())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from three_hundred_maps.simulation.stellar_mass import mass_left
 from three_hundred_maps.simulation.synthetic.dark_matter import DarkMatter, make_dark_matter
 from three_hundred_maps.simulation.synthetic.profiles import at, lengths
 from three_hundred_maps.simulation.synthetic.setup import (
@@ -14,7 +15,7 @@ from three_hundred_maps.simulation.synthetic.setup import (
     check_flavour,
     generators,
 )
-from three_hundred_maps.simulation.synthetic.stars import Stars, make_stars, mass_left
+from three_hundred_maps.simulation.synthetic.stars import Stars, make_stars
 from three_hundred_maps.simulation.synthetic.universe import draw_plan
 
 SEED, REGION = 4, 6

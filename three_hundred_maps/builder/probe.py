@@ -69,7 +69,7 @@ def check_views(views: Sequence[View], context: MapContext) -> None:
         For an error in a user's view, and for one with negative values that does not say ``signed``.
     """
     cutout = made_up_cutout()
-    context = replace(context, halo_velocity=np.zeros(3))
+    context = replace(context, halo_velocity=np.zeros(3), cosmology=cutout.cosmology)
     for view in views:
         seen = replace(context, sight=np.array([0.0, 0.0, 1.0])) if view.sight else context
         for species in view.species:

@@ -6,6 +6,7 @@ from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
 from three_hundred_maps.mapping.lines_of_sight import lines_of_sight
 from three_hundred_maps.mapping.motion_views import kinetic_area
 from three_hundred_maps.mapping.render import BACKENDS, render
+from three_hundred_maps.mapping.star_light import magnitude
 from three_hundred_maps.mapping.views import (
     VIEWS,
     GasCuts,
@@ -29,6 +30,7 @@ __all__ = [
     "get_view",
     "kinetic_area",
     "lines_of_sight",
+    "magnitude",
     "metallicity",
     "register_view",
     "render",

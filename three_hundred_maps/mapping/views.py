@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping.emissivity import EmissivitySource, cie_table, soft_share
+from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.particles import OPTIONAL_FIELDS, SPECIES, Cutout, Particles
 from three_hundred_maps.units import (
     COMPTON_KPC2_PER_MSUN_K,
@@ -84,6 +85,8 @@ class MapContext:
         (3,) km/s, peculiar: the mean of all mass inside R200c; None where no view needs velocities.
     sight
         (3,) unit vector to the observer, for the views that ask for it; None for the others.
+    cosmology, redshift
+        Of the snapshot, which tell the ages of stars; None and 0 where no view needs these.
     """
 
     gas: GasCuts = GasCuts()
@@ -91,6 +94,8 @@ class MapContext:
     xray_limit: float | None = None
     halo_velocity: NDArray[np.float64] | None = None
     sight: NDArray[np.float64] | None = None
+    cosmology: Cosmology | None = None
+    redshift: float = 0.0
 
 
 Contribution = Callable[[Particles, MapContext], NDArray[np.generic]]
@@ -257,6 +262,8 @@ def context_of_halo(
         Where a view needs velocities and particles have none.
     """
     context = with_xray_limit(context, cutout["gas"], R200c_kpc)
+    if "formation_time" in needed_fields(views):
+        context = replace(context, cosmology=cutout.cosmology, redshift=cutout.redshift)
     if "velocity" not in needed_fields(views) or context.halo_velocity is not None:
         return context
     mass, momentum = 0.0, np.zeros(3)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from three_hundred_maps.display import SOLAR_MAGNITUDE, SURFACE_BRIGHTNESS
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, HaloKey
 from three_hundred_maps.plot import colour_bar, draw_map, draw_scale
@@ -85,10 +86,12 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
         width = float(attrs["width_R200c"])
         drawn = draw_map(axis, name, maps[0, los], width=width)
         draw_scale(axis, float(data.halos["R200c"][0]), half=width / 2.0)
-        units = "dimensionless" if attrs["units"] == "1" else attrs["units"]
+        units, zero = "dimensionless" if attrs["units"] == "1" else attrs["units"], None
+        if name in SOLAR_MAGNITUDE:
+            units, zero = "mag arcsec-2", SOLAR_MAGNITUDE[name] + SURFACE_BRIGHTNESS
         instrument = instrument_text(root.attrs.get("view_attrs", {}).get(name, {}))
         label = [*textwrap.wrap(attrs["long_name"], 52), f"[{units}]", *textwrap.wrap(instrument, 52)]
-        colour_bar(figure, drawn, axis, "\n".join(label))
+        colour_bar(figure, drawn, axis, "\n".join(label), zero)
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("x / R200c", fontsize=8)
     figure.suptitle(_title(data, split, los, synthetic=bool(root.attrs["synthetic"])), fontsize=11)

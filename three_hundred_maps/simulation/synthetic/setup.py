@@ -67,7 +67,7 @@ class Resolution:
 STAR_BIRTH_MASS = 4.0e7 / H
 """Msun, of The Three Hundred's star particles: a gas particle forms up to four, and has less mass by then."""
 STAR_MASS_LEFT = 0.53
-"""Of a star particle's mass at birth, in the mean of a cluster's stars at z = 0; see `stars.mass_left`."""
+"""Of a star particle's mass at birth, in the mean of a cluster's stars at z = 0; see `mass_left`."""
 _DARK_MATTER, _GAS, _STAR = 1.27e9 / H, 2.36e8 / H, STAR_MASS_LEFT * STAR_BIRTH_MASS
 RESOLUTIONS = {
     "full": Resolution("full", _DARK_MATTER, _GAS, _STAR),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from three_hundred_maps.simulation.stellar_mass import mass_left
 from three_hundred_maps.simulation.synthetic.calibration import F_STAR, LOG_M500, STARS_IN_SHELL
 from three_hundred_maps.simulation.synthetic.dark_matter import Cloud, Halo
 from three_hundred_maps.simulation.synthetic.fields import log_slope, stratified_radii
@@ -83,15 +84,6 @@ def stellar_mass(halo_mass_msun: ArrayLike) -> NDArray[np.float64]:
         return -np.log10(10.0 ** (alpha * x) + 1.0) + bend
 
     return 10.0 ** (log_m1 + log_eps + f(x) - f(0.0))
-
-
-def mass_left(age_gyr: ArrayLike) -> NDArray[np.float64]:
-    """What stellar winds and supernovae have left of a star particle's mass at birth.
-
-    1 - 0.046 ln(1 + t / 0.276 Myr): Jungwiert, Combes & Palous (2001) with the numbers that Leitner &
-    Kravtsov (2011) give for a Chabrier initial mass function.
-    """
-    return 1.0 - 0.046 * np.log1p(np.maximum(age_gyr, 0.0) / 2.76e-4)
 
 
 def _hernquist_radii(u: NDArray[np.float64]) -> NDArray[np.float64]:
