@@ -9,6 +9,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
+from three_hundred_maps.errors import error_handling
+
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ("three_hundred_maps", "baselines", "benchmarks")
 OWN = {*SHIPPED, "tools", *sys.stdlib_module_names}
@@ -49,3 +53,12 @@ def test_dependencies_are_declared_as_used() -> None:
     assert declared - set(used) == NEEDED_BY_OTHERS
     # `all` is all of them.
     assert project["optional-dependencies"]["all"] == [f"three_hundred_maps[{','.join(extras)}]"]
+
+
+def test_a_tree_that_is_not_installed_hides_no_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_installed(name: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", not_installed)
+    with pytest.raises(ModuleNotFoundError, match="msgspec"), error_handling():
+        raise ModuleNotFoundError("No module named 'msgspec'", name="msgspec")

@@ -44,10 +44,15 @@ def describe_os_error(error: OSError) -> str:
 def declared_packages() -> dict[str, list[str]]:
     """What the project depends on, by extra ("" for the base installation), as its metadata declare it.
 
-    The extra ``all``, which is the others together, is left out.
+    The extra ``all``, which is the others together, is left out. None is declared in a tree of files that is
+    not installed.
     """
     found: dict[str, list[str]] = {}
-    for line in metadata.requires("three_hundred_maps") or ():
+    try:
+        lines = metadata.requires("three_hundred_maps") or ()
+    except metadata.PackageNotFoundError:
+        return found
+    for line in lines:
         name = re.match(r"[\w.-]+", line)
         extra = re.search(r"extra\s*==\s*['\"](\w+)['\"]", line)
         key = extra[1] if extra else ""
@@ -87,7 +92,7 @@ def error_handling() -> Iterator[None]:
             if missing in [package.replace("-", "_") for package in packages]:
                 wanted = f"three_hundred_maps[{extra}]" if extra else "three_hundred_maps"
                 fail(f"the package {missing!r} is not installed; install it with: pip install '{wanted}'")
-        raise
+        raise  # not ours to declare: its traceback says who needs it
     except OSError as error:
         fail(describe_os_error(error))
     except KeyboardInterrupt:

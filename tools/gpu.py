@@ -26,7 +26,7 @@ from argparse import BooleanOptionalAction
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +173,9 @@ def main(args: list[str]) -> None:
     options = parser.parse_args(args)
     cores = os.cpu_count() or 1
     size = small_size(cores) if options.small else full_size(cores)
-    missing = [name for name in NEEDED if find_spec(name) is None]
+    missing = missing_packages(NEEDED)
     if missing:
-        raise InputError(f"not installed here: {', '.join(missing)}")
+        raise InputError(f"not to be had here: {'; '.join(missing)}")
     if not options.small and not torch.cuda.is_available():
         raise InputError("torch finds no GPU here: --small runs every step on a CPU")
     # What is compiled once is there for the next run.
@@ -191,6 +191,17 @@ def main(args: list[str]) -> None:
     print(f"ended after {time.monotonic() - began:.0f} s", flush=True)
     if call.errors:
         raise InputError("; ".join(f"{name}: {error}" for name, error in call.errors.items()))
+
+
+def missing_packages(names: Sequence[str]) -> list[str]:
+    """Why each of the packages that cannot be imported cannot: also for want of one that it needs itself."""
+    why = []
+    for name in names:
+        try:
+            import_module(name)
+        except ImportError as error:
+            why.append(f"{name} ({error})")
+    return why
 
 
 class Call:

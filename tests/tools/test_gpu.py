@@ -39,6 +39,15 @@ def run_without_commands(
     return ran
 
 
+def test_a_package_that_lacks_one_of_its_own_is_told_before_time_is_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_there.py").write_text("import what_it_needs\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (said,) = gpu.missing_packages(["json", "half_there"])
+    assert said.startswith("half_there") and "what_it_needs" in said
+
+
 RATES = {
     "loop": {
         "bf16": {"samples_per_s": 1e4, "step_s": 256 / 1e4, "first_steps_s": 1.0},
