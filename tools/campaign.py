@@ -49,12 +49,10 @@ def main(args: list[str]) -> None:
         metavar="KEY=VALUE",
         help="override a value of the recipe, as in `build --set`",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of runs, scores and the page")
     parser.add_argument("--plan", choices=tuple(PLANS), help="default: by whether there is a GPU")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds of each set of views")
     parser.add_argument("--steps", type=int, help="steps of a run, instead of the plan's")
     parser.add_argument("--results", type=Path, help="also gather the scores into this folder")
-    parser.add_argument("--page", type=Path, help="folder of the page (default: OUT/page)")
     add_running(parser)
     options = parser.parse_args(args)
     if options.seeds < 1:

@@ -14,7 +14,7 @@ from baselines.command import command_line
 from baselines.settings import Parser
 from three_hundred_maps.io import write_bytes
 from tools.cross_code_page import write_page
-from tools.steps import Step, add_running, find_twins, run_or_list, score_step, share_of_cores
+from tools.steps import Step, add_running, add_training, find_twins, run_or_list, score_step, share_of_cores
 
 TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
 MARK = "cross-code.json"
@@ -27,11 +27,8 @@ def main(args: list[str]) -> None:
     parser = Parser(prog="python -m tools.cross_code", description=__doc__)
     parser.add_argument("--data", default="mini", help="a store, or a recipe to build into OUT")
     parser.add_argument("--twin", default="mini-gizmo", help="that of the other code")
-    parser.add_argument("--out", type=Path, required=True, help="folder of runs and scores")
-    parser.add_argument("--steps", type=int, default=None, help="steps of a run, instead of the preset's")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_training(parser)
     parser.add_argument("--results", type=Path, default=None, help="also gather the scores into this folder")
-    parser.add_argument("--page", type=Path, default=None, help="folder of the page (default: OUT/page)")
     add_running(parser)
     options = parser.parse_args(args)
     out = options.out

@@ -21,7 +21,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.observe.levels import BENCHMARK_LEVELS, PERFECT
 from tools.observed_page import render_again, write_page
 from tools.plan import ALL_VIEWS
-from tools.steps import Step, add_running, find_data, run_or_list, score_step, share_of_cores
+from tools.steps import Step, add_running, add_training, find_data, run_or_list, score_step, share_of_cores
 
 TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": ALL_VIEWS,
           "all-shear": ",".join((ALL_VIEWS, *SHEAR))}  # fmt: skip
@@ -39,12 +39,8 @@ def main(args: list[str]) -> None:
     parser.add_argument(
         "--levels", default=",".join(BENCHMARK_LEVELS), help="measured against perfect instruments"
     )
-    parser.add_argument("--out", type=Path, help="folder of stores, runs and scores")
-    parser.add_argument("--steps", type=int, help="steps of a network, instead of the preset's")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--page", type=Path, help="folder of the page (default: OUT/page)")
-    parser.add_argument("--render", action="store_true", help="only render PAGE/observed-results.md again")
-    add_running(parser)
+    add_training(parser)
+    add_running(parser, render="observed-results.md")
     options = parser.parse_args(args)
     if options.render:
         print(render_again(options.page or Path("docs")))

@@ -15,8 +15,8 @@ from pathlib import Path
 from baselines.command import command_line
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
-from tools.posterior_page import render_again, write_page
-from tools.steps import Step, add_running, find_twins, run_or_list, score_step, share_of_cores
+from tools.posterior_page import PAGE, render_again, write_page
+from tools.steps import Step, add_running, add_training, find_twins, run_or_list, score_step, share_of_cores
 
 TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
 PLAIN = "unet"
@@ -24,6 +24,14 @@ MEMBERS = {"field": "flow", "white": "deep"}
 """Methods whose networks are those of another."""
 SIZE = ("--channels", "16", "--poolings", "3", "--shuffle", "2")
 """Of every network."""
+PLANS: Mapping[str, Sequence[str]] = {
+    "cpu": (),
+    "gpu": (
+        *("--batch", "128", "--lr", "0.004", "--ema", "0.995", "--no-compile"),
+        *("--validate-every", "200", "--validation-lines", "8"),
+    ),
+}
+"""Further options of every network, by device: the preset's where it is a processor."""
 MARK = "posterior-runs.json"
 
 
@@ -34,15 +42,12 @@ def main(args: list[str]) -> None:
     parser.add_argument("--data", default="mini", help="a store, or a recipe to build into OUT")
     parser.add_argument("--twin", default="mini-gizmo", help="that of another code; none: left out")
     parser.add_argument("--real", default="none", help="a store of a real simulation [none: left out]")
-    parser.add_argument("--out", type=Path, help="folder of runs and scores")
     parser.add_argument("--tracks", default="sz,all", help=f"some of {', '.join(TRACKS)}")
     parser.add_argument("--samples", type=int, default=20, help="of each map (coverage needs 20)")
-    parser.add_argument("--steps", type=int, default=None, help="steps of a network, instead of the preset's")
     parser.add_argument("--flow-steps", type=int, default=1000, help="steps of a flow")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--page", type=Path, default=None, help="folder of the page (default: OUT/page)")
-    parser.add_argument("--render", action="store_true", help="only render PAGE/posterior.md again")
-    add_running(parser)
+    parser.add_argument("--plan", choices=tuple(PLANS), default="cpu", help="options of the networks [cpu]")
+    add_training(parser)
+    add_running(parser, render=PAGE)
     options = parser.parse_args(args)
     if options.render:
         print(render_again(options.page or Path("docs")))
@@ -62,6 +67,7 @@ def main(args: list[str]) -> None:
         samples=options.samples,
         steps=options.steps,
         flow_steps=options.flow_steps,
+        settings=PLANS[options.plan],
         device=options.device,
         threads=share_of_cores(options.workers),
         real=options.real != "none",
@@ -80,6 +86,7 @@ def _as_typed(options) -> str:  # type: ignore[no-untyped-def]
     ]
     words += [f"--tracks {options.tracks} --samples {options.samples} --flow-steps {options.flow_steps}"]
     words += [f"--steps {options.steps}"] if options.steps else []
+    words += [f"--plan {options.plan}"] if options.plan != "cpu" else []
     return " ".join([*words, "--out DIR --page docs"])
 
 
@@ -93,6 +100,7 @@ def make_stages(
     flow_steps: int,
     device: str,
     threads: int,
+    settings: Sequence[str] = (),
     real: bool = False,
 ) -> list[list[Step]]:
     """Training (first those whose networks others take), sampling, scores.
@@ -101,6 +109,8 @@ def make_stages(
     ----------
     stores
         By name: what is trained on, its twin where there is one, and last the real one.
+    settings
+        Further options of every network.
     real
         Whether there is a real one.
     """
@@ -127,6 +137,7 @@ def make_stages(
                 str(threads),
                 "--quiet",
                 *SIZE,
+                *settings,
                 *(["--steps", str(steps)] if steps else []),
             ]
             words += ["--no-submission"] if method == PLAIN else ["--samples", "0"]

@@ -109,7 +109,7 @@ def render(summary: Mapping[str, Any]) -> str:
         "[benchmark.md](benchmark.md#posterior-samples); how the models are trained is said in "
         "[train.md](train.md#posterior-samples).",
         "",
-        *(f"- **{method}**: {text}." for method, text in METHODS.items()),
+        *(f"- **{name}**: {text}." for name, text in METHODS.items() if name in {r["name"] for r in home}),
         "",
         "A sample should have the truth's power at every scale, and samples should differ from their mean as "
         "the truth does: spread over skill 1, for the map and for the mass inside R200c. CRPS alone does not "

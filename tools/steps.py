@@ -49,8 +49,24 @@ class Step:
         return f"python -m {shlex.join(self.words)}"
 
 
-def add_running(parser: argparse.ArgumentParser) -> None:
-    """The options of how steps are run."""
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """The options that all networks of a command share."""
+    parser.add_argument("--steps", type=int, help="steps of a network, instead of the preset's")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+def add_running(parser: argparse.ArgumentParser, *, render: str = "") -> None:
+    """The options of where steps write and how they are run.
+
+    Parameters
+    ----------
+    render
+        The page that ``--render`` makes again without any of them; none: there is no such option.
+    """
+    parser.add_argument("--out", type=Path, required=not render, help="folder of what the steps write")
+    parser.add_argument("--page", type=Path, help="folder of the page (default: OUT/page)")
+    if render:
+        parser.add_argument("--render", action="store_true", help=f"only render PAGE/{render} again")
     parser.add_argument(
         "--workers", type=int, default=1, help="steps at once; each takes its share of the cores"
     )

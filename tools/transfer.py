@@ -14,7 +14,7 @@ from pathlib import Path
 from baselines.command import command_line
 from baselines.settings import Parser
 from tools.plan import ALL_VIEWS
-from tools.steps import Step, add_running, find_data, run_or_list, score_step, share_of_cores
+from tools.steps import Step, add_running, add_training, find_data, run_or_list, score_step, share_of_cores
 from tools.transfer_page import write_page
 
 MARK = "transfer.json"
@@ -60,10 +60,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("--real", default="docs/recipes/zoom.yaml", help="a real simulation")
     parser.add_argument("--root", type=Path, help="folder of the real simulation's files")
     parser.add_argument("--cross-code", type=Path, help="folder of tools.cross_code, for the models in it")
-    parser.add_argument("--out", type=Path, required=True, help="folder of runs and scores")
-    parser.add_argument("--steps", type=int, help="steps of a run, instead of the preset's")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--page", type=Path, help="folder of the page (default: OUT/page)")
+    add_training(parser)
     add_running(parser)
     options = parser.parse_args(args)
     out, data = options.out, {HOME: options.data, VARIED: options.varied}

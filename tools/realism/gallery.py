@@ -148,6 +148,7 @@ def draw_relations(tables: dict[Flavour, NDArray[np.float64]], path: Path) -> No
             if targets is not None:
                 axis.plot(LOG_M500, targets[flavour], "-", lw=1.5, color=shades[flavour])
         axis.set_xlim(13.1, 15.3)
+        axis.set_xticks([13.5, 14.0, 14.5, 15.0])
         if logarithmic:
             axis.set_yscale("log")
         else:
