@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from baselines import unet
+from baselines import flow, unet
 from tests.helpers import command
 from three_hundred_maps import cli
 from three_hundred_maps.store.verify import verify
@@ -26,7 +26,7 @@ def cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("THREE_HUNDRED_MAPS_QUIET", "1")  # as commands set it: to restore it
     # Commands as they are, in this process: torch and the compiled kernels are here already.
-    mains = {"three_hundred_maps": cli.main, "baselines.unet": unet.main}
+    mains = {"three_hundred_maps": cli.main, "baselines.unet": unet.main, "baselines.flow": flow.main}
 
     def here(words: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
         assert words[:2] == [sys.executable, "-m"] and how["check"]
@@ -65,3 +65,9 @@ def test_build_from_a_snapshot(cells: Any, capfd: pytest.CaptureFixture[str]) ->
     names = cells("build-from-a-snapshot.md")
     assert verify(names["folder"] / "own.zarr").good
     assert names["store"][names["split"]]["sz"].attrs["units"] == "1"
+
+
+def test_posterior_and_observed(cells: Any) -> None:
+    # What the page says of its own figures, its hidden cells assert.
+    names = cells("posterior-and-observed.md")
+    assert names["samples"].shape == (12, 2, 8, 80, 80)

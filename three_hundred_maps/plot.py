@@ -78,6 +78,7 @@ def draw_map(
     *,
     span: tuple[float, float] | None = None,
     width: float = 2.0,
+    R200c_kpc: float | None = None,
     ticks: bool = True,
 ) -> Any:
     """Draw one map with the circle of R200c, in the view's colours.
@@ -89,11 +90,14 @@ def draw_map(
     view
         Name of the view: its colours and, without ``span``, how many decades they reach down.
     values
-        (y, x) in the view's units; a map without negative values is drawn in logarithmic steps.
+        (y, x) in the view's units; colours go with their logarithm, of a map with negative values beyond the
+        median of its magnitudes, so that noise stays pale.
     span
         Smallest and largest value of the colours.
     width
         Side of the map in R200c.
+    R200c_kpc
+        Draws a bar of a round length in kpc too.
     ticks
         Whether the axes say x and y in R200c.
 
@@ -105,12 +109,14 @@ def draw_map(
     from matplotlib.colors import LogNorm, SymLogNorm
 
     if np.nanmin(values) < 0:
-        reach = float(np.nanmax(np.abs(values))) or 1.0
-        norm: Any = SymLogNorm(reach / 100.0, vmin=-reach, vmax=reach)
-        colours = RESIDUAL_COLOUR_MAP
+        reach = float(np.nanmax(np.abs(values)))
+        middle = max(float(np.nanmedian(np.abs(values))), reach / 100.0)
+        norm: Any = SymLogNorm(middle, vmin=-reach, vmax=reach)
+        colours, line = RESIDUAL_COLOUR_MAP, "black"  # its middle is white
     else:
         low, high = span or colour_range(view, values)
         norm, colours = LogNorm(low, high), COLOUR_MAPS.get(view, DEFAULT_COLOUR_MAP)
+        line = "white"
         values = np.maximum(values, low)
     half = width / 2.0
     drawn = axis.imshow(
@@ -121,7 +127,9 @@ def draw_map(
         cmap=colours,
         interpolation="nearest",
     )
-    draw_circle(axis, half=half, ticks=ticks)
+    draw_circle(axis, half=half, ticks=ticks, colour=line)
+    if R200c_kpc is not None:
+        draw_scale(axis, R200c_kpc, half=half)
     return drawn
 
 
@@ -132,11 +140,12 @@ def colour_bar(figure: Figure, drawn: Any, axis: Any, label: str, zero: float | 
 
     Left to itself matplotlib writes 2, 3, 4, 6 x 10^n on bars of less than a decade, one over the other.
     """
-    from matplotlib.colors import LogNorm
+    from matplotlib.colors import LogNorm, SymLogNorm
     from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
     bar = figure.colorbar(drawn, ax=axis, location="bottom", shrink=0.95)
     low, high = drawn.get_clim()
+    ticks: list[float] = []
     if zero is not None:
         faint, bright = (zero - 2.5 * math.log10(value) for value in (low, high))
         step = max(1, math.ceil((faint - bright) / MOST_MAGNITUDES))
@@ -144,7 +153,12 @@ def colour_bar(figure: Figure, drawn: Any, axis: Any, label: str, zero: float | 
         bar.set_ticks([10.0 ** (0.4 * (zero - m)) for m in magnitudes], labels=[str(m) for m in magnitudes])
         bar.ax.xaxis.set_minor_locator(NullLocator())
     elif isinstance(drawn.norm, LogNorm) and math.log10(high / low) < FEW_DECADES:
-        bar.set_ticks(round_values(low, high))
+        ticks = round_values(low, high)
+    elif isinstance(drawn.norm, SymLogNorm):
+        above = round_values(drawn.norm.linthresh, high, most=1)[-1]
+        ticks = [-above, 0.0, above]
+    if ticks:
+        bar.set_ticks(ticks)
         bar.ax.xaxis.set_minor_locator(NullLocator())
         bar.ax.xaxis.set_minor_formatter(NullFormatter())
         bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, place: _power_of_ten(value)))
@@ -161,10 +175,12 @@ def round_values(low: float, high: float, most: int = 4) -> list[float]:
         if len(values) <= most:
             break
     # a bar too short for any: its ends, in three digits
-    return values if len(values) > 1 else [float(f"{value:.2e}") for value in (low, high)]
+    return values if len(values) >= min(most, 2) else [float(f"{value:.2e}") for value in (low, high)]
 
 
 def _power_of_ten(value: float) -> str:
+    if value < 0:
+        return f"\u2212{_power_of_ten(-value)}"
     factor, power = f"{value:.2e}".split("e")
     number = f"{float(factor):g}"
     if -3 <= int(power) <= 3:
@@ -172,11 +188,11 @@ def _power_of_ten(value: float) -> str:
     return rf"${'' if number == '1' else number + chr(92) + 'times'}10^{{{int(power)}}}$"
 
 
-def draw_circle(axis: Any, *, half: float = 1.0, ticks: bool = True) -> None:
+def draw_circle(axis: Any, *, half: float = 1.0, ticks: bool = True, colour: str = "white") -> None:
     """Draw the circle of R200c, and as ticks the centre and R200c."""
     from matplotlib.patches import Circle
 
-    axis.add_patch(Circle((0, 0), 1.0, fill=False, lw=0.8, ls=(0, (3, 3)), color="white", alpha=0.7))
+    axis.add_patch(Circle((0, 0), 1.0, fill=False, lw=0.8, ls=(0, (3, 3)), color=colour, alpha=0.7))
     reach = [-1, 0, 1] if half >= 1 else [-half, 0, half]
     axis.set_xticks(reach if ticks else [])
     axis.set_yticks(reach if ticks else [])
@@ -185,11 +201,15 @@ def draw_circle(axis: Any, *, half: float = 1.0, ticks: bool = True) -> None:
 
 def draw_scale(axis: Any, R200c_kpc: float, *, half: float = 1.0) -> None:
     """Draw a bar of a round length in kpc in the lower left corner."""
+    from matplotlib.patheffects import withStroke
+
     longest = 0.5 * half * R200c_kpc
     power = 10.0 ** math.floor(math.log10(longest))
     length = max(step * power for step in (1, 2, 5) if step * power <= longest)
-    axis.plot([-0.92 * half, -0.92 * half + length / R200c_kpc], [-0.9 * half] * 2, color="white", lw=2)
-    axis.text(-0.92 * half, -0.86 * half, f"{length:g} kpc", color="white", fontsize=8)
+    left, outline = -0.92 * half, withStroke(linewidth=2.2, foreground="black", alpha=0.6)
+    own = {"color": "white", "path_effects": [outline]}
+    axis.plot([left, left + length / R200c_kpc], [-0.9 * half] * 2, lw=2, **own)
+    axis.text(left, -0.86 * half, f"{length:g} kpc", fontsize=8, **own)
 
 
 def draw_residual(axis: Any, truth: Map, predicted: Map, *, dex: float = 0.6, ticks: bool = True) -> Any:
@@ -203,11 +223,13 @@ def draw_residual(axis: Any, truth: Map, predicted: Map, *, dex: float = 0.6, ti
         vmax=dex,
         interpolation="nearest",
     )
-    draw_circle(axis, ticks=ticks)
+    draw_circle(axis, ticks=ticks, colour="black")
     return drawn
 
 
-def plot_halo(row: Mapping[str, Any], views: Sequence[str] | None = None) -> Figure:
+def plot_halo(
+    row: Mapping[str, Any], views: Sequence[str] | None = None, *, units: Mapping[str, str] | None = None
+) -> Figure:
     """Draw the views of one row side by side.
 
     Parameters
@@ -217,6 +239,8 @@ def plot_halo(row: Mapping[str, Any], views: Sequence[str] | None = None) -> Fig
         redshift where they are known.
     views
         Which, in order; by default every 2-D array of the row.
+    units
+        By view, where they are not those of an ideal store: ``attrs["units"]`` of the store's arrays.
 
     Raises
     ------
@@ -228,15 +252,14 @@ def plot_halo(row: Mapping[str, Any], views: Sequence[str] | None = None) -> Fig
     if missing or not maps:
         raise InputError(f"the row holds no map {', '.join(missing)}; it has {', '.join(maps) or 'none'}")
     names = list(views or maps)
+    R200c_kpc = float(row["R200c"]) if "R200c" in row else None
     figure, axes = new_figure(1, len(names), (3.4 * len(names), 4.1))
     for axis, name in zip(axes[0], names, strict=True):
-        drawn = draw_map(axis, name, maps[name])
-        title, units = LABELS.get(name, (name, ""))
-        colour_bar(figure, drawn, axis, units)
+        drawn = draw_map(axis, name, maps[name], R200c_kpc=R200c_kpc)
+        title, unit = LABELS.get(name, (name, ""))
+        colour_bar(figure, drawn, axis, (units or {}).get(name, unit))
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("x / R200c", fontsize=8)
-        if "R200c" in row:
-            draw_scale(axis, float(row["R200c"]))
     figure.suptitle(_title(row), fontsize=10)
     return figure
 

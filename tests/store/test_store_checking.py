@@ -337,23 +337,26 @@ def test_preview_draws_and_says_what_is_wrong(tiny, tmp_path):
             preview(tiny, halo_text, los, tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    "span", [(3e7, 1.5e8), (6e7, 7.4e7), (9e-4, 2e-2), (2.0, 70.0), (1.5, 300.0), (1e8, 1e11)]
-)
+SPANS = [(3e7, 1.5e8), (6e7, 7.4e7), (9e-4, 2e-2), (2.0, 70.0), (1.5, 300.0), (1e8, 1e11)]
+SIGNED = [(-4e-5, 4.4e-5), (-0.6, 0.5), (-1.0, 1e-3), (-7.4e7, 7.4e7)]
+
+
+@pytest.mark.parametrize("span", SPANS + SIGNED)
 def test_labels_of_colour_bars_stand_apart(span):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure, axes = new_figure(1, 1, (4.1, 4.8))
     canvas = FigureCanvasAgg(figure)
-    values = np.geomspace(*span, 1600).reshape(40, 40)
-    colour_bar(figure, draw_map(axes[0][0], "temperature", values, span=span), axes[0][0], "K")
+    values = (np.linspace if span[0] < 0 else np.geomspace)(*span, 1600).reshape(40, 40)
+    drawn = draw_map(axes[0][0], "temperature", values, span=span, R200c_kpc=1500.0)
+    colour_bar(figure, drawn, axes[0][0], "K")
     canvas.draw()
     bar = figure.axes[-1].xaxis
     labels = [
         label for minor in (False, True) for label in bar.get_ticklabels(minor=minor) if label.get_text()
     ]
     boxes = sorted((box.x0, box.x1) for box in (label.get_window_extent() for label in labels))
-    assert len(boxes) >= 2
+    assert len(boxes) >= (3 if span[0] < 0 else 2)
     assert all(one[1] < two[0] for one, two in pairwise(boxes))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from three_hundred_maps.display import SOLAR_MAGNITUDE, SURFACE_BRIGHTNESS
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, HaloKey
-from three_hundred_maps.plot import colour_bar, draw_map, draw_scale
+from three_hundred_maps.plot import colour_bar, draw_map
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import SplitArrays, halo_columns, open_group, read_split
 from three_hundred_maps.store.names import resolve_store
@@ -84,8 +84,7 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
     for axis, (name, maps) in zip(axes, data.maps.items(), strict=True):
         attrs = dict(group[name].attrs)
         width = float(attrs["width_R200c"])
-        drawn = draw_map(axis, name, maps[0, los], width=width)
-        draw_scale(axis, float(data.halos["R200c"][0]), half=width / 2.0)
+        drawn = draw_map(axis, name, maps[0, los], width=width, R200c_kpc=float(data.halos["R200c"][0]))
         units, zero = "dimensionless" if attrs["units"] == "1" else attrs["units"], None
         if name in SOLAR_MAGNITUDE:
             units, zero = "mag arcsec-2", SOLAR_MAGNITUDE[name] + SURFACE_BRIGHTNESS
