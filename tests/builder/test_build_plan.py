@@ -229,7 +229,7 @@ def test_memory_and_time_follow_the_particles(lcdm, synthetic):
     """Both are said before a particle is read: from the headers."""
     path = lcdm()
     plan = make_plan(sources_for(load_recipe(path), path, None))
-    assert plan.particles == {(0, 3): (65536, 32764)}
+    assert plan.particles == {(0, 0, 3): (65536, 32764)}
     assert plan.region_bytes() == 2 * (20 * 65536 + 32 * 32764)
     assert plan.worker_bytes() > plan.region_bytes() + plan.shard_bytes()
     said = describe_plan(plan, 3)

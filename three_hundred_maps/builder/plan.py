@@ -4,44 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from three_hundred_maps._version import __version__
-from three_hundred_maps.builder.probe import check_views
 from three_hundred_maps.builder.recipe import Recipe, recipe_text
-from three_hundred_maps.builder.selection import (
-    CUTOUT_KEYS,
-    Candidate,
-    LeftOut,
-    Place,
-    cut,
-    overlapping,
-    thin,
-)
+from three_hundred_maps.builder.selection import CUTOUT_KEYS, Candidate, LeftOut, Place, thin
 from three_hundred_maps.builder.sources import Sources
+from three_hundred_maps.builder.survey import share_out, survey
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import canonical_json, sha256_bytes
-from three_hundred_maps.mapping import (
-    HaloGrid,
-    MapContext,
-    View,
-    cutout_radius,
-    emissivity_source,
-    get_view,
-    lines_of_sight,
-)
+from three_hundred_maps.mapping import HaloGrid, View, cutout_radius, get_view, lines_of_sight
 from three_hundred_maps.mapping.views import needed_fields, xray_luminosity, xray_soft_luminosity
 from three_hundred_maps.simulation.readers.snapshot_files import first_path
 from three_hundred_maps.simulation.readers.source import SnapshotInfo
 from three_hundred_maps.simulation.region import WHOLE_PARTICLES
-from three_hundred_maps.simulation.stored import require_optional
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.notes import EMPTY_TRAIN, by_kind
-from three_hundred_maps.store.splits import assign_splits, merge_groups
 
 COMPRESSION = 1.5
 """How much smaller a map is on disk: measured, and used for estimates alone."""
@@ -75,7 +57,8 @@ class Plan:
     layout
         Of the store.
     particles
-        By place, how many particles its snapshot has, and how many of gas; nothing where they are synthetic.
+        By (simulation's number, source, snapshot), how many particles there are, and how many of gas; nothing
+        where they are synthetic.
     expected
         Halos of ``rows`` that will most likely be excluded when their particles are read, with reasons.
     """
@@ -84,7 +67,7 @@ class Plan:
     rows: Mapping[str, tuple[Candidate, ...]]
     left_out: tuple[LeftOut, ...]
     layout: Layout
-    particles: Mapping[Place, tuple[int, int]] = field(default_factory=dict)
+    particles: Mapping[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
     expected: tuple[LeftOut, ...] = ()
 
     @property
@@ -141,7 +124,7 @@ class Plan:
 
     def seconds(self, workers: int) -> float:
         """A rough estimate of the time it takes."""
-        places = {c.place for rows in self.rows.values() for c in rows}
+        places = {(c.member, *c.place) for rows in self.rows.values() for c in rows}
         read = sum(min(self.particles[p][0], WHOLE_PARTICLES) for p in places if p in self.particles)
         los = self.layout.n_los * len(self.layout.maps) / 4.0
         regions = len(places) * SECONDS_PER_REGION + read * SECONDS_PER_PARTICLE
@@ -158,66 +141,47 @@ def make_plan(sources: Sources) -> Plan:
     """
     recipe = sources.recipe
     views = tuple(get_view(name) for name in recipe.maps.views)
-    check_views(views, MapContext(recipe.simulation.gas, emissivity_source(recipe.simulation.emissivity)))
-    candidates: list[Candidate] = []
-    left: list[LeftOut] = []
-    infos: dict[Place, SnapshotInfo] = {}
-    dark_msun: dict[Place, float] = {}  # mass of a dark-matter particle; 0 where they differ
-    box_kpc, h = 0.0, math.nan
-    most = 0.0
-    by_halo = recipe.simulation.kind == "gadget" and recipe.simulation.region_by == "halo"
-    for place in sources.places():
-        source, number = place
-        if not sources.synthetic:
-            opened = sources.open(place)
-            require_optional(opened)
-            infos[place] = opened.info
-            dark_msun[place] = float(opened.mass_table[1]) * opened.factors["mass"]
-        halos, h, box_kpc = sources.halos(place, infos.get(place))
-        kept, reasons = cut(halos, recipe.selection, h)
-        most = max(most, float(halos.M200c_msun.max(initial=0.0)) * h)
-
-        def region_of(row: int, source: int = source, ids: np.ndarray = halos.halo_id) -> int:
-            return sources.region(int(ids[row]) if by_halo else source)
-
-        left += [LeftOut(region_of(i), number, int(halos.halo_id[i]), reason) for i, reason in reasons]
-        candidates += [
-            Candidate(
-                region_of(i),
-                number,
-                int(halos.halo_id[i]),
-                source,
-                (float(halos.centre_kpc[i, 0]), float(halos.centre_kpc[i, 1]), float(halos.centre_kpc[i, 2])),
-                float(halos.M200c_msun[i]),
-                float(halos.R200c_kpc[i]),
-            )
-            for i in np.flatnonzero(kept).tolist()
-        ]
-    if not candidates:
+    surveys = survey(sources, views)
+    if not any(found.candidates for found in surveys):
         raise InputError(
-            f"no halo of {recipe.name} passes the selection: the most massive has {most:.3g} Msun/h,"
+            f"no halo of {recipe.name} passes the selection: the most massive has"
+            f" {max(found.most for found in surveys):.3g} Msun/h,"
             f" selection.min_mass is {recipe.selection.min_mass:.3g}"
         )
-    if by_halo:
-        candidates = merge_box(candidates, sources, box_kpc)
-        regions = sorted({c.region for c in candidates})
-        groups: dict[int, int] = {}
-    else:
-        regions = [sources.region(number) for number in sources.numbers()]
-        groups = merge_groups(regions, sources.region_groups())
-    chosen, thinned = thin(candidates, recipe.selection, h)
-    split_of = assign_splits(recipe.splits.scheme, recipe.splits.seed, regions, groups)
+    split_of = share_out(surveys, recipe)
+    chosen: list[Candidate] = []
+    left: list[LeftOut] = []
+    warnings: list[str] = []
+    expected: list[LeftOut] = []
+    for found in surveys:
+        kept, thinned = thin(found.candidates, recipe.selection, found.h)
+        chosen += kept
+        left += [*found.left, *thinned]
+        expected += expected_exclusions(
+            sorted(kept, key=lambda c: c.key), found.infos, found.dark_msun, found.sources.recipe
+        )
+        said = view_warnings(views, found.infos, found.sources.recipe)
+        if not found.candidates:
+            said.append("no halo passes the selection")
+        warnings += [f"{found.name}: {text}" for text in said] if recipe.simulation.sources else said
     rows = {
-        split: tuple(sorted((c for c in chosen if split_of[c.region] == split), key=lambda c: c.key))
+        split: tuple(
+            sorted(
+                (c for c in chosen if split_of[c.region] == split),
+                key=lambda c: (surveys[c.member].name, *c.key),
+            )
+        )
         for split in schema.SPLITS
     }
-    warnings = view_warnings(views, infos, recipe)
     if not rows["train"]:
         warnings.append(EMPTY_TRAIN)
     layout = make_layout(sources, views, {split: len(rows[split]) for split in schema.SPLITS}, warnings)
-    ordered = sorted([*left, *thinned], key=lambda item: (item.region, item.snapshot, item.halo_id))
-    particles = {place: (sum(i.counts.values()), i.counts.get("gas", 0)) for place, i in infos.items()}
-    expected = expected_exclusions([c for split in rows.values() for c in split], infos, dark_msun, recipe)
+    ordered = sorted(left, key=lambda item: (item.region, item.snapshot, item.halo_id))
+    particles = {
+        (number, *place): (sum(i.counts.values()), i.counts.get("gas", 0))
+        for number, found in enumerate(surveys)
+        for place, i in found.infos.items()
+    }
     return Plan(recipe, rows, tuple(ordered), layout, particles, tuple(expected))
 
 
@@ -273,16 +237,6 @@ def expected_exclusions(
                 )
             )
     return expected
-
-
-def merge_box(candidates: list[Candidate], sources: Sources, box_kpc: float) -> list[Candidate]:
-    """Give halos of one box whose cut-outs overlap one region: the smallest of their ids."""
-    centres = np.array([c.centre_kpc for c in candidates])
-    grid = sources.recipe.maps.grid()
-    radii = np.array([cutout_radius(HaloGrid(c.R200c_kpc, grid)) for c in candidates])
-    ids = [c.halo_id for c in candidates]
-    group = merge_groups(ids, [(ids[i], ids[j]) for i, j in overlapping(centres, radii, box_kpc)])
-    return [replace(c, region=sources.region(group[c.halo_id])) for c in candidates]
 
 
 def make_layout(
@@ -382,7 +336,8 @@ def sources_for(recipe: Recipe, recipe_path: str | Path, root: str | Path | None
     beside = recipe_text(recipe_path)[1]
     sources = Sources(recipe, (folder or beside or Path.cwd()).absolute())
     if folder is None and beside is None and not sources.synthetic:
-        first = first_path(sources.snapshot_path(sources.places()[0])).parent
+        member = sources.members()[0]
+        first = first_path(member.snapshot_path(member.places()[0])).parent
         if not first.is_dir():
             raise InputError(
                 f"{recipe.name} is made from the simulation's own files, and there is no {first}:"

@@ -38,9 +38,12 @@ class CatalogueRecipe(_Model):
 
 
 class SimulationRecipe(_Model):
-    """The simulation: files on disk, or the embedded synthetic one."""
+    """The simulation: files on disk, or the embedded synthetic one; or several, as ``sources``."""
 
     kind: Literal["gadget", "synthetic"]
+    sources: tuple[
+        dict[str, Any], ...
+    ] = ()  # several simulations: of each, its id and what differs from here
     id: Name | None = None  # enters every halo's key
     universe: Name | None = None  # initial conditions: regions of one universe are the same under every code
     # files
@@ -70,6 +73,9 @@ class SimulationRecipe(_Model):
 
     @model_validator(mode="after")
     def _complete(self) -> SimulationRecipe:
+        if self.sources:
+            self.members()
+            return self
         if self.kind == "gadget":
             if self.snapshot is None or self.catalogue is None:
                 raise ValueError("simulation.kind gadget needs simulation.snapshot and simulation.catalogue")
@@ -99,6 +105,31 @@ class SimulationRecipe(_Model):
             raise ValueError("simulation.redshifts must name at least one, from 0 to 1")
         if len(self.epochs()) < len(self.redshifts):
             raise ValueError("simulation.redshifts lie too near each other: leave 0.05 between them")
+
+    def members(self) -> tuple[SimulationRecipe, ...]:
+        """The simulations of ``sources``, with the keys beside ``sources`` as defaults; else this one.
+
+        Raises
+        ------
+        ValueError
+            Naming the source that is wrong.
+        """
+        if not self.sources:
+            return (self,)
+        ids = [source.get("id") for source in self.sources]
+        if self.id is not None or None in ids or len(set(map(str, ids))) < len(ids):
+            raise ValueError("simulation.sources: each needs an id, its own (and simulation none)")
+        common = self.model_dump(exclude_defaults=True, exclude={"sources"})
+        found = []
+        for source in self.sources:
+            where = f"simulation.sources, {source['id']}"
+            if not {"sources", "kind", "seed"}.isdisjoint(source):
+                raise ValueError(f"{where}: kind and seed are said once, beside sources; it has none of them")
+            try:
+                found.append(SimulationRecipe(**{**common, **source}))
+            except ValidationError as error:
+                raise ValueError(f"{where}: {describe_validation(error)}") from None
+        return tuple(found)
 
     def numbers(self) -> tuple[int, ...]:
         """The numbers of the snapshots that ``number`` names; 0 where it names none."""
@@ -195,6 +226,10 @@ class Recipe(_Model):
         """
         differs = self.model_dump(mode="json", exclude_defaults=True)
         return _dump({**differs, "recipe_version": RECIPE_VERSION})
+
+    def members(self) -> tuple[Recipe, ...]:
+        """The recipe of each simulation: of several where ``simulation.sources`` names them."""
+        return tuple(self.model_copy(update={"simulation": each}) for each in self.simulation.members())
 
     @property
     def simulation_id(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from three_hundred_maps.builder.halo import Excluded, LoadedRegion, map_halo
 from three_hundred_maps.builder.plan import make_plan, sources_for
 from three_hundred_maps.builder.recipe import Recipe, load_recipe
+from three_hundred_maps.builder.scratch import member_folder
 from three_hundred_maps.builder.shard import forget_region, load_region
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import HaloKey, halo_keys
@@ -57,7 +58,12 @@ def remeasure(
         difference = recipe_difference(str(layout.attrs["recipe"]), content.canonical())
         raise InputError(f"{store} is of another recipe ({difference}): give the recipe it was built with")
     sources = sources_for(content, recipe, root)
-    place_of = {c.key: c.place for rows in make_plan(sources).rows.values() for c in rows}
+    members = sources.members()
+    of_key = {
+        (members[c.member].recipe.simulation_id, *c.key): (c.member, c.place)
+        for rows in make_plan(sources).rows.values()
+        for c in rows
+    }
     places = [
         (split, row, key)
         for split in schema.SPLITS
@@ -67,15 +73,9 @@ def remeasure(
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="three_hundred_maps-") as scratch:
         for split, row, key in progress(sorted(chosen, key=lambda p: p[2]), desc="snapshots", unit="halo"):
-            problems += _compare(
-                store,
-                layout,
-                split,
-                row,
-                key,
-                content,
-                load_region(sources, place_of[key[1:]], Path(scratch)),
-            )
+            number, place = of_key[tuple(key)]
+            loaded = load_region(members[number], place, member_folder(Path(scratch), content, number))
+            problems += _compare(store, layout, split, row, key, members[number].recipe, loaded)
         forget_region()
     return len(chosen), problems
 

@@ -14,7 +14,8 @@ from three_hundred_maps.builder.executors import run_tasks
 from three_hundred_maps.builder.plan import Plan, make_plan, sources_for
 from three_hundred_maps.builder.probe import warm_up
 from three_hundred_maps.builder.recipe import Recipe, load_recipe
-from three_hundred_maps.builder.scratch import Scratch, kept_folder
+from three_hundred_maps.builder.scratch import Scratch, kept_folder, member_folder
+from three_hundred_maps.builder.selection import Place
 from three_hundred_maps.builder.shard import ShardTask, forget_region, remake_shard, run_shard
 from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
@@ -185,7 +186,7 @@ def _do_shards(
     mine = shards_of_part(plan.layout.all_shards(), part)
     scratch = _scratch(store, sources, part)
     tasks = [
-        _task(store, sources, scratch, place, [(c.source, *c.key) for c in plan.shard_rows(*place)])
+        _task(store, sources, scratch, place, [(c.member, c.source, *c.key) for c in plan.shard_rows(*place)])
         for place in mine
         if not is_done(store, plan.layout, *place, checksums=True)
     ]
@@ -217,10 +218,15 @@ def _repair(store: Path, sources: Sources, workers: int, scheduler: str | None) 
     require_writable(store)
     with store_lock(store):
         scratch = _scratch(store, sources, None)
+        members = sources.members()
+        number_of = {member.recipe.simulation_id: number for number, member in enumerate(members)}
         tasks = []
         for place in places:
             keys = repair.keys_of_shard(store, *place)
-            rows = [(sources.source_of(key.region), *key[1:]) for key in keys]
+            numbers = [number_of[key.simulation] for key in keys]
+            rows = [
+                (n, members[n].source_of(key.region), *key[1:]) for n, key in zip(numbers, keys, strict=True)
+            ]
             tasks.append(_task(store, sources, scratch, place, rows))
         remade: list[dict[str, dict[str, Any]]] = []
         _run(remake_shard, tasks, sources, workers, scheduler, lambda _, files: remade.append(files))
@@ -241,7 +247,7 @@ def _task(
     sources: Sources,
     scratch: Path,
     place: tuple[str, int],
-    rows: Sequence[tuple[int, int, int, int]],
+    rows: Sequence[tuple[int, int, int, int, int]],
 ) -> ShardTask:
     recipe = sources.recipe.model_dump(mode="json")
     return ShardTask(str(store), *place, recipe, str(sources.base), tuple(rows), str(scratch))
@@ -259,20 +265,31 @@ def _run(
     if not tasks:
         return
     warm_up(sources.recipe.maps.grid())
-    remover = None
+    removers: list[Scratch] = []
     if sources.synthetic:
-        needs = [[(row[0], row[2]) for row in task.rows] for task in tasks]
-        keep = sources.recipe.simulation.keep_snapshots
-        remover = Scratch(Path(tasks[0].scratch), needs, keep=keep)
+        recipe, scratch = sources.recipe, Path(tasks[0].scratch)
+        removers = [
+            Scratch(
+                member_folder(scratch, recipe, number),
+                [_places(task, number) for task in tasks],
+                keep=recipe.simulation.keep_snapshots,
+            )
+            for number in range(len(recipe.members()))
+        ]
     try:
         for task, result in run_tasks(function, tasks, workers=workers, scheduler=scheduler):
             told(task, result)
-            if remover is not None:
-                remover.done((row[0], row[2]) for row in task.rows)
+            for number, remover in enumerate(removers):
+                remover.done(_places(task, number))
     finally:
         forget_region()
-    if remover is not None:
+    for remover in removers:
         remover.close()
+
+
+def _places(task: ShardTask, member: int) -> list[Place]:
+    """The snapshots of one of the recipe's simulations that a task reads."""
+    return [(row[1], row[3]) for row in task.rows if row[0] == member]
 
 
 def _require_some_halo(store: Path, plan: Plan) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from three_hundred_maps.builder.recipe import SimulationRecipe
+from three_hundred_maps.builder.recipe import Recipe, SimulationRecipe
 from three_hundred_maps.builder.selection import Place
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import naming
@@ -21,6 +21,11 @@ class ScratchFiles:
 
     snapshot: Path
     catalogue: Path
+
+
+def member_folder(scratch: Path, recipe: Recipe, member: int) -> Path:
+    """Where the files of one of the recipe's simulations lie: of several, each in its own folder."""
+    return scratch / str(recipe.simulation.sources[member]["id"]) if recipe.simulation.sources else scratch
 
 
 def region_folder(scratch: Path, place: Place) -> Path:

@@ -20,7 +20,7 @@ CUTOUT_KEYS = "maps.width, maps.half_depth"
 """Keys of the recipe that make a cut-out smaller."""
 
 Place = tuple[int, int]
-"""One snapshot of a recipe: (source, number of the snapshot)."""
+"""One snapshot of a simulation: (source, number of the snapshot)."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Candidate:
         Proper kpc.
     M200c_msun, R200c_kpc
         The catalogue's.
+    member
+        Which of the recipe's simulations it is from.
     """
 
     region: int
@@ -46,6 +48,7 @@ class Candidate:
     centre_kpc: tuple[float, float, float]
     M200c_msun: float
     R200c_kpc: float
+    member: int = 0
 
     @property
     def place(self) -> Place:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.builder.halo import Excluded, LoadedRegion, map_halo
 from three_hundred_maps.builder.recipe import Recipe
-from three_hundred_maps.builder.scratch import synthetic_files
+from three_hundred_maps.builder.scratch import member_folder, synthetic_files
 from three_hundred_maps.builder.selection import Place
 from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
@@ -49,7 +49,7 @@ class ShardTask:
     recipe, base
         What to make, and where its files are.
     rows
-        (source, region, snapshot, halo_id) of each halo, in order.
+        (simulation's number in the recipe, source, region, snapshot, halo_id) of each halo, in order.
     scratch
         Where synthetic snapshots go.
     """
@@ -59,7 +59,7 @@ class ShardTask:
     shard: int
     recipe: dict[str, Any]
     base: str
-    rows: tuple[tuple[int, int, int, int], ...]
+    rows: tuple[tuple[int, int, int, int, int], ...]
     scratch: str
 
 
@@ -129,29 +129,32 @@ def remake_shard(task: ShardTask) -> dict[str, dict[str, Any]]:
 def make_rows(task: ShardTask, layout: Layout) -> ShardRows:
     """Map the halos of a task."""
     recipe = Recipe.model_validate(task.recipe)
-    sources = Sources(recipe, Path(task.base))
+    members = Sources(recipe, Path(task.base)).members()
     shape = (len(task.rows), *layout.map_shape)
     maps = {v.name: np.empty(shape, np.float32) for v in layout.map_variables(task.split)}
     totals = {view: np.empty(shape[:2]) for view in layout.views}
-    variables = schema.halo_variables({*sources.region_values(1), *recipe.store.halo_variables})
+    drawn = set.intersection(*(set(member.region_values(1)) for member in members))
+    variables = schema.halo_variables({*drawn, *recipe.store.halo_variables})
     columns: dict[str, list[Any]] = {name: [] for name in variables}
     excluded: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
     warnings: dict[str, None] = {}
-    for source, region, snapshot, halo_id in task.rows:
-        loaded = load_region(sources, (source, snapshot), Path(task.scratch))
-        key = HaloKey(recipe.simulation_id, region, snapshot, halo_id)
+    for member, source, region, snapshot, halo_id in task.rows:
+        sources = members[member]
+        loaded = load_region(sources, (source, snapshot), member_folder(Path(task.scratch), recipe, member))
+        key = HaloKey(sources.recipe.simulation_id, region, snapshot, halo_id)
         half = task.split == "test"
         warnings.update(dict.fromkeys(loaded.warnings))
         before = Counter(loaded.particles.corrections)
         try:
-            made = map_halo(recipe, loaded, key.halo_id, layout.vectors, layout.ups, half=half)
+            made = map_halo(sources.recipe, loaded, key.halo_id, layout.vectors, layout.ups, half=half)
         except Excluded as reason:
             excluded.append({**key._asdict(), "reason": str(reason)})
             continue
         row = len(columns["region"])
-        for name, value in {**made.values, **key._asdict(), **sources.region_values(region)}.items():
-            columns[name].append(value)
+        values = {**sources.region_values(region), **made.values, **key._asdict()}
+        for name, column in columns.items():
+            column.append(values[name])
         for name, array in maps.items():
             array[row] = made.maps[name][0]
         for view, total in totals.items():
@@ -165,7 +168,7 @@ def make_rows(task: ShardTask, layout: Layout) -> ShardRows:
                 "warning": warning,
                 "corrections": Counter(loaded.particles.corrections) - before,
                 "snapshot": {
-                    "place": [source, snapshot],
+                    "place": [member, source, snapshot],
                     "warnings": list(loaded.warnings),
                     "corrections": dict(loaded.corrections),
                 },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ BOX = 0
 class Sources:
     """The files of a recipe, by source: a declared region's number, or `BOX`.
 
+    Of a recipe with ``simulation.sources``, `members` and `describe` alone have a meaning.
+
     Parameters
     ----------
     recipe
@@ -40,6 +42,10 @@ class Sources:
 
     recipe: Recipe
     base: Path
+
+    def members(self) -> list[Sources]:
+        """Those of each simulation of the recipe."""
+        return [replace(self, recipe=recipe) for recipe in self.recipe.members()]
 
     @property
     def synthetic(self) -> bool:
@@ -159,10 +165,22 @@ class Sources:
         return {f"feedback_{name}": value for name, value in strengths.items()}
 
     def describe(self) -> tuple[dict[str, Any], bool]:
-        """What a store says of its simulation, and whether it is synthetic."""
+        """What a store says of its simulation, and whether it is synthetic.
+
+        Of several: what it says of the first, and under ``sources`` of each by its id.
+        """
         simulation = self.recipe.simulation
+        common: dict[str, Any]
+        if simulation.sources:
+            parts = {member.recipe.simulation_id: member.describe() for member in self.members()}
+            if len({synthetic for _, synthetic in parts.values()}) > 1:
+                raise InputError(
+                    "simulation.sources: synthetic simulations and real ones make no store together"
+                )
+            common, synthetic = next(iter(parts.values()))
+            return {**common, "sources": {name: text for name, (text, _) in parts.items()}}, synthetic
         numbers = self.snapshot_numbers()
-        common: dict[str, Any] = {"snapshot": numbers[0], "emissivity": simulation.emissivity}
+        common = {"snapshot": numbers[0], "emissivity": simulation.emissivity}
         if simulation.universe is not None:
             common["universe"] = simulation.universe
         if len(numbers) > 1:

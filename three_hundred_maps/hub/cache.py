@@ -116,7 +116,7 @@ def _make(config: str, path: Path, text: str, command: list[str]) -> Path:
 
 def announcement(config: str, recipe: Recipe, path: Path) -> str:
     """What is about to happen, how large it will be and where it goes."""
-    regions = len(recipe.simulation.region_list() or ())
+    regions = sum(len(each.region_list() or ()) for each in recipe.simulation.members())
     los = recipe.maps.lines_of_sight
     n_los = los if isinstance(los, int) else len(los)
     halos = recipe.selection.max_halos or round(1.5 * regions)

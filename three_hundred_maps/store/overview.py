@@ -163,6 +163,7 @@ def describe(content: Mapping[str, Any]) -> str:
         f"state        {content['state']}: {content['halos']} of {content['halos_planned']} halos"
         + (f", {len(content['refused'])} excluded" if content["refused"] else ""),
         f"simulation   {simulation.get('code', '?')}, z = {simulation.get('redshift', float('nan')):.4g}"
+        + (f", and {len(simulation['sources']) - 1} more" if "sources" in simulation else "")
         + (", synthetic" if content["synthetic"] else ""),
         f"maps         {content['lines_of_sight']} lines of sight, {pixels} x {pixels} pixels"
         f" over {content['width_R200c']:g} R200c, depth +-{content['half_depth_R200c']:g} R200c",
