@@ -25,7 +25,7 @@ extensions = [
     "myst_nb",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "_extra", "recipes", "figures/*.py"]
+exclude_patterns = ["_build", "_extra", "_templates", "recipes", "figures/*.py"]
 nitpicky = True
 # Every reference to a public name of this project must lead somewhere; others' manuals are not fetched.
 nitpick_ignore_regex = [
@@ -47,7 +47,7 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(ROOT / "docs" / "_build" / "jupyter_cache")
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
-nb_execution_timeout = 170
+nb_execution_timeout = 600  # of a cell, s: a machine that is busy is no error
 suppress_warnings = ["myst.xref_missing_external"]
 
 html_theme = "pydata_sphinx_theme"
@@ -55,12 +55,16 @@ html_title = project
 html_extra_path = ["_extra"]
 html_show_sourcelink = False
 html_copy_source = False
+templates_path = ["_templates"]
 html_static_path = ["_static"]
+html_favicon = "_static/icon.svg"
 html_css_files = ["site.css"]
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system has it
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "collapse_navigation": True,
+    "navbar_center": ["navbar-nav", "leaderboard"],
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],

@@ -177,6 +177,14 @@ def test_it_fits_a_phone(store: Path, submission: Path, browser: Browser, scheme
             browser.visit(address)
             wait_for(browser, READY.format("test/0/0"))
             assert browser.run("return document.documentElement.scrollWidth") <= width
+            # What a map reads out is seen beside it, however long the page.
+            browser.run("document.querySelector('canvas[data-view=sz]').focus()")
+            browser.press("\ue014")
+            below = "return document.getElementById('readout').getBoundingClientRect().bottom - innerHeight"
+            assert (
+                browser.run("return document.getElementById('readout').textContent")
+                and browser.run(below) < 1
+            )
         browser.emulate(features=[])
 
 

@@ -35,7 +35,7 @@ export function logScale(values, decades) {
 
 export function linearScale(limit, unit) {
   const ticks = [-limit, 0, limit].map((v) => [`${v > 0 ? "+" : ""}${Number(v.toPrecision(2))}${unit}`, (v + limit) / (2 * limit)]);
-  return { place: (value) => (value + limit) / (2 * limit), ticks };
+  return { place: (value) => (value + limit) / (2 * limit), ticks, signed: true };
 }
 
 // A row-major map, +y up, one canvas pixel a map pixel.
@@ -68,9 +68,9 @@ export function colourBar(scale, colours) {
   return bar;
 }
 
-// Circles of radius (in R200c) over a map `width` R200c wide; the dashed one is the second.
-export function circles(width, radii) {
-  const svg = node("svg", { viewBox: "-1 -1 2 2", class: "circles", "aria-hidden": "true" });
+// Circles of radius (in R200c) over a map `width` R200c wide; the dashed one is the second; dark over a `signed` map, whose middle is white.
+export function circles(width, radii, signed) {
+  const svg = node("svg", { viewBox: "-1 -1 2 2", class: signed ? "circles signed" : "circles", "aria-hidden": "true" });
   radii.forEach((radius, i) => {
     svg.append(node("circle", { cx: 0, cy: 0, r: (2 * radius) / width, "stroke-dasharray": i ? "0.06 0.05" : "none" }));
   });

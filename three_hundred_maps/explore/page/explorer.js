@@ -55,10 +55,10 @@ function figure(name, map) {
   const size = map.shape[2];
   const canvas = node("canvas", { tabindex: 0, role: "img", "data-view": name, "aria-label": `${map.attrs.long_name || name}, line of sight ${state.los}` });
   const scale = scaleOf(name, map);
-  const colours = COLOURS[name] || "cividis";
+  const colours = scale.signed ? COLOURS.residual : COLOURS[name] || "cividis";
   paint(canvas, plane(map, state.los), size, scale, colours);
   const square = node("div", { class: "square" }, canvas);
-  if (at("circles").checked) square.append(circles(width(), [1, halo().R500c / halo().R200c]));
+  if (at("circles").checked) square.append(circles(width(), [1, halo().R500c / halo().R200c], scale.signed));
   const move = (x, y) => setCursor(Math.max(0, Math.min(size - 1, x)), Math.max(0, Math.min(size - 1, y)));
   const point = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -80,12 +80,14 @@ function figure(name, map) {
   return node("figure", {}, caption, square, colourBar(scale, colours));
 }
 
+const written = (value) => (value === 0 || (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4) ? value.toPrecision(3) : value.toExponential(2));
+
 function setCursor(x, y) {
   state.cursor = [x, y];
   const size = Object.values(shown)[0].shape[2];
   const place = (i) => ((i + 0.5) / size - 0.5) * width();
   const radius = Math.hypot(place(x), place(y));
-  const values = Object.entries(shown).map(([name, map]) => `${name} ${plane(map, state.los)[y * size + x].toPrecision(3)}`);
+  const values = Object.entries(shown).map(([name, map]) => `${name} ${written(plane(map, state.los)[y * size + x])}`);
   at("readout").textContent = `x ${place(x).toFixed(3)}, y ${place(y).toFixed(3)} R200c; ${(radius * halo().R200c).toFixed(0)} kpc from the centre: ${values.join(", ")}`;
   document.querySelectorAll(".cross").forEach((old) => old.remove());
   document.querySelectorAll(".square").forEach((square) =>
