@@ -33,17 +33,19 @@ SCALINGS = ("fixed_mass", "none")
 """Beside the default, on the real simulation alone: elsewhere the redshift is 0."""
 REFERENCES = (("ridge", ALL_VIEWS), ("profile_regression", ALL_VIEWS), ("profile_regression", "sz"))
 HOME, REAL, VARIED = "home", "real", "varied"
+SHIPPED = "residual-varied"
+"""A model of the package, scored beside those trained here where its own training set is given."""
 TARGETS = (HOME, "code", "flavour", "resolution", REAL)
 
 
 @dataclass(frozen=True)
 class Model:
-    """Something to score: a run that is trained, or a baseline that is fitted anew for each target."""
+    """Something to score: a run that is trained, a shipped model by name, or a baseline fitted anew."""
 
     name: str
     views: str
     data: Path
-    run: Path | None = None
+    run: Path | str | None = None
     options: tuple[str, ...] = ()
     baseline: str = ""
 
@@ -57,6 +59,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("--flavour", default="mini-strong", help="a flavour that no model is trained on")
     parser.add_argument("--resolution", default="mini-coarse", help="of heavier particles")
     parser.add_argument("--varied", default="mini-hypercube", help="a set of varied physics, to train on")
+    parser.add_argument("--shipped", help=f"the set that {SHIPPED} was trained on [it is left out]")
     parser.add_argument("--real", default="docs/recipes/zoom.yaml", help="a real simulation")
     parser.add_argument("--root", type=Path, help="folder of the real simulation's files")
     parser.add_argument("--cross-code", type=Path, help="folder of tools.cross_code, for the models in it")
@@ -65,6 +68,7 @@ def main(args: list[str]) -> None:
     options = parser.parse_args(args)
     out, data = options.out, {HOME: options.data, VARIED: options.varied}
     data |= {name: getattr(options, name) for name in TARGETS[1:]}
+    data |= {SHIPPED: options.shipped} if options.shipped else {}
     found = {
         name: find_data(value, out, folder=name, root=options.root if name == REAL else None)
         for name, value in data.items()
@@ -93,6 +97,8 @@ def make_models(
     for name, options in WITHOUT.items():
         models.append(Model(name, ALL_VIEWS, home, runs / name, options))
     models.append(Model(VARIED, ALL_VIEWS, stores[VARIED], runs / VARIED))
+    if SHIPPED in stores:
+        models.append(Model(SHIPPED, ALL_VIEWS, stores[SHIPPED], SHIPPED))
     for baseline, views in REFERENCES:
         name = f"{baseline}-{views.replace(',', '-')}"
         models.append(Model(name, views, home, baseline=baseline))
@@ -113,7 +119,7 @@ def make_stages(
     Parameters
     ----------
     stores
-        By `TARGETS`, and that of varied physics.
+        By `TARGETS`, that of varied physics, and by `SHIPPED` where that model is scored.
     trained
         As for `make_models`.
     """
@@ -138,7 +144,7 @@ def make_stages(
         scoring.append(score_step(out, name, submission, store, result, threads, *split, *trained_on))
 
     for model in make_models(stores, out, trained):
-        if model.run is not None:
+        if isinstance(model.run, Path):
             words = ["baselines.unet", "--views", model.views, "--data", str(model.data)]
             words += ["--out", str(model.run), "--device", device, "--threads", str(threads)]
             words += ["--no-submission", "--quiet", *model.options]

@@ -36,6 +36,7 @@ TITLES = {
     "star": "U-Net",
     "all": "U-Net",
     "varied": "U-Net, trained on varied physics",
+    "residual-varied": "`residual-varied`, on 240 regions of varied physics",
     "ridge-sz-xray-star": "ridge regression",
     "profile_regression-sz-xray-star": "profile regression",
     "profile_regression-sz": "profile regression",
@@ -95,7 +96,8 @@ def render_again(folder: Path) -> Path:
 def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
     """The page as Markdown."""
     default = models["all"]
-    trained = f" --steps {steps}" if steps else ""
+    trained = " --shipped HYPERCUBE_240" if "residual-varied" in models else ""
+    trained += f" --steps {steps}" if steps else ""
     names = {target: f"`{default[target]['dataset']['name']}`" for target in HEADS}
     real = default["real"]
     lines = [
@@ -173,6 +175,8 @@ def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
 def _table(models: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str], score: str) -> str:
     rows = []
     for name, title in titles.items():
+        if name not in models:
+            continue
         model = models[name]
         first = [title, view_names(model["views"])] if titles is TITLES else [title]
         cells = [

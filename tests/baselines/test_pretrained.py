@@ -17,23 +17,27 @@ from tools import package_model
 SHIPPED = Path(baselines.__file__).parent / "pretrained"
 
 
-def test_the_shipped_model_is_small_and_loads_offline(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "network", "size"),
+    [("unet-mini", "unet", 1_000_000), ("residual-varied", "residual", 3_000_000)],
+)
+def test_a_shipped_model_is_small_and_loads_offline(monkeypatch, name, network, size):
     def refuse(*_: object) -> None:
         raise AssertionError("a shipped model must not need the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    model = from_pretrained("unet-mini")
-    assert (SHIPPED / "unet-mini" / "model.safetensors").stat().st_size < 1_000_000
-    assert model.transforms.views == ("sz", "xray", "star") and model.architecture.channels == 8
+    model = from_pretrained(name)
+    assert (SHIPPED / name / "model.safetensors").stat().st_size < size
+    assert model.transforms.views == ("sz", "xray", "star") and model.architecture.network == network
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 
 
-def test_the_shipped_card_has_scores():
-    card = (SHIPPED / "unet-mini" / "README.md").read_text(encoding="utf-8")
-    assert "/" not in (SHIPPED / "unet-mini" / "config.yaml").read_text(
-        encoding="utf-8"
-    )  # no path of a machine
-    assert "| residual_rms_dex |" in card and 'from_pretrained("unet-mini")' in card
+@pytest.mark.parametrize("folder", sorted(SHIPPED.glob("*/README.md")), ids=lambda path: path.parent.name)
+def test_a_shipped_card_has_scores(folder):
+    card = folder.read_text(encoding="utf-8")
+    settings = folder.with_name("config.yaml").read_text(encoding="utf-8")
+    assert "/" not in settings  # no path of a machine
+    assert "| residual_rms_dex |" in card and f'from_pretrained("{folder.parent.name}")' in card
 
 
 def test_a_run_is_shipped(tmp_path, trained):
@@ -46,7 +50,7 @@ def test_a_run_is_shipped(tmp_path, trained):
 
 def test_a_model_too_large_to_ship_is_halved_or_refused(tmp_path, trained, monkeypatch):
     size = (trained / "model.safetensors").stat().st_size
-    monkeypatch.setattr(package_model, "LIMIT_BYTES", int(0.8 * size))
+    monkeypatch.setattr(package_model, "FLOAT32_BYTES", int(0.8 * size))
     half = package_model.ship(trained, tmp_path / "half")
     assert (half / "model.safetensors").stat().st_size < 0.8 * size
     ours, theirs = from_pretrained(trained), from_pretrained(half)

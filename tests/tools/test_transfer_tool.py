@@ -12,7 +12,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def stores_of(folder: Path) -> dict[str, Path]:
-    return {name: folder / name for name in (*transfer.TARGETS, transfer.VARIED)}
+    return {name: folder / name for name in (*transfer.TARGETS, transfer.VARIED, transfer.SHIPPED)}
 
 
 def test_every_model_is_scored_on_every_target(tmp_path: Path):
@@ -20,12 +20,13 @@ def test_every_model_is_scored_on_every_target(tmp_path: Path):
     training, predicting, scoring = stages
     models = transfer.make_models(stores_of(tmp_path), tmp_path)
     assert {model.name for model in models} == set(TITLES) | set(CURES)
-    assert len(training) == sum(model.run is not None for model in models)
+    assert len(training) == sum(isinstance(model.run, Path) for model in models)
     assert len(predicting) == len(scoring) == len(models) * len(HEADS) + len(SCALINGS) - 1
     commands = {step.name: step.command for step in (*training, *predicting, *scoring)}
     assert "--split all" in commands["predict sz-real"] and "--task" not in commands["predict sz-real"]
     assert f"--split all --trained-on {tmp_path}/home" in commands["score sz-real"]
     assert f"--trained-on {tmp_path}/varied" in commands["score varied-real"]
+    assert "baselines.predict residual-varied --data" in commands["predict residual-varied-home"]
     assert f"--predict {tmp_path}/code" in commands["predict ridge-sz-xray-star-code"]
     assert "--plain" in commands["train plain"] and "--no-thin-stars" in commands["train no-thinning"]
     assert "--scaling fixed_mass" in commands["predict fixed_mass-real"]
