@@ -97,6 +97,7 @@ def render(summary: Mapping[str, Any]) -> str:
             folding=f" and {folded} x {folded} pixels folded into channels before it" if folded > 1 else "",
             epochs=one["steps"] * one["batch"] / summary["training_set"]["maps"],
             first_seed=seeds[0],
+            elsewhere=_on_gpu(summary),
             views_table=_views_table(networks, seeds),
             floor_error=number(floor[MAIN[0]], MAIN[0]),
             floor_scatter=number(floor["mass_scatter"], "mass_scatter"),
@@ -116,6 +117,14 @@ def render(summary: Mapping[str, Any]) -> str:
     )
 
 
+def _on_gpu(summary: Mapping[str, Any]) -> str:
+    """How many runs of a plan for processors had a GPU."""
+    count = sum("baselines.unet" in line and "--device cuda" in line for line in summary["commands"])
+    if count == 0 or summary["plan"] != "cpu":
+        return ""
+    return f"; {count} runs of the same settings were trained on a GPU, as the commands below say"
+
+
 def _views_table(networks: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> str:
     rows = []
     for views in VIEW_SETS:
@@ -126,7 +135,7 @@ def _views_table(networks: Sequence[Mapping[str, Any]], seeds: Sequence[int]) ->
             row.append(_spread([run["scores"][score]["value"] for run in runs], score))
             if score == "residual_rms_dex":
                 row.append(interval(first, score))
-        row.append(f"{statistics.mean(run['seconds'] for run in runs):.0f} s")
+        row.append(f"{runs[0]['seconds']:.0f} s")
         rows.append(row)
     heads = ["views", HEADS[MAIN[0]], "95 % interval", *(HEADS[name] for name in MAIN[1:]), "training"]
     return markdown_table(heads, rows)
