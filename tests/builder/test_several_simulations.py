@@ -87,12 +87,9 @@ def test_one_store_with_one_split_for_one_initial_condition(folder, tmp_path):
     assert len(regions["simba-CV_0"]) == HALOS and not regions["simba-CV_0"] & regions["simba-CV_1"]
     assert {row[0] for row in found.values()} >= {"train", "test"}
     # Each halo is what a recipe of its simulation alone makes of it.
-    for name in CODES:
-        alone = rows(
-            build(recipe_of(folder, SOURCES[name], name=f"alone-{name}"), tmp_path / name, quiet=True)
-        )
-        for key, row in alone.items():
-            np.testing.assert_array_equal(row[2], found[key][2])
+    recipe = recipe_of(folder, SOURCES["swift-CV_0"], name="alone")
+    for key, row in rows(build(recipe, tmp_path / "alone", quiet=True)).items():
+        np.testing.assert_array_equal(row[2], found[key][2])
     attrs = overview(store)["simulation"]["sources"]
     assert [attrs[name]["file_format"] for name in CODES] == ["gizmo", "swift", "gizmo"]
     assert "and 2 more" in describe(overview(store))
