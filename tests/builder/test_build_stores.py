@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import dying
 from tests.helpers import hashes
 from tests.processes import Forked
 from tests.recipes import of_files
@@ -161,26 +162,9 @@ def test_a_second_builder_is_refused(whole, tmp_path):
         build(recipe, tmp_path / "store", quiet=True)
 
 
-def _worker_dies_once(task: tuple[str, int]) -> int:
-    marker, number = task
-    if number == 2 and not Path(marker).exists():
-        Path(marker).write_text("dead")
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number**2
-
-
-def _worker_always_dies(task: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return task
-
-
-def _fails(task: int) -> int:
-    raise InputError(f"task {task} is bad")
-
-
 def test_the_work_of_a_lost_worker_is_done_again(tmp_path):
     tasks = [(str(tmp_path / "marker"), n) for n in range(6)]
-    assert sorted(r for _, r in executors.run_tasks(_worker_dies_once, tasks, workers=2)) == [
+    assert sorted(r for _, r in executors.run_tasks(dying.dies_once, tasks, workers=2)) == [
         0,
         1,
         4,
@@ -194,9 +178,9 @@ def test_the_work_of_a_lost_worker_is_done_again(tmp_path):
 def test_workers_that_always_die_end_the_build(monkeypatch):
     monkeypatch.setattr(executors, "LOST_WORKER_TRIES", 2)
     with pytest.raises(InputError, match="workers died 2 times with nothing finished"):
-        list(executors.run_tasks(_worker_always_dies, [1, 2], workers=2))
+        list(executors.run_tasks(dying.always_dies, [1, 2], workers=2))
     with pytest.raises(InputError, match="task . is bad"):
-        list(executors.run_tasks(_fails, [1, 2], workers=2))
+        list(executors.run_tasks(dying.fails, [1, 2], workers=2))
 
 
 BUILD = (
@@ -278,7 +262,7 @@ def test_a_dask_scheduler_does_the_work_though_a_worker_is_killed(whole, tmp_pat
     assert 0 < done[0] < sum(open_store(store)[split].sizes["halo"] for split in open_store(store))
     assert hashes(built) == hashes(store)
     with pytest.raises(InputError, match="no Dask scheduler answers there"):
-        list(executors.run_tasks(_fails, [1], scheduler="tcp://127.0.0.1:9"))
+        list(executors.run_tasks(dying.fails, [1], scheduler="tcp://127.0.0.1:9"))
 
 
 def test_build_is_one_function_whatever_was_imported_before():

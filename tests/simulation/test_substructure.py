@@ -92,7 +92,7 @@ def test_too_few_particles_give_nothing() -> None:
 def test_against_the_subhaloes_of_a_catalogue(tmp_path: Path) -> None:
     """Regions whose catalogue lists the subhaloes that were put in, bound masses and all."""
     bound, found = [], []
-    for region in range(1, 6):
+    for region in (10, 29, 55, 69):  # several halos each, and few particles a halo
         files = simulate_region(tmp_path, seed=5151, region=region, flavour="gizmo")
         opened = Region.open(files.snapshot)
         halos = read_catalogue("ahf", files.catalogue, cosmology=COSMOLOGY, redshift=0.0)
@@ -102,7 +102,7 @@ def test_against_the_subhaloes_of_a_catalogue(tmp_path: Path) -> None:
                 bound.append(halos.f_sub[row])
                 found.append(substructure_from_particles(cutout, halos.R200c_kpc[row]))
     ranks = [np.argsort(np.argsort(values)) for values in (bound, found)]
-    assert len(found) >= 6
+    assert len(found) >= 9
     assert np.corrcoef(*ranks)[0, 1] > 0.6  # 0.87 over 24 halos
     assert 0.7 < np.median(np.array(found) / np.array(bound)) < 1.2
 

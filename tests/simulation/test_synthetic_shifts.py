@@ -32,8 +32,10 @@ from three_hundred_maps.simulation.synthetic.setup import (
 )
 from three_hundred_maps.simulation.synthetic.universe import draw_plan
 
-SEED, REGION = 4, 25
-"""A central cluster below 10^14.3 Msun, and a second halo."""
+SEED, REGION = 4, 21
+"""A central cluster of 1.4e14 Msun, and two neighbours."""
+RICH_REGION = 25
+"""One of 6.5e14 Msun: at redshift 1 it still has stars enough to measure their fraction."""
 
 
 def test_epochs_have_the_three_hundreds_snapshot_numbers() -> None:
@@ -49,11 +51,11 @@ def test_epochs_have_the_three_hundreds_snapshot_numbers() -> None:
 @pytest.mark.parametrize(("redshift", "flavour"), [(0.5, "gadgetx"), (1.0, "gizmo")])
 def test_an_early_snapshot_measures_as_intended(redshift: float, flavour: str, tmp_path: Path) -> None:
     """M200c and R200c of particles read back, in proper lengths and the critical density of that time."""
-    data = make_region(SEED, REGION, flavour, redshift=redshift)  # type: ignore[arg-type]
+    data = make_region(SEED, RICH_REGION, flavour, redshift=redshift)  # type: ignore[arg-type]
     files = write_region(tmp_path, data)
     region = Region.open(files.snapshot)
     assert region.info.redshift == pytest.approx(redshift)
-    intended = draw_halos(SEED, REGION, flavour, redshift)  # type: ignore[arg-type]
+    intended = draw_halos(SEED, RICH_REGION, flavour, redshift)  # type: ignore[arg-type]
     found = read_catalogue("ahf", files.catalogue, cosmology=COSMOLOGY, redshift=redshift)
     n = len(intended)
     np.testing.assert_array_equal(found.halo_id[:n], intended.halo_id)

@@ -87,16 +87,18 @@ class Bin:
 
 def _stamp_width(points: Array, marginal: Array, sigma_px: float) -> int:
     """Pixels that a stamp must span along an axis so that at most `TAIL` is lost, wherever its centre."""
-    low, high = 0.0, float(points[-1]) + _REACH_SIGMAS * sigma_px + 1e-6
-    for _ in range(40):
-        reach = 0.5 * (low + high)
+
+    def enough(reach: float) -> bool:
         if sigma_px == 0.0:
-            outside = float(np.sum(marginal[np.abs(points) > reach]))
-        else:
-            outside = 2.0 * float(np.sum(marginal * normal_cdf((points - reach) / sigma_px)))
-        low, high = (reach, high) if outside > TAIL else (low, reach)
-    reach = max(high - 1e-9, 1e-9)
-    return _narrowest(reach)
+            return float(np.sum(marginal[np.abs(points) > reach])) <= TAIL
+        return 2.0 * float(np.sum(marginal * normal_cdf((points - reach) / sigma_px))) <= TAIL
+
+    # only the half pixel above the least sufficient reach counts: see `_narrowest`
+    low, high = 0, math.ceil(2.0 * (float(points[-1]) + _REACH_SIGMAS * sigma_px)) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(0.5 * middle) else (middle, high)
+    return _narrowest(0.5 * high)
 
 
 def _narrowest(reach: float) -> int:
@@ -106,11 +108,11 @@ def _narrowest(reach: float) -> int:
 
 def _sample_kernel(kernel: str, radius: float, step: float) -> tuple[Array, Array]:
     """Points along an axis and the (n, n) share of the projected kernel in the cell around each."""
-    half = math.ceil(radius / step)
-    points = (np.arange(-half, half) + 0.5) * step
-    image = kernels.column(kernel, np.hypot(points[:, None], points[None, :]) / radius)
+    half = np.arange(0.5, math.ceil(radius / step)) * step
+    quarter = kernels.column(kernel, np.hypot(half[:, None], half[None, :]) / radius)
+    image = np.pad(quarter, ((len(half), 0), (len(half), 0)), "symmetric")
     image /= image.sum()
-    return np.asarray(points, np.float64), image
+    return np.concatenate([-half[::-1], half]), image
 
 
 def _pad_rows(stamps: Array, lanes: int) -> NDArray[np.float32]:

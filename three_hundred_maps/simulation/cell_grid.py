@@ -99,7 +99,8 @@ def _within(
                 if x * x + y * y + z * z <= limit:
                     if n == found.shape[0]:
                         grown = np.empty(2 * n + 1024, np.int32)
-                        grown[:n] = found
+                        for old in range(n):  # compiles ten times as fast as a slice does
+                            grown[old] = found[old]
                         found = grown
                     found[n] = i
                     n += 1

@@ -128,7 +128,7 @@ def make_halo(
     """Profile, shape and satellites of halo ``number``; uses the first two of its random streams."""
     rng, rng_satellites = rngs[0], rngs[1]
     mass, state = float(plan.mass[number]), float(plan.state[number])
-    profile, budget = halo_budgets(plan, number, flavour)
+    profile, budget = halo_budgets(plan, number, *FLAVOURS, flavour)
     starts = plan.filaments[:, 1] / np.linalg.norm(plan.filaments[:, 1], axis=1, keepdims=True)
     if number:
         toward = -plan.centre[number] / np.linalg.norm(plan.centre[number])

@@ -225,14 +225,12 @@ def _find_place(
     return None
 
 
-def halo_budgets(
-    plan: Plan, number: int, flavour: Flavour = FLAVOURS[0]
-) -> tuple[HaloProfile, dict[Flavour, Budget]]:
-    """The mass profile of halo ``number`` of a plan, and its baryons in `setup.FLAVOURS` and ``flavour``."""
+def halo_budgets(plan: Plan, number: int, *flavours: Flavour) -> tuple[HaloProfile, dict[Flavour, Budget]]:
+    """The mass profile of halo ``number`` of a plan, and its baryons in ``flavours`` and the plan's own."""
     mass = float(plan.mass[number])
     profile = halo_profile(mass, float(plan.concentration[number]), float(plan.state[number]), plan.epoch)
     feedbacks: dict[Flavour, Feedback] = {
-        name: feedback_of(name, plan.seed, plan.region) for name in (*FLAVOURS, flavour)
+        name: feedback_of(name, plan.seed, plan.region) for name in (FLAVOURS[0], *flavours)
     }
     star_state = float(plan.star_state[number])
     return profile, budgets_of(mass, profile, plan.gas_state[number], star_state, feedbacks)
