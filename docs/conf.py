@@ -47,6 +47,7 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(ROOT / "docs" / "_build" / "jupyter_cache")
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
+nb_output_stderr = "remove"  # progress bars; an error ends the build
 nb_execution_timeout = 600  # of a cell, s: a machine that is busy is no error
 suppress_warnings = ["myst.xref_missing_external"]
 

@@ -50,6 +50,8 @@ def cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 def test_meet_the_clusters(cells: Any) -> None:
     names = cells("meet-the-clusters.md")
     row = names["row"]
+    # A notebook shows what this gives; without it, a line of text.
+    assert names["plot"].plot_halo(row)._repr_png_().startswith(b"\x89PNG")
     # A cylinder 4 R200c deep holds more than the sphere of R200c, and not twice as much.
     assert 1.0 < names["mass_in_map"] / row["M200c"] < 2.0
     assert 0.1 < float(((names["logs"] - names["mean"]) ** 2).mean() ** 0.5) < 0.5

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +52,8 @@ def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figu
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
+    # A notebook draws the figures of pyplot alone by itself; of others it asks for this.
+    figure._repr_png_ = partial(png, figure)  # type: ignore[attr-defined]
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
