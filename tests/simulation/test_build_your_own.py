@@ -122,17 +122,10 @@ def test_csv_of_the_page(real, tmp_path):
 def test_a_wrong_unit_is_refused_before_any_map(real, tmp_path):
     (table,) = [block.text for block in snippets(PAGE, "csv")]
     (tmp_path / "gadget4_lcdm_gas").symlink_to(real / "gadget4_lcdm_gas")
-    for column, message in (
-        ("M200c_msun_h\n", None),
-        ("M200c_msun\n", "they seem to be in Msun/h, and are read as Msun"),
-    ):
-        (tmp_path / "halos.csv").write_text(table.replace("M200c_msun_h\n", column))
-        out = tmp_path / f"store{message is None}"
-        if message is None:
-            build(RECIPES / "csv.yaml", out, root=tmp_path, overrides=QUICK, quiet=True)
-        else:
-            with pytest.raises(InputError, match=message):
-                build(RECIPES / "csv.yaml", out, root=tmp_path, overrides=QUICK, quiet=True)
+    assert "M200c_msun_h\n" in table  # with which `test_csv_of_the_page` builds
+    (tmp_path / "halos.csv").write_text(table.replace("M200c_msun_h\n", "M200c_msun\n"))
+    with pytest.raises(InputError, match="they seem to be in Msun/h, and are read as Msun"):
+        build(RECIPES / "csv.yaml", tmp_path / "store", root=tmp_path, overrides=QUICK, quiet=True)
 
 
 def test_what_does_not_fit_is_told_also_when_quiet(tmp_path, capsys):
