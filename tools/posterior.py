@@ -4,7 +4,8 @@ For each track: a flow, a random field round the same networks' mean, a deep ens
 round the same ensemble's mean, and a plain U-Net of the same size. Each samples the test split of the data
 set it was trained on, that of a twin of another simulation code, and all halos of a real simulation (is it
 still right about its errors there?). Writes posterior.json (every number of the page), posterior.md (rendered
-from it alone) and figures into ``--page``; ``--render`` makes the page again from posterior.json.
+from it) and figures into ``--page``; ``--render`` makes the page again from its numbers. ``--small`` writes
+posterior-small.json instead, the page's section on a small training set.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tools.steps import Step, add_running, add_training, find_twins, run_or_list
 
 TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
 PLAIN = "unet"
+METHODS = (PLAIN, "flow", "deep", "field", "white")
 MEMBERS = {"field": "flow", "white": "deep"}
 """Methods whose networks are those of another."""
 SIZE = ("--channels", "16", "--poolings", "3", "--shuffle", "2")
@@ -43,8 +45,10 @@ def main(args: list[str]) -> None:
     parser.add_argument("--twin", default="mini-gizmo", help="that of another code; none: left out")
     parser.add_argument("--real", default="none", help="a store of a real simulation [none: left out]")
     parser.add_argument("--tracks", default="sz,all", help=f"some of {', '.join(TRACKS)}")
+    parser.add_argument("--methods", default=",".join(METHODS), help="some of them [all]")
     parser.add_argument("--samples", type=int, default=20, help="of each map (coverage needs 20)")
     parser.add_argument("--flow-steps", type=int, default=1000, help="steps of a flow")
+    parser.add_argument("--small", action="store_true", help="for the section on a small training set")
     parser.add_argument("--plan", choices=tuple(PLANS), default="cpu", help="options of the networks [cpu]")
     add_training(parser)
     add_running(parser, render=PAGE)
@@ -58,12 +62,21 @@ def main(args: list[str]) -> None:
     unknown = [track for track in tracks if track not in TRACKS]
     if unknown:
         raise InputError(f"--tracks {unknown[0]}: there are {', '.join(TRACKS)}")
+    methods = [method.strip() for method in options.methods.split(",")]
+    for method in methods:
+        if method not in METHODS:
+            raise InputError(f"--methods {method}: there are {', '.join(METHODS)}")
+        if method in MEMBERS and MEMBERS[method] not in methods:
+            raise InputError(
+                f"--methods {method}: its networks are those of {MEMBERS[method]}, which is left out"
+            )
     sources = [data for data in (options.data, options.twin, options.real) if data != "none"]
     found = find_twins(sources, out)
     stages = make_stages(
         {name: store for name, (store, _) in found.items()},
         out,
         tracks,
+        methods=methods,
         samples=options.samples,
         steps=options.steps,
         flow_steps=options.flow_steps,
@@ -76,7 +89,8 @@ def main(args: list[str]) -> None:
     if not run_or_list(options, stages, builds, MARK, {"data": options.data, "samples": options.samples}):
         return
     results = [out / "results" / f"{step.name.removeprefix('score ')}.json" for step in stages[-1]]
-    print(write_page(results, options.page or out / "page", command=_as_typed(options)))
+    page = options.page or out / "page"
+    print(write_page(results, page, command=_as_typed(options), small=options.small))
 
 
 def _as_typed(options) -> str:  # type: ignore[no-untyped-def]
@@ -87,6 +101,8 @@ def _as_typed(options) -> str:  # type: ignore[no-untyped-def]
     words += [f"--tracks {options.tracks} --samples {options.samples} --flow-steps {options.flow_steps}"]
     words += [f"--steps {options.steps}"] if options.steps else []
     words += [f"--plan {options.plan}"] if options.plan != "cpu" else []
+    words += [f"--methods {options.methods}"] if options.methods != ",".join(METHODS) else []
+    words += ["--small"] if options.small else []
     return " ".join([*words, "--out DIR --page docs"])
 
 
@@ -95,6 +111,7 @@ def make_stages(
     out: Path,
     tracks: Sequence[str],
     *,
+    methods: Sequence[str] = METHODS,
     samples: int,
     steps: int | None,
     flow_steps: int,
@@ -109,6 +126,8 @@ def make_stages(
     ----------
     stores
         By name: what is trained on, its twin where there is one, and last the real one.
+    methods
+        Some of `METHODS`.
     settings
         Further options of every network.
     real
@@ -124,7 +143,7 @@ def make_stages(
     scoring: list[Step] = []
 
     for track in tracks:
-        for method in (PLAIN, "flow", "deep", *MEMBERS):
+        for method in methods:
             run = out / "runs" / f"{method}-{track}"
             words = [
                 f"baselines.{method if method in (PLAIN, 'flow') else 'ensemble'}",

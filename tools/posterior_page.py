@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes, write_json
 from three_hundred_maps.plot import draw_circle, new_figure, png
 
-SUMMARY, PAGE = "posterior.json", "posterior.md"
+SUMMARY, SMALL, PAGE = "posterior.json", "posterior-small.json", "posterior.md"
 SAMPLES_FIGURE, CURVES_FIGURE = "figures/posterior-samples.png", "figures/posterior-curves.png"
 COLUMNS = {
     PROBABILISTIC: "CRPS (dex)",
@@ -51,9 +51,18 @@ Result = Mapping[str, Any]
 Run = Mapping[str, Any]
 
 
-def write_page(results: Sequence[Path], out: Path, *, command: str) -> Path:
-    """Write posterior.json, posterior.md and figures into ``out`` from results of `tools.posterior`."""
+def write_page(results: Sequence[Path], out: Path, *, command: str, small: bool = False) -> Path:
+    """Write posterior.json, posterior.md and figures into ``out`` from results of `tools.posterior`.
+
+    Parameters
+    ----------
+    small
+        Write posterior-small.json instead, and the page where it has its posterior.json.
+    """
     found = [read_result(path) for path in results]
+    if small:
+        write_json(out / SMALL, summary_of(found, command))
+        return render_again(out) if (out / SUMMARY).is_file() else out / SMALL
     write_json(out / SUMMARY, summary_of(found, command))
     home = [result for result in found if result["task"] == "mass-map" and result.get("samples")]
     for name, figure in ((SAMPLES_FIGURE, draw_samples(home)), (CURVES_FIGURE, draw_curves(home))):
@@ -62,10 +71,11 @@ def write_page(results: Sequence[Path], out: Path, *, command: str) -> Path:
 
 
 def render_again(out: Path) -> Path:
-    """Write ``out/posterior.md`` from ``out/posterior.json``."""
+    """Write ``out/posterior.md`` from ``out/posterior.json``, and posterior-small.json where there is one."""
     if not (out / SUMMARY).is_file():
         raise InputError(f"no {out / SUMMARY}: run python -m tools.posterior --out DIR --page {out}")
-    write_bytes(out / PAGE, render(json.loads((out / SUMMARY).read_text("utf-8"))).encode())
+    parts = [json.loads((out / n).read_text("utf-8")) for n in (SUMMARY, SMALL) if (out / n).is_file()]
+    write_bytes(out / PAGE, render(*parts).encode())
     return out / PAGE
 
 
@@ -94,8 +104,8 @@ def summary_of(results: Sequence[Result], command: str) -> dict[str, Any]:
     }
 
 
-def render(summary: Mapping[str, Any]) -> str:
-    """The page as Markdown."""
+def render(summary: Mapping[str, Any], small: Mapping[str, Any] | None = None) -> str:
+    """The page as Markdown, with a section on a small training set where there is one."""
     runs: list[Run] = summary["runs"]
     home = [run for run in runs if run["task"] == "mass-map"]
     tracks = list(dict.fromkeys(run["track"] for run in home))
@@ -131,13 +141,41 @@ def render(summary: Mapping[str, Any]) -> str:
             "",
         ]
     lines += _parts(home, tracks)
+    lines += _elsewhere(summary, "##")
+    return "\n".join([*lines, *(_small(small, {run["name"] for run in home}) if small else ())])
+
+
+def _elsewhere(summary: Mapping[str, Any], level: str) -> list[str]:
+    """What is known beyond the home simulation, a note where there is one, and the command."""
+    runs: list[Run] = summary["runs"]
+    home = [run for run in runs if run["task"] == "mass-map"]
+    lines: list[str] = []
     for task in PLACES:
-        lines += _across(home, [run for run in runs if run["task"] == task and run["samples"]])
+        lines += _across(home, [run for run in runs if run["task"] == task and run["samples"]], level)
     # Written by hand where numbers are older than the code; those of a new run have none.
     if note := summary.get("note"):
         lines += [note, ""]
-    lines += ["Written by", "", "```sh", summary["command"], "```", ""]
-    return "\n".join(lines)
+    return [*lines, "Written by", "", "```sh", summary["command"], "```", ""]
+
+
+def _small(summary: Mapping[str, Any], told: Collection[str]) -> list[str]:
+    """The same scores of models trained on fewer clusters; ``told`` are the methods known by then."""
+    home = [run for run in summary["runs"] if run["task"] == "mass-map"]
+    added = [name for name in METHODS if name in {run["name"] for run in home} - set(told)]
+    data = home[0]["dataset"]
+    lines = [
+        f"## Trained on `{data['name']}`",
+        "",
+        f"Fewer clusters to learn from; scored on {data['halos']} x {data['lines_of_sight']} maps in "
+        f"{data['regions']} held-out regions of that set.",
+        "",
+        *(f"- **{name}**: {METHODS[name]}." for name in added),
+        "",
+    ]
+    for track in dict.fromkeys(run["track"] for run in home):
+        lines += [f"### {view_names(track)}", "", *_scores(home, track), ""]
+        lines += [*_reading(summary, home, track), ""]
+    return [*lines, *_elsewhere(summary, "###")]
 
 
 def _scores(home: Sequence[Run], track: str) -> list[str]:
@@ -201,7 +239,7 @@ def _parts(home: Sequence[Run], tracks: Sequence[str]) -> list[str]:
     ]
 
 
-def _across(home: Sequence[Run], away: Sequence[Run]) -> list[str]:
+def _across(home: Sequence[Run], away: Sequence[Run], level: str) -> list[str]:
     """The same models elsewhere: are they right about errors that they have never made?"""
     if not away:
         return []
@@ -222,7 +260,7 @@ def _across(home: Sequence[Run], away: Sequence[Run]) -> list[str]:
     data = away[0]["dataset"]
     pixels, mass = (f"{100 * (np.median(found) - 1):+.0f} %" for found in ratios.values())
     return [
-        f"## {title}",
+        f"{level} {title}",
         "",
         f"Samples for {sampled} `{data['name']}` ({data['halos']} halos in {data['regions']} regions), by "
         f"models that have seen `{home[0]['dataset']['name']}` alone: at home → {there}. Spread over skill "

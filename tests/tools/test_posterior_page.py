@@ -11,7 +11,7 @@ from baselines.posterior_model import METHODS
 from tests.helpers import command, refused
 from three_hundred_maps.testing import tiny_store
 from tools import posterior
-from tools.posterior_page import CURVES_FIGURE, PAGE, SAMPLES_FIGURE, SUMMARY, render
+from tools.posterior_page import CURVES_FIGURE, PAGE, SAMPLES_FIGURE, SMALL, SUMMARY, render
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,6 +52,8 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     for args, message in (
         (["--tracks", "sz,radio", "--out", tmp_path / "c"], "--tracks radio"),
         (["--data", "mini", "--twin", "mini", "--out", tmp_path / "c"], "give two different names"),
+        (["--methods", "flow,magic", "--out", tmp_path / "c"], "--methods magic"),
+        (["--methods", "white", "--out", tmp_path / "c"], "those of deep, which is left out"),
         ([], "--out"),
         (["--render", "--page", tmp_path], "run python -m tools.posterior"),
     ):
@@ -59,8 +61,8 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
 
 
 def test_the_page_in_docs_is_what_its_numbers_give() -> None:
-    summary = json.loads((ROOT / "docs" / SUMMARY).read_text("utf-8"))
-    assert (ROOT / "docs" / PAGE).read_text("utf-8") == render(summary), (
+    parts = [json.loads((ROOT / "docs" / name).read_text("utf-8")) for name in (SUMMARY, SMALL)]
+    assert (ROOT / "docs" / PAGE).read_text("utf-8") == render(*parts), (
         "run python -m tools.posterior --render --page docs"
     )
 
