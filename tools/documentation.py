@@ -102,7 +102,7 @@ def gpu_table() -> str:
         f"of its {log[-1]['step']:,.0f} steps: {best['validation_rms_dex']:.4f} dex on validation, "
         f"{log[-1]['validation_rms_dex']:.4f} at the end."
     )
-    return "\n\n".join((title, markdown_table(("what", "rate", ""), rows), flagship))
+    return "\n\n".join((title, markdown_table(("what", "rate", "beside it"), rows), flagship))
 
 
 def zoom_table() -> str:

@@ -20,7 +20,7 @@ from three_hundred_maps.simulation.synthetic.setup import GENERATOR_VERSION
 from three_hundred_maps.store.schema import SCHEMA_VERSION
 
 HOME_VARIABLE = "THREE_HUNDRED_MAPS_HOME"
-START_S, REGION_CORE_S = 15.0, 1.8
+START_S, REGION_CORE_S = 15.0, 4.0
 """What a build takes: to start and finish, and for each region of light resolution on one core."""
 
 

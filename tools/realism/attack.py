@@ -115,4 +115,4 @@ def attack_table(stores: Mapping[str, Mapping[str, float]]) -> str:
         words = f"star: rank correlation of the {name.replace('_', ' ')} with M200c"
         rows.append((words, *(f"{row[name]:+.2f}" for row in stores.values())))
     heads = [f"{label} ({row['halos']:.0f})" for label, row in stores.items()]
-    return markdown_table(("", *heads), rows)
+    return markdown_table(("measure", *heads), rows)
