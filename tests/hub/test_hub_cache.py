@@ -31,11 +31,11 @@ from three_hundred_maps.testing import tiny_store
 RECIPE = """\
 name: spot
 license: CC0-1.0
-simulation: {kind: synthetic, regions: 1, seed: 7}
+simulation: {kind: synthetic, regions: 1, seed: 15}
 selection: {max_halos: 3}
 splits: {scheme: small}
 maps: {lines_of_sight: 1}
-store: {shard_halos: 2}
+store: {shard_halos: 4}
 """
 
 
