@@ -90,6 +90,15 @@ def gpu_table() -> str:
             "",
         )
     )
+    if several := kept.get("campaign"):
+        rows.append(
+            (
+                f"networks of `tools.campaign --plan small`, {several['at_once']} at once",
+                f"{several['networks']} in {several['seconds']} s",
+                f"trained and predicted, {several['median_seconds_each']} s each in the median, "
+                "beside `tools.posterior`",
+            )
+        )
     title = (
         f"{kept['device']}, torch {kept['torch']}, {measured['channels']} channels, batch "
         f"{measured['batch']}, "
