@@ -15,6 +15,7 @@ from baselines.card import write_card
 from baselines.command import command_line
 from baselines.model import CONFIG_FILE, MODEL_FILE, from_pretrained, in_bfloat16, read_model_config
 from baselines.settings import Parser, read_config
+from benchmarks.results import read_result
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes, write_json
 
@@ -44,7 +45,10 @@ def ship(run: Path, target: Path, result: Path | None = None) -> Path:
     state = {name: value.contiguous() for name, value in from_pretrained(run).state_dict().items()}
     data = save(state)
     if len(data) > FLOAT32_BYTES:
-        config["note"] = "Weights are kept in bfloat16; the scores are those of the float32 weights."
+        # `tools.transfer` scores a shipped model by its name, with the weights that are shipped.
+        as_shipped = result is not None and str(read_result(result)["name"]).startswith(target.name)
+        scored = ", as they were scored" if as_shipped else "; the scores are those of the float32 weights"
+        config["note"] = f"Weights are kept in bfloat16{scored}."
         data = save(in_bfloat16(state))
     if len(data) > LIMIT_BYTES:
         raise InputError(

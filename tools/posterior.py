@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from baselines.command import command_line
+from baselines.posterior_model import METHODS as SAMPLED
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
 from tools.posterior_page import PAGE, render_again, write_page
@@ -21,7 +22,7 @@ from tools.steps import Step, add_running, add_training, find_twins, run_or_list
 
 TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
 PLAIN = "unet"
-METHODS = (PLAIN, "flow", "deep", "field", "white")
+METHODS = (PLAIN, *SAMPLED)
 MEMBERS = {"field": "flow", "white": "deep"}
 """Methods whose networks are those of another."""
 SIZE = ("--channels", "16", "--poolings", "3", "--shuffle", "2")
