@@ -13,6 +13,7 @@ For a GPU that is lent for minutes see `tools.gpu`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from baselines.command import command_line
@@ -31,6 +32,7 @@ from tools.plan import (
     VIEW_SETS,
     Plan,
     baseline_name,
+    curve_name,
     run_name,
 )
 from tools.results_page import write_page
@@ -52,6 +54,12 @@ def main(args: list[str]) -> None:
     parser.add_argument("--plan", choices=tuple(PLANS), help="default: by whether there is a GPU")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds of each set of views")
     parser.add_argument("--steps", type=int, help="steps of a run, instead of the plan's")
+    parser.add_argument(
+        "--clusters",
+        default="",
+        metavar="N,...",
+        help="a learning curve: all views on the first so many training clusters too, as 25,50,100",
+    )
     parser.add_argument("--results", type=Path, help="also gather the scores into this folder")
     add_running(parser)
     options = parser.parse_args(args)
@@ -69,6 +77,7 @@ def main(args: list[str]) -> None:
         seeds=options.seeds,
         steps=options.steps,
         threads=share_of_cores(options.workers),
+        clusters=_numbers(options.clusters),
     )
     content = {"data": options.data, "set": options.set, "plan": options.plan}
     if run_or_list(options, stages, [build], MARK, content):
@@ -79,8 +88,23 @@ def main(args: list[str]) -> None:
         print(write_page(options.out, options.page or options.out / "page"))
 
 
+def _numbers(clusters: str) -> list[int]:
+    """Those of ``--clusters``; InputError where they are none."""
+    words = [word.strip() for word in clusters.split(",") if word.strip()]
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise InputError(f"--clusters {clusters}: numbers of clusters, as 25,50,100")
+    return sorted({int(word) for word in words})
+
+
 def make_stages(
-    plan: Plan, store: Path, out: Path, *, seeds: int, steps: int | None, threads: int
+    plan: Plan,
+    store: Path,
+    out: Path,
+    *,
+    seeds: int,
+    steps: int | None,
+    threads: int,
+    clusters: Sequence[int] = (),
 ) -> list[list[Step]]:
     """The steps, in stages of which each needs those before it."""
     runs = out / "runs"
@@ -89,11 +113,13 @@ def make_stages(
     length = steps or plan.steps
     long_length = plan.flagship_steps * length // plan.steps
 
-    def train(name: str, *extra: str, length: int = length) -> Step:
+    def train(name: str, *extra: str, length: int = length, data: Path | None = None) -> Step:
         run = runs / name
-        words = ["baselines.unet", "--data", str(store), "--out", str(run), *plan.common, *extra]
+        words = ["baselines.unet", "--data", str(data or store), "--out", str(run), *plan.common, *extra]
         words += ["--steps", str(length), "--threads", str(threads), "--quiet"]
-        return Step.of(out, name, words, run / submission)
+        # What learns from fewer clusters predicts the same ones as all others, by a step of its own.
+        words += ["--no-submission"] if data else []
+        return Step.of(out, name, words, run / ("README.md" if data else submission))
 
     def on_all_views(name: str, title: str, *extra: str, length: int = length) -> Step:
         return train(name, "--views", ALL_VIEWS, "--name", title, *extra, length=length)
@@ -124,15 +150,35 @@ def make_stages(
         words += ["--views", views] if views else []
         training.append(Step.of(out, name, words, run / submission, scrap=run))
 
-    first, plain = runs / run_name(ALL_VIEWS, 0), runs / ONE_ORIENTATION
-    words = ["baselines.predict", str(first), "--data", str(store), "--out", str(plain / "submission")]
-    words += ["--symmetries", "1", "--name", "unet, one orientation", "--quiet"]
-    predicting = Step.of(out, ONE_ORIENTATION, words, plain / submission)
+    def predict(run: str, name: str, title: str, *extra: str) -> Step:
+        done = runs / name / submission
+        words = ["baselines.predict", str(runs / run), "--data", str(store), "--out", str(done.parent)]
+        words += ["--name", title, *extra, "--quiet"]
+        return Step.of(out, f"predict {name}", words, done)
+
+    predicting = [
+        predict(run_name(ALL_VIEWS, 0), ONE_ORIENTATION, "unet, one orientation", "--symmetries", "1")
+    ]
+    subsets = []
+    for number in clusters:
+        subset, title = out / "clusters" / str(number), f"of {number} clusters"
+        words = ["three_hundred_maps", "subset", str(store), "--halos", str(number), "--out", str(subset)]
+        subsets.append(Step.of(out, f"subset {number}", [*words, "--quiet"], subset / "manifest.json"))
+        for seed in range(seeds):
+            name = curve_name(number, seed)
+            training.append(train(name, "--views", ALL_VIEWS, "--seed", str(seed), data=subset))
+            predicting.append(predict(name, name, f"unet {title}"))
+        name = baseline_name(f"ridge-{number}", ALL_VIEWS)
+        words = ["baselines.ridge", "--views", ALL_VIEWS, "--data", str(subset), "--predict", str(store)]
+        words += ["--out", str(runs / name), "--quiet"]
+        predicting.append(Step.of(out, f"predict {name}", words, runs / name / submission, runs / name))
 
     def score(step: Step) -> Step:
-        return score_step(out, step.name, step.done.parent, store, runs / step.name / RESULT, threads)
+        run = step.done.parent.parent
+        return score_step(out, run.name, step.done.parent, store, run / RESULT, threads)
 
-    return [training, [predicting], [score(step) for step in (*training, predicting)]]
+    made = [step for step in (*training, *predicting) if step.done.name == Path(submission).name]
+    return [subsets, training, predicting, [score(step) for step in made]]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tools.plan import (
     SINGLE_VIEWS,
     VIEW_SETS,
     baseline_name,
+    curve_name,
     run_name,
 )
 from tools.steps import find_data
@@ -75,7 +76,8 @@ def collect(campaign: Path) -> dict[str, Any]:
     ]
     further = [_network(runs / name) for name in FURTHER if (runs / name / RESULT).is_file()]
     extra = [everything, plain, *further]
-    digests = {run.get("digest") for run in (*networks, *references, *norms, *extra)}
+    curve = _curve(runs, seeds)
+    digests = {run.get("digest") for run in (*networks, *references, *norms, *extra, *curve)}
     if len(digests) > 1:
         raise InputError(
             f"the runs in {runs} were scored on different data sets: delete those of the older one"
@@ -86,11 +88,12 @@ def collect(campaign: Path) -> dict[str, Any]:
         "plan": mark["plan"],
         "dataset": first["dataset"],
         "training_set": _training_set(store_of(campaign)),
-        "command": _command_of(mark, first["dataset"]["name"], networks[0]["steps"], len(seeds)),
+        "command": _command_of(mark, first["dataset"]["name"], networks[0]["steps"], len(seeds), curve),
         "commands": _commands(campaign),
         "networks": networks,
         "references": references,
         "norms": norms,
+        "curve": curve,
         "extra": extra,
         "no_input": {name: kept_scores(value["scores"]) for name, value in first["references"].items()},
         "noise_floor": {name: first["noise_floor"].get(name) for name in SCORES},
@@ -125,13 +128,30 @@ def _training_set(store: Path) -> dict[str, int]:
     }
 
 
-def _command_of(mark: Mapping[str, Any], name: str, steps: int, seeds: int) -> str:
+def _curve(runs: Path, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows of the learning curve below its last point, by number of clusters: ridge, then the seeds."""
+    begun = runs.glob(f"clusters-*-{seeds[0]}")
+    numbers = sorted(int(run.name.split("-")[1]) for run in begun if (run / RESULT).is_file())
+    return [
+        {"clusters": number, "model": model, **_scored(runs / name)}
+        for number in numbers
+        for model, name in (
+            ("ridge", baseline_name(f"ridge-{number}", ALL_VIEWS)),
+            *(("unet", curve_name(number, seed)) for seed in seeds),
+        )
+    ]
+
+
+def _command_of(
+    mark: Mapping[str, Any], name: str, steps: int, seeds: int, curve: Sequence[Mapping[str, Any]]
+) -> str:
     """The one command that makes the page; a store is called by the name of its recipe."""
     data = mark["data"] if mark["set"] else name
     overrides = "".join(f"--set {override} " for override in mark["set"])
+    numbers = ",".join(str(number) for number in sorted({row["clusters"] for row in curve}))
     return (
         f"python -m tools.campaign --data {data} {overrides}--out DIR --plan {mark['plan']} "
-        f"--workers 2 --steps {steps} --seeds {seeds} --page docs"
+        f"--workers 2 --steps {steps} --seeds {seeds} {f'--clusters {numbers} ' if curve else ''}--page docs"
     )
 
 

@@ -103,6 +103,11 @@ def run_name(views: str, seed: int) -> str:
     return f"{views.replace(',', '-')}-{seed}"
 
 
+def curve_name(clusters: int, seed: int) -> str:
+    """The folder of a run on the first so many training clusters."""
+    return f"clusters-{clusters}-{seed}"
+
+
 def baseline_name(baseline: str, views: str) -> str:
     """The folder of a baseline without a network."""
     return f"{baseline}-{views.replace(',', '-')}".rstrip("-")

@@ -20,7 +20,7 @@ from baselines.results_figures import draw_statistics
 from benchmarks import figures
 from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.io import write_bytes, write_json
-from three_hundred_maps.plot import png
+from three_hundred_maps.plot import new_figure, png
 from three_hundred_maps.simulation.synthetic.setup import GENERATOR_VERSION
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import TARGET
@@ -30,6 +30,8 @@ from tools.residuals import draw_residuals, moments, open_predictions
 
 SHOWN_MODELS = (*SINGLE_VIEWS, ALL_VIEWS)
 SHOWN_CLUSTERS = 3
+MODELS = {"unet": "U-Net", "ridge": "ridge regression"}
+"""Of the learning curve."""
 
 
 def write_page(campaign: Path, out: Path) -> Path:
@@ -47,6 +49,8 @@ def write_page(campaign: Path, out: Path) -> Path:
     summary["equation_1"] = moments(store, submissions)
     first = {row["views"]: row for row in reversed(summary["networks"])}
     draw_statistics({view_names(views): first[views] for views in SHOWN_MODELS}, folder)
+    if summary["curve"]:
+        write_bytes(folder / "results-clusters.png", png(draw_curve(_learning_curve(summary))))
     write_json(out / SUMMARY, summary)
     return render_again(out)
 
@@ -106,6 +110,7 @@ def render(summary: Mapping[str, Any]) -> str:
             less=less if summary.get("equation_1") else "",
             scales_table=_small_scales(summary, seeds[0]),
             references_table=_references_table(summary),
+            curve=f"\n{_curve_section(summary, text['CURVE'])}\n" if summary.get("curve") else "",
             norms_table=_norms_table(summary["norms"]),
             lost=norms["instance"][MAIN[0]]["value"] - norms["batch"][MAIN[0]]["value"],
             scatter_batch=norms["batch"]["mass_scatter"]["value"],
@@ -240,6 +245,67 @@ def _references_table(summary: Mapping[str, Any]) -> str:
         if name != "climatology":  # a baseline of its own
             rows.append([f"`{name}`", "none", *cells(scores, MAIN)])
     return markdown_table(["baseline", "views", *(HEADS[name] for name in MAIN)], rows)
+
+
+def _learning_curve(summary: Mapping[str, Any]) -> dict[str, dict[int, list[float]]]:
+    """The errors of a model's seeds, by model and number of training clusters, the whole set last."""
+    whole = summary["training_set"]["halos"]
+    rows = [(row["model"], row["clusters"], row["scores"]) for row in summary["curve"]]
+    rows += [("unet", whole, row["scores"]) for row in summary["networks"] if row["views"] == ALL_VIEWS]
+    rows += [
+        (row["baseline"], whole, row["scores"])
+        for row in summary["references"]
+        if (row["baseline"], row["views"]) == ("ridge", ALL_VIEWS)
+    ]
+    curve: dict[str, dict[int, list[float]]] = {"unet": {}, "ridge": {}}
+    for model, clusters, scores in rows:
+        curve[model].setdefault(clusters, []).append(scores[MAIN[0]]["value"])
+    return curve
+
+
+def draw_curve(curve: Mapping[str, Mapping[int, Sequence[float]]]) -> Any:
+    """The error against the number of training clusters: the mean over seeds, and their range."""
+    figure, (axes,) = new_figure(1, 1, (5.2, 3.4))
+    for (model, points), colour in zip(curve.items(), figures.MODEL_COLOURS, strict=False):
+        numbers = sorted(points)
+        means = np.array([statistics.mean(points[number]) for number in numbers])
+        low, high = (np.array([pick(points[number]) for number in numbers]) for pick in (min, max))
+        axes[0].errorbar(
+            numbers,
+            means,
+            [means - low, high - means],
+            color=colour,
+            marker="o",
+            ms=4,
+            lw=1.4,
+            capsize=2,
+            label=MODELS[model],
+        )
+    ticks = sorted({number for points in curve.values() for number in points})
+    axes[0].set_xscale("log")
+    axes[0].set_xticks(ticks, [str(number) for number in ticks])
+    axes[0].minorticks_off()
+    axes[0].set_xlabel("training clusters")
+    axes[0].set_ylabel("residual_rms_dex")
+    axes[0].legend(frameon=False, fontsize=8)
+    axes[0].spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _curve_section(summary: Mapping[str, Any], text: str) -> str:
+    curve = _learning_curve(summary)
+    numbers = sorted(set(curve["unet"]) & set(curve["ridge"]))
+    steps, lines = summary["networks"][0], summary["dataset"]["lines_of_sight"]
+    rows = [
+        [
+            str(number),
+            f"{steps['steps'] * steps['batch'] / (number * lines):.1f}",
+            *(_spread(curve[model][number], MAIN[0]) for model in MODELS),
+        ]
+        for number in numbers
+    ]
+    heads = ["clusters", "epochs of the U-Net", *(f"{name}: {MAIN[0]}" for name in MODELS.values())]
+    return text.format(table=markdown_table(heads, rows))
 
 
 def _norms_table(norms: Sequence[Mapping[str, Any]]) -> str:

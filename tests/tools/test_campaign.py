@@ -19,13 +19,14 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def test_a_campaign_holds_every_set_of_views_with_every_seed(tmp_path, store):
-    training, predicting, scoring = campaign.make_stages(
+    subsets, training, predicting, scoring = campaign.make_stages(
         PLANS["cpu"], store, tmp_path, seeds=3, steps=None, threads=1
     )
+    assert not subsets
     names = [step.name for step in training]
     assert len(set(names)) == len(names) and len(VIEW_SETS) == 7
     assert {run_name(views, seed) for views in VIEW_SETS for seed in range(3)} <= set(names)
-    assert [step.name for step in predicting] == [ONE_ORIENTATION]
+    assert [step.name for step in predicting] == [f"predict {ONE_ORIENTATION}"]
     assert [step.name for step in scoring] == [f"score {name}" for name in (*names, ONE_ORIENTATION)]
     assert all("--channels 8" in step.command for step in training if "unet" in step.command)
     # What a step clears away is never what another has made.
@@ -35,6 +36,26 @@ def test_a_campaign_holds_every_set_of_views_with_every_seed(tmp_path, store):
     for step in clearing:
         made = [other.name for other in every if other.done.is_relative_to(step.scrap) and other is not step]
         assert made == [f"score {step.name}"]
+
+
+def test_a_learning_curve_scores_all_models_on_the_same_clusters(tmp_path, store):
+    stages = campaign.make_stages(
+        PLANS["cpu"], store, tmp_path, seeds=2, steps=None, threads=1, clusters=campaign._numbers("8,4")
+    )
+    subsets, training, predicting, scoring = stages
+    assert [step.name for step in subsets] == ["subset 4", "subset 8"]
+    curve = [step for step in training if step.name.startswith("clusters")]
+    assert [step.name for step in curve] == [f"clusters-{n}-{seed}" for n in (4, 8) for seed in (0, 1)]
+    made = {str(step.done.parent) for step in subsets}
+    assert {step.words[step.words.index("--data") + 1] for step in curve} == made
+    for step in predicting:
+        scored = "--predict" if step.words[0] == "baselines.ridge" else "--data"
+        assert step.words[step.words.index(scored) + 1] == str(store)
+    # Every submission is scored once, and no other.
+    submissions = {step.done.parent for step in (*training, *predicting) if "submission" in str(step.done)}
+    assert {Path(step.words[2]) for step in scoring} == submissions and len(scoring) == len(submissions)
+    with pytest.raises(InputError, match="numbers of clusters"):
+        campaign._numbers("many")
 
 
 def test_every_command_of_a_campaign_can_be_parsed(tmp_path, store):
