@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,13 @@ from three_hundred_maps.store.schema import TARGET
 
 SUMMARY, PAGE, FIGURE = "observed.json", "observed-results.md", "figures/observed-scales.png"
 NETWORK, ALL, SHEAR = "unet", "all", "all-shear"
+NFW = "nfw"
 TITLES = {
     "unet": "U-Net",
     "ridge": "ridge regression",
     "profile_regression": "profile regression",
     "kaiser-squires": "Kaiser-Squires",
-    "nfw": "NFW fit to the tangential shear",
+    NFW: "NFW fit to the tangential shear",
 }
 CURVES = ("power_ratio", "cross_correlation")
 BANDS = ((0.5, 2.5), (3.0, 8.0))
@@ -394,8 +396,9 @@ def _cell(run: Run, score: str) -> str:
 
 
 def _shear(summary: Mapping[str, Any], networks: Mapping[tuple[str, str], Run]) -> list[str]:
-    """What shear adds to all views, by level."""
+    """What shear adds to all views, by level, and how much its own mass could add."""
     lines = []
+    fits = {run["level"]: run for run in summary["runs"] if run["model"] == NFW}
     for (level, _), difference in _differences(summary, "shear").items():
         low, high = difference["low"], difference["high"]
         tie = low is not None and low <= 0 <= high
@@ -405,6 +408,13 @@ def _shear(summary: Mapping[str, Any], networks: Mapping[tuple[str, str], Run]) 
             + (", a tie" if tie else "")
             + f"; scatter of the mass {without} without, {with_it} with."
         )
+        if level in fits:
+            scatters = [run["scores"]["mass_scatter"]["value"] for run in (networks[level, ALL], fits[level])]
+            best = math.prod(scatters) / math.hypot(*scatters)
+            lines[-1] += (
+                f" The NFW fit to the shear alone has {_cell(fits[level], 'mass_scatter')}: were its errors "
+                f"independent, both together would have {number(best, 'mass_scatter')}."
+            )
     return lines
 
 

@@ -99,6 +99,8 @@ def test_the_page_says_what_the_numbers_say() -> None:
     assert (
         "`pointed`: all views with shear differ from all without by -0.0020 (-0.0030 to -0.0010) dex;" in page
     )
+    # 0.12 * 0.2 / hypot(0.12, 0.2)
+    assert "alone has 0.200: were its errors independent, both together would have 0.103." in page
     assert "by -0.0020 (-0.0030 to +0.0010) dex, a tie;" in page and "by -0.0020 dex;" in page
     assert "| pointed | stars | - | above 20 |" in page and "| deep | shear | 0.250 | 3.0 |" in page
     assert "| wide | shear | 0.250 | below 0.5 |" in page
