@@ -1,9 +1,9 @@
 """``python -m tools.transfer --out DIR``: what is learnt on one simulation, tried on others.
 
-Trains U-Nets on one data set for each track, on all views without each of the measures that make a model hold
-elsewhere, and on a set of varied physics; fits the baselines without a network. All are scored at home, on
-another code, on a flavour and a resolution that no model was trained on, and on a real simulation, of which
-every halo is shown. Models that `tools.cross_code` has trained are taken from its folder.
+Trains U-Nets for each track on one data set and on another of varied physics, and on all views without each
+of the measures that make a model hold elsewhere; fits the baselines without a network. All are scored at
+home, on another code, on a flavour and a resolution that no model was trained on, and on a real simulation,
+of which every halo is shown. Models that `tools.cross_code` has trained are taken from its folder.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def make_models(
         models.append(Model(track, views, home, there if there.is_dir() else runs / track))
     for name, options in WITHOUT.items():
         models.append(Model(name, ALL_VIEWS, home, runs / name, options))
-    models.append(Model(VARIED, ALL_VIEWS, stores[VARIED], runs / VARIED))
+    for track, views in TRACKS.items():
+        name = VARIED if track == "all" else f"{VARIED}-{track}"
+        models.append(Model(name, views, stores[VARIED], runs / name))
     if SHIPPED in stores:
         models.append(Model(SHIPPED, ALL_VIEWS, stores[SHIPPED], SHIPPED))
     for baseline, views in REFERENCES:

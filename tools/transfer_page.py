@@ -30,12 +30,12 @@ HEADS = {
     "resolution": "heavier particles",
     "real": "real simulation",
 }
+TRACKS = ("sz", "xray", "star", "all")
+VARIED = ("varied-sz", "varied-xray", "varied-star", "varied")
+"""Models of the same views, trained on varied physics."""
 TITLES = {
-    "sz": "U-Net",
-    "xray": "U-Net",
-    "star": "U-Net",
-    "all": "U-Net",
-    "varied": "U-Net, trained on varied physics",
+    **dict.fromkeys(TRACKS, "U-Net"),
+    **dict.fromkeys(VARIED, "U-Net, trained on varied physics"),
     "residual-varied": "`residual-varied`, on 240 regions of varied physics",
     "ridge-sz-xray-star": "ridge regression",
     "profile_regression-sz-xray-star": "profile regression",
@@ -159,7 +159,7 @@ def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
         "",
         *(
             f"- {view_names(models[name]['views'])}: {models[name]['real']['outside'] or 'nothing'}"
-            for name in ("sz", "xray", "star")
+            for name in TRACKS[:3]
         ),
         "",
         "A command writes this page:",
@@ -246,29 +246,34 @@ def _range(values: Sequence[float], *, signed: bool = False) -> str:
 
 
 def _halos(models: Mapping[str, Mapping[str, Any]]) -> str:
-    shown = [name for name in TITLES if name in models]
-    rows = []
-    for place, halo in enumerate(models["all"]["real"]["halos"]):
-        row = [str(halo["halo_id"]), f"{halo['M200c']:.2e}", f"{halo['redshift']:.3f}"]
-        for name in shown:
-            one = models[name]["real"]["halos"][place]
-            row.append(f"{one['rms_over_climatology']:.2f}, {100 * one['mass_bias']:+.0f} %")
-        rows.append(row)
-    heads = ["halo", "M200c (Msun)", "redshift"]
-    heads += [f"{TITLES[name]}, {view_names(models[name]['views'])}" for name in shown]
+    rows = [
+        [
+            title,
+            view_names(models[name]["views"]),
+            *(
+                f"{halo['rms_over_climatology']:.2f}, {100 * halo['mass_bias']:+.0f} %"
+                for halo in models[name]["real"]["halos"]
+            ),
+        ]
+        for name, title in TITLES.items()
+        if name in models
+    ]
+    halos = models["all"]["real"]["halos"]
+    heads = ["model", "views", *(f"halo {halo['halo_id']}, {halo['M200c']:.2e} Msun" for halo in halos)]
     return "Error over that of the climatology, and mass bias.\n\n" + markdown_table(heads, rows)
 
 
 def _sentences(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Which views hold on the real simulation's halos above `HEAVY_MSUN`."""
     lines = [f"Of its halos above {HEAVY_MSUN:.0e} Msun:", ""]
-    for name in ("sz", "xray", "star", "all"):
+    for name in (*TRACKS, *(name for name in VARIED if name in models)):
         heavy = _heavy(models[name]["real"])
         better = sum(row["rms_over_climatology"] < 1 for row in heavy)
         biases = [row["mass_bias"] for row in heavy]
         lines.append(
-            f"- {view_names(models[name]['views'])}: better than the climatology on {better} of "
-            f"{len(heavy)}; mass bias {_range([100 * bias for bias in biases], signed=True)} %."
+            f"- {view_names(models[name]['views'])}{', varied physics' if name in VARIED else ''}: better "
+            f"than the climatology on {better} of {len(heavy)}; mass bias "
+            f"{_range([100 * bias for bias in biases], signed=True)} %."
         )
     return lines
 
