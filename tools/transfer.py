@@ -73,8 +73,9 @@ def main(args: list[str]) -> None:
         name: find_data(value, out, folder=name, root=options.root if name == REAL else None)
         for name, value in data.items()
     }
+    stores = {name: store for name, (store, _) in found.items()}
     stages = make_stages(
-        {name: store for name, (store, _) in found.items()},
+        stores,
         out,
         trained=(options.cross_code / "runs" if options.cross_code else None, Path(options.data).stem),
         steps=options.steps,
@@ -82,7 +83,7 @@ def main(args: list[str]) -> None:
         threads=share_of_cores(options.workers),
     )
     if run_or_list(options, stages, [build for _, build in found.values()], MARK, data):
-        print(write_page(out, options.page or out / "page", options.steps))
+        print(write_page(out, options.page or out / "page", stores, options.steps))
 
 
 def make_models(

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 
 from baselines.results import number, view_names
+from benchmarks import Evaluator
 from benchmarks.results import read_result
 from three_hundred_maps.display import markdown_table
 from three_hundred_maps.io import write_bytes, write_json
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.schema import TARGET
 
 PAGE, SUMMARY = "transfer.md", "transfer.json"
 SCORE = "residual_rms_dex"
@@ -54,15 +58,18 @@ CURES = {
 SCALINGS = {"all": "`equal_sigma`", "fixed_mass": "`fixed_mass`", "none": "`none`"}
 
 
-def write_page(out: Path, folder: Path, steps: int | None) -> Path:
+def write_page(out: Path, folder: Path, stores: Mapping[str, Path], steps: int | None) -> Path:
     """Write transfer.json and transfer.md from the results of `tools.transfer` in ``out``.
 
     Parameters
     ----------
+    stores
+        By target.
     steps
         That its runs were told; None: the preset's.
     """
     models: dict[str, dict[str, Any]] = {}
+    finer = Finer(stores["home"])
     for path in sorted((out / "results").glob("*.json")):
         name, _, target = path.stem.rpartition("-")
         result = read_result(path)
@@ -77,8 +84,40 @@ def write_page(out: Path, folder: Path, steps: int | None) -> Path:
             "training": [item["name"] for item in result.get("training", [])],
             "outside": _outside(out / "log" / f"predict-{path.stem}.txt"),
         }
+        if target == "resolution":
+            submission = out / "predictions" / path.stem
+            fitted = submission / "submission"
+            models[name]["finer"] = finer.error(fitted if fitted.is_dir() else submission)
     write_json(folder / SUMMARY, {"steps": steps, "models": models})
     return render_again(folder)
+
+
+class Finer:
+    """The truth of lighter particles, against which predictions from heavier ones of the same clusters stand.
+
+    The truth of heavier particles has a noise that no model can tell, and that its halves do not measure
+    well: where pixels hold few particles, the logarithm is not linear in it. Here only inputs are noisier.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.truth, self.clusters = Evaluator(home), _clusters(read_split(home, "test", []).halos)
+
+    def error(self, submission: Path) -> float | None:
+        """residual_rms_dex; None where the clusters are others."""
+        predictions = zarr.open_group(submission / "predictions.zarr", mode="r")
+        place = {cluster: row for row, cluster in enumerate(_clusters(predictions))}
+        if set(place) != set(self.clusters):
+            return None
+        maps = predictions[TARGET][...][[place[cluster] for cluster in self.clusters]]
+        return float(self.truth.evaluate(maps)[SCORE]["value"])
+
+
+def _clusters(columns: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Region and number of each halo: the same cluster, whatever its particles."""
+    return [
+        (int(region), int(halo))
+        for region, halo in zip(columns["region"][:], columns["halo_id"][:], strict=True)
+    ]
 
 
 def _outside(log: Path) -> str:
@@ -114,8 +153,9 @@ def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
         "",
         "residual_rms_dex; of the real simulation as a share of the error of the climatology that was "
         "trained on, the median over its halos: above 1, a model is worse than no input. The truth's own "
-        "noise differs: heavier particles make a noisier one, which no model can tell. Every row is one "
-        "training with one seed.",
+        "noise differs: heavier particles make a noisier one, which no model can tell. Their inputs alone: "
+        f"the same predictions against the truth of {names['home']}, which has the same clusters in lighter "
+        "particles. Every row is one training with one seed.",
         "",
         _table(models, TITLES, "rms"),
         "",
@@ -182,14 +222,18 @@ def _table(models: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str], s
         cells = [
             number(model[target][score], SCORE if score == "rms" else score) for target in list(HEADS)[:-1]
         ]
-        last = _real_error(model["real"]) if score == "rms" else _real_bias(model["real"])
-        rows.append([*first, *cells, last])
+        if score == "rms":
+            cells += [number(model.get("finer"), SCORE), _real_error(model["real"])]
+        else:
+            cells.append(_real_bias(model["real"]))
+        rows.append([*first, *cells])
+    heads = [*(["model", "views"] if titles is TITLES else ["model"]), *HEADS.values()]
     if score == "rms":
-        floors = [models["all"][target]["noise_floor"] for target in list(HEADS)[:-1]]
+        floors = [models["all"][target]["noise_floor"] for target in (*list(HEADS)[:-1], "home")]
         blank = ["noise floor of the truth", *[""] * (titles is TITLES)]
         rows.append([*blank, *(number(floor, SCORE) for floor in floors), ""])
-    heads = ["model", "views"] if titles is TITLES else ["model"]
-    return markdown_table([*heads, *HEADS.values()], rows)
+        heads.insert(-1, "their inputs alone")
+    return markdown_table(heads, rows)
 
 
 def _shift(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -206,10 +250,14 @@ def _shift(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
         )
         for score in ("rms", "above_noise")
     }
-    varied = models["varied"]
+    varied, finer = models["varied"], ""
+    if default.get("finer"):
+        change = default["finer"] - default["home"]["rms"]
+        finer = f" Inputs of heavier particles alone cost {change:+.4f}"
+        finer += f" (the plain model {plain['finer'] - plain['home']['rms']:+.4f})."
     return [
         f"The default less the plain model, in dex: {', '.join(parts)}. The default elsewhere less at home: "
-        f"{lost['rms']}; with the noise of each truth taken off in quadrature: {lost['above_noise']}. "
+        f"{lost['rms']}; with the noise of each truth taken off in quadrature: {lost['above_noise']}.{finer} "
         f"Trained on varied physics, the hidden flavour less home: "
         f"{varied['flavour']['rms'] - varied['home']['rms']:+.4f}."
     ]

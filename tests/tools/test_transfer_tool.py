@@ -5,8 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
+import zarr
+
+from benchmarks import write_submission
+from three_hundred_maps.keys import KEY
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.schema import TARGET
 from tools import transfer
-from tools.transfer_page import CURES, HEADS, SCALINGS, TITLES, render
+from tools.transfer_page import CURES, HEADS, SCALINGS, TITLES, Finer, render
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -45,6 +53,21 @@ def test_models_of_the_cross_code_comparison_are_taken_from_its_folder(tmp_path:
     assert any(str(run) in step.command for step in predicting)
 
 
+def test_a_prediction_stands_against_the_truth_of_lighter_particles(tmp_path: Path, store: Path):
+    truth = read_split(store, "test", [TARGET])
+    order = np.arange(len(truth))[::-1]
+    halos = {name: truth.halos[name][order] for name in KEY}
+    off = 10.0**0.1
+    submission = write_submission(
+        tmp_path / "s", name="s", authors=["a"], task="mass-map", track="none",
+        rows=halos, maps=off * truth.maps[TARGET][order],
+    )  # fmt: skip
+    # A pixel at the floor of the logarithm is off by less.
+    assert Finer(store).error(submission) == pytest.approx(0.1, abs=1e-4)
+    zarr.open_group(submission / "predictions.zarr")["region"][0] = 999
+    assert Finer(store).error(submission) is None
+
+
 def test_the_page_says_what_the_numbers_say():
     def scored(rms: float, bias: float) -> dict[str, object]:
         halo = {"halo_id": 7, "M200c": 9e13, "redshift": 0.989, "rms_over_climatology": rms / 0.2,
@@ -59,6 +82,8 @@ def test_the_page_says_what_the_numbers_say():
         name: {"views": "star" if name == "star" else "sz"} | {t: scored(0.11, 0.05) for t in HEADS}
         for name in {*TITLES, *CURES, *SCALINGS}
     }
+    for model in models.values():
+        model["finer"] = 0.115
     models["star"]["real"] = scored(0.44, -0.6)
     models["plain"]["resolution"] = scored(0.15, 0.05)
     models["no-median"]["code"] = scored(0.1, 0.05)
@@ -66,6 +91,7 @@ def test_the_page_says_what_the_numbers_say():
     page = render(models, 400)
     assert "- stars: better than the climatology on 0 of 1; mass bias -60 %." in page
     assert "heavier particles -0.0400" in page and "- stars: redshifts beyond 0" in page
+    assert "Inputs of heavier particles alone cost +0.0050 (the plain model +0.0050)." in page
     assert page.count("| noise floor of the truth |") == 2 and "--steps 400" in page
     assert "another code: without the X-ray median (0.1000)" in page
     assert "is least without view dropout (+0.01)" in page
