@@ -410,6 +410,23 @@ def test_sorting_filtering_and_comparing(site: Path, browser: Browser, tmp_path:
 
 
 @pytest.mark.browser
+def test_the_axes_of_a_map_leave_it_to_be_seen(site: Path, browser: Browser, tmp_path: Path) -> None:
+    browser.size(1200, 900)
+    browser.open(
+        next(page for page in sorted((site / "submissions").iterdir()) if "<use" in page.read_text())
+    )
+    place = browser.run(
+        "const m = document.querySelector('svg.map image'); m.scrollIntoView({block: 'center'});"
+        "const r = m.getBoundingClientRect(); return [r.left, r.top, r.right, r.bottom]"
+    )
+    browser.screenshot(tmp_path / "map.png")
+    with Image.open(tmp_path / "map.png") as picture:
+        pixels = np.asarray(picture.convert("RGB").crop([round(edge) for edge in place]))
+    # The circle is a line: of a filled one, more than half would be black.
+    assert pixels.size > 10_000 and (pixels.max(axis=-1) < 5).mean() < 0.02
+
+
+@pytest.mark.browser
 def test_the_comparison_in_the_page_is_that_of_the_scores(
     site: Path, browser: Browser, verified: list[dict[str, Any]]
 ) -> None:
