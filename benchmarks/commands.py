@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -141,6 +142,7 @@ def leaderboard(
     hub: Annotated[
         str | None, typer.Option("--hub", help="The dataset on the Hub, ORG/NAME: writes .eval_results too.")
     ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one a processor.")] = 0,
     quiet: Quiet = False,
 ) -> None:
     """Render the leaderboard's site from results alone."""
@@ -148,7 +150,8 @@ def leaderboard(
 
     if quiet:
         set_quiet(True)
-    index = render(results or [], out, verified=verified or [], repository=hub)
+    processes = workers or len(os.sched_getaffinity(0))
+    index = render(results or [], out, verified=verified or [], repository=hub, workers=processes)
     if not quiet:
         print(f"leaderboard: {index}")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +19,7 @@ MANIFEST = "submission.json"
 PREDICTIONS = "predictions.zarr"
 
 MAX_MANIFEST_BYTES = 1_000_000
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 OPTIONAL_TEXT = ("description", "license", "trained_on", "training_data", "date", "framework")
 OPTIONAL_LINK = ("code", "paper")
 
@@ -73,21 +75,16 @@ class DatasetIdentity(BaseModel):
     generator: _Name | None = None
 
 
-class Manifest(BaseModel):
-    """What ``submission.json`` says; every text of it is untrusted. Fields that are not known are ignored.
-
-    `Manifest.model_json_schema()` is the JSON schema of the file.
-    """
+class Description(BaseModel):
+    """What submissions and results say of themselves; every text of it is untrusted."""
 
     model_config = _STRICT
     name: Annotated[str, Field(max_length=80), AfterValidator(_plain)]
     authors: Annotated[list[_Name], Field(min_length=1, max_length=200)]
     task: Annotated[str, Field(pattern="^[a-z][a-z0-9-]{1,40}$")]
-    track: _Name
+    track: Annotated[_Name, Field(description="views used, as sz,xray,star")]
     kind: Literal["submission", "baseline"] = "submission"
     """``baseline`` for the project's own."""
-    views: list[str] | None = None
-    dataset: DatasetIdentity = DatasetIdentity()
     predictions_sha256: _Digest | None = None
     """`tree_digest` of ``predictions.zarr``."""
     parameters: Annotated[int, Field(ge=0, lt=10**15)] | None = None
@@ -102,14 +99,28 @@ class Manifest(BaseModel):
     paper: _Link | None = None
 
     @model_validator(mode="after")
-    def _one_track(self) -> Manifest:
+    def _one_track(self) -> Self:
         expected = canonical_track(self.track)
         if self.track != expected:
             raise ValueError(
                 f"'track' must name the views used as {expected!r}, got {shown(self.track, 60)!r}"
             )
-        if self.views is not None and canonical_track(self.views) != expected:
-            raise ValueError(f"'views' {shown(self.views, 80)} do not match the track {expected!r}")
+        return self
+
+
+class Manifest(Description):
+    """What ``submission.json`` says. Fields that are not known are ignored.
+
+    `Manifest.model_json_schema()` is the JSON schema of the file.
+    """
+
+    views: list[str] | None = None
+    dataset: DatasetIdentity = DatasetIdentity()
+
+    @model_validator(mode="after")
+    def _same_views(self) -> Self:
+        if self.views is not None and canonical_track(self.views) != self.track:
+            raise ValueError(f"'views' {shown(self.views, 80)} do not match the track {self.track!r}")
         return self
 
     @property
@@ -182,8 +193,9 @@ def parse_json(data: bytes, name: str) -> Any:
     try:
         text = data.decode("utf-8-sig")
         content = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
-        # An escape may make half of a surrogate pair, which no file can hold.
-        json.dumps(content, ensure_ascii=False).encode()
+        if _SURROGATE.search(text):
+            # An escape may make half of a pair, which no file can hold.
+            json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise InputError(f"{name} is not valid JSON: a text holds half of a surrogate pair") from None
     except (ValueError, RecursionError) as error:

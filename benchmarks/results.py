@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from benchmarks.cases import MAX_SIDE, SHOWN_SAMPLES, unpack_image
 from benchmarks.constants import VERSION
 from benchmarks.fingerprints import dataset_key
-from benchmarks.manifest import check_manifest, load_json
+from benchmarks.manifest import Description, load_json
 from benchmarks.registry import ANY, CURVES, PROBABILISTIC, RANKING, SCORES
 from benchmarks.texts import shown, text_problem
 from benchmarks.variables import SAMPLE_COUNT
@@ -286,28 +286,15 @@ class InDomain(Part):
     track: Name
 
 
-class Result(Part):
+class Result(Description):
     """A result of the benchmark."""
 
+    model_config = Part.model_config
     schema_: Annotated[Literal["three_hundred_maps benchmark result 2"], Field(alias="schema")]
     benchmark_version: Annotated[
         int | Name, Field(description=f"{VERSION}, or the digest of other constants")
     ]
-    name: Name
-    authors: Annotated[list[Text], Field(min_length=1)]
-    task: Name
-    track: Annotated[str, Field(max_length=200, description="views used, as sz,xray,star")]
     kind: Literal["submission", "baseline"]
-    parameters: Count | None = None
-    predictions_sha256: Digest | None = None
-    description: str | None = None
-    license: Text | None = None
-    trained_on: Text | None = None
-    training_data: Text | None = None
-    date: Text | None = None
-    framework: Text | None = None
-    code: Text | None = None
-    paper: Text | None = None
     dataset: Dataset
     in_domain: InDomain | None = None
     ranked: bool
@@ -329,11 +316,6 @@ class Result(Part):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        fields = ("name", "authors", "task", "track", "kind", "description", "license", "trained_on",
-                  "training_data", "date", "framework", "code", "paper")  # fmt: skip
-        problems = check_manifest({k: v for k in fields if (v := getattr(self, k)) is not None})
-        if problems:
-            raise ValueError("; ".join(problems).replace("submission.json: ", ""))
         if (self.regions is None) != self.dataset.sealed:
             raise ValueError("regions: figures of regions belong to results on open data, to all of them")
         if self.regions is not None and len(self.regions.id) != self.dataset.regions:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from benchmarks.leaderboard.boards import Entry
 from benchmarks.registry import PROBABILISTIC, RANKING, SCORES
 
@@ -29,6 +31,11 @@ def units(name: str) -> str:
     return "" if found == "1" else found
 
 
+def with_units(name: str) -> str:
+    """How a score is headed, with its units."""
+    return f"{label(name)} [{units(name)}]" if units(name) else label(name)
+
+
 def number(value: float | None, digits: int) -> str:
     """A number for people; a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
@@ -49,6 +56,13 @@ def cell(name: str, score: Mapping[str, Any] | None) -> dict[str, str]:
         dash = "–" if low >= 0 else " to "
         interval = f"{number(low, shown)}{dash}{number(high, shown)}"
     return {"text": text, "interval": interval, "note": note}
+
+
+def value(name: str, score: Mapping[str, Any] | None) -> Markup:
+    """A score with its interval below it."""
+    shown = cell(name, score)
+    # Digits and dashes: nothing to escape.
+    return Markup(shown["text"] + (f"<small>{shown['interval']}</small>" if shown["interval"] else ""))
 
 
 LOWER_BOUNDS = ("ssim", "peak_completeness", "peak_purity", "peak_f1")

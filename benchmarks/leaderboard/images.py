@@ -31,9 +31,10 @@ def palette(name: str) -> NDArray[np.uint8]:
 def picture(steps: NDArray[np.uint8], colours: str, **options: Any) -> bytes:
     """A WebP of (y, x) steps of a colour map, the first row at the bottom, as the maps' +y points up."""
     stream = io.BytesIO()
-    # Slower methods take nearly twice the time to save a tenth of the bytes.
-    options = {"quality": QUALITY, "method": 1, **options}
-    Image.fromarray(palette(colours)[steps[::-1]]).save(stream, "WEBP", **options)
+    image = Image.fromarray(np.ascontiguousarray(steps[::-1]))
+    image.putpalette(palette(colours).tobytes())
+    # The next slower method takes nearly twice the time to save a fiftieth of the bytes.
+    image.convert("RGB").save(stream, "WEBP", **{"quality": QUALITY, "method": 0, **options})
     return stream.getvalue()
 
 

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+from markupsafe import Markup, escape
 
 from benchmarks.leaderboard.boards import Board, Entry
-from benchmarks.leaderboard.cells import COLUMNS, cell, number
+from benchmarks.leaderboard.cells import COLUMNS, cell, floor_text, label, number, value, with_units
 from benchmarks.leaderboard.charts import Series, chart
 from benchmarks.leaderboard.images import MAP_COLOURS, RESIDUAL_COLOURS, definitions, map_figure
 from benchmarks.registry import CURVES, NO_FLOOR, SCORES
 from three_hundred_maps.keys import KEY
 
 ORACLE = "oracle R200c"
+ENDS = ("value", "low", "high")
+
+
+class Table(NamedTuple):
+    """A table of a page: its name, its caption, the heads of its columns, and rows of a head and cells."""
+
+    label: str
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Any]]]
 
 
 def _curve(result: Mapping[str, Any], name: str, axis: str, label: str, style: str = "s0") -> Series | None:
@@ -93,8 +105,18 @@ def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
     return charts
 
 
-def submission_page(board: Board, entry: Entry, odds_rank: int | None = None) -> dict[str, Any]:
-    """The page of a submission; ``odds_rank`` is its rank among the predictions with their odds."""
+def submission_page(
+    board: Board, entry: Entry, beside: Mapping[str, tuple[str, ...]], odds_rank: int | None = None
+) -> dict[str, Any]:
+    """The page of a submission.
+
+    Parameters
+    ----------
+    beside
+        `reference_cells` of the board.
+    odds_rank
+        Its rank among the predictions with their odds.
+    """
     result = entry.result
     return {
         "result": result,
@@ -102,10 +124,13 @@ def submission_page(board: Board, entry: Entry, odds_rank: int | None = None) ->
         "odds_rank": odds_rank,
         "board": board,
         "facts": _facts(result),
-        "no_floor": NO_FLOOR if board.references and board.noise_floor is None else "",
         "charts": _charts(entry, board),
         "cases": _cases(result),
+        "scores": _scores(result, board, beside),
         "halos": _halos(result),
+        "peaks": _peaks(result),
+        "parts": [_part(title, rows) for title, rows in result.get("tables", {}).items()],
+        "secondary": _secondary(result),
         "definitions": definitions(float(result["dataset"].get("width_R200c", 2.0))),
         "maps": [
             (label, map_figure(image, colours, unit=f"{unit} [dex]", alt=label))
@@ -118,14 +143,16 @@ def submission_page(board: Board, entry: Entry, odds_rank: int | None = None) ->
     }
 
 
-def ordered(scores: Mapping[str, Any]) -> list[str]:
-    """Names of scores in the registry's order; names it does not know come last."""
-    return [name for name in SCORES if name in scores] + sorted(set(scores) - set(SCORES))
-
-
-def scores_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the scores of a table, each once."""
-    return list(dict.fromkeys(name for row in rows for name in row["scores"]))
+def reference_cells(board: Board) -> dict[str, tuple[str, ...]]:
+    """By score, what stands beside that of every result of a board: reference rows and noise floor."""
+    floor = board.noise_floor or {}
+    return {
+        name: (
+            *(cell(name, row["scores"].get(name))["text"] for row in board.references.values()),
+            floor_text(name, floor.get(name)),
+        )
+        for name in SCORES
+    }
 
 
 def _split(data: Mapping[str, Any]) -> str:
@@ -156,20 +183,65 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(label, str(value)) for label, value in known if value]
 
 
-def _halos(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    return [
+def _scores(result: Mapping[str, Any], board: Board, beside: Mapping[str, tuple[str, ...]]) -> Table:
+    no_floor = f" There is {NO_FLOOR}." if board.references and board.noise_floor is None else ""
+    caption = "With 95 % intervals over regions; beside them the reference rows and the noise floor."
+    meaning = Markup(' <a href="../index.html#meanings">What they mean</a>.')
+    scores, nothing = result["scores"], ("–",) * (len(board.references) + 1)
+    rows = []
+    for name in [*(n for n in SCORES if n in scores), *sorted(set(scores) - set(SCORES))]:
+        own = cell(name, scores[name])
+        interval = own["interval"] or own["note"] or "–"
+        rows.append((with_units(name), (own["text"], interval, *beside.get(name, nothing))))
+    head = ("score", "value", "interval", *board.references, "noise floor")
+    return Table("Scores", escape(caption + no_floor) + meaning, head, rows)
+
+
+def _halos(result: Mapping[str, Any]) -> Table | None:
+    rows = [
         (
             ", ".join(str(row[name]) for name in KEY if row.get(name) is not None),
-            row["split"],
-            f"{row['M200c']:.3g}",
-            number(row["redshift"], 2),
-            number(row["residual_rms_dex"], 4),
-            number(row["rms_over_climatology"], 3),
-            f"{row['mass_bias']:+.3f}",
-            ", ".join(row["outside"]) or "–",
+            (
+                row["split"],
+                f"{row['M200c']:.3g}",
+                number(row["redshift"], 2),
+                number(row["residual_rms_dex"], 4),
+                number(row["rms_over_climatology"], 3),
+                f"{row['mass_bias']:+.3f}",
+                ", ".join(row["outside"]) or "–",
+            ),
         )
         for row in result.get("halos", [])
     ]
+    caption = (
+        "Residual rms over all maps of a halo, and over that of the training data's climatology; outside: "
+        "what lies beyond the training range."
+    )
+    head = ("halo", "split", "M200c [M☉]", "redshift", "rms [dex]", "rms / climatology", "mass bias, R200c")
+    return Table("Halo by halo", caption, (*head, "outside"), rows) if rows else None
+
+
+def _peaks(result: Mapping[str, Any]) -> Table | None:
+    peaks = result.get("curves", {}).get("peak_completeness_by_mass")
+    if not peaks:
+        return None
+    found = [dict(zip(ENDS, ends, strict=True)) for ends in zip(*(peaks[end] for end in ENDS), strict=True)]
+    row = ("completeness", [value("peak_completeness", score) for score in found])
+    head = ("M_pk / M(<R200c)", *(f"from {mass:g}" for mass in peaks["mass"]))
+    return Table("Peaks by mass", "Completeness with its interval.", head, [row])
+
+
+def _part(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
+    shown = [(r["label"], (r["halos"], *(value(n, r["scores"].get(n)) for n in names))) for r in rows]
+    return Table(f"By {title}", f"By {title}", (title, "halos", *map(label, names)), shown)
+
+
+def _secondary(result: Mapping[str, Any]) -> Table:
+    cells = {name: cell(name, score) for name, score in result.get("secondary", {}).items()}
+    rows = [(name.replace("_", " "), (c["text"], c["interval"] or "–")) for name, c in cells.items()]
+    caption = "Secondary figures: without the smoothing of the score grid."
+    return Table("Raw pixels", caption, ("figure", "value", "interval"), rows)
 
 
 def _cases(result: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from benchmarks.constants import VERSION
 from benchmarks.eval_results import write_eval_results
-from benchmarks.leaderboard import cells, index, pages
-from benchmarks.leaderboard.boards import Board, make_boards
+from benchmarks.leaderboard import cells, index
+from benchmarks.leaderboard.boards import Board, Entry, make_boards
 from benchmarks.leaderboard.cells import COLUMNS
-from benchmarks.leaderboard.pages import compare_data, submission_page
+from benchmarks.leaderboard.pages import compare_data, reference_cells, submission_page
 from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import check_result, read_result
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import replaced_folder
+from three_hundred_maps.io import replaced_folder, spawn_pool
 from three_hundred_maps.progress import progress
 
 INDEX, COMPARE, PAGES, STYLE = "index.html", "compare.html", "submissions", "site.css"
 
 
+@functools.cache
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -42,9 +46,8 @@ def _environment() -> Any:
     environment.globals["version"] = VERSION
     environment.filters["script_json"] = _script_json
     for module, names in (
-        (cells, ("cell", "floor_text", "label", "marks", "units")),
+        (cells, ("cell", "floor_text", "label", "marks", "units", "value")),
         (index, ("below", "best", "columns", "forest_of")),
-        (pages, ("ordered", "scores_of")),
     ):
         environment.globals |= {name: getattr(module, name) for name in names}
     return environment
@@ -61,24 +64,31 @@ def _script_json(value: Any) -> Any:
 
 
 Given = str | Path | Mapping[str, Any]
+Mapper = Callable[..., Iterator[Any]]
+AT_LEAST = 64
+"""Results that are worth the start of processes."""
 
 
-def load_results(given: Iterable[Given]) -> list[Mapping[str, Any]]:
-    """Results, those of files, and those of all ``*.json`` files of folders; each checked.
+@contextmanager
+def _mapper(workers: int, count: int) -> Iterator[Mapper]:
+    """`map` by as many processes."""
+    if workers < 2 or count < AT_LEAST:
+        yield map
+    else:
+        with spawn_pool(workers) as pool:
+            yield functools.partial(pool.map, chunksize=8)
 
-    Raises
-    ------
-    InputError
-        Where one is no result.
-    """
-    found: list[Mapping[str, Any]] = []
+
+def _checked(given: Given) -> Mapping[str, Any]:
+    return check_result(given) if isinstance(given, Mapping) else read_result(given)
+
+
+def _files(given: Iterable[Given]) -> list[Given]:
+    """What is given, of folders all their ``*.json`` files."""
+    found: list[Given] = []
     for item in given:
-        if isinstance(item, Mapping):
-            found.append(check_result(item))
-        else:
-            path = Path(item)
-            files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-            found += map(read_result, files)
+        folder = not isinstance(item, Mapping) and Path(item).is_dir()
+        found += sorted(Path(item).glob("*.json")) if folder else [item]
     return found
 
 
@@ -88,6 +98,7 @@ def render(
     *,
     verified: Iterable[Given] = (),
     repository: str | None = None,
+    workers: int = 1,
 ) -> Path:
     """Render the leaderboard's site.
 
@@ -101,6 +112,8 @@ def render(
         As ``results``: those that the maintainers scored themselves.
     repository
         The dataset's name on the Hub, ``org/name``: writes ``.eval_results`` too.
+    workers
+        Processes, of which many results make use; the site is the same.
 
     Returns
     -------
@@ -111,15 +124,18 @@ def render(
     InputError
         Where a result is none, or the folder holds other things.
     """
-    boards = make_boards(load_results(results), load_results(verified))
-    if not boards:
+    sent, own = _files(results), _files(verified)
+    if not sent + own:
         raise InputError("no results: give RESULT.json files, or folders that hold some")
-    with replaced_folder(Path(out), "leaderboard") as folder:
-        _write(boards, folder, repository)
+    with _mapper(workers, len(sent) + len(own)) as mapper:
+        checked = list(mapper(_checked, sent + own))
+        boards = make_boards(checked[: len(sent)], checked[len(sent) :])
+        with replaced_folder(Path(out), "leaderboard") as folder:
+            _write(boards, folder, repository, mapper)
     return Path(out) / INDEX
 
 
-def _write(boards: list[Board], out: Path, repository: str | None) -> None:
+def _write(boards: list[Board], out: Path, repository: str | None, mapper: Mapper) -> None:
     environment = _environment()
     (out / PAGES).mkdir()
     (out / STYLE).write_bytes(importlib.resources.files(__package__).joinpath("site", STYLE).read_bytes())
@@ -137,17 +153,24 @@ def _write(boards: list[Board], out: Path, repository: str | None) -> None:
         data=compare_data(of_maps), columns=[SCORES[name] for name in COLUMNS]
     )
     (out / COMPARE).write_text(text, "utf-8")
-    template = environment.get_template("submission.html")
-    # A result has one page, whatever boards it stands on.
-    entries = [(board, entry) for board in of_maps for entry in (*board.entries, *board.history)]
     odds = {entry.slug: entry.rank for board in boards if board not in of_maps for entry in board.entries}
-    for board, entry in progress(entries, desc="pages", unit="page"):
-        page = submission_page(board, entry, odds.get(entry.slug))
-        text = template.render(root="../", **page)
-        for tag in ("</td>", "</tr>", "</th>"):
-            # HTML lets them out; a page has hundreds.
-            text = text.replace(tag, "")
-        (out / PAGES / f"{entry.slug}.html").write_text(text, "utf-8")
-    if repository is not None:
-        for _, entry in entries:
-            write_eval_results(entry.result, repository, out / "hub" / entry.slug)
+    jobs = []
+    for board in of_maps:
+        # A process gets no more than a page needs: of the board's results what its title is made of.
+        title = {"training": board.entries[0].result.get("training", [])}
+        head = replace(board, entries=[replace(board.entries[0], result=title)], history=[])
+        beside = reference_cells(board)
+        # A result has one page, whatever boards it stands on.
+        for entry in (*board.entries, *board.history):
+            jobs.append((out / PAGES, head, entry, beside, odds.get(entry.slug)))
+            if repository is not None:
+                write_eval_results(entry.result, repository, out / "hub" / entry.slug)
+    for _ in progress(mapper(_write_page, jobs), total=len(jobs), desc="pages", unit="page"):
+        pass
+
+
+def _write_page(job: tuple[Path, Board, Entry, Mapping[str, tuple[str, ...]], int | None]) -> None:
+    folder, board, entry, beside, odds_rank = job
+    page = submission_page(board, entry, beside, odds_rank)
+    text = _environment().get_template("submission.html").render(root="../", **page)
+    (folder / f"{entry.slug}.html").write_text(text, "utf-8")

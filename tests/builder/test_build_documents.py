@@ -19,6 +19,7 @@ def test_the_job_arrays_tasks_make_a_store(tmp_path):
     content = {
         "name": "little",
         "simulation": {"kind": "synthetic", "regions": "5,16"},
+        "selection": {"min_mass": 1.2e13},
         "maps": {"pixels": 8, "lines_of_sight": 1},
         "store": {"shard_halos": 1},
     }

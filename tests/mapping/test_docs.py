@@ -17,7 +17,7 @@ PAGE = DOCS / "add-a-view.md"
 
 
 def test_a_view_is_added_as_the_page_says(tmp_path, monkeypatch, capsys):
-    module, script = (block.text for block in snippets(PAGE, "python"))
+    module, script, _ = (block.text for block in snippets(PAGE, "python"))
     assert module.startswith("# my_views.py")
     declaration = [line for line in module.splitlines() if line.startswith(("metals", "mean_z"))]
     assert len(declaration) == 2 and len(module.splitlines()) < 20

@@ -36,7 +36,8 @@ def test_ages_of_a_flat_universe_are_the_analytic_ones() -> None:
 
 
 def test_the_table_is_met_at_its_points_and_held_at_its_ends() -> None:
-    log_ages, log_metals, magnitudes = table()
+    log_ages, log_metals, columns = table()
+    magnitudes = np.stack([columns[band] for band in BANDS], axis=-1)
     age, metals = np.meshgrid(10.0**log_ages, 10.0**log_metals, indexing="ij")
     for k, band in enumerate(BANDS):
         np.testing.assert_allclose(magnitude(band, age, metals), magnitudes[..., k], rtol=0, atol=1e-12)

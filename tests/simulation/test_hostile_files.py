@@ -95,7 +95,7 @@ def test_truncated_at_every_block_boundary(originals, tmp_path, format):
     assert read > unused  # some of what was cut off was missed, and said
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(format=st.sampled_from(["gadget1", "gadget2"]), share=st.floats(0.0, 1.0))
 def test_truncated_anywhere(originals, tmp_path, format, share):
     data = originals[format].snapshot.read_bytes()
@@ -121,10 +121,10 @@ def test_flipped_bytes_of_binary_files(originals, tmp_path, format):
     data = originals[format].snapshot.read_bytes()
     path = tmp_path / "flipped"
     refused = 0
-    for _ in range(500):
+    for _ in range(150):
         path.write_bytes(flipped(data, rng))
         refused += survives(read_all, path) is not None
-    assert 20 < refused < 480  # the campaign reached both the checks and harmless places
+    assert 6 < refused < 144  # the campaign reached both the checks and harmless places
 
 
 def test_flipped_bytes_of_catalogues(originals, tmp_path):
@@ -139,10 +139,10 @@ def test_flipped_bytes_of_catalogues(originals, tmp_path):
         assert (halos.M200c_msun > 0).all()
 
     refused = 0
-    for _ in range(500):
+    for _ in range(150):
         path.write_bytes(flipped(data, rng))
         refused += survives(read, path) is not None
-    assert 20 < refused < 480
+    assert 6 < refused < 144
     for end in range(0, len(data), 7):
         path.write_bytes(data[:end])
         assert survives(read, path) is not None
@@ -165,7 +165,7 @@ for number in range({number}):
 @pytest.mark.parametrize("format", ["gizmo", "gadget4", "swift", "arepo"])
 def test_flipped_bytes_of_hdf5_files(originals, tmp_path, format):
     """In a process of its own: a crash inside libhdf5 is reported, and is not ours."""
-    number = 125
+    number = 40
     code = _CAMPAIGN.format(
         tests=str(Path(__file__).parent),
         source=str(originals[format].snapshot),

@@ -44,7 +44,7 @@ def rows_of(store: Path) -> dict[str, list[int]]:
     refuse=st.sets(st.integers(0, 6)),
     seed=st.integers(0, 10),
 )
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_row_is_there_once_whatever_the_sizes(
     tmp_path_factory, splits, shard_halos, n_los, refuse, seed
 ):

@@ -10,17 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.builder.recipe import Recipe, SelectionRecipe
+from three_hundred_maps.builder.recipe import SelectionRecipe
 from three_hundred_maps.builder.selection import CUTOUT_KEYS, neighbour_distance
+from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.mapping import (
-    HaloGrid,
-    MapContext,
-    cutout_radius,
-    emissivity_source,
-    get_view,
-    render,
-)
+from three_hundred_maps.mapping import HaloGrid, cutout_radius, get_view, render
 from three_hundred_maps.mapping.views import brightest_share, context_of_halo
 from three_hundred_maps.simulation.catalogues.catalogue_checks import mass_disagreement
 from three_hundred_maps.simulation.catalogues.halos import Halos
@@ -88,7 +82,7 @@ class MappedHalo:
 
 
 def map_halo(
-    recipe: Recipe,
+    sources: Sources,
     loaded: LoadedRegion,
     halo_id: int,
     vectors: NDArray[np.float64],
@@ -100,8 +94,8 @@ def map_halo(
 
     Parameters
     ----------
-    recipe
-        What to make.
+    sources
+        What to make, and of what.
     loaded
         The halo's region.
     halo_id
@@ -118,6 +112,7 @@ def map_halo(
     InputError
         Where a view cannot be made of its particles, or has negative values.
     """
+    recipe = sources.recipe
     region, halos = loaded.particles, loaded.halos
     if halo_id not in loaded.row_of:
         raise Excluded("it is not in the catalogue")
@@ -133,9 +128,8 @@ def map_halo(
     _require_fit(region, radius)
     cutout = cutout.within(radius) if radius <= cutout.radius_kpc else region.cutout(centre, radius)
     _require_usable(region, centre, cutout, grid.R200c_kpc, recipe.selection)
-    context = MapContext(recipe.simulation.gas, emissivity_source(recipe.simulation.emissivity))
     views = [get_view(name) for name in recipe.maps.views]
-    context = context_of_halo(context, cutout, grid.R200c_kpc, views)
+    context = context_of_halo(sources.context(), cutout, grid.R200c_kpc, views)
     smoothing = recipe.maps.dm_smoothing
     rendered = render(cutout, views, grid, vectors, up_vectors, dm_smoothing=smoothing, context=context)
     for view in views:

@@ -163,6 +163,13 @@ class SelectionRecipe(_Model):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
+class StarLightRecipe(_Model):
+    """A table of stellar populations of the user's; the digest makes its bytes part of the identity."""
+
+    path: str
+    sha256: str = ""
+
+
 class MapsRecipe(_Model):
     """The maps; lengths in R200c."""
 
@@ -173,6 +180,7 @@ class MapsRecipe(_Model):
     smoothing_fwhm: Annotated[float, Field(ge=0.0)] = 0.01
     lines_of_sight: Annotated[int, Field(ge=1)] | tuple[tuple[float, float, float], ...] = 29
     dm_smoothing: Literal["gaussian", "adaptive"] = "gaussian"
+    star_light: StarLightRecipe | None = None  # the shipped table
 
     def grid(self) -> MapGrid:
         """The map grid."""

@@ -9,9 +9,10 @@ import numpy as np
 
 from three_hundred_maps.builder.halo import Excluded, LoadedRegion, map_halo
 from three_hundred_maps.builder.plan import make_plan, sources_for
-from three_hundred_maps.builder.recipe import Recipe, load_recipe
+from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.builder.scratch import member_folder
 from three_hundred_maps.builder.shard import forget_region, load_region
+from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import HaloKey, halo_keys
 from three_hundred_maps.progress import progress
@@ -75,7 +76,7 @@ def remeasure(
         for split, row, key in progress(sorted(chosen, key=lambda p: p[2]), desc="snapshots", unit="halo"):
             number, place = of_key[tuple(key)]
             loaded = load_region(members[number], place, member_folder(Path(scratch), content, number))
-            problems += _compare(store, layout, split, row, key, members[number].recipe, loaded)
+            problems += _compare(store, layout, split, row, key, members[number], loaded)
         forget_region()
     return len(chosen), problems
 
@@ -86,14 +87,14 @@ def _compare(
     split: str,
     row: int,
     key: HaloKey,
-    recipe: Recipe,
+    sources: Sources,
     loaded: LoadedRegion,
 ) -> list[str]:
     where = f"halo {key} of {split}"
     there = read_split(store, split, [v.name for v in layout.map_variables(split)], slice(row, row + 1))
     half = schema.HALF in there.maps
     try:
-        made = map_halo(recipe, loaded, key.halo_id, layout.vectors, layout.ups, half=half)
+        made = map_halo(sources, loaded, key.halo_id, layout.vectors, layout.ups, half=half)
     except Excluded as reason:
         return [f"{where} would be excluded: {reason}"]
     problems = [

@@ -147,7 +147,7 @@ def make_rows(task: ShardTask, layout: Layout) -> ShardRows:
         warnings.update(dict.fromkeys(loaded.warnings))
         before = Counter(loaded.particles.corrections)
         try:
-            made = map_halo(sources.recipe, loaded, key.halo_id, layout.vectors, layout.ups, half=half)
+            made = map_halo(sources, loaded, key.halo_id, layout.vectors, layout.ups, half=half)
         except Excluded as reason:
             excluded.append({**key._asdict(), "reason": str(reason)})
             continue

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from three_hundred_maps.builder.recipe import Recipe
 from three_hundred_maps.builder.selection import Place, overlapping
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.mapping import MapContext, emissivity_source
 from three_hundred_maps.mapping.views import get_view, needed_fields
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.halos import Halos
@@ -153,6 +154,12 @@ class Sources:
         )
         _require_inside(halos, info, first_path(path), first_path(self.snapshot_path(place)))
         return halos, info.cosmology.h, info.box_kpc
+
+    def context(self) -> MapContext:
+        """What the recipe says of gas, its emissivity and starlight."""
+        simulation, own = self.recipe.simulation, self.recipe.maps.star_light
+        table = own and (self.base / Path(own.path).expanduser(), own.sha256)
+        return MapContext(simulation.gas, emissivity_source(simulation.emissivity), star_light=table)
 
     def region_values(self, region: int) -> dict[str, float]:
         """Of `schema.OPTIONAL_VARIABLES`, what the recipe's simulation says of a region."""

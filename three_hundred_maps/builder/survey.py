@@ -13,7 +13,7 @@ from three_hundred_maps.builder.recipe import Recipe
 from three_hundred_maps.builder.selection import Candidate, LeftOut, Place, cut, overlapping
 from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.mapping import HaloGrid, MapContext, View, cutout_radius, emissivity_source
+from three_hundred_maps.mapping import HaloGrid, View, cutout_radius
 from three_hundred_maps.simulation.readers.source import SnapshotInfo
 from three_hundred_maps.simulation.stored import require_optional
 from three_hundred_maps.store.splits import assign_splits, hash_order, merge_groups
@@ -86,7 +86,7 @@ def survey(sources: Sources, views: Sequence[View]) -> list[Survey]:
 
 def _survey(sources: Sources, views: Sequence[View], member: int) -> Survey:
     recipe = sources.recipe
-    check_views(views, MapContext(recipe.simulation.gas, emissivity_source(recipe.simulation.emissivity)))
+    check_views(views, sources.context())
     found = Survey(sources)
     for place in sources.places():
         source, number = place

@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +88,8 @@ class MapContext:
         (3,) unit vector to the observer, for the views that ask for it; None for the others.
     cosmology, redshift
         Of the snapshot, which tell the ages of stars; None and 0 where no view needs these.
+    star_light
+        File and sha256 of the user's own table of stellar populations; None for the shipped one.
     """
 
     gas: GasCuts = GasCuts()
@@ -96,6 +99,7 @@ class MapContext:
     sight: NDArray[np.float64] | None = None
     cosmology: Cosmology | None = None
     redshift: float = 0.0
+    star_light: tuple[Path, str] | None = None
 
 
 Contribution = Callable[[Particles, MapContext], NDArray[np.generic]]

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +93,18 @@ def decode_shard(path: Path, out: NDArray[np.float32], first: int, shard_halos: 
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is damaged: {error}; build or download the store again") from None
+
+
+def decode_small(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The only chunk of a small array, as `Hierarchy.add_array` writes it; ValueError where it is damaged."""
+    from google_crc32c import value as crc32c
+    from numcodecs import zstd
+
+    data = path.read_bytes()
+    packed, stored = data[:-_CHECKSUM_BYTES], int.from_bytes(data[-_CHECKSUM_BYTES:], "little")
+    if crc32c(packed) != stored:
+        raise ValueError("its checksum does not match")
+    return np.frombuffer(zstd.decompress(packed), dtype.newbyteorder("<")).reshape(shape).astype(dtype)
 
 
 _ENCODING = threading.Lock()
