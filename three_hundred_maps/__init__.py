@@ -62,7 +62,7 @@ def __dir__() -> list[str]:
 
 def _store_of_config(name: str) -> Path | None:
     try:
-        from three_hundred_maps.hub.stores import store_of_config
+        from three_hundred_maps.hub.configs import store_of_config
     except ImportError:  # what runs on a GPU machine needs no more than numpy, torch and zarr
         return None
     return store_of_config(name)

@@ -1,4 +1,4 @@
-"""Files of record: written atomically and checksummed; folders that are replaced; pools; the cache home."""
+"""Files of record, written atomically and checksummed; folders that are replaced; pools, cores, the cache."""
 
 from __future__ import annotations
 
@@ -41,22 +41,26 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` so that the file is either whole or absent, also after a power cut."""
+@contextmanager
+def renamed_into_place(path: Path, partial: Path | None = None) -> Iterator[Path]:
+    """A name beside ``path`` that becomes ``path`` once the block ends well; errors name ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial or path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with open(partial, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+        yield partial
         os.replace(partial, path)
     except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
         partial.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that the file is either whole or absent, also after a power cut."""
+    with renamed_into_place(path) as partial, open(partial, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
     fsync_folder(path.parent)
 
 
@@ -199,6 +203,11 @@ def claim_folder(folder: Path, mark: str, settings: Any) -> None:
 def spawn_pool(workers: int, initializer: Callable[[], None] | None = None) -> ProcessPoolExecutor:
     """A pool of spawned processes: a fork after a threaded codec deadlocks."""
     return ProcessPoolExecutor(workers, get_context("spawn"), initializer=initializer)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cache_home() -> Path:

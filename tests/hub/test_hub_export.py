@@ -19,7 +19,6 @@ from fake_hub import FakeHub, Run, files_of
 
 from tests.helpers import flip
 from tests.snippets import snippets
-from tests.store_writer import write_store
 from three_hundred_maps.errors import InputError, describe_os_error
 from three_hundred_maps.hub import exporting, load_dataset
 from three_hundred_maps.hub.card import fenced, number, plain
@@ -36,6 +35,7 @@ from three_hundred_maps.store.manifest import write_manifest
 from three_hundred_maps.store.notes import by_kind
 from three_hundred_maps.store.schema import HALO_VARIABLES, SPLITS
 from three_hundred_maps.testing import tiny_store
+from three_hundred_maps.testing.stores import write_store
 
 VIEWS = ("sz", "xray", "star", "mass")
 one_each = partial(tiny_store, halos=(1, 1, 1), n_los=1, pixels=16)

@@ -17,7 +17,7 @@ from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.halos import NO_HOST, Halos
 from three_hundred_maps.simulation.catalogues.rockstar import nfw_m200c, virial_overdensity
 from three_hundred_maps.simulation.cosmology import MDPL2, Cosmology
-from three_hundred_maps.simulation.readers.snapshot import read_info
+from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.testing.catalogues import write_catalogue
 
 BACKGROUND = {"cosmology": MDPL2, "redshift": 0.5}
@@ -84,7 +84,7 @@ def test_every_kind_gives_the_same_halos(tmp_path, kind, files):
 @pytest.mark.parametrize("kind", NAMES)
 def test_every_kind_selects_the_same_halos_of_a_real_zoom(real, tmp_path, kind):
     folder = real / "gadget4_zoom"
-    info = read_info(folder / "snapshot_z0.989.hdf5")
+    info = open_source(folder / "snapshot_z0.989.hdf5").info
     background = {"cosmology": info.cosmology, "redshift": info.redshift}
     ahf = read_catalogue("ahf", folder / "zoom.z0.989.AHF_halos", **background)
     name = NAMES[kind].replace("0.500", "0.989")

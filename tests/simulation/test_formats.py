@@ -9,7 +9,7 @@ import pytest
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.cosmology import Cosmology
-from three_hundred_maps.simulation.readers.snapshot import read_info
+from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.writers.content import SnapshotHeader
 from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
@@ -105,7 +105,7 @@ def test_particles_survive(tmp_path, case):
 )
 def test_dialects_are_told_apart(tmp_path, format, dialect, code):
     small = small_snapshot(tmp_path, format=format, particles=60)
-    info = read_info(small.snapshot)
+    info = open_source(small.snapshot).info
     assert (info.dialect, info.code) == (dialect, code)
     kernels = {"gadgetx": "wendland_c4", "eagle": "wendland_c2"}
     assert info.kernel == kernels.get(dialect, "cubic_spline")
@@ -126,7 +126,7 @@ def test_a_set_by_any_name(tmp_path, format, given):
         "pattern": tmp_path / "out" / "snap_*",
         "last": stem.with_name(f"snap_010.11{suffix}"),
     }[given]
-    counts = read_info(path).counts
+    counts = open_source(path).info.counts
     assert counts["dark_matter"] == 120 + 64
     # Rows follow the files' numbers, not their names' alphabet (.10 comes after .9).
     region = Region.open(path)
@@ -140,7 +140,7 @@ def test_a_missing_file_of_a_set(tmp_path, format):
     second = [p for p in tmp_path.iterdir() if ".1" in p.suffixes or p.name.endswith(".1")][0]
     second.unlink()
     with pytest.raises(InputError, match="says the snapshot has 3 files .NumFilesPerSnapshot., here are 2"):
-        read_info(small.snapshot)
+        open_source(small.snapshot)
 
 
 def test_a_foreign_file_in_a_set(tmp_path):
@@ -149,7 +149,7 @@ def test_a_foreign_file_in_a_set(tmp_path):
     (tmp_path / "other" / "snap_010.1.hdf5").replace(tmp_path / "snap_010.1.hdf5")
     assert other.snapshot.exists()
     with pytest.raises(InputError, match="a file is missing or foreign"):
-        read_info(small.snapshot)
+        open_source(small.snapshot)
 
 
 def test_mass_table_and_mpc(tmp_path):
@@ -294,20 +294,20 @@ def test_smoothing_lengths_by_evidence(tmp_path):
     with h5py.File(small.snapshot, "r+") as file:
         del file["PartType0/SmoothingLength"]
     with pytest.raises(InputError, match="set simulation.dialect to arepo or gadget3"):
-        read_info(small.snapshot)
+        open_source(small.snapshot)
     for dialect, words in (("gadget3", "48 neighbours"), ("arepo", "of each cell")):
-        info = read_info(small.snapshot, dialect=dialect)
+        info = open_source(small.snapshot, dialect=dialect).info
         assert info.dialect == dialect
         assert words in info.assumptions["smoothing_length"]
     with pytest.raises(InputError, match="cannot be of dialect gadgetx"):
-        read_info(small.snapshot, dialect="gadgetx")
+        open_source(small.snapshot, dialect="gadgetx")
 
     def told(change):
         path = tmp_path / "changed.hdf5"
         path.write_bytes(small.snapshot.read_bytes())
         with h5py.File(path, "r+") as file:
             change(file)
-        return read_info(path).dialect
+        return open_source(path).info.dialect
 
     n = len(small.particles[0]["mass"])
     assert told(lambda f: f.create_group("Parameters").attrs.__setitem__("CellShapingSpeed", 0.5)) == "arepo"
@@ -320,10 +320,10 @@ def test_smoothing_lengths_by_evidence(tmp_path):
 
 def test_a_binary_dialect_of_the_recipe(tmp_path):
     small = small_snapshot(tmp_path, format="gadget1", particles=60)
-    assert read_info(small.snapshot).kernel == "cubic_spline"
-    assert read_info(small.snapshot, dialect="gadgetx").kernel == "wendland_c4"
+    assert open_source(small.snapshot).info.kernel == "cubic_spline"
+    assert open_source(small.snapshot, dialect="gadgetx").info.kernel == "wendland_c4"
     with pytest.raises(InputError, match="cannot be of dialect arepo"):
-        read_info(small.snapshot, dialect="arepo")
+        open_source(small.snapshot, dialect="arepo")
 
 
 def blocks_of(path):
@@ -398,7 +398,7 @@ def test_metals_of_eleven_numbers(format_2, tmp_path, convention):
         np.testing.assert_allclose(gas.fields["metallicity"], before.fields["metallicity"], rtol=1e-6)
     else:
         assert not gas.fields["metallicity"].any()
-        assert "Z has 11 numbers" in read_info(path).assumptions["blocks"]
+        assert "Z has 11 numbers" in open_source(path).info.assumptions["blocks"]
 
 
 def test_labels_that_repeat_or_differ_in_case(format_2, tmp_path):
@@ -419,7 +419,7 @@ def test_labels_that_repeat_or_differ_in_case(format_2, tmp_path):
             np.testing.assert_array_equal(gas.fields[name], values, err_msg=name)
     write_blocks(tmp_path / "twice", [*blocks, next(b for b in blocks if b[0] == b"RHO ")])
     with pytest.raises(InputError, match="block RHO occurs twice"):
-        read_info(tmp_path / "twice")
+        open_source(tmp_path / "twice")
 
 
 def test_arepo_winds_are_not_stars(tmp_path):
@@ -479,14 +479,14 @@ def test_stray_data_sets_of_low_resolution_particles(tmp_path):
 
 def test_synthetic_mark(tmp_path):
     small = small_snapshot(tmp_path, particles=60)
-    assert not read_info(small.snapshot).synthetic
+    assert not open_source(small.snapshot).info.synthetic
     header = SnapshotHeader(0.1, 60_000.0, small.header.cosmology, extra={"Synthetic": 1, "Seed": 3})
     for path in (
         *write_hdf5(tmp_path / "s.hdf5", header, small.particles),
         *write_gadget(tmp_path / "s2", header, small.particles),
         *write_gadget(tmp_path / "s1", header, small.particles, format=1, byteorder="big"),
     ):
-        assert read_info(path).synthetic
+        assert open_source(path).info.synthetic
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -499,7 +499,7 @@ def test_same_content_same_bytes(tmp_path, format):
 
 def test_catalogue_of_a_small_snapshot(tmp_path):
     small = small_snapshot(tmp_path, particles=200, halos=3)
-    info = read_info(small.snapshot)
+    info = open_source(small.snapshot).info
     halos = read_catalogue("ahf", small.catalogue, cosmology=info.cosmology, redshift=info.redshift)
     np.testing.assert_allclose(halos.M200c_msun, small.M200c / 0.6777, rtol=1e-6)
     assert halos.distinct.all()

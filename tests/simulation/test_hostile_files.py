@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.processes import run_python
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
-from three_hundred_maps.simulation.readers.snapshot import read_info
+from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
 from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
@@ -82,7 +82,7 @@ def test_truncated_at_every_block_boundary(originals, tmp_path, format):
                 # Only blocks that a snapshot may do without can be missing: the info says which, or they are
                 # not used, and then all that is used is as it was.
                 assert end in boundaries
-                info = read_info(path)
+                info = open_source(path).info
                 assert info.counts == whole.info.counts
                 if info.assumptions == whole.info.assumptions:
                     gas = Region.open(path).cutout(np.zeros(3), 20_000.0)["gas"]
@@ -199,7 +199,7 @@ def test_truncated_hdf5(originals, tmp_path, share):
     path = tmp_path / "cut.hdf5"
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(InputError, match="truncated"):
-        read_info(path)
+        open_source(path)
 
 
 def damaged(originals, tmp_path, change) -> Path:
@@ -362,7 +362,7 @@ def test_virtual_and_external_data(originals, tmp_path):
 
     for change in (virtual, external):
         with pytest.raises(InputError, match="keeps its data in other files"):
-            read_info(damaged(originals, tmp_path, change))
+            open_source(damaged(originals, tmp_path, change))
 
 
 def test_missing_pieces(originals, tmp_path):
@@ -397,12 +397,12 @@ def test_other_files(tmp_path):
         with pytest.raises(InputError, match=message):
             read_all(path)
     with pytest.raises(InputError, match="no snapshot here"):
-        read_info(tmp_path / "absent")
+        open_source(tmp_path / "absent")
     with pytest.raises(InputError, match="no file matches"):
-        read_info(tmp_path / "absent*")
+        open_source(tmp_path / "absent*")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds 0 snapshots"):
-        read_info(tmp_path / "empty")
+        open_source(tmp_path / "empty")
 
 
 def test_wrong_length_markers(originals, tmp_path):
@@ -413,7 +413,7 @@ def test_wrong_length_markers(originals, tmp_path):
     path = tmp_path / "snap"
     path.write_bytes(data)
     with pytest.raises(InputError, match="the two length markers of block POS at byte 296 differ"):
-        read_info(path)
+        open_source(path)
 
 
 def test_no_particles_of_a_type(tmp_path):

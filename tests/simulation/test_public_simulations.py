@@ -11,7 +11,7 @@ from three_hundred_maps import open_store
 from three_hundred_maps.builder import build, load_recipe
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.gas import AREPO_CELL_RADII
-from three_hundred_maps.simulation.readers.snapshot import read_info
+from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
 from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
 from three_hundred_maps.store.derive import merge
@@ -56,7 +56,7 @@ def particles(tmp_path_factory):
 def catalogue(particles):
     """The halos, and how they are written in another form."""
     small, _ = particles
-    info = read_info(small.snapshot)
+    info = open_source(small.snapshot).info
     background = {"cosmology": info.cosmology, "redshift": info.redshift}
     halos = read_catalogue("ahf", small.catalogue, **background)
 
@@ -227,7 +227,7 @@ def test_unrelated_boxes_merge(tmp_path):
         folder = tmp_path / f"CV_{seed}"
         small = small_snapshot(folder, halos=4, particles=2500, redshift=0.0, box_size=90_000.0, seed=seed)
         small.snapshot.rename(folder / "snapshot_090.hdf5")
-        info = read_info(folder / "snapshot_090.hdf5")
+        info = open_source(folder / "snapshot_090.hdf5").info
         background = {"cosmology": info.cosmology, "redshift": info.redshift}
         halos = read_catalogue("ahf", small.catalogue, **background)
         write_catalogue("subfind", folder / "groups_090.hdf5", halos, **background, box_kpc=info.box_kpc)

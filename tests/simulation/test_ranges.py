@@ -14,7 +14,7 @@ from three_hundred_maps.simulation import block_index
 from three_hundred_maps.simulation.block_index import merged, rows_of, within_rows
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES
-from three_hundred_maps.simulation.readers.snapshot import read_info
+from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.testing.catalogues import write_catalogue
 from three_hundred_maps.testing.layouts import write_swift, write_tng
@@ -150,7 +150,7 @@ def test_cells_of_swift(tmp_path, monkeypatch, extent, part):
             with pytest.raises(InputError, match="get the missing files|1.hdf5"):
                 Region.open(path)
         else:
-            assert read_info(master).counts == whole.info.counts
+            assert open_source(master).info.counts == whole.info.counts
             left = Region.open(master)  # by ranges, as a file is missing
             said = [left.absent(*sphere) for sphere in around]
             for sphere, cutout, missing in zip(around, before, said, strict=True):
@@ -232,7 +232,7 @@ def test_chunks_of_tng(tmp_path, small_blocks):
 
 def groups_of(small):
     """The halos of a small snapshot as a catalogue."""
-    info = read_info(small.snapshot)
+    info = open_source(small.snapshot).info
     return read_catalogue("ahf", small.catalogue, cosmology=info.cosmology, redshift=info.redshift)
 
 

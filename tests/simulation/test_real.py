@@ -13,9 +13,8 @@ from three_hundred_maps.mapping import VIEWS, MapContext
 from three_hundred_maps.mapping.views import context_of_halo
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue
-from three_hundred_maps.simulation.contamination import low_resolution_fraction
 from three_hundred_maps.simulation.measure import measure
-from three_hundred_maps.simulation.readers.snapshot import read_info
+from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
 
 BOX_FORMATS = ("snapshot_003.hdf5", "snap_003.gad1", "snap_003.gad2")
@@ -152,7 +151,7 @@ def test_zoom_is_clean_to_three_radii_and_refused_farther_out(zoom, real):
     for row in massive:
         centre, radius = halos.centre_kpc[row], 3.0 * halos.R200c_kpc[row]
         cutout = zoom.cutout(centre, radius)
-        assert low_resolution_fraction(cutout) < 1e-3
+        assert cutout.low_resolution_fraction < 1e-3
         assert zoom.refusal(centre, radius, cutout) is None
     # The zoom ends somewhere: far enough out every halo is refused, and the reason says why.
     reason = zoom.refusal(halos.centre_kpc[0], 12.0 * halos.R200c_kpc[0])
@@ -205,7 +204,7 @@ def test_format_1_of_another_code(real):
 
 def test_missing_files_of_a_set(real):
     with pytest.raises(InputError, match=r"8 files \(NumFilesPerSnapshot\), here is 1"):
-        read_info(real / "pnbody/auriga_cosmo.hdf5")
+        open_source(real / "pnbody/auriga_cosmo.hdf5")
 
 
 def test_arepo_zoom_in_mpc(real, tmp_path):

@@ -15,8 +15,9 @@ from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.particles import Cutout, Particles
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.substructure import substructure_from_particles
-from three_hundred_maps.simulation.synthetic import draw_halos, simulate_region
+from three_hundred_maps.simulation.synthetic.region import simulate_region
 from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY
+from three_hundred_maps.simulation.synthetic.universe import draw_halos
 from three_hundred_maps.testing import analytic_cluster
 
 R200 = 1500.0

@@ -14,11 +14,15 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.region import Region
-from three_hundred_maps.simulation.synthetic import RegionData, draw_halos, make_region, simulate_region
 from three_hundred_maps.simulation.synthetic.calibration import F_GAS, LOG_M500, gas_fraction
 from three_hundred_maps.simulation.synthetic.feedback import feedback_of
 from three_hundred_maps.simulation.synthetic.gas_profiles import Core, gas_profile
-from three_hundred_maps.simulation.synthetic.region import write_region
+from three_hundred_maps.simulation.synthetic.region import (
+    RegionData,
+    make_region,
+    simulate_region,
+    write_region,
+)
 from three_hundred_maps.simulation.synthetic.setup import (
     BARYON_FRACTION,
     COSMOLOGY,
@@ -32,7 +36,7 @@ from three_hundred_maps.simulation.synthetic.setup import (
     lookback_gyr,
     peak_height,
 )
-from three_hundred_maps.simulation.synthetic.universe import draw_plan, halo_budgets
+from three_hundred_maps.simulation.synthetic.universe import draw_halos, draw_plan, halo_budgets
 
 SEED, REGION = 4, 21
 """A cheap region (a central halo of 1.4e14 Msun) with two neighbours."""

@@ -17,7 +17,6 @@ from three_hundred_maps.simulation.synthetic.feedback import feedback_of
 from three_hundred_maps.simulation.synthetic.fields import (
     Shape,
     add_wells,
-    flat,
     random_field,
     refined,
     rotation,
@@ -61,8 +60,10 @@ def test_directions_leave_the_radii_alone_and_make_the_ellipsoid() -> None:
     """Radii are exact whatever the shape; an ellipsoid without irregularities has its axis ratios."""
     rng = np.random.default_rng(1)
     radii = stratified_radii(rng, 60000, halo_profile(5e14, 4.5).mass, 0.0, 1.0)
-    shape = Shape(rotation(rng), flat(0.7), flat(0.5), flat(0.0), random_field(rng))
-    position, ratio = shape.place(rng, radii, flat(3.0))
+    middle, short, none, slope = (np.full(len(LOG_X), value) for value in (0.7, 0.5, 0.0, 3.0))
+    shape = Shape(rotation(rng), middle, short, none, random_field(rng))
+    found = shape.placed(rng, radii, slope)
+    position, ratio = found.position, found.ratio
     np.testing.assert_allclose(lengths(position), radii, rtol=1e-9)
     own = position @ shape.axes.T / radii[:, None]
     # for densities of slope 3 directions are those of a stretched sphere

@@ -12,7 +12,6 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.region import Region
-from three_hundred_maps.simulation.synthetic import draw_halos, make_region
 from three_hundred_maps.simulation.synthetic.calibration import F_GAS, LOG_M500, gas_fraction
 from three_hundred_maps.simulation.synthetic.feedback import (
     RANGES,
@@ -21,7 +20,7 @@ from three_hundred_maps.simulation.synthetic.feedback import (
     feedback_of,
     hypercube,
 )
-from three_hundred_maps.simulation.synthetic.region import write_region
+from three_hundred_maps.simulation.synthetic.region import make_region, write_region
 from three_hundred_maps.simulation.synthetic.setup import (
     COSMOLOGY,
     FLAVOURS,
@@ -30,7 +29,7 @@ from three_hundred_maps.simulation.synthetic.setup import (
     Epoch,
     cosmic_time_gyr,
 )
-from three_hundred_maps.simulation.synthetic.universe import draw_plan
+from three_hundred_maps.simulation.synthetic.universe import draw_halos, draw_plan
 
 SEED, REGION = 4, 21
 """A central cluster of 1.4e14 Msun, and two neighbours."""

@@ -8,7 +8,7 @@ import pytest
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.readers.hdf5_virtual import parts_of
-from three_hundred_maps.simulation.readers.snapshot import read_info
+from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.testing.layouts import write_master
 from three_hundred_maps.testing.small import small_snapshot
@@ -43,7 +43,7 @@ def test_a_folder_with_a_master_holds_one_snapshot(tmp_path):
     small.catalogue.rename(tmp_path / small.catalogue.name)
     parts = sorted((tmp_path / "set").glob("*.hdf5"))
     write_master(parts, tmp_path / "set" / parts[0].name.replace(".0.hdf5", ".hdf5"))
-    assert read_info(tmp_path / "set") == read_info(small.snapshot)
+    assert open_source(tmp_path / "set").info == open_source(small.snapshot).info
 
 
 def test_what_a_master_may_not_do(swift, tmp_path):
@@ -52,7 +52,7 @@ def test_what_a_master_may_not_do(swift, tmp_path):
     master = write_master(parts, tmp_path / f"{stem}.hdf5")
     parts[1].unlink()
     with pytest.raises(InputError, match=f"{parts[1].name} is not beside it"):
-        read_info(master)
+        open_source(master)
     for name, source, message in (
         ("own.hdf5", "own.hdf5", "names itself"),
         ("away.hdf5", "/etc/hostname", "hostname is not beside it"),
@@ -62,4 +62,4 @@ def test_what_a_master_may_not_do(swift, tmp_path):
             layout[:] = h5py.VirtualSource(source, "x", (4, 3))
             file.create_virtual_dataset("PartType0/Coordinates", layout)
         with pytest.raises(InputError, match=message):
-            read_info(tmp_path / name)
+            open_source(tmp_path / name)

@@ -13,7 +13,6 @@ import pytest
 from conftest_store import rewritten, set_value
 
 from tests.helpers import hashes
-from tests.store_writer import write_store
 from three_hundred_maps import open_store
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import halo_keys
@@ -29,6 +28,7 @@ from three_hundred_maps.store.statistics import read_statistics
 from three_hundred_maps.store.verify import verify
 from three_hundred_maps.store.writer import create_store
 from three_hundred_maps.testing import tiny_store
+from three_hundred_maps.testing.stores import write_store
 
 # -- reading -----------------------------------------------------------------------------------------------
 

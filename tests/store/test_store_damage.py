@@ -14,7 +14,6 @@ import zarr
 from conftest_store import resign, rewritten, set_value, shard_content, small_layout, write_all
 
 from tests.helpers import flip
-from tests.store_writer import write_store
 from three_hundred_maps import open_store
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import names, schema
@@ -29,6 +28,7 @@ from three_hundred_maps.store.records import is_done
 from three_hundred_maps.store.verify import verify
 from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing import tiny_store
+from three_hundred_maps.testing.stores import write_store
 
 # -- reading -----------------------------------------------------------------------------------------------
 
@@ -112,11 +112,11 @@ def test_names_are_resolved_where_no_such_folder_is(tiny, tmp_path, monkeypatch)
 
 
 def test_a_config_is_a_name_of_its_store(tiny, monkeypatch, tmp_path):
-    from three_hundred_maps.hub import stores
+    from three_hundred_maps.hub import configs
 
     monkeypatch.chdir(tmp_path)
     source = type("Source", (), {"path": tiny})()
-    monkeypatch.setattr(stores, "find_source", lambda name: source if name == "mini" else None)
+    monkeypatch.setattr(configs, "find_source", lambda name: source if name == "mini" else None)
     assert open_store("mini").attrs["name"] == "tiny" and len(read_split("mini", "test", ["sz"])) == 4
     with pytest.raises(InputError, match="'sample' is here as Parquet, and this needs a Zarr store"):
         open_store("sample")

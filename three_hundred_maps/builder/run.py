@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -90,43 +91,16 @@ def build(
     was_quiet = is_quiet()
     set_quiet(quiet or was_quiet)
     try:
-        return _build(recipe, Path(out).absolute(), root, tuple(overrides), workers, scheduler, part)
+        if workers < 1:
+            raise InputError(f"workers must be at least 1, not {workers}")
+        if part is not None and not 1 <= part[0] <= part[1]:
+            raise InputError(f"--part {part[0]}/{part[1]}: write I/N with I from 1 to N, as 3/16")
+        content = load_recipe(recipe, overrides=tuple(overrides))
+        sources = sources_for(content, recipe, root)
+        _Build(Path(out).absolute(), sources, workers, scheduler, part).run()
     finally:
         set_quiet(was_quiet)
-
-
-def _build(
-    recipe: str | Path,
-    store: Path,
-    root: str | Path | None,
-    overrides: tuple[str, ...],
-    workers: int,
-    scheduler: str | None,
-    part: tuple[int, int] | None,
-) -> Path:
-    if workers < 1:
-        raise InputError(f"workers must be at least 1, not {workers}")
-    if part is not None and not 1 <= part[0] <= part[1]:
-        raise InputError(f"--part {part[0]}/{part[1]}: write I/N with I from 1 to N, as 3/16")
-    content = load_recipe(recipe, overrides=overrides)
-    sources = sources_for(content, recipe, root)
-    if (store / MANIFEST).exists():
-        _require_same_recipe(store, content)
-        if part is None:
-            _repair(store, sources, workers, scheduler)
-        return store
-    plan = make_plan(sources)
-    require_writable(store)
-    with store_lock(store, part):
-        _begin(store, plan)
-        _do_shards(store, plan, sources, workers, scheduler, part)
-        if part is None:
-            _require_some_halo(store, plan)
-            executor = "dask" if scheduler else "spawn"
-            provenance = {"back_end": "fast", "workers": workers, "executor": executor}
-            finalise(store, provenance=provenance, locked=True)
-    say_warnings(root_attrs(store) if part is None else plan.layout.attrs)
-    return store
+    return Path(out).absolute()
 
 
 def require_writable(store: Path) -> None:
@@ -173,118 +147,133 @@ def _begin(store: Path, plan: Plan) -> None:
         )
 
 
-def _do_shards(
-    store: Path,
-    plan: Plan,
-    sources: Sources,
-    workers: int,
-    scheduler: str | None,
-    part: tuple[int, int] | None,
-) -> None:
-    if read_compaction(store) is not None:
-        return
-    mine = shards_of_part(plan.layout.all_shards(), part)
-    scratch = _scratch(store, sources, part)
-    tasks = [
-        _task(store, sources, scratch, place, [(c.member, c.source, *c.key) for c in plan.shard_rows(*place)])
-        for place in mine
-        if not is_done(store, plan.layout, *place, checksums=True)
-    ]
-    if not tasks:
-        return
-    total = sum(len(plan.shard_rows(*place)) for place in mine)
-    done = total - sum(len(task.rows) for task in tasks)
-    bar = progress(total=total, desc=plan.recipe.name, unit="halo")
-    bar.initial = bar.n = done  # what an earlier run did says nothing about this one's rate
-    bar.refresh()
-    with bar:
-        said: set[str] = set()
+@dataclass(frozen=True)
+class _Build:
+    """The build of one store, by whom and which part of it; see `build`."""
 
-        def told(task: ShardTask, warnings: list[str]) -> None:
-            bar.update(len(task.rows))
-            for warning in warnings:
-                if warning not in said:
-                    bar.write(f"warning: {warning}", file=sys.stderr)
-            said.update(warnings)
+    store: Path
+    sources: Sources
+    workers: int
+    scheduler: str | None
+    part: tuple[int, int] | None
 
-        _run(run_shard, tasks, sources, workers, scheduler, told)
+    def run(self) -> None:
+        """Begin or resume the store; of a finished one make damaged shards again."""
+        store, part = self.store, self.part
+        if (store / MANIFEST).exists():
+            _require_same_recipe(store, self.sources.recipe)
+            if part is None:
+                self.repair()
+            return
+        plan = make_plan(self.sources)
+        require_writable(store)
+        with store_lock(store, part):
+            _begin(store, plan)
+            self.make_shards(plan)
+            if part is None:
+                _require_some_halo(store, plan)
+                executor = "dask" if self.scheduler else "spawn"
+                provenance = {"back_end": "fast", "workers": self.workers, "executor": executor}
+                finalise(store, provenance=provenance, locked=True)
+        say_warnings(root_attrs(store) if part is None else plan.layout.attrs)
 
-
-def _repair(store: Path, sources: Sources, workers: int, scheduler: str | None) -> None:
-    """Make the damaged shards of a finished store again."""
-    places = repair.damaged_shards(store)
-    if not places and not (store / PROGRESS).exists():
-        return
-    require_writable(store)
-    with store_lock(store):
-        scratch = _scratch(store, sources, None)
-        members = sources.members()
-        number_of = {member.recipe.simulation_id: number for number, member in enumerate(members)}
-        tasks = []
-        for place in places:
-            keys = repair.keys_of_shard(store, *place)
-            numbers = [number_of[key.simulation] for key in keys]
-            rows = [
-                (n, members[n].source_of(key.region), *key[1:]) for n, key in zip(numbers, keys, strict=True)
-            ]
-            tasks.append(_task(store, sources, scratch, place, rows))
-        remade: list[dict[str, dict[str, Any]]] = []
-        _run(remake_shard, tasks, sources, workers, scheduler, lambda _, files: remade.append(files))
-        repair.update_manifest(store, remade)
-        finalise(store, locked=True)
-    for split, shard in places:
-        print(f"note: {store}: the damaged shard {shard} of {split} was made again", file=sys.stderr)
-
-
-def _scratch(store: Path, sources: Sources, part: tuple[int, int] | None) -> Path:
-    if sources.recipe.simulation.keep_snapshots:
-        return kept_folder(store)
-    return store / PROGRESS / ("scratch" if part is None else f"scratch-{part[0]}-of-{part[1]}")
-
-
-def _task(
-    store: Path,
-    sources: Sources,
-    scratch: Path,
-    place: tuple[str, int],
-    rows: Sequence[tuple[int, int, int, int, int]],
-) -> ShardTask:
-    recipe = sources.recipe.model_dump(mode="json")
-    return ShardTask(str(store), *place, recipe, str(sources.base), tuple(rows), str(scratch))
-
-
-def _run(
-    function: Callable[[ShardTask], Any],
-    tasks: Sequence[ShardTask],
-    sources: Sources,
-    workers: int,
-    scheduler: str | None,
-    told: Callable[[ShardTask, Any], Any],
-) -> None:
-    """Run tasks, and delete synthetic snapshots when no task needs them any more."""
-    if not tasks:
-        return
-    warm_up(sources.recipe.maps.grid())
-    removers: list[Scratch] = []
-    if sources.synthetic:
-        recipe, scratch = sources.recipe, Path(tasks[0].scratch)
-        removers = [
-            Scratch(
-                member_folder(scratch, recipe, number),
-                [_places(task, number) for task in tasks],
-                keep=recipe.simulation.keep_snapshots,
-            )
-            for number in range(len(recipe.members()))
+    def make_shards(self, plan: Plan) -> None:
+        """Make those shards of the part that are not done."""
+        if read_compaction(self.store) is not None:
+            return
+        mine = shards_of_part(plan.layout.all_shards(), self.part)
+        tasks = [
+            self.task(place, [(c.member, c.source, *c.key) for c in plan.shard_rows(*place)])
+            for place in mine
+            if not is_done(self.store, plan.layout, *place, checksums=True)
         ]
-    try:
-        for task, result in run_tasks(function, tasks, workers=workers, scheduler=scheduler):
-            told(task, result)
-            for number, remover in enumerate(removers):
-                remover.done(_places(task, number))
-    finally:
-        forget_region()
-    for remover in removers:
-        remover.close()
+        if not tasks:
+            return
+        total = sum(len(plan.shard_rows(*place)) for place in mine)
+        done = total - sum(len(task.rows) for task in tasks)
+        bar = progress(total=total, desc=plan.recipe.name, unit="halo")
+        bar.initial = bar.n = done  # what an earlier run did says nothing about this one's rate
+        bar.refresh()
+        with bar:
+            said: set[str] = set()
+
+            def told(task: ShardTask, warnings: list[str]) -> None:
+                bar.update(len(task.rows))
+                for warning in warnings:
+                    if warning not in said:
+                        bar.write(f"warning: {warning}", file=sys.stderr)
+                said.update(warnings)
+
+            self.run_tasks(run_shard, tasks, told)
+
+    def repair(self) -> None:
+        """Make the damaged shards of a finished store again."""
+        places = repair.damaged_shards(self.store)
+        if not places and not (self.store / PROGRESS).exists():
+            return
+        require_writable(self.store)
+        with store_lock(self.store):
+            members = self.sources.members()
+            number_of = {member.recipe.simulation_id: number for number, member in enumerate(members)}
+            tasks = []
+            for place in places:
+                keys = repair.keys_of_shard(self.store, *place)
+                numbers = [number_of[key.simulation] for key in keys]
+                rows = [
+                    (n, members[n].source_of(key.region), *key[1:])
+                    for n, key in zip(numbers, keys, strict=True)
+                ]
+                tasks.append(self.task(place, rows))
+            remade: list[dict[str, dict[str, Any]]] = []
+            self.run_tasks(remake_shard, tasks, lambda _, files: remade.append(files))
+            repair.update_manifest(self.store, remade)
+            finalise(self.store, locked=True)
+        for split, shard in places:
+            print(f"note: {self.store}: the damaged shard {shard} of {split} was made again", file=sys.stderr)
+
+    @property
+    def scratch(self) -> Path:
+        """Where synthetic snapshots go."""
+        if self.sources.recipe.simulation.keep_snapshots:
+            return kept_folder(self.store)
+        name = "scratch" if self.part is None else f"scratch-{self.part[0]}-of-{self.part[1]}"
+        return self.store / PROGRESS / name
+
+    def task(self, place: tuple[str, int], rows: Sequence[tuple[int, int, int, int, int]]) -> ShardTask:
+        """The work on a shard whose halos these are."""
+        recipe, base = self.sources.recipe.model_dump(mode="json"), str(self.sources.base)
+        return ShardTask(str(self.store), *place, recipe, base, tuple(rows), str(self.scratch))
+
+    def run_tasks(
+        self,
+        function: Callable[[ShardTask], Any],
+        tasks: Sequence[ShardTask],
+        told: Callable[[ShardTask, Any], Any],
+    ) -> None:
+        """Run tasks, and delete synthetic snapshots when no task needs them any more."""
+        if not tasks:
+            return
+        recipe = self.sources.recipe
+        warm_up(recipe.maps.grid())
+        removers: list[Scratch] = []
+        if self.sources.synthetic:
+            removers = [
+                Scratch(
+                    member_folder(self.scratch, recipe, number),
+                    [_places(task, number) for task in tasks],
+                    keep=recipe.simulation.keep_snapshots,
+                )
+                for number in range(len(recipe.members()))
+            ]
+        try:
+            for task, result in run_tasks(function, tasks, workers=self.workers, scheduler=self.scheduler):
+                told(task, result)
+                for number, remover in enumerate(removers):
+                    remover.done(_places(task, number))
+        finally:
+            forget_region()
+        for remover in removers:
+            remover.close()
 
 
 def _places(task: ShardTask, member: int) -> list[Place]:

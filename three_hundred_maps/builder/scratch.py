@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ def synthetic_files(simulation: SimulationRecipe, place: Place, scratch: Path) -
     scratch.mkdir(parents=True, exist_ok=True)
     with hold(folder.with_name(f"{folder.name}.lock")):
         if not names.exists():
-            from three_hundred_maps.simulation.synthetic import simulate_region
+            from three_hundred_maps.simulation.synthetic.region import simulate_region
 
             making = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
             shutil.rmtree(making, ignore_errors=True)
@@ -81,10 +82,7 @@ class Scratch:
 
     def __init__(self, folder: Path, needs: Iterable[Iterable[Place]], *, keep: bool) -> None:
         self.folder, self.keep = folder, keep
-        self._left: dict[Place, int] = {}
-        for places in needs:
-            for place in set(places):
-                self._left[place] = self._left.get(place, 0) + 1
+        self._left = Counter(place for places in needs for place in set(places))
         if not keep and folder.exists():
             self._remove_stale()
 

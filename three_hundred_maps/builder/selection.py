@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.builder.recipe import SelectionRecipe
-from three_hundred_maps.simulation.catalogues.halos import Halos
+from three_hundred_maps.simulation.catalogues.halos import Halos, nearest_image
 from three_hundred_maps.store.splits import hash_order
 
 BIN_DEX = 0.1
@@ -167,9 +167,7 @@ def overlapping(
         for j in tree.query_ball_point(centre, radii[i] + largest):
             if j <= i:
                 continue
-            apart = np.abs(wrapped[j] - centre)
-            if box > 0:
-                apart = np.minimum(apart, box - apart)
+            apart = nearest_image(wrapped[j] - centre, box)
             if float(np.sqrt((apart**2).sum())) < radii[i] + radii[j]:
                 yield i, j
 
@@ -195,9 +193,7 @@ def neighbour_distance(halos: Halos, rows: NDArray[np.int64], box_kpc: float) ->
         other = np.flatnonzero(halos.distinct & (halos.M200c_msun > halos.M200c_msun[row]))
         if not other.size:
             continue
-        apart = np.abs(halos.centre_kpc[other] - halos.centre_kpc[row])
-        if box_kpc > 0:
-            apart = np.minimum(apart, box_kpc - apart)
+        apart = nearest_image(halos.centre_kpc[other] - halos.centre_kpc[row], box_kpc)
         distance = np.sqrt((apart**2).sum(axis=1))
         nearest = int(np.argmin(distance))
         result[place] = distance[nearest] / halos.R200c_kpc[other[nearest]]

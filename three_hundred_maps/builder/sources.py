@@ -140,8 +140,8 @@ class Sources:
         """The catalogue of a snapshot, h, and the side of the box in proper kpc (0: none)."""
         simulation = self.recipe.simulation
         if self.synthetic:
-            from three_hundred_maps.simulation.synthetic import draw_halos
             from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY
+            from three_hundred_maps.simulation.synthetic.universe import draw_halos
 
             region, number = place
             redshift = simulation.epochs()[number]
@@ -158,7 +158,7 @@ class Sources:
     def context(self) -> MapContext:
         """What the recipe says of gas, its emissivity and starlight."""
         simulation, own = self.recipe.simulation, self.recipe.maps.star_light
-        table = own and (self.base / Path(own.path).expanduser(), own.sha256)
+        table = None if own is None else (self.base / Path(own.path).expanduser(), own.sha256)
         return MapContext(simulation.gas, emissivity_source(simulation.emissivity), star_light=table)
 
     def region_values(self, region: int) -> dict[str, float]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from three_hundred_maps.cli.stores import NAME, QUIET, STORE, cores
+from three_hundred_maps.cli.stores import NAME, QUIET, STORE
+from three_hundred_maps.io import cores
 from three_hundred_maps.progress import set_quiet
 
 

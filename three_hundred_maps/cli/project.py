@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 from three_hundred_maps._version import __version__
-from three_hundred_maps.cli.stores import cores
 from three_hundred_maps.errors import InputError, declared_packages, installed_version
-from three_hundred_maps.io import cache_home
+from three_hundred_maps.io import cache_home, cores
 from three_hundred_maps.progress import progress, set_quiet
 
 if TYPE_CHECKING:

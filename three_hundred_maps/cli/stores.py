@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json as json_module
-import os
 from pathlib import Path
 
 import typer
 
 from three_hundred_maps.cli.app import listed, ranges
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import cores
 from three_hundred_maps.progress import set_quiet
 
 QUIET = typer.Option(False, "--quiet", help="No progress bars and no report.")
@@ -55,11 +55,6 @@ def build(
     )
     if not quiet:
         print(describe(overview(store)))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parse_part(text: str) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from three_hundred_maps.builder.recipe import Recipe
 from three_hundred_maps.errors import InputError, declared_packages, installed_version
-from three_hundred_maps.io import cache_home, sha256_bytes
+from three_hundred_maps.io import cache_home, cores, sha256_bytes
 from three_hundred_maps.observe.levels import Level, observed_name, observed_recipe
 from three_hundred_maps.progress import is_quiet, note
 from three_hundred_maps.simulation.synthetic.setup import GENERATOR_VERSION
@@ -124,18 +124,13 @@ def announcement(config: str, recipe: Recipe, path: Path) -> str:
     return (
         f"building config {config!r} from its synthetic simulation, once: {regions} "
         f"regions, about {halos:,} clusters x {n_los} lines of sight, some {megabytes:,.0f} MB in {path}; "
-        f"about {_duration(regions)} on {_workers()} cores"
+        f"about {_duration(regions)} on {cores()} cores"
     )
 
 
 def _duration(regions: int) -> str:
-    seconds = START_S + REGION_CORE_S * regions / _workers()
+    seconds = START_S + REGION_CORE_S * regions / cores()
     return f"{seconds / 3600:.1f} hours" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
-
-
-def _workers() -> int:
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, count)
 
 
 def _probe(folder: Path) -> None:
@@ -147,7 +142,7 @@ def _probe(folder: Path) -> None:
 
 def _run_build(config: str, path: Path, command: list[str]) -> None:
     command = [sys.executable, "-m", "three_hundred_maps", *command, "--out", str(path)]
-    command += ["--workers", str(_workers())]
+    command += ["--workers", str(cores())]
     # Its output goes through this process, because a notebook shows only what sys.stderr gets.
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0

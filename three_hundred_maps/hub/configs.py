@@ -118,6 +118,25 @@ def find_source(
     return StoreSource.open(cache.build_on_the_spot(config, recipe))
 
 
+def store_of_config(name: str) -> Path | None:
+    """The folder of a config's store, built and cached at its first use; None where no config is so named.
+
+    Raises
+    ------
+    InputError
+        Where the config is here as Parquet alone, or cannot be had.
+    """
+    if name not in config_names():
+        return None
+    found = getattr(find_source(name), "path", None)
+    if not isinstance(found, Path):
+        raise InputError(
+            f"the config {name!r} is here as Parquet, and this needs a Zarr store: "
+            f"three-hundred-maps build {name} --out STORE, then give STORE"
+        )
+    return found
+
+
 def _sample() -> Source:
     folder = sample_folder()
     file = folder / MANIFEST

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from three_hundred_maps.hub.manifests import choose_config
 from three_hundred_maps.hub.remote import fetch_into, fetch_manifest, partial_path
 from three_hundred_maps.io import OWN_LIST, own_files, remove_own, sha256_file, write_json
 from three_hundred_maps.progress import progress
+from three_hundred_maps.simulation.tables import take
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.arrays import halo_columns, open_group
-from three_hundred_maps.store.finishing import write_small_files
+from three_hundred_maps.store.arrays import halo_columns, open_group, shard_file
+from three_hundred_maps.store.finishing import close_store, write_small_files
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.lock import hold
-from three_hundred_maps.store.manifest import MANIFEST, PROVENANCE, read_manifest, write_manifest
+from three_hundred_maps.store.manifest import MANIFEST, PROVENANCE, read_manifest
 from three_hundred_maps.store.statistics import Statistics, read_statistics
 
 STAGING = ".download"
@@ -77,17 +78,16 @@ def download(
     if not record["zarr"]:
         raise InputError(f"{repository}: config {name!r} has no Zarr store; read its rows by load_dataset")
     store = Path(out)
-    chosen = _choose(record, name, splits, views)
+    part = _Part.choose(record, name, splits, views, shards)
     whole = splits is None and views is None and shards is None
-    if _is_there(store, record["digest"], chosen, shards, whole=whole):
+    if _is_there(store, record["digest"], None if whole else part):
         return store
     prefix = f"{record['zarr']}/"
     files = {p.removeprefix(prefix): e for p, e in manifest["files"].items() if p.startswith(prefix)}
-    wanted = {p: e for p, e in files.items() if _is_wanted(p, chosen, shards)}
+    wanted = {p: e for p, e in files.items() if part.wants(p)}
     if not whole and not any(_SHARD.fullmatch(path) for path in wanted):
-        raise InputError(
-            f"{repository}: config {name!r} has no shard {_ranges(shards)} in {', '.join(chosen[0])}"
-        )
+        numbers = "at all" if shards is None else ", ".join(map(str, shards))
+        raise InputError(f"{repository}: config {name!r} has no shard {numbers} in {', '.join(part.splits)}")
     staging = store / STAGING
     busy = f"{store} is being downloaded by another process; wait for it, or stop it first"
     fetched = staging / record["zarr"]
@@ -104,69 +104,65 @@ def download(
                 os.replace(fetched / path, store / path)
             read_manifest(store)
         else:
-            _assemble(fetched, store, chosen, sorted(wanted), str(record["digest"]), shards)
+            _assemble(fetched, store, part, sorted(wanted), str(record["digest"]))
         remove_own(staging, STAGING)
     if not any(staging.iterdir()):
         staging.rmdir()
     return store
 
 
-def _choose(
-    record: Mapping[str, Any], name: str, splits: Sequence[str] | None, views: Sequence[str] | None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    for what, given, known in (("split", splits, schema.SPLITS), ("view", views, record["views"])):
-        unknown = [item for item in given or () if item not in known]
-        if unknown or (given is not None and not given):
-            named = ", ".join(unknown) or "(none was named)"
-            raise InputError(f"config {name!r} has no {what} {named}; it has {', '.join(known)}")
-    some = tuple(s for s in schema.SPLITS if splits is None or s in splits)
-    return some, tuple(v for v in record["views"] if views is None or v in views)
+@dataclass(frozen=True)
+class _Part:
+    """What of a config is asked for: splits and views in their order, numbers of shards (None: all)."""
+
+    splits: tuple[str, ...]
+    views: tuple[str, ...]
+    shards: Sequence[int] | None
+
+    @staticmethod
+    def choose(
+        record: Mapping[str, Any],
+        name: str,
+        splits: Sequence[str] | None,
+        views: Sequence[str] | None,
+        shards: Sequence[int] | None,
+    ) -> _Part:
+        found = []
+        for what, given, known in (("split", splits, schema.SPLITS), ("view", views, record["views"])):
+            unknown = [item for item in given or () if item not in known]
+            if unknown or (given is not None and not given):
+                named = ", ".join(unknown) or "(none was named)"
+                raise InputError(f"config {name!r} has no {what} {named}; it has {', '.join(known)}")
+            found.append(tuple(item for item in known if given is None or item in given))
+        return _Part(found[0], found[1], shards)
+
+    def mark(self, digest: str) -> dict[str, Any]:
+        """What the store of this part says of itself."""
+        shards = None if self.shards is None else sorted(set(self.shards))
+        return {"digest": digest, "splits": list(self.splits), "views": list(self.views), "shards": shards}
+
+    def wants(self, path: str) -> bool:
+        """Whether a file of the store is needed: shards that were asked for, and every small file."""
+        found = _SHARD.fullmatch(path)
+        if found is None:
+            return True
+        names = (*self.views, *((schema.HALF,) if schema.TARGET in self.views else ()))
+        numbered = self.shards is None or int(found[3]) in self.shards
+        return found[1] in self.splits and found[2] in names and numbered
 
 
-def _is_there(
-    store: Path,
-    digest: str,
-    chosen: tuple[tuple[str, ...], tuple[str, ...]],
-    shards: Sequence[int] | None,
-    *,
-    whole: bool,
-) -> bool:
-    """Whether ``store`` is what is asked for already; InputError where it holds anything else."""
+def _is_there(store: Path, digest: str, part: _Part | None) -> bool:
+    """Whether ``store`` is ``part`` (None: all) already; InputError where it holds anything else."""
     if not store.exists() or not any(store.iterdir()):
         return False
     if (store / MANIFEST).is_file():
         there = read_manifest(store)
-        if there.get("digest") == digest and whole:
-            return True
-        if not whole and there.get("part_of") == _part(digest, chosen, shards):
+        if there.get("digest") == digest if part is None else there.get("part_of") == part.mark(digest):
             return True
         raise InputError(f"{store} is another store already; choose a new folder for --out")
     if own_files(store / STAGING, STAGING) is None:
         raise InputError(f"{store} holds other things; choose a new folder for --out")
     return False
-
-
-def _part(
-    digest: str, chosen: tuple[tuple[str, ...], tuple[str, ...]], shards: Sequence[int] | None
-) -> dict[str, Any]:
-    return {
-        "digest": digest,
-        "splits": list(chosen[0]),
-        "views": list(chosen[1]),
-        "shards": None if shards is None else sorted(set(shards)),
-    }
-
-
-def _is_wanted(
-    path: str, chosen: tuple[tuple[str, ...], tuple[str, ...]], shards: Sequence[int] | None
-) -> bool:
-    """Whether a file of the store is needed: shards that were asked for, and every small file."""
-    found = _SHARD.fullmatch(path)
-    if found is None:
-        return True
-    split, view, shard = found[1], found[2], int(found[3])
-    names = (*chosen[1], *((schema.HALF,) if schema.TARGET in chosen[1] else ()))
-    return split in chosen[0] and view in names and (shards is None or shard in shards)
 
 
 def _fetch_all(repository: str, commit: str, prefix: str, wanted: Mapping[str, Any], staging: Path) -> None:
@@ -196,14 +192,7 @@ def _fetch_all(repository: str, commit: str, prefix: str, wanted: Mapping[str, A
             raise
 
 
-def _assemble(
-    fetched: Path,
-    store: Path,
-    chosen: tuple[tuple[str, ...], tuple[str, ...]],
-    paths: Sequence[str],
-    digest: str,
-    shards: Sequence[int] | None,
-) -> None:
+def _assemble(fetched: Path, store: Path, asked: _Part, paths: Sequence[str], digest: str) -> None:
     """Make a store of its own of the shards that were fetched: they are moved, not written anew."""
     root: Any = open_group(fetched)
     layout = Layout.of_store(fetched)
@@ -211,28 +200,21 @@ def _assemble(
         split: sorted({int(m[3]) for p in paths if (m := _SHARD.fullmatch(p)) and m[1] == split})
         for split in schema.SPLITS
     }
+    size = layout.shard_halos
     rows = {
-        split: np.concatenate(
-            [
-                np.zeros(0, np.int64),
-                *(k * layout.shard_halos + np.arange(layout.shard_rows(split, k)) for k in numbers[split]),
-            ]
-        )
+        split: [k * size + row for k in numbers[split] for row in range(layout.shard_rows(split, k))]
         for split in schema.SPLITS
     }
     part = replace(
         layout,
-        maps=tuple(v for v in layout.maps if v.name in chosen[1]),
+        maps=tuple(v for v in layout.maps if v.name in asked.views),
         splits={split: len(rows[split]) for split in schema.SPLITS},
-        attrs={**layout.attrs, "part_of": _part(digest, chosen, shards)},
+        attrs={**layout.attrs, "part_of": asked.mark(digest)},
     )
     stored = schema.halo_variables(root["train"])
     names = (*stored, *(f"total_{view}" for view in part.views))
     columns = {
-        split: {
-            name: values[rows[split].astype(np.int64)]
-            for name, values in halo_columns(fetched, root[split], names).items()
-        }
+        split: take(halo_columns(fetched, root[split], names), np.array(rows[split], np.int64))
         for split in schema.SPLITS
     }
     published = read_statistics(fetched)
@@ -243,27 +225,11 @@ def _assemble(
     for split in schema.SPLITS:
         for new, old in enumerate(numbers[split]):
             for variable in part.map_variables(split):
-                source = fetched / f"{split}/{variable.name}/c/{old}/0/0/0"
-                name = f"{split}/{variable.name}/c/{new}/0/0/0"
+                source = fetched / shard_file(f"{split}/{variable.name}", old)
+                name = shard_file(f"{split}/{variable.name}", new)
                 (store / name).parent.mkdir(parents=True, exist_ok=True)
                 files[name] = {"sha256": sha256_file(source), "bytes": source.stat().st_size}
                 os.replace(source, store / name)
     if (fetched / PROVENANCE).is_file():
         os.replace(fetched / PROVENANCE, store / PROVENANCE)
-    write_manifest(
-        store,
-        {
-            "schema_version": schema.SCHEMA_VERSION,
-            "name": part.attrs["name"],
-            "recipe_sha256": part.attrs["recipe_sha256"],
-            "halos": dict(part.splits),
-            "halos_planned": dict(part.splits),
-            "refused": [],
-            "part_of": _part(digest, chosen, shards),
-            "files": files,
-        },
-    )
-
-
-def _ranges(shards: Sequence[int] | None) -> str:
-    return "at all" if shards is None else ", ".join(map(str, shards))
+    close_store(store, part, files, part.splits, part_of=part.attrs["part_of"])

@@ -10,22 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from three_hundred_maps._version import __version__
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.card import render_card
 from three_hundred_maps.hub.croissant import render_croissant
-from three_hundred_maps.hub.manifests import EXPORT_FORMAT, MANIFEST, checked_path, parse_manifest
+from three_hundred_maps.hub.manifests import MANIFEST, checked_path, new_manifest, parse_manifest
 from three_hundred_maps.hub.parquet import colour_ranges, plan_files, write_split
 from three_hundred_maps.hub.pictures import gallery, panel
-from three_hundred_maps.hub.record import describe_store, file_entry
+from three_hundred_maps.hub.record import add_file, describe_store
 from three_hundred_maps.hub.side_files import render_citation, render_eval
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import (
     OWN_LIST,
     canonical_json,
-    naming,
     own_files,
     remove_own,
+    renamed_into_place,
     sha256_bytes,
     sha256_file,
     write_bytes,
@@ -182,16 +181,11 @@ def export_config(
     ranges = colour_ranges(read_statistics(source.path), source.views)
     for split in progress(splits, desc=f"{source.name}: Parquet", unit="split"):
         paths, catalogue = write_split(source, split, folder, ranges)
-        for path in (*paths, catalogue):
-            key, entry = file_entry(root, path, sha256_file(path))
-            entries[key] = entry
-        record["splits"][split]["parquet"] = [path.relative_to(root).as_posix() for path in paths]
-        record["splits"][split]["halos_file"] = catalogue.relative_to(root).as_posix()
+        record["splits"][split]["parquet"] = [add_file(entries, root, path) for path in paths]
+        record["splits"][split]["halos_file"] = add_file(entries, root, catalogue)
     picture = folder / "images" / "clusters.png"
     write_bytes(picture, draw_gallery(source, ranges))
-    record["images"] = [picture.relative_to(root).as_posix()]
-    key, entry = file_entry(root, picture, sha256_file(picture))
-    entries[key] = entry
+    record["images"] = [add_file(entries, root, picture)]
     stale = {f"{source.name}/{name}" for name in listed | set(map(_partial, listed))} - set(entries)
     write_json(
         folder / OWN_LIST, {"kind": KIND, "files": sorted(p.removeprefix(f"{source.name}/") for p in stale)}
@@ -242,13 +236,9 @@ def copy_store(store: Path, target: Path, root: Path) -> dict[str, Any]:
                     f"{store}: {path} does not match its checksum; see three-hundred-maps verify"
                 )
             # Not made durable one by one: the source is at hand, and what is sent is checked again.
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            partial = copy.with_name(f".{copy.name}.partial")
-            with naming(copy):
+            with renamed_into_place(copy, copy.with_name(f".{copy.name}.partial")) as partial:
                 partial.write_bytes(data)
-            os.replace(partial, copy)
-        key, entry = file_entry(root, copy, sha256)
-        entries[key] = entry
+        add_file(entries, root, copy, sha256)
     return entries
 
 
@@ -291,13 +281,7 @@ def check_limits(files: Mapping[str, Any]) -> None:
 def write_root_files(root: Path, content: Mapping[str, Any], repository: str) -> dict[str, Any]:
     """Write card, Croissant, eval.yaml and citation, then the manifest, which marks the export as whole."""
     files = {path: entry for path, entry in content["files"].items() if path not in ROOT_FILES}
-    manifest: dict[str, Any] = {
-        "format": EXPORT_FORMAT,
-        "package_version": __version__,
-        "repository": repository,
-        "configs": dict(content["configs"]),
-        "files": files,
-    }
+    manifest = new_manifest(dict(content["configs"]), files, repository)
     texts = {
         "README.md": render_card(manifest, repository),
         "croissant.json": canonical_json(render_croissant(manifest, repository)).decode(),

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
+from three_hundred_maps._version import __version__
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.schema import SPLITS
 
@@ -19,6 +20,17 @@ EXPORT_FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 VIEW = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 """What the name of a view looks like."""
+
+
+def new_manifest(configs: dict[str, Any], files: dict[str, Any], repository: str | None) -> dict[str, Any]:
+    """What a manifest holds: configs by name, and of each file its size and sha256."""
+    return {
+        "format": EXPORT_FORMAT,
+        "package_version": __version__,
+        "repository": repository,
+        "configs": configs,
+        "files": files,
+    }
 
 
 def checked_name(name: Any, what: str) -> str:

@@ -17,6 +17,7 @@ from datasets import Features, Image, Value
 from three_hundred_maps.hub.pictures import panel, png
 from three_hundred_maps.hub.rows import row_features, to_table, with_units
 from three_hundred_maps.hub.sources import StoreSource
+from three_hundred_maps.io import renamed_into_place
 from three_hundred_maps.keys import KEY
 from three_hundred_maps.store.arrays import SplitArrays, read_split
 from three_hundred_maps.store.schema import HALO_VARIABLES
@@ -162,17 +163,9 @@ def colour_ranges(statistics: Mapping[str, Any], views: Sequence[str]) -> dict[s
 
 
 def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema, group: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open_writer(partial, schema) as writer:
-            for table in tables:
-                writer.write_table(table, row_group_size=group)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        # Arrow does not say which file it could not write.
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with (
+        renamed_into_place(path, path.with_name(f".{path.name}.partial")) as partial,
+        open_writer(partial, schema) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table, row_group_size=group)

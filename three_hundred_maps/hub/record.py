@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,11 @@ import numpy as np
 
 from three_hundred_maps.hub.columns import ROW_FORMAT
 from three_hundred_maps.hub.sources import StoreSource
+from three_hundred_maps.io import sha256_file
 from three_hundred_maps.store.arrays import open_group
 from three_hundred_maps.store.manifest import read_manifest
 from three_hundred_maps.store.notes import by_kind
-from three_hundred_maps.store.schema import ROOT_ATTRS, SPLITS
+from three_hundred_maps.store.schema import ROOT_ATTRS
 from three_hundred_maps.store.statistics import ViewStatistics, read_statistics
 
 ATTRIBUTES = tuple(name for name in ROOT_ATTRS if name not in ("schema_version", "name"))
@@ -28,6 +28,7 @@ def describe_store(source: StoreSource) -> dict[str, Any]:
     attrs = dict(root.attrs)
     manifest = read_manifest(source.path)
     excluded = manifest.get("excluded", manifest.get("refused", []))
+    planned = manifest.get("halos_planned", {})
     statistics = read_statistics(source.path)
     train = root["train"]
     instruments = attrs.get("view_attrs") or {}
@@ -55,21 +56,20 @@ def describe_store(source: StoreSource) -> dict[str, Any]:
         "warnings": list(attrs.get("warnings") or ()),
         **{name: attrs[name] for name in ("observed", "corrections") if attrs.get(name)},
         "splits": {
-            split: describe_split(root[split], source, split, manifest.get("halos_planned", {}))
-            for split in SPLITS
+            split: describe_split(root[split], n, int(planned.get(split, n)), source.rows[split])
+            for split, n in source.halos.items()
         },
     }
 
 
-def describe_split(group: Any, source: StoreSource, split: str, planned: Mapping[str, int]) -> dict[str, Any]:
-    """Numbers of a split, and the range of what its halos are like."""
-    regions = np.asarray(group["region"][...])
+def describe_split(values: Any, halos: int, planned: int, rows: int) -> dict[str, Any]:
+    """Numbers of a split, and the range of what its halos are like, from its columns."""
     return {
-        "halos": source.halos[split],
-        "halos_planned": int(planned.get(split, source.halos[split])),
-        "regions": len(np.unique(regions)),
-        "rows": source.rows[split],
-        "ranges": {name: value_range(np.asarray(group[name][...])) for name in RANGED},
+        "halos": halos,
+        "halos_planned": planned,
+        "regions": len(np.unique(np.asarray(values["region"]))),
+        "rows": rows,
+        "ranges": {name: value_range(np.asarray(values[name])) for name in RANGED},
         "parquet": [],
         "halos_file": None,
     }
@@ -102,6 +102,8 @@ def view_statistics(statistics: ViewStatistics) -> dict[str, Any]:
     }
 
 
-def file_entry(root: Path, path: Path, sha256: str) -> tuple[str, dict[str, Any]]:
-    """A file's line of the manifest."""
-    return path.relative_to(root).as_posix(), {"bytes": path.stat().st_size, "sha256": sha256}
+def add_file(files: dict[str, Any], root: Path, path: Path, sha256: str | None = None) -> str:
+    """Enter a file into the lines of a manifest; its name there."""
+    key = path.relative_to(root).as_posix()
+    files[key] = {"bytes": path.stat().st_size, "sha256": sha256 or sha256_file(path)}
+    return key

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from three_hundred_maps._version import __version__
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.card import render_card
 from three_hundred_maps.hub.columns import ROW_FORMAT
 from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, sample_folder
 from three_hundred_maps.hub.exporting import draw_gallery
-from three_hundred_maps.hub.manifests import EXPORT_FORMAT, MANIFEST, parse_manifest
+from three_hundred_maps.hub.manifests import MANIFEST, new_manifest, parse_manifest
 from three_hundred_maps.hub.parquet import colour_ranges, write_rows
-from three_hundred_maps.hub.record import RANGED, describe_store, file_entry, value_range
+from three_hundred_maps.hub.record import add_file, describe_split, describe_store
 from three_hundred_maps.hub.rows import to_table
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import sha256_bytes, sha256_file, write_bytes, write_json
@@ -63,36 +62,19 @@ def refresh_sample(store: Path, package: Path | None = None) -> Path:
         part = pick(source, split, wanted)
         path = folder / "parquet" / f"{split}-00000-of-00001.parquet"
         write_rows(path, iter([part]), source)
-        key, entry = file_entry(root, path, sha256_file(path))
-        files[key] = entry
-        regions = np.asarray(part["region"])
-        record["splits"][split] = {
-            "halos": wanted,
-            "halos_planned": wanted,
-            "regions": len(np.unique(regions)),
-            "rows": wanted,
-            "ranges": {name: value_range(np.asarray(part[name])) for name in RANGED},
-            "parquet": [key],
-            "halos_file": None,
-        }
+        numbers = describe_split(part, wanted, wanted, wanted)
+        record["splits"][split] = {**numbers, "parquet": [add_file(files, root, path)]}
     picture = folder / "images" / "clusters.png"
     write_bytes(picture, draw_gallery(source, colour_ranges(read_statistics(store), source.views)))
-    key, entry = file_entry(root, picture, sha256_file(picture))
-    files[key] = entry
+    images = [add_file(files, root, picture)]
     record.update(
         config=SAMPLE,
         sampled_from={"config": source.name, "digest": source.digest},
         digest=sha256_bytes("".join(files[path]["sha256"] for path in sorted(files)).encode()),
         zarr=None,
-        images=[key],
+        images=images,
     )
-    manifest = {
-        "format": EXPORT_FORMAT,
-        "package_version": __version__,
-        "repository": None,
-        "configs": {SAMPLE: record},
-        "files": files,
-    }
+    manifest = new_manifest({SAMPLE: record}, files, None)
     size = sum(entry["bytes"] for entry in files.values())
     if size >= MAX_BYTES:
         raise InputError(f"the sample is {size / 2**20:.2f} MiB; it must stay under {MAX_BYTES // 2**20} MiB")

@@ -181,7 +181,7 @@ def atomdb_source(session: Any = None) -> TableSource:
     session.set_response(ENERGIES_KEV, raw=True)
     centres_erg = 0.5 * (ENERGIES_KEV[1:] + ENERGIES_KEV[:-1]) * KEV_ERG
 
-    def power(elements: tuple[int, ...], electrons_with: tuple[int, ...] = ()) -> NDArray[np.float64]:
+    def power(elements: tuple[int, ...]) -> NDArray[np.float64]:
         """erg cm^3 s^-1 per n_e n_H of these elements at solar abundance, at every temperature."""
         session.set_abund(np.arange(1, 31), 0.0)
         for element in elements:

@@ -44,6 +44,11 @@ class Cosmology:
         hubble_km_s_kpc = self.hubble_km_s_mpc(redshift) / 1e3
         return 3.0 * hubble_km_s_kpc**2 / (8.0 * math.pi * GRAVITY_KPC_KMS2_PER_MSUN)
 
+    def radius_200c_kpc(self, mass_msun: NDArray[np.float64], redshift: float) -> NDArray[np.float64]:
+        """Proper R200c in kpc of masses inside it in Msun; 0 for those below 0."""
+        density = 200.0 * self.critical_density_msun_kpc3(redshift)
+        return np.cbrt(np.maximum(mass_msun, 0.0) / (4.0 / 3.0 * math.pi * density))
+
     def age_gyr(self, scale_factor: ArrayLike) -> NDArray[np.float64]:
         """Time since the beginning at scale factors (any shape), Gyr; good to 1e-6.
 

@@ -92,25 +92,21 @@ def columns_of(has: Callable[[int, str], bool]) -> set[str]:
 
 def assumptions(present: set[str], *, arepo: bool, kernel: str) -> dict[str, str]:
     """What is taken for columns that a snapshot does not have, in words."""
-    said = {}
-    if not present & {"helium_fraction", "hydrogen_fraction"}:
-        said["hydrogen_fraction"] = f"not in the files: {HYDROGEN_FRACTION}"
-    if "electron_abundance" not in present:
-        said["electron_abundance"] = "not in the files: hydrogen and helium fully ionised"
-    if "metallicity" not in present:
-        said["metallicity"] = "not in the files: 0, no metals"
-    if "star_formation_rate" not in present:
-        said["star_formation_rate"] = "not in the files: no gas forms stars"
-    if "internal_energy" not in present:
-        said["temperature"] = "no internal energy in the files: the stored temperature"
-    if "density" not in present:
-        said["density"] = "not in the files: from the distances of neighbours"
-    if "smoothing_length" not in present:
-        if arepo:
-            said["smoothing_length"] = f"not in the files: {AREPO_CELL_RADII} (3 V / 4 pi)^(1/3) of each cell"
-        else:
-            said["smoothing_length"] = f"not in the files: from density, {NEIGHBOURS[kernel]:.0f} neighbours"
-    return said
+    length = f"from density, {NEIGHBOURS[kernel]:.0f} neighbours"
+    if arepo:
+        length = f"{AREPO_CELL_RADII} (3 V / 4 pi)^(1/3) of each cell"
+    texts = {
+        "hydrogen_fraction": f"not in the files: {HYDROGEN_FRACTION}",
+        "electron_abundance": "not in the files: hydrogen and helium fully ionised",
+        "metallicity": "not in the files: 0, no metals",
+        "star_formation_rate": "not in the files: no gas forms stars",
+        "temperature": "no internal energy in the files: the stored temperature",
+        "density": "not in the files: from the distances of neighbours",
+        "smoothing_length": f"not in the files: {length}",
+    }
+    known = present | ({"hydrogen_fraction"} if "helium_fraction" in present else set())
+    known = known - {"temperature"} | ({"temperature"} if "internal_energy" in present else set())
+    return {name: text for name, text in texts.items() if name not in known}
 
 
 def gas_fields(
@@ -218,13 +214,3 @@ def launched_winds(stars: Particles, first_index: int, drop_winds: bool) -> Part
     if "velocity" in stars.fields:
         fields["velocity"] = stars.fields["velocity"]
     return Particles(stars.position, stars.mass, stars.index + first_index, fields)
-
-
-def joined(first: Particles, second: Particles) -> Particles:
-    """Two sets of particles with the same fields, one after the other."""
-    return Particles(
-        np.concatenate([first.position, second.position]),
-        np.concatenate([first.mass, second.mass]),
-        np.concatenate([first.index, second.index]),
-        {name: np.concatenate([first.fields[name], second.fields[name]]) for name in first.fields},
-    )

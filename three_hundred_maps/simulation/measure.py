@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.nfw import enclosed_mass
-from three_hundred_maps.simulation.contamination import low_resolution_fraction
 from three_hundred_maps.simulation.gas import compton_y_mpc2
 from three_hundred_maps.simulation.particles import SPECIES, Cutout
 from three_hundred_maps.units import KEV_K
@@ -91,7 +90,7 @@ def measure(cutout: Cutout) -> dict[str, float]:
         "com_offset": float(np.linalg.norm(centre_of_mass)) / m200 / r200,
         "T_mw_500_keV": warm / KEV_K,
         "Y_500_mpc2": float(compton[coupled].sum()),
-        "low_res_fraction": low_resolution_fraction(cutout),
+        "low_res_fraction": cutout.low_resolution_fraction,
         "low_res_fraction_200": low_200 / m200,
     }
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.tables import take
 
 SPECIES = ("gas", "dark_matter", "low_resolution", "stars", "black_holes")
 """Names of the particle species, in the order of Gadget types 0, 1, 2 + 3, 4, 5."""
@@ -70,12 +71,7 @@ class Particles:
 
     def select(self, rows: NDArray[np.generic]) -> Particles:
         """The particles at ``rows`` (a mask or indices)."""
-        return Particles(
-            self.position[rows],
-            self.mass[rows],
-            self.index[rows],
-            {name: values[rows] for name, values in self.fields.items()},
-        )
+        return take(self, rows)
 
     @staticmethod
     def empty(fields: Mapping[str, str] | None = None) -> Particles:
@@ -114,6 +110,13 @@ class Cutout:
 
     def __getitem__(self, species: str) -> Particles:
         return self.particles[species]
+
+    @property
+    def low_resolution_fraction(self) -> float:
+        """Share of the mass that low-resolution particles hold; 0 for an empty cut-out."""
+        low = float(self["low_resolution"].mass.sum(dtype=np.float64))
+        total = sum(float(part.mass.sum(dtype=np.float64)) for part in self.particles.values())
+        return low / total if total > 0 else 0.0
 
     def within(self, radius_kpc: float) -> Cutout:
         """What of the cut-out lies within a smaller radius."""

@@ -17,15 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.halos import GroupMembers
-from three_hundred_maps.simulation.contamination import (
-    LARGEST_LOW_RESOLUTION_FRACTION,
-    contamination_reason,
-)
-from three_hundred_maps.simulation.gas import gas_fields, joined, launched_winds
+from three_hundred_maps.simulation.gas import gas_fields, launched_winds
 from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout, Particles
 from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.readers.source import SnapshotInfo, Source
 from three_hundred_maps.simulation.stored import RangedSnapshot, Stored, WholeSnapshot, not_here
+from three_hundred_maps.simulation.tables import join
 
 WHOLE_PARTICLES = 50_000_000
 """Up to so many a snapshot is read into memory as a whole (1.5 GB); a larger one is read by ranges."""
@@ -79,13 +76,10 @@ class Region:
     def open(
         path: str | Path,
         *,
-        length_unit: str | None = None,
-        dialect: str | None = None,
         drop_winds: bool = True,
         whole: bool | None = None,
-        optional: tuple[str, ...] = (),
-        offsets: Path | None = None,
         index_folder: Path | None = None,
+        **source: Any,
     ) -> Region:
         """Read a snapshot, or make it ready to be read around halos.
 
@@ -93,31 +87,24 @@ class Region:
         ----------
         path
             A file, the prefix of a set, a folder with one set, or a pattern with ``*``.
-        length_unit
-            ``kpc/h``, ``Mpc/h``, ``kpc`` or ``Mpc``; by default what the file says, else kpc/h.
-        dialect
-            A value of `SnapshotInfo.dialect`; by default what the files tell.
         drop_winds
             Whether decoupled wind particles are marked, so that gas views leave them out.
         whole
             Whether to read all of it into memory; else each cut-out reads its own particles. By default up to
             `WHOLE_PARTICLES`, where no file is missing. The cut-outs are the same.
-        optional
-            Fields of `OPTIONAL_FIELDS` that cut-outs shall have.
-        offsets
-            The file ``offsets_NNN.hdf5`` of IllustrisTNG, with which files of the set may be missing.
         index_folder
             Where the index of a snapshot that is not read whole is kept, for the next time.
+        source
+            Options of `open_source`: ``length_unit``, ``dialect``, ``optional``, ``offsets``.
 
         Raises
         ------
         InputError
             One line on what is wrong with the files.
         """
-        source = open_source(
-            path, length_unit=length_unit, dialect=dialect, optional=optional, offsets=offsets
+        return Region(
+            open_source(path, **source), drop_winds=drop_winds, whole=whole, index_folder=index_folder
         )
-        return Region(source, drop_winds=drop_winds, whole=whole, index_folder=index_folder)
 
     @property
     def corrections(self) -> dict[str, int]:
@@ -220,7 +207,7 @@ class Region:
             stars = replace(stars, fields={k: v for k, v in stars.fields.items() if k != "formation_time"})
         if winds.any():
             moved = launched_winds(stars.select(winds), self._gas_count, self._drop_winds)
-            particles["gas"] = joined(particles["gas"], moved)
+            particles["gas"] = join([particles["gas"], moved])
         particles["stars"] = stars.select(~winds)
 
     def refusal(
@@ -229,7 +216,7 @@ class Region:
         radius_kpc: float,
         cutout: Cutout | None = None,
         *,
-        max_low_resolution_fraction: float = LARGEST_LOW_RESOLUTION_FRACTION,
+        max_low_resolution_fraction: float = 1e-3,
     ) -> str | None:
         """Why a halo is to be left out, in words; None where nothing speaks against it.
 
@@ -238,10 +225,17 @@ class Region:
         """
         reason = self._edge_reason(np.asarray(centre_kpc, np.float64), radius_kpc)
         reason = reason or self.absent(centre_kpc, radius_kpc)
-        if reason is None:
-            cutout = cutout or self.cutout(centre_kpc, radius_kpc)
-            reason = contamination_reason(cutout, max_low_resolution_fraction)
-        return reason
+        if reason is not None:
+            return reason
+        cutout = cutout or self.cutout(centre_kpc, radius_kpc)
+        if not any(len(particles) for particles in cutout.particles.values()):
+            return "there are no particles around this centre"
+        low, limit = cutout.low_resolution_fraction, max_low_resolution_fraction
+        return (
+            f"low-resolution particles hold {low:.2g} of the cut-out's mass, over {limit:g}"
+            if low > limit
+            else None
+        )
 
     def _edge_reason(self, centre_kpc: NDArray[np.float64], radius_kpc: float) -> str | None:
         """Why a sphere is refused for leaving the region; None where it lies within.

@@ -29,6 +29,7 @@ from three_hundred_maps.simulation.column_checks import ColumnChecks
 from three_hundred_maps.simulation.gas import LIMITS, columns_of
 from three_hundred_maps.simulation.particles import OPTIONAL_FIELDS, SPECIES
 from three_hundred_maps.simulation.readers.source import Source
+from three_hundred_maps.simulation.tables import join, take
 
 _GROUP_EXTENT = 2.0
 """In R200c: how far the particles of a group are taken to reach whose file is not here."""
@@ -125,28 +126,21 @@ class Columns:
         start = 0
         for i, kind in enumerate(self.kinds[species]):
             part = out[start : start + sizes[i]]
-            self.source.read(kind, name, part, self._origin, None if ranges is None else ranges[i])
             start += sizes[i]
+            if name == "mass" and not self.source.has(kind, name):
+                part[:] = self.source.mass_table[kind]
+                continue
+            self.source.read(kind, name, part, self._origin, None if ranges is None else ranges[i])
+            if name == "mass":
+                self.checks.check(part, name, species)
         return out
 
     def read_mass(self, species: str, ranges: Sequence[Ranges] | None = None) -> Mass:
         """Masses: one number where all particles of the species weigh the same."""
         kinds, source = self.kinds[species], self.source
-        tabled = [not source.has(kind, "mass") for kind in kinds]
-        if len(kinds) == 1 and tabled[0]:
+        if len(kinds) == 1 and not source.has(kinds[0], "mass"):
             return float(source.mass_table[kinds[0]])
-        sizes = self._sizes(species, ranges)
-        masses = np.empty(sum(sizes), np.float32)
-        start = 0
-        for i, (kind, without) in enumerate(zip(kinds, tabled, strict=True)):
-            part = masses[start : start + sizes[i]]
-            if without:
-                part[:] = source.mass_table[kind]
-            else:
-                source.read(kind, "mass", part, self._origin, None if ranges is None else ranges[i])
-                self.checks.check(part, "mass", species)
-            start += len(part)
-        return masses
+        return self.read(species, "mass", ranges)
 
     def read_others(
         self, species: str, mass: Mass, ranges: Sequence[Ranges] | None = None
@@ -204,8 +198,8 @@ class WholeSnapshot:
         return Near(
             rows.astype(np.int64),
             grid.relative(rows, at, box, self._scale),
-            stored[rows] if isinstance(stored, np.ndarray) else stored,
-            {name: column[rows] for name, column in self._columns[species].items()},
+            take(stored, rows),
+            take(self._columns[species], rows),
         )
 
     def bounds(self) -> Corners | None:
@@ -300,15 +294,12 @@ class RangedSnapshot:
         places = np.concatenate(
             [np.zeros(0, np.int64), *(part + f for part, f in zip(map(rows_of, runs), first, strict=False))]
         )
-        take = np.searchsorted(places, rows)
+        places = np.searchsorted(places, rows)
         mass, columns = self._reader.read_others(species, self._reader.read_mass(species, runs), runs)
-        mass = mass[take] if isinstance(mass, np.ndarray) else mass
-        near = Near(rows, relative, mass, {name: column[take] for name, column in columns.items()})
-        usable = mass > 0 if isinstance(mass, np.ndarray) else np.ones(len(rows), bool)
-        if np.all(usable):
-            return near
-        kept_columns = {name: column[usable] for name, column in near.columns.items()}
-        return Near(rows[usable], relative[usable], np.asarray(mass)[usable], kept_columns)
+        mass = take(mass, places)
+        near = Near(rows, relative, mass, take(columns, places))
+        massless = isinstance(mass, np.ndarray) and not (mass > 0).all()
+        return take(near, mass > 0) if massless else near
 
     def bounds(self) -> Corners | None:
         """(3,) and (3,) corners of the box around all particles; None without particles."""
@@ -346,12 +337,7 @@ class RangedSnapshot:
                 held = rows[:, 1] > rows[:, 0]
                 low, high = (centre - reach)[held], (centre + reach)[held]
                 parts.append(BlockIndex(rows[held], low, high, np.full(int(held.sum()), span.number)))
-            self._index[kind] = BlockIndex(
-                *(
-                    np.concatenate([getattr(p, name) for p in parts])
-                    for name in ("rows", "low", "high", "file")
-                )
-            )
+            self._index[kind] = join(parts)
 
     def _runs(self, kind: int, rows: NDArray[np.int64]) -> Ranges:
         """Ranges that hold some rows of a type; none reaches over the end of a file."""

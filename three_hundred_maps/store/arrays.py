@@ -6,7 +6,7 @@ Zarr is never read at random: whole shards are decoded, once each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import SEALED_KEY
+from three_hundred_maps.simulation.tables import take
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.manifest import check_schema_version, read_manifest, unfinished_message
 from three_hundred_maps.store.names import is_url, resolve_store, zarr_place
@@ -156,11 +157,7 @@ def _chosen(path: str | Path, group: Any, views: Sequence[str] | None, default: 
 
 def split_length(path: str | Path, split: str) -> int:
     """Number of halos of a split."""
-    return _length(_split_group(path, split)[0])
-
-
-def _length(group: Any) -> int:
-    return int(group["redshift"].shape[0])
+    return int(_split_group(path, split)[0]["redshift"].shape[0])
 
 
 def read_split(
@@ -187,22 +184,28 @@ def read_split(
     InputError
         Where the store, the split or a view is not there.
     """
-    path = resolve_store(path)
-    group, default = _split_group(path, split)
-    names = _chosen(path, group, views, default)
-    length = _length(group)
-    start, stop, step = (halos or slice(None)).indices(length)
+    opened = _Opened(path, split, views)
+    start, stop, step = (halos or slice(None)).indices(len(opened.values))
     if step != 1:
         raise InputError(f"halos must be a slice of step 1, not of {step}")
-    stop = max(stop, start)
-    columns = halo_columns(path, group)
-    maps = {name: _read_rows(path, group, f"{split}/{name}", start, stop) for name in names}
-    return SplitArrays(
-        maps,
-        {name: values[start:stop] for name, values in columns.items()},
-        read_array(path, group, "los_vector"),
-        read_array(path, group, "los_up"),
-    )
+    return opened.rows(start, max(stop, start))
+
+
+class _Opened:
+    """A split whose halo values are read, ready to be read by rows."""
+
+    def __init__(self, path: str | Path, split: str, views: Sequence[str] | None) -> None:
+        self._path = path = resolve_store(path)
+        self.group, self.views = _split_group(path, split)
+        self._names = _chosen(path, self.group, views, self.views)
+        axes = (read_array(path, self.group, name) for name in ("los_vector", "los_up"))
+        self.values = SplitArrays({}, halo_columns(path, self.group), *axes)
+
+    def rows(self, start: int, stop: int) -> SplitArrays:
+        """Maps and values of some halos."""
+        where = self.group.path
+        maps = {n: _read_rows(self._path, self.group, f"{where}/{n}", start, stop) for n in self._names}
+        return replace(self.values, maps=maps, halos=take(self.values.halos, slice(start, stop)))
 
 
 def iter_shards(
@@ -221,25 +224,18 @@ def iter_shards(
     seed
         Shuffle the shards' order, and the halos within each, by this seed; None keeps the order.
     """
-    path = resolve_store(path)
-    group, default = _split_group(path, split)
-    names = _chosen(path, group, views, default)
-    columns = halo_columns(path, group)
-    vectors, ups = read_array(path, group, "los_vector"), read_array(path, group, "los_up")
-    length, size = _length(group), shard_size(group[default[0]])
+    opened = _Opened(path, split, views)
+    length, size = len(opened.values), shard_size(opened.group[opened.views[0]])
     starts = np.arange(0, length, size)
     generator = None if seed is None else np.random.default_rng(seed)
     if generator is not None:
         generator.shuffle(starts)
     for start in starts.tolist():
-        stop = min(start + size, length)
-        maps = {name: _read_rows(path, group, f"{split}/{name}", start, stop) for name in names}
-        halos = {name: values[start:stop] for name, values in columns.items()}
+        part = opened.rows(start, min(start + size, length))
         if generator is not None:
-            order = generator.permutation(stop - start)
-            maps = {name: values[order] for name, values in maps.items()}
-            halos = {name: values[order] for name, values in halos.items()}
-        yield SplitArrays(maps, halos, vectors, ups)
+            order = generator.permutation(len(part))
+            part = replace(part, maps=take(part.maps, order), halos=take(part.halos, order))
+        yield part
 
 
 def shard_file(name: str, shard: int) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from three_hundred_maps.io import fsync_folder, write_json
+from three_hundred_maps.simulation.tables import join, take
 from three_hundred_maps.store import schema
-from three_hundred_maps.store.arrays import read_shard_file
+from three_hundred_maps.store.arrays import read_shard_file, shard_file
 from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
 from three_hundred_maps.store.records import (
     PROGRESS,
@@ -76,38 +76,29 @@ def close_gaps(store: Path, layout: Layout) -> tuple[Layout, dict[str, int], lis
 
 def _stage(store: Path, layout: Layout, packed: Layout, split: str, records: list[ShardRecord]) -> None:
     """Write the new shards of a split under the staging folder."""
-    source = [(record, row) for record in records for row in range(record.rows)]
+    source = [(record.shard, row) for record in records for row in range(record.rows)]
+    of_shard = {record.shard: record for record in records}
     for shard in range(packed.shards(split)):
         staged = read_record(store, split, shard, STAGING)
         if staged is not None and all((store / STAGING / name).is_file() for name in staged.files):
             continue
         rows = source[shard * packed.shard_halos : (shard + 1) * packed.shard_halos]
-        maps: dict[str, np.ndarray] = {}
-        for variable in layout.map_variables(split):
-            out = np.empty((len(rows), *layout.map_shape), np.float32)
-            old: tuple[int, np.ndarray] | None = None
-            for place, (record, row) in enumerate(rows):
-                if old is None or old[0] != record.shard:
-                    name = f"{split}/{variable.name}/c/{record.shard}/0/0/0"
-                    shape = (layout.shard_rows(split, record.shard), *layout.map_shape)
-                    old = (record.shard, read_shard_file(store / name, shape, layout.shard_halos))
-                out[place] = old[1][row]
-            maps[variable.name] = out
-        halos = {
-            name: variable.column([record.halos[name][row] for record, row in rows])
-            for name, variable in schema.halo_variables(rows[0][0].halos).items()
-        }
-        totals = {view: np.stack([record.totals[view][row] for record, row in rows]) for view in layout.views}
+        parts = []
+        for old, items in groupby(rows, lambda item: item[0]):
+            record, mine = of_shard[old], [row for _, row in items]
+            shape = (layout.shard_rows(split, old), *layout.map_shape)
+            maps = {
+                name: read_shard_file(store / shard_file(f"{split}/{name}", old), shape, layout.shard_halos)
+                for name in (variable.name for variable in layout.map_variables(split))
+            }
+            parts.append(take((maps, record.totals, record.halos), mine))
+        maps, totals, halos = join(parts)
         files = write_maps(store, packed, split, shard, maps, folder=STAGING)
         statistics = None
         if split == "train":
-            views = {view: maps[view] for view in layout.views}
-            statistics = Statistics.of(views, halos, layout.grid.pixel)
-        write_record(
-            store,
-            ShardRecord(split, shard, packed.digest(), files, halos, totals, [], statistics),
-            STAGING,
-        )
+            statistics = Statistics.of({v: maps[v] for v in layout.views}, halos, layout.grid.pixel)
+        record = ShardRecord(split, shard, packed.digest(), files, halos, totals, [], statistics)
+        write_record(store, record, STAGING)
 
 
 def _swap(store: Path, packed: Layout, split: str, old_shards: int) -> None:

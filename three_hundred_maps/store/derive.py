@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import combinations, groupby, product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, HaloKey, halo_keys
 from three_hundred_maps.progress import progress
+from three_hundred_maps.simulation.tables import join, take
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import halo_columns, open_group, read_array, read_split, store_digest
 from three_hundred_maps.store.duplicates import CORRELATION, map_correlation
@@ -281,30 +282,13 @@ def _gather(
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
     """Maps, totals and halo values of some rows, read in runs of neighbours."""
     names = [v.name for v in layout.map_variables(split)]
-    maps: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
-    totals: dict[str, list[NDArray[Any]]] = {view: [] for view in layout.views}
-    halos: dict[str, list[NDArray[Any]]] = {column: [] for column in columns}
-    first = 0
-    while first < len(rows):
-        last = first
-        while (
-            last + 1 < len(rows)
-            and rows[last + 1].store == rows[first].store
-            and rows[last + 1].row == rows[last].row + 1
-        ):
-            last += 1
-        run = slice(rows[first].row, rows[last].row + 1)
-        data = read_split(rows[first].store, rows[first].split, names, run)
-        group = open_group(rows[first].store)[rows[first].split]
-        for name in names:
-            maps[name].append(data.maps[name][:, : layout.n_los])
-        for view in totals:
-            totals[view].append(read_array(rows[first].store, group, f"total_{view}")[run, : layout.n_los])
-        for column in halos:
-            halos[column].append(data.halos[column])
-        first = last + 1
-    return (
-        {name: np.ascontiguousarray(np.concatenate(parts)) for name, parts in maps.items()},
-        {view: np.concatenate(parts) for view, parts in totals.items()},
-        {column: np.concatenate(parts) for column, parts in halos.items()},
-    )
+    parts = []
+    for _, items in groupby(enumerate(rows), lambda item: (item[1].store, item[1].row - item[0])):
+        run = [row for _, row in items]
+        first, place = run[0], slice(run[0].row, run[-1].row + 1)
+        data = read_split(first.store, first.split, names, place)
+        group = open_group(first.store)[first.split]
+        totals = {view: read_array(first.store, group, f"total_{view}")[place] for view in layout.views}
+        kept = take((data.maps, totals), (slice(None), slice(layout.n_los)))
+        parts.append((*kept, {name: data.halos[name] for name in columns}))
+    return join(parts)

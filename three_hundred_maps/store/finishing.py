@@ -97,20 +97,30 @@ def finalise(
             files.update({name: dict(value) for name, value in record.files.items()})
     sweep_partial(store)
     write_provenance(store, provenance)
-    manifest = write_manifest(
-        store,
-        {
-            "schema_version": schema.SCHEMA_VERSION,
-            "name": layout.attrs["name"],
-            "recipe_sha256": layout.attrs["recipe_sha256"],
-            "halos": dict(layout.splits),
-            "halos_planned": dict(planned or of_shards),
-            "refused": [*map(dict, refused), *left_out],
-            "files": files,
-        },
-    )
+    manifest = close_store(store, layout, files, planned or of_shards, [*map(dict, refused), *left_out])
     _remove_progress(store)
     return manifest
+
+
+def close_store(
+    store: Path,
+    layout: Layout,
+    files: Mapping[str, Any],
+    planned: Mapping[str, int],
+    refused: Sequence[Mapping[str, Any]] = (),
+    **more: Any,
+) -> dict[str, Any]:
+    """Write the manifest of a store whose files are all there: from then on it is finished."""
+    content = {
+        "schema_version": schema.SCHEMA_VERSION,
+        "name": layout.attrs["name"],
+        "recipe_sha256": layout.attrs["recipe_sha256"],
+        "halos": dict(layout.splits),
+        "halos_planned": dict(planned),
+        "refused": list(refused),
+        "files": files,
+    }
+    return write_manifest(store, {**content, **more})
 
 
 def withdraw_damaged(store: Path, layout: Layout) -> list[tuple[str, int]]:

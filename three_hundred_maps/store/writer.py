@@ -15,6 +15,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import sha256_bytes, write_bytes, write_json
 from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.store import schema
+from three_hundred_maps.store.arrays import shard_file
 from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
 from three_hundred_maps.store.manifest import MANIFEST
 from three_hundred_maps.store.records import PROGRESS, ShardRecord, read_layout, write_record
@@ -209,7 +210,7 @@ def write_maps(
         if not len(maps[variable.name]):
             continue
         data = encode_shard(maps[variable.name], layout.shard_halos)
-        name = f"{split}/{variable.name}/c/{shard}/0/0/0"
+        name = shard_file(f"{split}/{variable.name}", shard)
         write_bytes(store / folder / name, data)
         files[name] = {"sha256": sha256_bytes(data), "bytes": len(data)}
     return files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.simulation.tables import take
 from three_hundred_maps.simulation.writers.content import ParticleData, SnapshotHeader, counts
 from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
 from three_hundred_maps.testing.dialects import DIALECTS
 
 _LINKED = 1.5
 """In R200c: what lies nearer to a halo is in its group."""
-
-
-def _take(fields: Mapping[str, NDArray[Any]], rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    return {name: values[rows] for name, values in fields.items()}
 
 
 def write_swift(
@@ -60,14 +57,14 @@ def write_swift(
     for kind, fields in particles.items():
         place = np.floor(np.asarray(fields["position"], np.float64) / side).astype(int).clip(0, cells - 1)
         cell = (place[:, 0] * cells + place[:, 1]) * cells + place[:, 2]
-        ordered[kind] = _take(fields, np.argsort(cell, kind="stable"))
+        ordered[kind] = take(dict(fields), np.argsort(cell, kind="stable"))
         rows[kind] = np.bincount(cell, minlength=n)
     first = {kind: np.cumsum(number) - number for kind, number in rows.items()}
     parts = []
     for part in range(files):
         mine = file_of == part
         span = {k: slice(int(first[k][mine].min()), int((first[k] + rows[k])[mine].max())) for k in rows}
-        parts.append({kind: _take(fields, span[kind]) for kind, fields in ordered.items()})  # type: ignore[arg-type]
+        parts.append({kind: take(fields, span[kind]) for kind, fields in ordered.items()})
     written = write_hdf5(path, header, ordered, dialect=DIALECTS["swift"], parts=parts, **options)
     corner = np.stack(np.meshgrid(*[np.arange(cells)] * 3, indexing="ij"), -1).reshape(-1, 3)
     with h5py.File(written[0]) as opened:
@@ -199,9 +196,8 @@ def write_tng(
         distance = np.linalg.norm(apart, axis=2) / radii
         nearest = distance.argmin(1)
         inside = distance.min(1) < _LINKED
-        ordered[kind] = _take(
-            fields, np.lexsort((nearest, ~inside) if zooms else (np.where(inside, nearest, 0), ~inside))
-        )
+        keys = (nearest, ~inside) if zooms else (np.where(inside, nearest, 0), ~inside)
+        ordered[kind] = take(dict(fields), np.lexsort(keys))
         lengths[:, kind] = np.bincount(nearest[inside], minlength=groups)
         fuzz[:, kind] = np.bincount(nearest[~inside], minlength=groups)
     parts = None
@@ -209,7 +205,7 @@ def write_tng(
         ends = np.cumsum(np.concatenate([lengths, fuzz]), axis=0)
         starts = ends - np.concatenate([lengths, fuzz])
         parts = [
-            {k: _take(f, slice(int(a[k]), int(b[k]))) for k, f in ordered.items()}  # type: ignore[arg-type]
+            {k: take(f, slice(int(a[k]), int(b[k]))) for k, f in ordered.items()}
             for a, b in zip(starts, ends, strict=True)
         ]
         for part in parts[groups:]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import sha256_bytes
+from three_hundred_maps.simulation.tables import take
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing.blobs import BlobCluster
+
+Arrays = Mapping[str, NDArray[Any]]
 
 VIEW_TEXTS = {
     "sz": ("1", "Compton y of the thermal SZ effect"),
@@ -96,7 +99,6 @@ def tiny_store(
     unknown = [view for view in views if view not in VIEW_TEXTS]
     if unknown:
         raise InputError(f"tiny_store knows {', '.join(VIEW_TEXTS)}, not {', '.join(unknown)}")
-    store = Path(path)
     splits = dict(zip(schema.SPLITS, halos, strict=True))
     vectors, ups = tiny_lines_of_sight(n_los)
     layout = Layout(
@@ -109,25 +111,37 @@ def tiny_store(
         attrs=tiny_attrs(name, **attrs),
         half=half,
     )
-    create_store(store, layout)
     region = first_region
-    for split in schema.SPLITS:
+
+    def content(split: str) -> tuple[Arrays, Arrays]:
+        nonlocal region
         keys = [(region + row // halos_per_region, row % halos_per_region) for row in range(splits[split])]
-        region = keys[-1][0] + 1 if keys else region
+        region = keys[-1][0] + 1
         clusters = [BlobCluster.draw(seed, *key) for key in keys]
+        drawn = [cluster.maps(vectors, ups, pixels, width) for cluster in clusters]
+        maps = {v.name: np.stack([d[v.name] for d in drawn]) for v in layout.map_variables(split)}
+        return maps, {
+            name: variable.column([getattr(cluster, name) for cluster in clusters])
+            for name, variable in schema.HALO_VARIABLES.items()
+        }
+
+    return write_store(Path(path), layout, content)
+
+
+def write_store(out: Path, layout: Layout, content: Callable[[str], tuple[Arrays, Arrays]]) -> Path:
+    """A finished store; ``content`` gives a split's maps and halo values, totals follow from the maps."""
+    create_store(out, layout)
+    for split in (split for split in layout.splits if layout.shards(split)):
+        maps, halos = content(split)
+        area = (layout.grid.pixel * halos["R200c"]) ** 2
+        totals = {
+            view: maps[view].sum(axis=(2, 3), dtype=np.float64) * area[:, None] for view in layout.views
+        }
         for shard in range(layout.shards(split)):
-            chosen = clusters[shard * shard_halos : (shard + 1) * shard_halos]
-            drawn = [cluster.maps(vectors, ups, pixels, width) for cluster in chosen]
-            maps = {v.name: np.stack([d[v.name] for d in drawn]) for v in layout.map_variables(split)}
-            areas = np.array([(width / pixels * cluster.R200c) ** 2 for cluster in chosen])
-            totals = {view: maps[view].sum(axis=(2, 3), dtype=np.float64) * areas[:, None] for view in views}
-            columns = {
-                name: variable.column([getattr(cluster, name) for cluster in chosen])
-                for name, variable in schema.HALO_VARIABLES.items()
-            }
-            write_shard(store, split, shard, maps, totals, columns, layout=layout)
-    finalise(store)
-    return store
+            rows = slice(shard * layout.shard_halos, (shard + 1) * layout.shard_halos)
+            write_shard(out, split, shard, *take((maps, totals, halos), rows), layout=layout)
+    finalise(out)
+    return out
 
 
 def tiny_lines_of_sight(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

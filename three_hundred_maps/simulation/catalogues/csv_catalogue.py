@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,20 +68,19 @@ def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
     mass = _numbers(columns, f"M200c_{masses[0]}", path) / (cosmology.h if MASS_ENDINGS[masses[0]] else 1.0)
     radius = length("R200c")
     if radius is None:
-        density = 200.0 * cosmology.critical_density_msun_kpc3(redshift)
-        radius = np.cbrt(np.maximum(mass, 0.0) / (4.0 / 3.0 * math.pi * density))
+        radius = cosmology.radius_200c_kpc(mass, redshift)
     if not len(mass):
         raise InputError(f"{path}: the catalogue has no halos")
     if (mass <= 0).any() or (radius <= 0).any():
         raise InputError(
             f"{path}: line {int(np.argmin(np.minimum(mass, radius))) + 2}: a mass or radius of zero"
         )
-    halo_id = _integers(columns, "halo_id", path)
+    halo_id = _numbers(columns, "halo_id", path, int)
     if len(np.unique(halo_id)) != len(halo_id):
         raise InputError(f"{path}: a halo_id occurs twice")
     host = None
     if "host_id" in columns:
-        host = np.maximum(_integers(columns, "host_id", path), NO_HOST)
+        host = np.maximum(_numbers(columns, "host_id", path, int), NO_HOST)
     own = math.nan
     if "redshift" in columns:
         redshifts = _numbers(columns, "redshift", path)
@@ -132,26 +132,18 @@ def _columns(path: Path) -> dict[str, list[str]]:
     return columns
 
 
-def _numbers(columns: dict[str, list[str]], name: str, path: Path) -> NDArray[np.float64]:
-    values = np.empty(len(columns[name]))
+def _numbers(columns: dict[str, list[str]], name: str, path: Path, kind: type = float) -> NDArray[Any]:
+    """(n,) a column of floats, or of whole numbers: int64."""
+    values = np.empty(len(columns[name]), np.int64 if kind is int else np.float64)
     for row, text in enumerate(columns[name]):
         try:
-            values[row] = float(text)
-        except ValueError:
-            raise InputError(f"{path}: line {row + 2}: {name} is {text!r}, not a number") from None
-        if not math.isfinite(values[row]):
-            if name in _OPTIONAL:
-                values[row] = math.nan
-                continue
-            raise InputError(f"{path}: line {row + 2}: {name} is {text!r}, not a finite number")
-    return values
-
-
-def _integers(columns: dict[str, list[str]], name: str, path: Path) -> NDArray[np.int64]:
-    values = np.empty(len(columns[name]), np.int64)
-    for row, text in enumerate(columns[name]):
-        try:
-            values[row] = int(text)
+            values[row] = kind(text)
         except (ValueError, OverflowError):
-            raise InputError(f"{path}: line {row + 2}: {name} is {text!r}, not a whole number") from None
+            what = "a whole number" if kind is int else "a number"
+            raise InputError(f"{path}: line {row + 2}: {name} is {text!r}, not {what}") from None
+    for row in np.flatnonzero(~np.isfinite(values)).tolist():
+        if name not in _OPTIONAL:
+            text = columns[name][row]
+            raise InputError(f"{path}: line {row + 2}: {name} is {text!r}, not a finite number")
+        values[row] = math.nan
     return values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.tables import take
 
 NO_HOST = -1
 
@@ -121,12 +122,12 @@ class Halos:
 
     def select(self, rows: NDArray[np.generic] | Sequence[int]) -> Halos:
         """The halos at ``rows`` (a mask or indices)."""
-        chosen = {
-            item.name: getattr(self, item.name)[rows]
-            for item in fields(self)
-            if item.name not in ("redshift", "source", "mass_origin", "members")
-        }
-        return replace(self, **chosen)
+        return replace(take(replace(self, members=None), rows), members=self.members)
+
+
+def nearest_image(apart: NDArray[np.float64], box: float) -> NDArray[np.float64]:
+    """Vectors in a periodic box of side ``box`` (0: not periodic), the shortest way."""
+    return apart - box * np.round(apart / box) if box > 0 else apart
 
 
 def substructure_fraction(
@@ -161,9 +162,7 @@ def substructure_within(
         Side of the periodic box, 0 where there is none.
     """
     rows = np.flatnonzero(of >= 0)
-    apart = centre[rows] - host_centre[of[rows]]
-    if box > 0:
-        apart -= box * np.round(apart / box)
+    apart = nearest_image(centre[rows] - host_centre[of[rows]], box)
     inside = rows[np.linalg.norm(apart, axis=1) <= host_radius[of[rows]]]
     held = np.bincount(of[inside], weights=mass[inside], minlength=len(host_mass))
     return np.divide(held, host_mass, out=np.zeros(len(host_mass)), where=host_mass > 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,39 +30,32 @@ class _Columns:
 
     def dataset(self, name: str) -> h5py.Dataset | None:
         """The data set, None where it is not there."""
-        folder, _, last = name.rpartition("/")
-        group: h5py.Group = self.file
-        for part in folder.split("/"):
-            found = safe.optional_group(group, part, self.path)
-            if found is None:
-                return None
-            group = found
-        if group.get(last, getlink=True) is None:
+        *folders, last = name.split("/")
+        group = self._innermost(folders)
+        if f"/{'/'.join(folders)}" != group.name or group.get(last, getlink=True) is None:
             return None
         return safe.dataset(group, last, self.path, self.rows)
 
-    def first(self, names: Iterable[str]) -> h5py.Dataset | None:
-        """The first of several data sets that is there."""
-        return next((found for name in names if (found := self.dataset(name)) is not None), None)
+    def _innermost(self, folders: list[str]) -> h5py.Group:
+        """The last of nested groups that is there."""
+        group: h5py.Group = self.file
+        for part in folders:
+            inner = safe.optional_group(group, part, self.path)
+            if inner is None:
+                break
+            group = inner
+        return group
 
     def need(self, names: tuple[str, ...], width: int = 1) -> h5py.Dataset:
         """The first of several data sets, of (n,) or (n, 3)."""
-        found = self.first(names)
+        found = next((found for name in names if (found := self.dataset(name)) is not None), None)
         if found is None:
-            raise InputError(f"{self.path}: no {' or '.join(names)}: {self._instead(names[0])}")
+            folder = self._innermost(names[0].split("/")[:-1])
+            instead = f"{folder.name} holds {', '.join(sorted(folder)[:8]) or 'nothing'}"
+            raise InputError(f"{self.path}: no {' or '.join(names)}: {instead}")
         if found.shape[1:] != (() if width == 1 else (width,)):
             raise InputError(f"{self.path}: {found.name} has shape {found.shape}")
         return found
-
-    def _instead(self, name: str) -> str:
-        """What lies where a column was looked for."""
-        folder = self.file
-        for part in name.split("/")[:-1]:
-            inner = safe.optional_group(folder, part, self.path)
-            if inner is None:
-                break
-            folder = inner
-        return f"{folder.name} holds {', '.join(sorted(folder)[:8]) or 'nothing'}"
 
 
 def _rows(file: h5py.File, path: Path, names: tuple[str, ...]) -> _Columns:
@@ -126,14 +118,12 @@ def read_soap(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Hal
         bound = None
         if columns.dataset("BoundSubhalo/TotalMass") is not None:
             bound = column(("BoundSubhalo/TotalMass",), SUN_G)
-        places = [g for g in (safe.optional_group(file, n, path) for n in ("Cosmology", "Header")) if g]
-        own = safe.first_number(places, path, ("Redshift",), default=math.nan)
-        header = safe.optional_group(file, "Header", path)
-        box = (
-            np.zeros(1)
-            if header is None
-            else safe.array(header, path, "BoxSize", longest=3, default=np.zeros(1))
+        own = safe.first_number(
+            safe.groups(file, ("Cosmology", "Header"), path), path, ("Redshift",), default=math.nan
         )
+        box = np.zeros(1)
+        for header in safe.groups(file, ("Header",), path):
+            box = safe.array(header, path, "BoxSize", longest=3, default=box)
         scale = safe.number(columns.need(centres, 3), path, _PHYSICAL_CGS) / KPC_CM
     f_sub = None
     if bound is not None:
@@ -205,8 +195,8 @@ def read_caesar(path: str | Path, *, cosmology: Cosmology, redshift: float) -> H
         radius = column(("halo_data/dicts/virial_quantities.r200c",), lengths)
         centre = column(("halo_data/minpotpos", "halo_data/pos"), lengths, 3)
         halo_id = _whole(columns.need(("halo_data/GroupID",)), path)
-        said = safe.optional_group(file, "simulation_attributes", path)
-        own = safe.number(said, path, "redshift", default=math.nan) if said is not None else math.nan
+        said = safe.groups(file, ("simulation_attributes",), path)
+        own = safe.first_number(said, path, ("redshift",), default=math.nan)
     used = (mass > 0) & (radius > 0)
     return Halos.of(
         path,

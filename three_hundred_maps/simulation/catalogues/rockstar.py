@@ -69,8 +69,7 @@ def read_rockstar(path: str | Path, *, cosmology: Cosmology, redshift: float) ->
         raise InputError(f"{file}: no halo has an M200c above 0")
     parent = text.integers("parent")[used] if "parent" in text.words else None
     halo_id, mass, centre = halo_id[used], mass[used], centre[used]
-    density = 200.0 * cosmology.critical_density_msun_kpc3(redshift_own)
-    radius = np.cbrt(mass / (4.0 / 3.0 * math.pi * density))
+    radius = cosmology.radius_200c_kpc(mass, redshift_own)
     if parent is None:
         box = said.box / cosmology.h / (1.0 + redshift_own)
         host = hosts_by_position(halo_id, centre, mass, radius, box)

@@ -23,9 +23,8 @@ _GROUP_COLUMNS = {
     "first": "GroupFirstSub",
     "subhalos": "GroupNsubs",
 }
-_CONTAMINATION = "GroupContaminationFracByMass"
-"""Of TNG-Cluster: the mass fraction of low-resolution dark matter in a group."""
-_LENGTHS = "GroupLenType"
+_OPTIONAL = {"low": "GroupContaminationFracByMass", "lengths": "GroupLenType"}
+"""Of TNG-Cluster the mass fraction of low-resolution dark matter in a group; particles by type."""
 _FEWEST_MEMBERS = 1000
 """Particles of a group that are looked for in the snapshot's files."""
 _SUBHALO_COLUMNS = {"mass": "SubhaloMass", "centre": "SubhaloPos"}
@@ -41,7 +40,7 @@ def read_subfind(path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos
     bound particle (GroupPos). ``f_sub`` counts the subhaloes within R200c other than the first of the group.
     """
     files = snapshot_files(path)
-    groups: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*_GROUP_COLUMNS, "low", "lengths")}
+    groups: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*_GROUP_COLUMNS, *_OPTIONAL)}
     subhalos: dict[str, list[NDArray[np.float64]]] = {name: [] for name in _SUBHALO_COLUMNS}
     header: dict[str, float] = {}
     for number, part in enumerate(files):
@@ -55,10 +54,7 @@ def read_subfind(path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos
             inside = safe.first_number(
                 [attrs], part, ("Nsubhalos_ThisFile", "Nsubgroups_ThisFile"), default=0.0
             )
-            _read(file, "Group", part, int(here), _GROUP_COLUMNS, groups)
-            for name, stored in (("low", _CONTAMINATION), ("lengths", _LENGTHS)):
-                if here and stored in file["Group"]:
-                    _read(file, "Group", part, int(here), {name: stored}, groups)
+            _read(file, "Group", part, int(here), _GROUP_COLUMNS | _OPTIONAL, groups)
             _read(file, "Subhalo", part, int(inside), _SUBHALO_COLUMNS, subhalos)
     exact = not isinstance(path, str | Path)
     if header["files"] != len(files) and not exact:
@@ -82,13 +78,13 @@ def read_subfind(path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos
         h=cosmology.h,
         redshift=redshift,
         length_unit=None,
-        length_cm=header.get("length_cm"),
-        mass_g=header.get("mass_g"),
+        length_cm=header["length_cm"],
+        mass_g=header["mass_g"],
     )
     for name in ("mass", "radius", "centre"):
         if not np.isfinite(table[name]).all():
             raise InputError(f"{files[0]}: {_GROUP_COLUMNS[name]} holds numbers that are not finite")
-    for name, stored in (("low", _CONTAMINATION), ("lengths", _LENGTHS)):
+    for name, stored in _OPTIONAL.items():
         if len(table.get(name, table["mass"])) != len(table["mass"]):
             raise InputError(f"{files[0]}: not every file of this table has {stored}")
     f_sub = _substructure(table, subs, header["box"])
@@ -135,13 +131,11 @@ def _header(file: h5py.File, attrs: h5py.Group, path: Path) -> dict[str, float]:
         "files": safe.first_number([attrs], path, ("NumFiles", "NTask"), default=1.0),
         "box": safe.number(attrs, path, "BoxSize", default=0.0),
     }
-    places = [g for g in (safe.optional_group(file, n, path) for n in ("Units", "Parameters", "Header")) if g]
+    places = safe.groups(file, ("Units", "Parameters", "Header"), path)
     for name, stored in (("length_cm", "UnitLength_in_cm"), ("mass_g", "UnitMass_in_g")):
-        value = safe.first_number(places, path, (stored,), default=math.nan)
-        if not math.isnan(value):
-            if not 1e-40 < value < 1e60:
-                raise InputError(f"{path}: {stored} is {value!r}, which makes no sense")
-            found[name] = value
+        found[name] = value = safe.first_number(places, path, (stored,), default=math.nan)
+        if not (math.isnan(value) or 1e-40 < value < 1e60):
+            raise InputError(f"{path}: {stored} is {value!r}, which makes no sense")
     return found
 
 
@@ -158,6 +152,8 @@ def _read(
     where = safe.group(file, group, path)
     for name, stored in columns.items():
         if where.get(stored, getlink=True) is None:
+            if name in _OPTIONAL:
+                continue
             raise InputError(
                 f"{path}: no {group}/{stored}: a table of SUBFIND is needed, plain FOF groups have no M200c"
             )

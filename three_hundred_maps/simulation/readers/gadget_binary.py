@@ -63,7 +63,7 @@ class Column:
 
 
 class BinarySource:
-    """A Gadget binary snapshot of one or more files.
+    """A Gadget binary snapshot of one or more files: see `Source`.
 
     Raises
     ------
@@ -156,11 +156,9 @@ class BinarySource:
                 columns.pop((kind, "metallicity"), None)
 
     def count(self, kind: int) -> int:
-        """Particles of a type in all files."""
         return int(sum(header.here[kind] for header in self._headers))
 
     def has(self, kind: int, name: str) -> bool:
-        """Whether every file with particles of a type holds the column."""
         if name == "helium_fraction":
             return self.has(kind, "helium_mass")
         held = [
@@ -173,7 +171,6 @@ class BinarySource:
         return bool(held) and all(held)
 
     def first_position(self, kind: int) -> NDArray[np.float64] | None:
-        """(3,) the first position where they are stored in double precision, else None."""
         for path, columns in zip(self._files, self._columns, strict=True):
             column = columns.get((kind, "position"))
             if column is not None:
@@ -183,14 +180,12 @@ class BinarySource:
         return None
 
     def spans(self, kind: int) -> list[Span]:
-        """Which rows of a type lie in which file."""
         ends = np.cumsum([int(header.here[kind]) for header in self._headers]).tolist()
         starts = [0, *ends]
         return [Span(i, path, starts[i], ends[i], True) for i, path in enumerate(self._files)]
 
     def cells(self, kind: int, origin: NDArray[np.float64]) -> BlockIndex | None:
-        """Nothing: Gadget binary files do not say where particles lie."""
-        return None
+        return None  # Gadget binary files do not say
 
     def read(
         self,
@@ -200,7 +195,6 @@ class BinarySource:
         origin: NDArray[np.float64],
         ranges: Ranges | None = None,
     ) -> None:
-        """Fill ``out`` with a column, or with the rows of it that lie in ``ranges``, file after file."""
         stored = "helium_mass" if name == "helium_fraction" else name
         start = 0
         for span, columns in zip(self.spans(kind), self._columns, strict=True):

@@ -28,10 +28,12 @@ from three_hundred_maps.simulation.readers.hdf5_dialects import (
 )
 from three_hundred_maps.simulation.readers.hdf5_index import (
     BlockTable,
-    part_number,
     swift_cells,
     tng_counts,
+    totals,
+    type_counts,
 )
+from three_hundred_maps.simulation.readers.snapshot_files import part_number
 from three_hundred_maps.simulation.readers.source import (
     SPECIES_TYPES,
     SnapshotInfo,
@@ -48,7 +50,7 @@ _YEAR_S = 3.15576e7
 
 
 class Hdf5Source:
-    """An HDF5 snapshot of one or more files.
+    """An HDF5 snapshot of one or more files: see `Source`.
 
     Raises
     ------
@@ -87,7 +89,7 @@ class Hdf5Source:
         for name in files:
             with safe.opened(name) as file:
                 header = safe.group(file, "Header", name)
-                self._counts.append(_counts(header, name, "NumPart_ThisFile"))
+                self._counts.append(type_counts(header, name, "NumPart_ThisFile"))
                 summed += self._counts[-1]
                 evidence.add(file, header, name)
         if dialect not in (None, *CODES):
@@ -95,7 +97,7 @@ class Hdf5Source:
         self._dialect = dialect or evidence.dialect(self.path)
         with safe.opened(self.path) as file:
             header = safe.group(file, "Header", self.path)
-            total = _totals(header, self.path)
+            total = totals(header, self.path)
             declared = int(safe.number(header, self.path, "NumFilesPerSnapshot", default=1.0))
             self._read_header(file, header, self.path, length_unit)
         if self._absent:
@@ -130,12 +132,10 @@ class Hdf5Source:
         )
 
     def count(self, kind: int) -> int:
-        """Particles of a type in all files."""
         everywhere = [*self._counts, *self._absent.values()]
         return int(sum(here[kind] for here in everywhere if kind < len(here)))
 
     def spans(self, kind: int) -> list[Span]:
-        """Which rows of a type lie in which file; those that are not here are counted too."""
         here = dict(zip(self._numbers, zip(self._files, self._counts, strict=True), strict=True))
         spans, start = [], 0
         for number in sorted([*here, *self._absent]):
@@ -178,19 +178,22 @@ class Hdf5Source:
 
     def _from_offsets(self, files: list[Path], offsets: Path) -> list[Path]:
         """The files that are here; how many particles are in the others is known from TNG's offsets."""
-        counts = tng_counts(offsets, files[0])
-        self._numbers = [part_number(path) for path in files]
-        if max(self._numbers) >= len(counts):
-            raise InputError(f"{offsets}: is of {len(counts)} files, the snapshot has {files[-1].name}")
-        self._absent = {n: counts[n] for n in range(len(counts)) if n not in self._numbers}
+        rows = tng_counts(offsets, files[0])
+        for path in files:
+            if part_number(path) is None:
+                raise InputError(
+                    f"{path}: this is no file of a set (NAME.0.hdf5, ...), which simulation.offsets is for"
+                )
+        self._numbers = [n for path in files if (n := part_number(path)) is not None]
+        if max(self._numbers) >= len(rows):
+            raise InputError(f"{offsets}: is of {len(rows)} files, the snapshot has {files[-1].name}")
+        self._absent = {n: rows[n] for n in range(len(rows)) if n not in self._numbers}
         return files
 
     def has(self, kind: int, name: str) -> bool:
-        """Whether every file with particles of a type holds the column."""
         return name in self._present.get(kind, {})
 
     def first_position(self, kind: int) -> NDArray[np.float64] | None:
-        """(3,) the first position where they are stored in double precision, else None."""
         if not self.count(kind):
             return None
         for here, name in zip(self._counts, self._files, strict=True):
@@ -208,7 +211,6 @@ class Hdf5Source:
         origin: NDArray[np.float64],
         ranges: Ranges | None = None,
     ) -> None:
-        """Fill ``out`` with a column, or with the rows of it that lie in ``ranges``, file after file."""
         stored, column = self._present[kind][name]
         shift = origin if name == "position" else np.zeros(3)
         start = 0
@@ -228,8 +230,7 @@ class Hdf5Source:
 
     def _read_header(self, file: h5py.File, header: h5py.Group, path: Path, length_unit: str | None) -> None:
         """Everything of the first file's header that the info and the units need."""
-        places = [g for g in (safe.optional_group(file, n, path) for n in ("Cosmology", "Parameters")) if g]
-        places.append(header)
+        places = [*safe.groups(file, ("Cosmology", "Parameters"), path), header]
         cosmology = Cosmology(
             h=safe.first_number(places, path, ("HubbleParam", "h")),
             omega_m=safe.first_number(places, path, ("Omega0", "Omega_m", "Omega_Matter")),
@@ -373,25 +374,3 @@ def _fill(
         if origin.any():
             block = np.asarray(block, np.float64) - origin
         out[start : start + step] = block
-
-
-def _counts(header: h5py.Group, path: Path, name: str) -> NDArray[np.int64]:
-    numbers = safe.array(header, path, name, longest=8)
-    if len(numbers) < 6 or (numbers < 0).any() or (numbers > 2**62).any():
-        raise InputError(f"{path}: {name} is {numbers.tolist()}: not six or seven particle numbers")
-    counted = np.zeros(8, np.int64)
-    counted[: len(numbers)] = numbers
-    return counted
-
-
-def _totals(header: h5py.Group, path: Path) -> NDArray[np.int64] | None:
-    """Particle numbers of the whole set, None where the header does not say."""
-    if "NumPart_Total" not in header.attrs:
-        return None
-    total = _counts(header, path, "NumPart_Total")
-    if "NumPart_Total_HighWord" in header.attrs:
-        high = safe.array(header, path, "NumPart_Total_HighWord", longest=8)
-        if (high > 2**20).any():
-            raise InputError(f"{path}: NumPart_Total_HighWord is {high.tolist()}: damaged")
-        total[: len(high)] += high.astype(np.int64) << 32
-    return total

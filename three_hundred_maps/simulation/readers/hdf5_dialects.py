@@ -146,7 +146,7 @@ def file_units(
     assumptions: dict[str, str],
 ) -> FileUnits:
     """Units of a file, from wherever its code writes them; what is assumed is added to ``assumptions``."""
-    places = [g for g in (safe.optional_group(file, n, path) for n in ("Units", "Parameters", "Header")) if g]
+    places = safe.groups(file, ("Units", "Parameters", "Header"), path)
     length_cm, mass_g, velocity_cm_s, time_s = (
         safe.first_number(places, path, names, default=math.nan)
         for names in (
@@ -174,9 +174,9 @@ def file_units(
         h=cosmology.h,
         redshift=redshift,
         length_unit=length_unit,
-        length_cm=None if math.isnan(length_cm) else length_cm,
-        mass_g=None if math.isnan(mass_g) else mass_g,
-        velocity_cm_s=None if math.isnan(velocity_cm_s) else velocity_cm_s,
+        length_cm=length_cm,
+        mass_g=mass_g,
+        velocity_cm_s=velocity_cm_s,
     )
 
 

@@ -15,6 +15,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.block_index import BlockIndex
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
 from three_hundred_maps.simulation.readers.source import Span
+from three_hundred_maps.simulation.tables import join, take
 
 _DRIFT = 0.1
 """Of a cell's side: how far a particle may have left the cell that holds it, where SWIFT does not say."""
@@ -53,6 +54,29 @@ class BlockTable:
         )
 
 
+def type_counts(header: h5py.Group, path: Path, name: str) -> NDArray[np.int64]:
+    """(8,) particle numbers by type, from an attribute of six or seven."""
+    numbers = safe.array(header, path, name, longest=8)
+    if len(numbers) < 6 or (numbers < 0).any() or (numbers > 2**62).any():
+        raise InputError(f"{path}: {name} is {numbers.tolist()}: not six or seven particle numbers")
+    counted = np.zeros(8, np.int64)
+    counted[: len(numbers)] = numbers
+    return counted
+
+
+def totals(header: h5py.Group, path: Path) -> NDArray[np.int64] | None:
+    """Particle numbers of the whole set, None where the header does not say."""
+    if "NumPart_Total" not in header.attrs:
+        return None
+    total = type_counts(header, path, "NumPart_Total")
+    if "NumPart_Total_HighWord" in header.attrs:
+        high = safe.array(header, path, "NumPart_Total_HighWord", longest=8)
+        if (high > 2**20).any():
+            raise InputError(f"{path}: NumPart_Total_HighWord is {high.tolist()}: damaged")
+        total[: len(high)] += high.astype(np.int64) << 32
+    return total
+
+
 def swift_cells(files: Sequence[Path]) -> dict[int, BlockTable]:
     """By particle type, the cells that SWIFT snapshots list; nothing where a file lists none.
 
@@ -79,20 +103,8 @@ def swift_cells(files: Sequence[Path]) -> dict[int, BlockTable]:
                     here = table.rows > 0
                     if len(files) > 1:
                         here &= table.file == number
-                    found.setdefault(kind, []).append(
-                        BlockTable(
-                            *(getattr(table, n)[here] for n in ("file", "offset", "rows", "low", "high"))
-                        )
-                    )
-    return {
-        kind: BlockTable(
-            *(
-                np.concatenate([getattr(t, n) for t in tables])
-                for n in ("file", "offset", "rows", "low", "high")
-            )
-        )
-        for kind, tables in found.items()
-    }
+                    found.setdefault(kind, []).append(take(table, here))
+    return {kind: join(tables) for kind, tables in found.items()}
 
 
 def _cells_of(
@@ -115,16 +127,6 @@ def _table(group: h5py.Group, name: str, path: Path, rows: int) -> NDArray[np.fl
     return np.asarray(safe.dataset(group, name, path, rows)[()], np.float64)
 
 
-def part_number(path: Path) -> int:
-    """The number of a file of a set: 3 of ``snap_099.3.hdf5``."""
-    match = re.search(r"\.(\d+)(\.hdf5|\.h5)?$", path.name)
-    if match is None:
-        raise InputError(
-            f"{path}: this is no file of a set (NAME.0.hdf5, ...), which simulation.offsets is for"
-        )
-    return int(match[1])
-
-
 def tng_counts(offsets: Path, snapshot: Path) -> list[NDArray[np.int64]]:
     """Particles by type in each file of a snapshot of IllustrisTNG, whether or not the file is here.
 
@@ -132,17 +134,16 @@ def tng_counts(offsets: Path, snapshot: Path) -> list[NDArray[np.int64]]:
     each file. How many rows the last one has follows from the header's NumPart_Total.
     """
     with safe.opened(snapshot) as file:
-        header = safe.group(file, "Header", snapshot)
-        total = safe.array(header, snapshot, "NumPart_Total", longest=8)[:6]
-        if "NumPart_Total_HighWord" in header.attrs:
-            total = total + safe.array(header, snapshot, "NumPart_Total_HighWord", longest=8)[:6] * 2.0**32
+        total = totals(safe.group(file, "Header", snapshot), snapshot)
+        if total is None:
+            raise InputError(f"{snapshot}: /Header has no attribute NumPart_Total")
     with safe.opened(offsets) as file:
         group = safe.group(file, "FileOffsets", offsets)
         shape = safe.shape(group, "SnapByType")
         if len(shape) != 2 or shape[1] != 6 or not 0 < shape[0] <= 1 << 16:
             raise InputError(f"{offsets}: FileOffsets/SnapByType has shape {shape}, expected (files, 6)")
         first = _table(group, "SnapByType", offsets, shape[0])
-    rows = np.diff(np.concatenate([first, total[None]]), axis=0)
+    rows = np.diff(np.concatenate([first, total[None, :6]]), axis=0)
     if (rows < 0).any():
         raise InputError(
             f"{offsets}: the offsets do not rise to NumPart_Total of {snapshot.name}: another snapshot"

@@ -54,6 +54,11 @@ def optional_group(parent: h5py.Group, name: str, path: Path) -> h5py.Group | No
     return found
 
 
+def groups(parent: h5py.Group, names: Iterable[str], path: Path) -> list[h5py.Group]:
+    """Those of several groups that are there."""
+    return [found for name in names if (found := optional_group(parent, name, path)) is not None]
+
+
 def group(parent: h5py.Group, name: str, path: Path) -> h5py.Group:
     """A group that must be there."""
     found = optional_group(parent, name, path)

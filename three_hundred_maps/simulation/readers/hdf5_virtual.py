@@ -6,16 +6,15 @@ look alike. The parts are read themselves: a virtual data set would hide a missi
 
 from __future__ import annotations
 
-import re
 from pathlib import Path, PurePosixPath
 
 import h5py
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
+from three_hundred_maps.simulation.readers.snapshot_files import part_number
 
 _MOST_PARTS = 1 << 16
-_NUMBER = re.compile(r"\.(\d+)(\.hdf5|\.h5)?$")
 
 
 def parts_of(path: Path) -> list[Path] | None:
@@ -47,9 +46,8 @@ def parts_of(path: Path) -> list[Path] | None:
                 parts += [part for part in _named(dataset, path) if part not in parts]
             elif not parts:
                 return None
-    numbers = [match and int(match[1]) for match in (_NUMBER.search(part.name) for part in parts)]
-    if None not in numbers:
-        parts = [part for _, part in sorted(zip(numbers, parts, strict=True))]
+    if all(part_number(part) is not None for part in parts):
+        parts.sort(key=part_number)  # type: ignore[arg-type]  # none of them is None
     return parts or None
 
 

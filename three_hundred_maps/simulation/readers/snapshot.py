@@ -11,29 +11,7 @@ from three_hundred_maps.simulation.readers.gadget_binary import BinarySource
 from three_hundred_maps.simulation.readers.hdf5 import Hdf5Source
 from three_hundred_maps.simulation.readers.hdf5_virtual import parts_of
 from three_hundred_maps.simulation.readers.snapshot_files import Paths, is_hdf5, snapshot_files
-from three_hundred_maps.simulation.readers.source import LENGTH_UNITS, SnapshotInfo, Source
-
-
-def read_info(
-    path: str | Path, *, length_unit: str | None = None, dialect: str | None = None
-) -> SnapshotInfo:
-    """Read the header of a snapshot; cheap, no particle is read.
-
-    Parameters
-    ----------
-    path
-        A file, the prefix of a set of files, a folder that holds one set, or a pattern with ``*``.
-    length_unit
-        ``kpc/h``, ``Mpc/h``, ``kpc`` or ``Mpc``; by default what the file says, else kpc/h.
-    dialect
-        A value of `SnapshotInfo.dialect`; by default what the files tell.
-
-    Raises
-    ------
-    InputError
-        Where no snapshot can be read there.
-    """
-    return open_source(path, length_unit=length_unit, dialect=dialect).info
+from three_hundred_maps.simulation.readers.source import LENGTH_UNITS, Source
 
 
 def open_source(
@@ -44,11 +22,26 @@ def open_source(
     optional: tuple[str, ...] = (),
     offsets: Path | None = None,
 ) -> Source:
-    """Open a snapshot: find its files, tell the format by content, check the headers.
+    """Open a snapshot: find its files, tell the format by content, check the headers; no particle is read.
 
-    ``optional`` are fields of `OPTIONAL_FIELDS` that will be read; ``offsets`` is the file of IllustrisTNG
-    that tells what is in files of the set which are not here. Several paths are the files of one zoom region,
-    whatever else belongs to their set.
+    Parameters
+    ----------
+    path
+        A file, the prefix of a set of files, a folder that holds one set, or a pattern with ``*``. Several
+        paths are the files of one zoom region, whatever else belongs to their set.
+    length_unit
+        ``kpc/h``, ``Mpc/h``, ``kpc`` or ``Mpc``; by default what the file says, else kpc/h.
+    dialect
+        A value of `SnapshotInfo.dialect`; by default what the files tell.
+    optional
+        Fields of `OPTIONAL_FIELDS` that will be read.
+    offsets
+        The file ``offsets_NNN.hdf5`` of IllustrisTNG, with which files of the set may be missing.
+
+    Raises
+    ------
+    InputError
+        One line on what is wrong with the files.
     """
     if length_unit is not None and length_unit not in LENGTH_UNITS:
         raise InputError(f"length unit {length_unit!r} is unknown: one of {', '.join(LENGTH_UNITS)}")

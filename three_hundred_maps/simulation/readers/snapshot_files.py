@@ -12,6 +12,12 @@ from three_hundred_maps.errors import InputError
 _MEMBER = re.compile(r"^(?P<stem>.+)\.(?P<part>\d{1,4})(?P<suffix>\.hdf5|\.h5)?$")
 
 
+def part_number(path: Path) -> int | None:
+    """The number of a file of a set, 3 of ``snap_099.3.hdf5``; None where its name has none."""
+    match = re.search(r"\.(\d+)(\.hdf5|\.h5)?$", path.name)
+    return int(match[1]) if match else None
+
+
 def is_hdf5(path: Path) -> bool:
     """Whether a file begins with HDF5's signature."""
     try:

@@ -105,7 +105,7 @@ class Source(Protocol):
         """Particles of a Gadget type in all files."""
 
     def has(self, kind: int, name: str) -> bool:
-        """Whether the files hold column ``name`` for a type."""
+        """Whether every file with particles of a type holds column ``name``."""
 
     def read(
         self,
@@ -115,13 +115,13 @@ class Source(Protocol):
         origin: NDArray[np.float64],
         ranges: Ranges | None = None,
     ) -> None:
-        """Fill ``out`` (n,) or (n, 3) with a column, or with the rows of it that lie in ``ranges``.
+        """Fill ``out`` (n,) or (n, 3) with a column, or the rows of it in ``ranges``, file after file.
 
         ``origin`` (3,) is taken off positions first.
         """
 
     def spans(self, kind: int) -> list[Span]:
-        """Which rows of a type lie in which file."""
+        """Which rows of a type lie in which file; those that are not here are counted too."""
 
     def cells(self, kind: int, origin: NDArray[np.float64]) -> BlockIndex | None:
         """Where the files themselves say that the particles of a type lie; None where they do not."""
@@ -212,24 +212,22 @@ def gadget_units(
     h: float,
     redshift: float,
     length_unit: str | None,
-    length_cm: float | None = None,
-    mass_g: float | None = None,
-    velocity_cm_s: float | None = None,
+    length_cm: float = math.nan,
+    mass_g: float = math.nan,
+    velocity_cm_s: float = math.nan,
 ) -> FileUnits:
-    """Units of the Gadget family: comoving lengths and masses carry 1/h; kpc/h and 1e10 Msun/h if unsaid.
+    """Units of the Gadget family: comoving lengths and masses carry 1/h; kpc/h and 1e10 Msun/h where NaN.
 
     A ``length_unit`` without h says that no unit of the file has it, the mass's neither.
 
     Units given in cgs are taken as the round number of kpc and Msun that they mean where they are within
     0.1 % of one (codes differ in their parsecs and solar masses).
     """
-    kpc, with_h = 1.0, True
-    if length_unit is not None:
-        kpc, with_h = LENGTH_UNITS[length_unit]
-    elif length_cm is not None:
+    kpc, with_h = LENGTH_UNITS[length_unit or "kpc/h"]
+    if length_unit is None and not math.isnan(length_cm):
         kpc = rounded(length_cm / KPC_CM)
-    mass = 1e10 if mass_g is None else rounded(mass_g / SUN_G)
-    velocity = 1.0 if velocity_cm_s is None else rounded(velocity_cm_s / KM_CM)
+    mass = 1e10 if math.isnan(mass_g) else rounded(mass_g / SUN_G)
+    velocity = 1.0 if math.isnan(velocity_cm_s) else rounded(velocity_cm_s / KM_CM)
     little_h = h if with_h else 1.0
     return FileUnits(kpc / little_h / (1.0 + redshift), mass / little_h, velocity, name_of_unit(kpc, with_h))
 

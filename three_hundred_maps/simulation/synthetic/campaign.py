@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import claim_folder, spawn_pool
 from three_hundred_maps.simulation.synthetic.region import (
-    DEFAULT_FORMAT,
-    FORMATS,
-    Format,
     RegionFiles,
+    check_format,
     region_files,
     simulate_region,
 )
@@ -39,7 +39,7 @@ def simulate_regions(
     resolution: str = "light",
     redshift: float = 0.0,
     workers: int = 1,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] = lambda number: None,
 ) -> list[RegionFiles]:
     """Simulate regions 1 to ``regions`` into ``out``; those that are there already are kept.
 
@@ -77,55 +77,28 @@ def simulate_regions(
     check_flavour(flavour)
     check_resolution(resolution)
     check_redshift(redshift)
-    chosen = format or DEFAULT_FORMAT[flavour]
-    if chosen not in FORMATS:
-        raise InputError(f"format {format!r} is unknown: one of {', '.join(FORMATS)}")
-    out = Path(out)
-    claim_folder(
-        out,
-        MARK,
-        {
-            "synthetic": True,
-            "version": GENERATOR_VERSION,
-            "seed": seed,
-            "flavour": flavour,
-            "resolution": resolution,
-            "redshift": redshift,
-            "format": chosen,
-        },
-    )
-    kind: Format = "hdf5" if chosen == "hdf5" else "gadget2"
-    epoch = Epoch(redshift)
-    files = [region_files(out, region, flavour, kind, epoch) for region in range(1, regions + 1)]
+    out, epoch, chosen = Path(out), Epoch(redshift), check_format(format, flavour)
+    settings = {
+        "seed": seed,
+        "flavour": flavour,
+        "resolution": resolution,
+        "redshift": redshift,
+        "format": chosen,
+    }
+    claim_folder(out, MARK, {"synthetic": True, "version": GENERATOR_VERSION, **settings})
+    files = [region_files(out, region, flavour, chosen, epoch) for region in range(1, regions + 1)]
     jobs = []
     for region, item in enumerate(files, 1):
         # The catalogue is written last: where it is, the region is whole.
         if item.catalogue.exists() and item.snapshot.exists():
-            if progress:
-                progress(1)
+            progress(1)
         else:
-            jobs.append((out, seed, region, flavour, resolution, chosen, redshift))
-    if workers == 1 or len(jobs) < 2:
-        for job in jobs:
-            _simulate(job)
-            if progress:
-                progress(1)
-    else:
-        with spawn_pool(min(workers, len(jobs))) as pool:
-            for _ in pool.map(_simulate, jobs):
-                if progress:
-                    progress(1)
+            jobs.append({"out": out, "region": region, **settings})
+    with spawn_pool(min(workers, len(jobs))) if workers > 1 and len(jobs) > 1 else nullcontext() as pool:
+        for _ in map(_simulate, jobs) if pool is None else pool.map(_simulate, jobs):
+            progress(1)
     return files
 
 
-def _simulate(job: tuple[Path, int, int, Flavour, str, str, float]) -> None:
-    out, seed, region, flavour, resolution, format, redshift = job
-    simulate_region(
-        out,
-        seed=seed,
-        region=region,
-        flavour=flavour,
-        resolution=resolution,
-        format=format,
-        redshift=redshift,
-    )
+def _simulate(job: dict[str, Any]) -> None:
+    simulate_region(**job)

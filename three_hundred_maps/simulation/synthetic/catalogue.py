@@ -14,6 +14,7 @@ from three_hundred_maps.simulation.measure import spherical_overdensity
 from three_hundred_maps.simulation.synthetic.dark_matter import Halo
 from three_hundred_maps.simulation.synthetic.profiles import lengths, squared
 from three_hundred_maps.simulation.synthetic.setup import CENTRE_KPC_H, Epoch, H
+from three_hundred_maps.simulation.tables import take
 from three_hundred_maps.units import GRAVITY_KPC_KMS2_PER_MSUN
 
 Particles = Mapping[int, Mapping[str, NDArray[Any]]]
@@ -33,10 +34,6 @@ class Sample:
     mass: NDArray[np.float64]
     kind: NDArray[np.int8]
 
-    def first(self, n: int) -> Sample:
-        """The innermost ``n`` particles."""
-        return Sample(self.offset[:n], self.radius[:n], self.velocity[:n], self.mass[:n], self.kind[:n])
-
 
 def sphere_of(particles: Particles, centre: NDArray[np.float64], reach: float) -> Sample:
     """All particles within ``reach`` (comoving kpc/h) of ``centre``, as they stand in the file."""
@@ -53,13 +50,8 @@ def sphere_of(particles: Particles, centre: NDArray[np.float64], reach: float) -
     offset = np.concatenate(offsets)
     radius = lengths(offset)
     order = np.argsort(radius, kind="stable")
-    return Sample(
-        offset[order],
-        radius[order],
-        np.concatenate(velocities)[order],
-        np.concatenate(masses)[order],
-        np.concatenate(kinds)[order],
-    )
+    found = Sample(offset, radius, np.concatenate(velocities), np.concatenate(masses), np.concatenate(kinds))
+    return take(found, order)
 
 
 def file_length(epoch: Epoch) -> float:
@@ -85,7 +77,7 @@ def _distinct_row(particles: Particles, halo: Halo, halo_id: int) -> dict[str, f
     density = 200.0 * halo.epoch.rho_crit
     total, radius = spherical_overdensity(sample.radius / unit, np.cumsum(sample.mass), density)
     n = int(np.searchsorted(sample.radius, radius * unit, side="right"))
-    sample = sample.first(n)
+    sample = take(sample, slice(n))
     offset, r, velocity, mass, kind = sample.offset, sample.radius, sample.velocity, sample.mass, sample.kind
     weight = mass / mass.sum()
     bulk = np.einsum("i,ij->j", weight, velocity)

@@ -37,6 +37,7 @@ from three_hundred_maps.simulation.synthetic.setup import (
     generators,
 )
 from three_hundred_maps.simulation.synthetic.universe import Plan, halo_budgets, isotropic, on_filament
+from three_hundred_maps.simulation.tables import join
 
 SMALLEST_SATELLITE = 40
 """Dark-matter particles at accretion of the smallest satellite that is followed."""
@@ -53,20 +54,6 @@ class Cloud:
 
     position: NDArray[np.float32]
     velocity: NDArray[np.float32]
-
-    @staticmethod
-    def join(clouds: list[Cloud]) -> Cloud:
-        """All of them, in order."""
-        if not clouds:
-            return Cloud(np.empty((0, 3), np.float32), np.empty((0, 3), np.float32))
-        return Cloud(
-            np.concatenate([cloud.position for cloud in clouds]),
-            np.concatenate([cloud.velocity for cloud in clouds]),
-        )
-
-    def select(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Cloud:
-        """Those of ``which``."""
-        return Cloud(self.position[which], self.velocity[which])
 
     def __len__(self) -> int:
         return len(self.position)
@@ -100,6 +87,11 @@ class Halo:
     def dark(self) -> float:
         """Dark matter inside the plan's R200c, over the plan's M200c."""
         return 1.0 - self.budget[FLAVOURS[0]].baryons
+
+    def count(self, position: NDArray[np.float32], x: float) -> int:
+        """How many of (n, 3) kpc in the region lie within ``x`` R200c."""
+        offset = position - self.centre.astype(np.float32)
+        return int(np.count_nonzero(squared(offset) < (x * self.radius) ** 2))
 
     def cloud(self, position: NDArray[np.float64], velocity: NDArray[np.float64]) -> Cloud:
         """From the halo's units to kpc and km/s in the region."""
@@ -201,12 +193,8 @@ def _satellite_cloud(halo: Halo, rng: np.random.Generator, resolution: Resolutio
     numbers = np.floor(exact + rng.random(len(exact))).astype(np.int64)
     position, velocity, parent = bound_particles(rng, halo.satellites, numbers)
     halo.members.extend(np.bincount(parent, minlength=len(exact)).tolist())
-    return Cloud.join(
-        [
-            halo.cloud(position, velocity),
-            halo.cloud(halo.satellites.stream_position, halo.satellites.stream_velocity),
-        ]
-    )
+    stream = halo.cloud(halo.satellites.stream_position, halo.satellites.stream_velocity)
+    return join([halo.cloud(position, velocity), stream])
 
 
 def _smooth_share(halo: Halo, position: NDArray[np.float64], particle: float) -> NDArray[np.float64]:
@@ -227,7 +215,7 @@ def _smooth_cloud(
 ) -> Cloud:
     """``number`` particles of the smooth halo between two radii (R200c)."""
     radii = stratified_radii(rng, number, mass, inner, outer)
-    position, _ = halo.shape.place(rng, radii, log_slope(halo.profile.density))
+    position = halo.shape.placed(rng, radii, log_slope(halo.profile.density)).position
     sigma = at(radii, halo.profile.sigma)
     velocity = rng.standard_normal((len(radii), 3), dtype=np.float32) * sigma[:, None]
     return halo.cloud(position, velocity)
@@ -334,4 +322,4 @@ def make_dark_matter(plan: Plan, resolution: Resolution, flavour: Flavour = FLAV
         shell = max(missing[1] - missing[0], 0)
         parts.append(_smooth_cloud(halo, streams[i][4], smooth[i], inside, 0.0, least))
         parts.append(_smooth_cloud(halo, streams[i][4], smooth[i], shell, least, 1.0))
-    return DarkMatter(halos, Cloud.join(parts), _edge(rng_edge, resolution, plan.epoch))
+    return DarkMatter(halos, join(parts), _edge(rng_edge, resolution, plan.epoch))

@@ -137,13 +137,6 @@ class Shape:
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
     second: Fluctuation = _NONE
 
-    def place(
-        self, rng: np.random.Generator, radii: NDArray[np.float64], slope: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(n, 3) positions in R200c, and (n,) density over its mean in shells; see `placed`."""
-        found = self.placed(rng, radii, slope)
-        return found.position, found.ratio
-
     def placed(
         self,
         rng: np.random.Generator,
@@ -227,8 +220,3 @@ def stratified_radii(
     r = np.exp(np.interp(u, mass, np.log(X)))
     # Inside the first point of the table M grows as r^2 or steeper.
     return np.where(u < mass[0], X_MIN * np.sqrt(np.maximum(u / mass[0], 1e-6)), r)
-
-
-def flat(value: float) -> NDArray[np.float64]:
-    """A constant table."""
-    return np.full(N_X, value)

@@ -36,6 +36,7 @@ from three_hundred_maps.simulation.synthetic.setup import (
 )
 from three_hundred_maps.simulation.synthetic.stars import SOLAR_METALLICITY, Galaxies
 from three_hundred_maps.simulation.synthetic.universe import Plan
+from three_hundred_maps.simulation.tables import join, take
 
 NEIGHBOURS = {"gadgetx": 200, "gizmo": 64}
 """Particles within a kernel's support: Wendland C4 in GADGET-X, a cubic spline in GIZMO-SIMBA."""
@@ -268,11 +269,11 @@ def make_gas(
     for i, halo in enumerate(halos):
         r500 = halo.budget[flavour].r500
         target_500 = halo.budget[flavour].f_gas * halo.budget[flavour].m500
-        star_mass = _inside(stars.position, halo, 1.0) * resolution.star / halo.mass
+        star_mass = halo.count(stars.position, 1.0) * resolution.star / halo.mass
         target_200 = max(halo.budget[flavour].baryons - star_mass, target_500 * 1.05)
         budgets.append((target_500, target_200))
         present = [
-            sum(_inside(p.cloud.position, halo, x) for p in parts) * particle / halo.mass for x in (r500, 1.0)
+            sum(halo.count(p.cloud.position, x) for p in parts) * particle / halo.mass for x in (r500, 1.0)
         ]
         inside_500 = max(target_500 - present[0], 0.2 * target_500)
         inside_200 = max(target_200 - present[1], 1.02 * inside_500)
@@ -297,14 +298,14 @@ def make_gas(
             if other is not halo:
                 centre = other.centre.astype(np.float32)
                 free &= squared(around.cloud.position - centre) > other.radius**2
-        parts.append(around.select(free))
+        parts.append(take(around, free))
     everything = np.concatenate([p.cloud.position for p in parts])
     for i, halo in enumerate(halos):
         for part in guests:
             _immerse(part, halo, tables[i])
     for i, halo in enumerate(halos):
         r500, mass = halo.budget[flavour].r500, tables[i].mass
-        present_500, present_200 = _inside(everything, halo, r500), _inside(everything, halo, 1.0)
+        present_500, present_200 = halo.count(everything, r500), halo.count(everything, 1.0)
         n_500 = max(round(budgets[i][0] * halo.mass / particle) - present_500, 0)
         n_shell = max(round(budgets[i][1] * halo.mass / particle) - present_200 - n_500, 0)
         radii = np.concatenate(
@@ -314,7 +315,7 @@ def make_gas(
             ]
         )
         parts.append(_host_part(halo, drawn[i], tables[i], rngs[i][3], flavour, radii))
-    return GasPart.join(parts), counts
+    return join(parts), counts
 
 
 def _immerse(part: GasPart, halo: Halo, table: GasProfile) -> None:
@@ -328,8 +329,3 @@ def _immerse(part: GasPart, halo: Halo, table: GasProfile) -> None:
     heat = part.density[rows] * part.temperature[rows] + around * at(x[rows], table.temperature)
     part.temperature[rows] = heat / total
     part.density[rows] = total
-
-
-def _inside(position: NDArray[np.float32], halo: Halo, x: float) -> int:
-    centre = halo.centre.astype(np.float32)
-    return int(np.count_nonzero(squared(position - centre) < (x * halo.radius) ** 2))

@@ -52,29 +52,6 @@ class GasPart:
     def __len__(self) -> int:
         return len(self.cloud)
 
-    def select(self, keep: NDArray[np.bool_]) -> GasPart:
-        """Those of ``keep`` (n,)."""
-        return GasPart(
-            Cloud(self.cloud.position[keep], self.cloud.velocity[keep]),
-            self.temperature[keep],
-            self.density[keep],
-            self.metallicity[keep],
-            self.star_formation[keep],
-            self.wind[keep],
-        )
-
-    @staticmethod
-    def join(parts: list[GasPart]) -> GasPart:
-        """All of them, in order."""
-        return GasPart(
-            Cloud.join([p.cloud for p in parts]),
-            np.concatenate([p.temperature for p in parts]),
-            np.concatenate([p.density for p in parts]),
-            np.concatenate([p.metallicity for p in parts]),
-            np.concatenate([p.star_formation for p in parts]),
-            np.concatenate([p.wind for p in parts]),
-        )
-
 
 def gas_part(
     cloud: Cloud,

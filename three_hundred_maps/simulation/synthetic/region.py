@@ -18,7 +18,6 @@ from three_hundred_maps.simulation.synthetic.setup import (
     BOX_KPC_H,
     CENTRE_KPC_H,
     COSMOLOGY,
-    FLAVOURS,
     GENERATOR_VERSION,
     TODAY,
     Epoch,
@@ -31,6 +30,7 @@ from three_hundred_maps.simulation.synthetic.setup import (
 )
 from three_hundred_maps.simulation.synthetic.stars import black_holes, make_stars
 from three_hundred_maps.simulation.synthetic.universe import draw_plan
+from three_hundred_maps.simulation.tables import take
 from three_hundred_maps.simulation.writers.ahf import write_ahf
 from three_hundred_maps.simulation.writers.content import SnapshotHeader
 from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
@@ -71,6 +71,14 @@ class RegionData:
     halos: list[Halo]
     particles: dict[int, Fields]
     catalogue: dict[str, NDArray[Any]]
+
+
+def check_format(format: str | None, flavour: Flavour) -> Format:
+    """The named format, by default the flavour's own."""
+    chosen = DEFAULT_FORMAT[flavour] if format is None else format
+    if chosen not in FORMATS:
+        raise InputError(f"format {format!r} is unknown: one of {', '.join(FORMATS)}")
+    return chosen
 
 
 def region_name(region: int) -> str:
@@ -203,12 +211,12 @@ def make_region(
     if masses.merge > 1:
         kept = _one_of_each(len(dark.particles), masses.merge, streams(0, 6)[5])
         dark_counts = _counts_of(kept, dark_counts, [len(h.satellites.stream_parent) for h in halos])
-        dark = replace(dark, particles=dark.particles.select(kept))
+        dark = replace(dark, particles=take(dark.particles, kept))
         kept = _one_of_each(len(stars.particles), masses.merge, rng_stars)
         star_counts = _counts_of(kept, star_counts, stars.debris_counts)
         stars = replace(
             stars,
-            particles=stars.particles.select(kept),
+            particles=take(stars.particles, kept),
             mass=np.add.reduceat(stars.mass, masses.merge * np.arange(len(kept))),
             formation=stars.formation[kept],
             metallicity=stars.metallicity[kept],
@@ -246,9 +254,8 @@ def make_region(
 
 def write_region(out: str | Path, data: RegionData, *, format: str | None = None) -> RegionFiles:
     """Write a region that is in memory; see `simulate_region`."""
-    chosen = format or DEFAULT_FORMAT[data.flavour]
-    kind: Format = "hdf5" if chosen == "hdf5" else "gadget2"
-    files = region_files(Path(out), data.region, data.flavour, kind, data.epoch)
+    chosen = check_format(format, data.flavour)
+    files = region_files(Path(out), data.region, data.flavour, chosen, data.epoch)
     header = SnapshotHeader(
         redshift=data.epoch.redshift,
         box_size=BOX_KPC_H,
@@ -303,19 +310,6 @@ def simulate_region(
         0 to 1.
     """
     check_flavour(flavour)
-    chosen = format or DEFAULT_FORMAT[flavour]
-    if chosen not in FORMATS:
-        raise InputError(f"format {format!r} is unknown: one of {', '.join(FORMATS)}")
+    chosen = check_format(format, flavour)
     data = make_region(seed, region, flavour, resolution, redshift)
     return write_region(out, data, format=chosen)
-
-
-__all__ = [
-    "DEFAULT_FORMAT",
-    "FLAVOURS",
-    "FORMATS",
-    "RegionData",
-    "RegionFiles",
-    "make_region",
-    "simulate_region",
-]

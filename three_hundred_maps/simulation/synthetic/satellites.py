@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,21 +78,11 @@ class Satellites:
     def select(self, keep: NDArray[np.bool_]) -> Satellites:
         """Those of ``keep`` (n,), with their streams."""
         streams = keep[self.stream_parent]
-        return Satellites(
-            self.mass_acc[keep],
-            self.radius_acc[keep],
-            self.concentration[keep],
-            self.mass[keep],
-            self.position[keep],
-            self.velocity[keep],
-            self.since[keep],
-            self.pericentre[keep],
-            self.merger[keep],
-            self.stream_position[streams],
-            self.stream_velocity[streams],
-            (np.cumsum(keep) - 1)[self.stream_parent[streams]],
-            self.stream_depth[streams],
-        )
+        kept = {
+            field.name: getattr(self, field.name)[streams if field.name.startswith("stream") else keep]
+            for field in fields(self)
+        }
+        return Satellites(**{**kept, "stream_parent": (np.cumsum(keep) - 1)[kept["stream_parent"]]})
 
     def truncation(self) -> NDArray[np.float64]:
         """(n,) radius in R200c that holds the bound mass in the profile at accretion."""

@@ -17,10 +17,10 @@ from three_hundred_maps.simulation.synthetic.profiles import (
     cumulative_mass,
     jeans_sigma,
     lengths,
-    squared,
 )
 from three_hundred_maps.simulation.synthetic.setup import Flavour, H, Resolution, cosmic_time_gyr
 from three_hundred_maps.simulation.synthetic.universe import isotropic
+from three_hundred_maps.simulation.tables import join
 
 SOLAR_METALLICITY = 0.0134
 _SCATTER_DEX = 0.18
@@ -159,11 +159,6 @@ def _satellite_stars(
     return clouds, kinds, galaxies, counts
 
 
-def _count_inside(clouds: list[Cloud], centre: NDArray[np.float64], radius: float) -> int:
-    c = centre.astype(np.float32)
-    return int(sum(np.count_nonzero(squared(cloud.position - c) < radius**2) for cloud in clouds))
-
-
 def _into_streams(
     halo: Halo,
     rng: np.random.Generator,
@@ -216,15 +211,14 @@ def _central_stars(
     half = float(np.clip(half, 15.0, 60.0)) / halo.radius
     number = int(brightest / resolution.star + rng.random())
     r = np.sort(_hernquist_radii((np.arange(number) + rng.random(number)) / max(number, 1))) * half
-    own_slope = np.full(len(X), 3.0)
-    position, _ = halo.shape.place(rng, np.clip(r, 1e-5, None), own_slope)
+    position = halo.shape.placed(rng, np.clip(r, 1e-5, None), np.full(len(X), 3.0)).position
     scale = _LIGHT_SCALE * 10.0 ** (0.15 * shared.standard_normal())
     density = (X / scale) ** -2.6 * (1.0 + (X / scale) ** 2) ** -0.5 * np.exp(-((X / 1.4) ** 4))
     light = cumulative_mass(density)
     inside = float(at(r500, light))
     diffuse = int((inside_r500 - brightest) / resolution.star * light[-1] / inside)
     radii = stratified_radii(rng, diffuse, light, 0.0, float(X[-1]))
-    spread, _ = halo.shape.place(rng, radii, log_slope(density))
+    spread = halo.shape.placed(rng, radii, log_slope(density)).position
     sigma_bright = float(at(max(2.0 * half, 0.02), halo.profile.sigma))
     sigma = at(radii, jeans_sigma(density, halo.profile.mass))
     speed = sigma[:, None] * rng.standard_normal(spread.shape)
@@ -250,9 +244,8 @@ def make_stars(
     galaxies = []
     for i, halo in enumerate(halos):
         budget = halo.budget[flavour]
-        r500 = budget.r500 * halo.radius
         target = budget.f_star * budget.m500 * halo.mass
-        present = _count_inside(clouds, halo.centre, r500) * resolution.star
+        present = sum(halo.count(cloud.position, budget.r500) for cloud in clouds) * resolution.star
         wanted = max(target - present, _SMALLEST_CENTRAL * target)
         own, brightest = _central_stars(halo, rngs[i], shared[i], budget.r500, wanted, resolution)
         clouds += own
@@ -267,7 +260,7 @@ def make_stars(
                 np.concatenate([[brightest], sat.stellar_mass]),
             )
         )
-    particles = Cloud.join(clouds)
+    particles = join(clouds)
     rng = rngs[0]
     now = halos[0].epoch.scale
     a = np.concatenate(formation) * np.exp(0.25 * rng.standard_normal(len(particles)))

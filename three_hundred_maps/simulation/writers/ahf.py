@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from three_hundred_maps.simulation.writers.content import count, renamed_into_place
+from three_hundred_maps.io import renamed_into_place
+from three_hundred_maps.simulation.writers.content import count
 
 _AXES = [f"E{axis}{along}" for axis in "abc" for along in "xyz"]
 _SHAPE = ["lambda", "lambdaE", "Lx", "Ly", "Lz", "b", "c", *_AXES]

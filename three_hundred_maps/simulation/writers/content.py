@@ -27,17 +27,15 @@ Files are whole or absent (written beside and renamed), and the same content giv
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.tables import take
 
 ParticleData = Mapping[int, Mapping[str, NDArray[Any]]]
 
@@ -94,8 +92,7 @@ def part_of(particles: ParticleData, part: int, parts: int) -> dict[int, dict[st
     chosen: dict[int, dict[str, NDArray[Any]]] = {}
     for kind, fields in particles.items():
         n = count(fields)
-        rows = slice(n * part // parts, n * (part + 1) // parts)
-        chosen[kind] = {name: values[rows] for name, values in fields.items()}
+        chosen[kind] = take(dict(fields), slice(n * part // parts, n * (part + 1) // parts))
     return chosen
 
 
@@ -110,15 +107,3 @@ def count(fields: Mapping[str, NDArray[Any]]) -> int:
 def counts(particles: ParticleData) -> NDArray[np.int64]:
     """Particle numbers of the six types."""
     return np.array([count(particles.get(kind, {})) for kind in range(6)], np.int64)
-
-
-@contextmanager
-def renamed_into_place(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` that becomes ``path`` once the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

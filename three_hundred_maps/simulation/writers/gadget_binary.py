@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.io import renamed_into_place
+from three_hundred_maps.simulation.readers.gadget_blocks import HEADER_BYTES, SYNTHETIC_MARK
 from three_hundred_maps.simulation.writers.content import (
     SOLAR_SHARES,
     ParticleData,
     SnapshotHeader,
     counts,
     part_of,
-    renamed_into_place,
 )
 
-# The marks stand in the unused bytes that fill the header up to 256, where codes write zeros.
-SYNTHETIC_MARK = b"SYNTHETIC"
-_ORDER = ("POS", "VEL", "ID", "MASS", "U", "RHO", "NE", "NH", "HSML", "SFR", "AGE", "Z", "Zs", "TEMP")
-"""Blocks as they follow one another in a file."""
+_EVERYONE, _GAS = tuple(range(6)), (0,)
+_BLOCKS = (
+    ("POS", _EVERYONE, "position"),
+    ("VEL", _EVERYONE, "velocity"),
+    ("ID", _EVERYONE, "id"),
+    ("MASS", _EVERYONE, "mass"),
+    ("U", _GAS, "internal_energy"),
+    ("RHO", _GAS, "density"),
+    ("NE", _GAS, "electron_abundance"),
+    ("NH", _GAS, "neutral_fraction"),
+    ("HSML", _GAS, "smoothing_length"),
+    ("SFR", _GAS, "star_formation_rate"),
+    ("AGE", (4,), "formation_time"),
+    ("Z", (0, 4), "metallicity"),
+    ("Zs", (0, 4), "metallicity"),
+    ("TEMP", _GAS, "temperature"),
+)
+"""Blocks as they follow one another in a file: the types that may have one, and the field."""
 _ROWS = 1 << 16
 _ZS_ELEMENTS = ("He", "C", "Ca", "O", "N", "Ne", "Mg", "S", "Si", "Fe", "rest")
 
@@ -90,74 +104,50 @@ def _write_one(
 ) -> None:
     """Write one file: ``total`` are the particle numbers of the whole set, ``order`` is ``<`` or ``>``."""
     here = counts(particles)
-    length = {"kpc/h": 1.0, "Mpc/h": 1e-3}[header.length_unit]
-    velocity = 1.0 / np.sqrt(header.time)
-    real = np.dtype(position_dtype).newbyteorder(order)
-    single = np.dtype(np.float32).newbyteorder(order)
-
-    def scaled(field: str, kinds: tuple[int, ...], factor: float, dtype: np.dtype[Any]) -> list[NDArray[Any]]:
-        return [
-            np.asarray(particles[kind][field]).astype(dtype)
-            if factor == 1.0
-            else (np.asarray(particles[kind][field], np.float64) * factor).astype(dtype)
-            for kind in kinds
-            if field in particles.get(kind, {})
-        ]
-
-    def ids() -> list[NDArray[Any]]:
-        return [
-            np.asarray(particles[kind]["id"]).astype(np.dtype(id_dtype).newbyteorder(order))
-            for kind in everyone
-            if "id" in particles.get(kind, {})
-        ]
-
-    def elements() -> list[NDArray[Any]]:
-        return [_element_masses(particles[k], single) for k in (0, 4) if _has_zs(particles, k)]
-
-    everyone = tuple(range(6))
-    gas_only = (0,)
-    # Each block is made only when it is written: a snapshot may fill half of the memory.
-    blocks: list[tuple[str, tuple[int, ...], str, Callable[[], list[NDArray[Any]]]]] = [
-        ("ID", everyone, "id", ids),
-        ("Zs", tuple(k for k in (0, 4) if _has_zs(particles, k)), "metallicity", elements),
-    ]
-    for name, kinds, field, factor, dtype in (
-        ("POS", everyone, "position", length, real),
-        ("VEL", everyone, "velocity", velocity, single),
-        ("MASS", everyone, "mass", 1.0, single),
-        ("U", gas_only, "internal_energy", 1.0, single),
-        ("RHO", gas_only, "density", length**-3, single),
-        ("NE", gas_only, "electron_abundance", 1.0, single),
-        ("NH", gas_only, "neutral_fraction", 1.0, single),
-        ("HSML", gas_only, "smoothing_length", length, single),
-        ("SFR", gas_only, "star_formation_rate", 1.0, single),
-        ("AGE", (4,), "formation_time", 1.0, single),
-        ("Z", (0, 4), "metallicity", 1.0, single),
-        ("TEMP", gas_only, "temperature", 1.0, single),
-    ):
-        blocks.append((name, kinds, field, partial(scaled, field, kinds, factor, dtype)))
-    blocks.sort(key=lambda block: _ORDER.index(block[0]))
-
-    for kind in everyone:
+    for kind in range(6):
         has_mass = "mass" in particles.get(kind, {})
         if here[kind] and not has_mass and header.mass_table[kind] <= 0:
             raise ValueError(f"type {kind}: neither masses nor an entry in the mass table")
         if here[kind] and has_mass and header.mass_table[kind] > 0:
             raise ValueError(f"type {kind}: both masses and an entry in the mass table")
-    present = {
-        name
-        for name, kinds, field, _ in blocks
-        if any(len(particles.get(k, {}).get(field, ())) for k in kinds)
+    length = {"kpc/h": 1.0, "Mpc/h": 1e-3}[header.length_unit]
+    factors = {
+        "position": length,
+        "velocity": 1.0 / np.sqrt(header.time),
+        "density": length**-3,
+        "smoothing_length": length,
     }
+    dtypes: dict[str, Any] = {"position": position_dtype, "id": id_dtype}
+    blocks = {
+        name: [
+            particles[kind]
+            for kind in kinds
+            if len(particles.get(kind, {}).get(field, ())) and (name != "Zs" or _has_zs(particles[kind]))
+        ]
+        for name, kinds, field in _BLOCKS
+    }
+    present = {name for name, holders in blocks.items() if holders}
     with open(path, "wb") as stream:
         _block(stream, "HEAD", [_header_bytes(header, here, total, order, files, present)], format, order)
-        for name, _, _, make in blocks:
+        # Each block is made only when it is written: a snapshot may fill half of the memory.
+        for name, _, field in _BLOCKS:
             if name in present:
-                _block(stream, name, make(), format, order)
+                dtype = np.dtype(dtypes.get(field, np.float32)).newbyteorder(order)
+                factor = factors.get(field, 1.0)
+                parts = [_stored(fields, name, field, factor, dtype) for fields in blocks[name]]
+                _block(stream, name, parts, format, order)
 
 
-def _has_zs(particles: Mapping[int, Mapping[str, NDArray[Any]]], kind: int) -> bool:
-    fields = particles.get(kind, {})
+def _stored(
+    fields: Mapping[str, NDArray[Any]], name: str, field: str, factor: float, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    if name == "Zs":
+        return _element_masses(fields, dtype)
+    values = np.asarray(fields[field])
+    return (values if factor == 1.0 else values.astype(np.float64) * factor).astype(dtype)
+
+
+def _has_zs(fields: Mapping[str, NDArray[Any]]) -> bool:
     return "helium_fraction" in fields and "metallicity" in fields and "mass" in fields
 
 
@@ -209,7 +199,7 @@ def _header_bytes(
         # the generator's version and seed stand right before the mark: uint32 and uint64
         version, seed = int(header.extra.get("SyntheticVersion", 0)), int(header.extra["SyntheticSeed"])
         mark = struct.pack(f"{order}IQ", version, seed & 0xFFFFFFFFFFFFFFFF) + mark
-    return np.frombuffer(packed.ljust(256 - len(mark), b"\0") + mark, np.uint8)
+    return np.frombuffer(packed.ljust(HEADER_BYTES - len(mark), b"\0") + mark, np.uint8)
 
 
 def _block(stream: BinaryIO, name: str, parts: list[NDArray[Any]], format: int, order: str) -> None:

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from three_hundred_maps.io import renamed_into_place
 from three_hundred_maps.simulation.writers.content import (
     SOLAR_SHARES,
     ParticleData,
@@ -19,7 +20,6 @@ from three_hundred_maps.simulation.writers.content import (
     count,
     counts,
     part_of,
-    renamed_into_place,
 )
 from three_hundred_maps.units import KM_CM, KPC_CM, SUN_G
 
