@@ -168,11 +168,10 @@ def test_the_static_folder_works_on_a_plain_host(store: Path, tmp_path: Path, br
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(store: Path, submission: Path, browser: Browser, scheme: str) -> None:
+def test_it_fits_a_phone(store: Path, submission: Path, browser: Browser) -> None:
     with running(explorer_server(str(store), str(submission))) as address:
-        browser.emulate(features=[{"name": "prefers-color-scheme", "value": scheme}])
-        for width, height in ((390, 844), (1280, 900)):
+        for scheme, width, height in (("dark", 390, 844), ("light", 1280, 900)):
+            browser.emulate(features=[{"name": "prefers-color-scheme", "value": scheme}])
             browser.size(width, height)
             browser.visit(address)
             wait_for(browser, READY.format("test/0/0"))

@@ -17,7 +17,6 @@ ORDERS = {
     "the function before us": "from datasets import load_dataset as load\nimport three_hundred_maps",
     "a submodule of datasets first": "import datasets.features\nimport three_hundred_maps\n"
     "from datasets import load_dataset as load",
-    "ours alone": "from three_hundred_maps import load_dataset as load",
 }
 
 
