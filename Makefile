@@ -103,7 +103,7 @@ docs: $(VENV)/.dev
 site: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -c constraints.txt --group site
 	$(BIN)/python -m benchmarks leaderboard --verified benchmarks/results --out docs/_extra/leaderboard
-	$(BIN)/python -m sphinx -W --keep-going -b html -d docs/_build/doctrees docs site
+	$(BIN)/python -m sphinx -W --keep-going -j auto -b html -d docs/_build/doctrees docs site
 	@echo "site/index.html"
 
 constraints: $(VENV)/.dev

@@ -15,7 +15,7 @@ from benchmarks.summary import Summary, score_values
 from benchmarks.tasks import MASS_MAP, Task, find_task
 from benchmarks.truth import SPLIT, Truth
 from benchmarks.validation import order_of
-from benchmarks.variables import MASS, SAMPLES, SIGMA
+from benchmarks.variables import SAMPLES, given_maps
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import root_attrs
 from three_hundred_maps.store.names import find_store
@@ -87,10 +87,7 @@ class Evaluator:
             raise InputError(f"no split {rows!r}: a store has {', '.join(SPLITS)}; or {ALL}")
         found = find_rows((self.store, rows) if isinstance(rows, str) else rows)
         truth, order = self._match(found, [rows] if isinstance(rows, str) else [SPLIT, *SPLITS])
-        given = {MASS: maps, SIGMA: mass_sigma, SAMPLES: mass_samples}
-        given = {name: values for name, values in given.items() if values is not None}
-        if set(given) not in ({MASS}, {MASS, SIGMA}, {SAMPLES}):
-            raise InputError(f"give maps, maps and {SIGMA}, or {SAMPLES} alone")
+        given = given_maps(maps, mass_sigma, mass_samples)
         arranged = {name: np.asarray(found.arrange(values, name)) for name, values in given.items()}
         for name, values in arranged.items():
             samples = values.shape[2:3] if name == SAMPLES else ()

@@ -31,7 +31,7 @@ from benchmarks.tables import conditional_tables, halo_rows
 from benchmarks.tasks import MASS_MAP
 from benchmarks.texts import shown
 from benchmarks.truth import Block, Truth
-from benchmarks.validation import find_problems, order_of, task_of
+from benchmarks.validation import checked, order_of, task_of
 from benchmarks.variables import SAMPLES
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import progress
@@ -244,9 +244,7 @@ def score_submission(
         With all that is wrong with the submission, in one line.
     """
     truth = Truth(store, constants, task=task_of(folder), split=split, trained_on=trained_on)
-    problems, manifest, predictions = find_problems(folder, truth, values=False)
-    if problems or manifest is None or predictions is None:
-        raise InputError(f"{len(problems)} problem(s): " + "; ".join(problems))
+    manifest, predictions = checked(folder, truth, values=False)
     _check_zero(manifest, truth)
     order, _ = order_of(predictions, truth)
     other = read_result(in_domain) if in_domain is not None else None

@@ -16,13 +16,13 @@ from benchmarks.manifest import MANIFEST, PREDICTIONS, canonical_track, parse_ma
 from benchmarks.rows import Rows, find_rows
 from benchmarks.tasks import MASS_MAP, TASKS, Task
 from benchmarks.variables import (
-    MASS,
     SAMPLE_COUNT,
     SAMPLES,
     SIGMA,
     SMOOTHED,
     array_name,
     attributes,
+    given_maps,
     map_dims,
 )
 from three_hundred_maps.errors import InputError
@@ -116,13 +116,7 @@ def write_submission(
         raise InputError(f"unknown fields of a submission: {', '.join(sorted(unknown))}")
     if not overwrite and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} holds something already; choose another folder or remove it first")
-    given = {MASS: maps, SIGMA: mass_sigma, SAMPLES: mass_samples}
-    given = {name: values for name, values in given.items() if values is not None}
-    if set(given) not in ({MASS}, {MASS, SIGMA}, {SAMPLES}):
-        raise InputError(
-            f"a submission holds maps, maps and {SIGMA}, or {SAMPLES} alone; given: "
-            + (", ".join(given) or "nothing")
-        )
+    given = given_maps(maps, mass_sigma, mass_samples)
     goal = TASKS.get(task, MASS_MAP)
     described = {name: attributes(name, goal.units) for name in given}
     if smoothed_fwhm is not None:

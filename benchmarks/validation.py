@@ -215,16 +215,22 @@ def find_problems(
     return problems, manifest, predictions
 
 
-def validate(folder: str | Path, store: str | Path | None = None) -> Manifest:
-    """Check a submission; with a store, against what its task scores of it.
+def checked(
+    folder: str | Path, truth: Truth | None = None, *, values: bool = True
+) -> tuple[Manifest, Predictions]:
+    """What a submission holds, where `find_problems` finds none.
 
     Raises
     ------
     InputError
         With all that is wrong, in one line.
     """
-    truth = None if store is None else Truth(store, task=task_of(folder))
-    problems, manifest, _ = find_problems(folder, truth)
-    if problems or manifest is None:
+    problems, manifest, predictions = find_problems(folder, truth, values=values)
+    if problems or manifest is None or predictions is None:
         raise InputError(f"{len(problems)} problem(s): " + "; ".join(problems))
-    return manifest
+    return manifest, predictions
+
+
+def validate(folder: str | Path, store: str | Path | None = None) -> Manifest:
+    """Check a submission; with a store, against what its task scores of it; InputError as `checked`."""
+    return checked(folder, None if store is None else Truth(store, task=task_of(folder)))[0]

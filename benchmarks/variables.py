@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.schema import MAP_DIMS
 
 MASS, SIGMA, SAMPLES = "mass", "mass_sigma", "mass_samples"
@@ -29,6 +30,18 @@ def array_name(variable: str, target: str) -> str:
 def attributes(variable: str, units: str) -> dict[str, Any]:
     """Attributes of an array of maps in ``units``."""
     return {"units": "dex" if variable == SIGMA else units, "long_name": _LONG_NAMES[variable]}
+
+
+def given_maps(maps: Any, mass_sigma: Any, mass_samples: Any) -> dict[str, Any]:
+    """The arrays that are given, by name; InputError where they do not go together."""
+    named = {MASS: maps, SIGMA: mass_sigma, SAMPLES: mass_samples}
+    given = {name: values for name, values in named.items() if values is not None}
+    if set(given) not in ({MASS}, {MASS, SIGMA}, {SAMPLES}):
+        raise InputError(
+            f"a submission holds maps, maps and {SIGMA}, or {SAMPLES} alone; given: "
+            + (", ".join(given) or "nothing")
+        )
+    return given
 
 
 def map_dims(name: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from benchmarks.manifest import NO_VIEWS
 from benchmarks.records import find_record
 from benchmarks.registry import BELOW_NOISE, PROBABILISTIC, RANKING
 from benchmarks.results import identity
-from benchmarks.tasks import TASKS
+from benchmarks.tasks import TASKS, Task
 from benchmarks.texts import skeleton
 
 OTHER_TRUTH = "scored on another truth than this data set's"
@@ -122,19 +122,9 @@ class Board:
         return "board-" + hashlib.sha256(repr(self.key).encode()).hexdigest()[:10]
 
     @property
-    def at_home(self) -> bool:
-        """Whether its models were trained on the data set that they are scored on."""
-        return self.task in TASKS and TASKS[self.task].at_home
-
-    @property
-    def task_title(self) -> str:
-        """Heading of the boards of its task."""
-        return TASKS[self.task].title if self.task in TASKS else self.task
-
-    @property
-    def task_text(self) -> str:
-        """What its task asks for."""
-        return TASKS[self.task].text if self.task in TASKS else ""
+    def of_task(self) -> Task:
+        """Its task; of one that is not known its name alone, and a recipe of nothing."""
+        return TASKS.get(self.task) or Task(self.task, self.task, "", (("", self.dataset),))
 
     @property
     def short_title(self) -> str:
@@ -147,7 +137,7 @@ class Board:
     @property
     def title(self) -> str:
         """Heading that stands alone."""
-        return f"{self.task_title} on {self.short_title}"
+        return f"{self.of_task.title} on {self.short_title}"
 
 
 _TOLD_BY = (
