@@ -104,7 +104,7 @@ class Finer:
 
     def error(self, submission: Path) -> float | None:
         """residual_rms_dex; None where the clusters are others."""
-        predictions = zarr.open_group(submission / "predictions.zarr", mode="r")
+        predictions: Any = zarr.open_group(submission / "predictions.zarr", mode="r")
         place = {cluster: row for row, cluster in enumerate(_clusters(predictions))}
         if set(place) != set(self.clusters):
             return None

@@ -87,8 +87,10 @@ def _files(given: Iterable[Given]) -> list[Given]:
     """What is given, of folders all their ``*.json`` files."""
     found: list[Given] = []
     for item in given:
-        folder = not isinstance(item, Mapping) and Path(item).is_dir()
-        found += sorted(Path(item).glob("*.json")) if folder else [item]
+        if not isinstance(item, Mapping) and Path(item).is_dir():
+            found += sorted(Path(item).glob("*.json"))
+        else:
+            found.append(item)
     return found
 
 
