@@ -93,7 +93,7 @@ def render(summary: Mapping[str, Any]) -> str:
     norms = {row["norm"]: row["scores"] for row in summary["norms"]}
     return (
         text["PAGE"].format(
-            **{name: value for name, value in summary.items() if name != "gains"},
+            **{name: value for name, value in summary.items() if name not in ("gains", "curve")},
             one=one,
             seeds=f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}",
             synthetic=" of the synthetic simulation" if dataset["synthetic"] else "",
@@ -305,7 +305,11 @@ def _curve_section(summary: Mapping[str, Any], text: str) -> str:
         for number in numbers
     ]
     heads = ["clusters", "epochs of the U-Net", *(f"{name}: {MAIN[0]}" for name in MODELS.values())]
-    return text.format(table=markdown_table(heads, rows))
+    changes = {
+        model: statistics.mean(curve[model][numbers[-1]]) - statistics.mean(curve[model][numbers[0]])
+        for model in MODELS
+    }
+    return text.format(table=markdown_table(heads, rows), first=numbers[0], last=numbers[-1], **changes)
 
 
 def _norms_table(norms: Sequence[Mapping[str, Any]]) -> str:
