@@ -131,6 +131,7 @@ class Features:
         result = Features(maps, self.grid, self.r500)
         # cached_property looks here first.
         result.__dict__.update({name: np.repeat(getattr(self, name), los, axis=0) for name in _ARRAYS})
+        result.__dict__["local_moments"] = tuple(np.repeat(each, los, axis=0) for each in self.local_moments)
         result.__dict__["peaks"] = [peaks for peaks in self.peaks for _ in range(los)]
         return result
 

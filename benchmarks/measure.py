@@ -143,7 +143,15 @@ def measure(
         "floored_truth": mean(truth.floored),
         # A pixel of no particles is 0 in many a model: only what is above 0 can be a copy.
         "copied": mean(np.mean((predicted.raw_inside == truth.raw_inside) & (truth.raw_inside > 0), axis=1)),
-        "ssim": mean(metrics.ssim(predicted.log, truth.log, grid, data_range, truth.local_moments)),
+        "ssim": mean(
+            metrics.ssim(
+                predicted.log,
+                truth.log,
+                grid,
+                data_range,
+                (predicted.local_moments, truth.local_moments),
+            )
+        ),
         "mass_200": by_halo(predicted.mass_200),
         "mass_truth": by_halo(truth.mass_200),
         "mass_ratio": by_halo(predicted.masses / truth.masses),

@@ -38,8 +38,8 @@ from three_hundred_maps.progress import progress
 
 Array = NDArray[np.float64]
 Reader = Callable[[str, NDArray[np.int64]], NDArray[np.float32]]
-MAPS_AT_ONCE = 128
-"""Maps whose metrics are worked out together: bounds the memory of one worker."""
+MAPS_AT_ONCE = 64
+"""Maps whose metrics are worked out together: bounds the memory of one worker, and what its cache holds."""
 SUBMISSION = "submission"
 _REFERENCE = "reference"
 COPY = "a copy of the truth: pixels equal it bit by bit"

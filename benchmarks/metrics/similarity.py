@@ -28,7 +28,7 @@ def ssim(
     truth: Array,
     grid: Grid,
     data_range: float,
-    truth_moments: tuple[Array, Array] | None = None,
+    moments: tuple[tuple[Array, Array], tuple[Array, Array]] | None = None,
 ) -> Array:
     """(map,): mean structural similarity of l(p) and l(t), with scikit-image's definition.
 
@@ -42,13 +42,14 @@ def ssim(
         (map, y, x): l, dex.
     data_range
         The 0.1 to 99.9 % range of l in the train split, dex.
-    truth_moments
-        `local_moments` of the truth and of its square, where they are at hand.
+    moments
+        `local_moments` of the prediction and of its square, and those of the truth, where they are at hand.
     """
     c = grid.constants
     c1, c2 = (c.ssim_k1 * data_range) ** 2, (c.ssim_k2 * data_range) ** 2
-    u_t, tt = truth_moments or (local_moments(truth, grid), local_moments(truth, grid, truth))
-    u_p, pp = local_moments(predicted, grid), local_moments(predicted, grid, predicted)
+    (u_p, pp), (u_t, tt) = moments or (
+        (local_moments(logs, grid), local_moments(logs, grid, logs)) for logs in (predicted, truth)
+    )
     product = u_p * u_t
     squares = u_p * u_p + u_t * u_t
     v_pt = local_moments(predicted, grid, truth) - product

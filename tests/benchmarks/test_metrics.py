@@ -133,7 +133,9 @@ def test_ssim_is_scikit_images() -> None:
         for p, t in zip(predicted.log, truth.log, strict=True)
     ]
     assert ours == pytest.approx(theirs, abs=1e-9)
-    with_moments = metrics.ssim(predicted.log, truth.log, GRID, RANGE, truth.local_moments)
+    with_moments = metrics.ssim(
+        predicted.log, truth.log, GRID, RANGE, (predicted.local_moments, truth.local_moments)
+    )
     assert with_moments == pytest.approx(theirs, abs=1e-9)
 
 
