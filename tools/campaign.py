@@ -13,6 +13,7 @@ For a GPU that is lent for minutes see `tools.gpu`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,7 +83,11 @@ def main(args: list[str]) -> None:
     content = {"data": options.data, "set": options.set, "plan": options.plan}
     if run_or_list(options, stages, [build], MARK, content):
         if options.results:
+            # Models of fewer clusters are for the page alone.
+            shown = re.compile(r"(?!(clusters|ridge)-\d)")
             for result in sorted((options.out / "runs").glob(f"*/{RESULT}")):
+                if not shown.match(result.parent.name):
+                    continue
                 name = json.loads(result.read_bytes())["dataset"]["name"]
                 write_bytes(options.results / f"{name}-{result.parent.name}.json", result.read_bytes())
         print(write_page(options.out, options.page or options.out / "page"))
