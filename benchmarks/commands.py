@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import cores
 from three_hundred_maps.progress import set_quiet
 
 Submission = Annotated[Path, typer.Argument(help="The submission: a folder, .tar, .zip or .npz.")]
@@ -150,7 +150,7 @@ def leaderboard(
 
     if quiet:
         set_quiet(True)
-    processes = workers or len(os.sched_getaffinity(0))
+    processes = workers or cores()
     index = render(results or [], out, verified=verified or [], repository=hub, workers=processes)
     if not quiet:
         print(f"leaderboard: {index}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +33,7 @@ from benchmarks.truth import Block, Truth
 from benchmarks.validation import checked, order_of, task_of
 from benchmarks.variables import SAMPLES
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import cores
 from three_hundred_maps.progress import progress
 
 Array = NDArray[np.float64]
@@ -111,7 +111,7 @@ def stream(
     on_grid
         Whether ``mass_samples`` are on the score grid already.
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or cores()
     parts: dict[str, list[Measured]] = {name: [] for name in names}
     bar = progress(total=truth.n_halos, desc="scoring", unit="halo")
     step = max(1, MAPS_AT_ONCE // truth.n_los)
