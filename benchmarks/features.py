@@ -40,7 +40,7 @@ class Features:
             self.smooth = np.asarray(smooth, np.float64).reshape(self.raw.shape)
 
     def _inside(self, maps: Array) -> Array:
-        return maps.reshape(len(maps), -1)[:, self.grid.inside]
+        return np.take(maps.reshape(len(maps), -1), self.grid.inside, axis=1)
 
     @functools.cached_property
     def smooth(self) -> Array:

@@ -149,15 +149,16 @@ class Grid:
         return matrix
 
     @functools.cached_property
-    def peak_rings(self) -> tuple[tuple[NDArray[np.int64], ...], float]:
-        """Flat places of the pixels of each background ring, and the rings' width in R200c."""
+    def peak_rings(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Flat places of the pixels of all background rings, ring by ring, and where each ring begins."""
         c = self.constants
         step = c.peak_ring * self.maps.pixel
         ring = np.floor(self.maps.radius.ravel() / step * (1 + 1e-12)).astype(np.int64)
         reach = c.peak_outer + c.peak_aperture + 2 * self.maps.pixel
         last = min(int(ring.max()), int(reach / step) + 1)
-        places = (np.flatnonzero(ring == r) for r in range(last + 1))
-        return tuple(p for p in places if len(p)), step
+        places = [np.flatnonzero(ring == r) for r in range(last + 1)]
+        sizes = [len(p) for p in places if len(p)]
+        return np.concatenate(places), np.cumsum([0, *sizes])
 
     @functools.cached_property
     def peak_weights(self) -> Array:

@@ -198,15 +198,20 @@ def _powers(predicted: Features, truth: Features) -> dict[str, NDArray[np.generi
 def _peaks(predicted: Features, truth: Features) -> dict[str, NDArray[np.generic]]:
     """Peaks of each halo's maps: of the truth and those matched by bins of mass, predicted, matched."""
     edges = np.asarray(truth.grid.constants.peak_bins)
-    found = np.zeros((truth.halos, len(edges)), np.int64)
-    matched = np.zeros_like(found)
-    count = np.zeros(truth.halos, np.int64)
-    pairs = zip(truth.peaks, predicted.peaks, strict=True)
-    for place, (t, p) in enumerate(pairs):
-        halo = place // truth.los
-        # A peak below the first edge cannot be: the least mass kept is that edge, but for other constants.
-        bins = np.clip(np.searchsorted(edges, t.mass, side="right") - 1, 0, len(edges) - 1)
-        np.add.at(found[halo], bins, 1)
-        np.add.at(matched[halo], bins[metrics.match_peaks(t, p, truth.grid)], 1)
-        count[halo] += len(p.mass)
-    return {"peaks_truth": found, "peaks_matched": matched, "peaks_predicted": count}
+    pairs = list(zip(truth.peaks, predicted.peaks, strict=True))
+    # A peak below the first edge cannot be: the least mass kept is that edge, but for other constants.
+    bins = np.clip(
+        np.searchsorted(edges, np.concatenate([t.mass for t, _ in pairs]), side="right") - 1,
+        0,
+        len(edges) - 1,
+    )
+    halo = np.repeat(np.arange(len(pairs)) // truth.los, [len(t.mass) for t, _ in pairs])
+    matched = np.concatenate([metrics.match_peaks(t, p, truth.grid) for t, p in pairs])
+    shape = (truth.halos, len(edges))
+    place = halo * len(edges) + bins
+    count = np.array([len(p.mass) for _, p in pairs]).reshape(truth.halos, truth.los)
+    return {
+        "peaks_truth": np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape),
+        "peaks_matched": np.bincount(place[matched], minlength=shape[0] * shape[1]).reshape(shape),
+        "peaks_predicted": count.sum(axis=1),
+    }

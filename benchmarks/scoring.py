@@ -38,7 +38,7 @@ from three_hundred_maps.progress import progress
 
 Array = NDArray[np.float64]
 Reader = Callable[[str, NDArray[np.int64]], NDArray[np.float32]]
-MAPS_AT_ONCE = 64
+MAPS_AT_ONCE = 32
 """Maps whose metrics are worked out together: bounds the memory of one worker, and what its cache holds."""
 SUBMISSION = "submission"
 _REFERENCE = "reference"

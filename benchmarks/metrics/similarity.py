@@ -50,14 +50,25 @@ def ssim(
     (u_p, pp), (u_t, tt) = moments or (
         (local_moments(logs, grid), local_moments(logs, grid, logs)) for logs in (predicted, truth)
     )
+    # In place: arrays of a batch are as large as a processor's cache.
     product = u_p * u_t
-    squares = u_p * u_p + u_t * u_t
-    v_pt = local_moments(predicted, grid, truth) - product
-    v_sum = pp + tt - squares
+    squares = u_p * u_p
+    squares += u_t * u_t
+    v_pt = local_moments(predicted, grid, truth)
+    v_pt -= product
+    v_sum = pp + tt
+    v_sum -= squares
     # The means of l itself, from those of l - 8.
-    shift = _ORIGIN * (u_p + u_t)
-    product += shift + _ORIGIN**2
-    squares += 2 * (shift + _ORIGIN**2)
-    above = (2 * product + c1) * (2 * v_pt + c2)
-    below = (squares + c1) * (v_sum + c2)
-    return np.mean(above / below, axis=(1, 2))
+    shift = u_p + u_t
+    shift *= _ORIGIN
+    shift += _ORIGIN**2
+    product += shift
+    shift *= 2
+    squares += shift
+    for values, factor, constant in ((product, 2, c1), (v_pt, 2, c2), (squares, 1, c1), (v_sum, 1, c2)):
+        values *= factor
+        values += constant
+    product *= v_pt
+    squares *= v_sum
+    product /= squares
+    return np.mean(product, axis=(1, 2))
