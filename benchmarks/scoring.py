@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -121,27 +122,37 @@ def stream(
         # Samples are many maps a halo: no more of them are held than are worked on.
         step = 1
         blocks = (part for block in blocks for part in block.parts(workers))
+
+    def predictions_of(block: Block) -> dict[str, NDArray[np.float32]]:
+        predicted: dict[str, NDArray[np.float32]] = {}
+        if read is None:
+            return predicted
+        for variable in variables:
+            predicted[variable] = read(variable, block.rows)
+            check_values(variable, predicted[variable], int(block.rows[0]), truth.task)
+        if SAMPLES in predicted:
+            predicted[_REFERENCE] = np.concatenate([truth.maps_of(int(row)) for row in other[block.rows]])
+        return predicted
+
+    def keep(found: Iterable[dict[str, Measured]]) -> None:
+        # Joined at once: of each part, maps of sums are held.
+        done = list(found)
+        for name in done[0] if done else ():
+            parts[name].append(Measured.join([each[name] for each in done]))
+        bar.update(sum(len(next(iter(each.values())).per_halo["mse"]) for each in done))
+
     with ThreadPoolExecutor(workers) as pool, bar:
+        running: Iterable[dict[str, Measured]] = ()
         for block in blocks:
-            predicted: dict[str, NDArray[np.float32]] = {}
-            for variable in variables:
-                if read is None:
-                    break
-                predicted[variable] = read(variable, block.rows)
-                check_values(variable, predicted[variable], int(block.rows[0]), truth.task)
-            if SAMPLES in predicted:
-                predicted[_REFERENCE] = np.concatenate([truth.maps_of(int(row)) for row in other[block.rows]])
+            # Read while the block before is worked on; no more than these two are held.
+            predicted = predictions_of(block)
+            keep(running)
             slices = [slice(i, i + step) for i in range(0, len(block.rows), step)]
-
-            def work(
-                part: slice, block: Block = block, predicted: dict[str, NDArray[np.float32]] = predicted
-            ) -> dict[str, Measured]:
-                return _measure_rows(truth, block, part, predicted, names, on_grid)
-
-            for done in pool.map(work, slices):
-                for name in done:
-                    parts[name].append(done[name])
-            bar.update(len(block.rows))
+            work = functools.partial(
+                _measure_rows, truth, block, predicted=predicted, names=names, on_grid=on_grid
+            )
+            running = pool.map(work, slices)
+        keep(running)
     return {name: Measured.join(found) for name, found in parts.items()}
 
 
