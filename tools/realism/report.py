@@ -223,11 +223,11 @@ def render_page(values: dict[str, Any], stem: str = "synthetic") -> str:
     rows = [
         (
             *(row["quantity"], row["flavour"], *(f"{row[name]:.4g}" for name in ("value", "low", "high"))),
-            *(row["number"], "" if row["ok"] else "**out of range**"),
+            *(row["number"], "in" if row["ok"] else "**out**"),
         )
         for row in values["lines"]
     ]
-    heads = ("quantity", "flavour", "value", "from", "to", "halos", "")
+    heads = ("quantity", "flavour", "value", "from", "to", "halos", "range")
     detected = [
         (view, *(f"{values['detected'][f][view][0]:.0%}" for f in FLAVOURS), f"{low:.0%}-{high:.0%}")
         for view, (low, high) in PLAUSIBLE.items()
