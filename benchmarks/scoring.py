@@ -113,7 +113,7 @@ def stream(
         Whether ``mass_samples`` are on the score grid already.
     """
     workers = workers or cores()
-    parts: dict[str, list[Measured]] = {name: [] for name in names}
+    total: dict[str, list[Measured]] = {}
     bar = progress(total=truth.n_halos, desc="scoring", unit="halo")
     step = max(1, MAPS_AT_ONCE // truth.n_los)
     blocks: Iterable[Block] = truth.blocks(half=references.NOISE in names)
@@ -135,10 +135,10 @@ def stream(
         return predicted
 
     def keep(found: Iterable[dict[str, Measured]]) -> None:
-        # Joined at once: of each part, maps of sums are held.
+        # Joined at once, since each part holds maps of sums; in order, so that no sum depends on the parts.
         done = list(found)
         for name in done[0] if done else ():
-            parts[name].append(Measured.join([each[name] for each in done]))
+            total[name] = [Measured.join([*total.get(name, []), *(each[name] for each in done)])]
         bar.update(sum(len(next(iter(each.values())).per_halo["mse"]) for each in done))
 
     with ThreadPoolExecutor(workers) as pool, bar:
@@ -153,7 +153,7 @@ def stream(
             )
             running = pool.map(work, slices)
         keep(running)
-    return {name: Measured.join(found) for name, found in parts.items()}
+    return {name: joined for name, (joined,) in total.items()}
 
 
 def score_maps(
