@@ -112,6 +112,13 @@ def region_of(tmp_path, position, box, **types):
     return Region.open(tmp_path / "snap.hdf5")
 
 
+def test_a_box_smaller_than_what_it_holds_is_refused(tmp_path):
+    position = np.random.default_rng(5).uniform(0.0, 30_000.0, (1000, 3))
+    assert region_of(tmp_path, position, 30_000.0).periodic
+    with pytest.raises(InputError, match="the header's BoxSize is 21429 kpc"):
+        region_of(tmp_path, position, 15_000.0)
+
+
 def test_edges_of_a_sphere_and_a_cube(tmp_path):
     """A region cut from a larger box ends where its particles end, be it a sphere or a cube."""
     rng = np.random.default_rng(5)

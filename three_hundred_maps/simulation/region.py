@@ -283,10 +283,18 @@ class Region:
 
     def _periodic(self) -> bool:
         """Whether the particles fill the box that the header gives, in every direction."""
-        if not self.info.box_kpc > 0.0:
+        box = self.info.box_kpc
+        if not box > 0.0:
             return False
         low, high = self.bounds_kpc()
-        return bool(np.all(high - low > 0.9 * self.info.box_kpc))
+        span = high - low
+        # Codes leave some positions unwrapped; a box too small, by h or more, would lay halos over others.
+        if span.max() > 1.25 * box:
+            raise InputError(
+                f"{self.path}: particles span {span.max():.0f} kpc, the header's BoxSize is {box:.0f} kpc: "
+                "correct BoxSize; it is in the units of the positions"
+            )
+        return bool(np.all(span > 0.9 * box))
 
 
 def is_complete(source: Source) -> bool:
