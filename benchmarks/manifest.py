@@ -6,6 +6,7 @@ import datetime
 import json
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -36,15 +37,8 @@ def canonical_track(views: str | Iterable[str]) -> str:
     return track_name(sorted({name.strip() for name in names} - {NO_VIEWS, ""}))
 
 
-def _plain(value: str) -> str:
-    problem = text_problem(value)
-    if problem is not None:
-        raise ValueError(problem)
-    return value.strip()
-
-
-def _plain_lines(value: str) -> str:
-    problem = text_problem(value, lines=True)
+def _plain(value: str, lines: bool = False) -> str:
+    problem = text_problem(value, lines=lines)
     if problem is not None:
         raise ValueError(problem)
     return value.strip()
@@ -60,6 +54,7 @@ def _day(value: str) -> str:
 
 _Name = Annotated[str, Field(max_length=200), AfterValidator(_plain)]
 _Text = Annotated[str, Field(max_length=2000), AfterValidator(_plain)]
+_Lines = Annotated[str, Field(max_length=2000), AfterValidator(partial(_plain, lines=True))]
 _Link = Annotated[_Text, Field(pattern=r"^https?://\S+$")]
 _Digest = Annotated[str, Field(pattern="^[0-9a-f]{16,64}$")]
 _STRICT = ConfigDict(strict=True, frozen=True, extra="ignore")
@@ -89,7 +84,7 @@ class Description(BaseModel):
     """`tree_digest` of ``predictions.zarr``."""
     parameters: Annotated[int, Field(ge=0, lt=10**15)] | None = None
     """Number of trainable parameters."""
-    description: Annotated[str, Field(max_length=2000), AfterValidator(_plain_lines)] | None = None
+    description: _Lines | None = None
     license: _Text | None = None
     trained_on: _Text | None = None
     training_data: _Text | None = None
@@ -136,15 +131,6 @@ class Manifest(Description):
         )
 
 
-def check_manifest(content: Any) -> list[str]:
-    """All that is wrong with the content of ``submission.json``, one line each."""
-    try:
-        Manifest.model_validate(content)
-    except ValidationError as error:
-        return [f"{MANIFEST}: {problem}" for problem in field_problems(error)]
-    return []
-
-
 def read_manifest(folder: str | Path) -> Manifest:
     """The checked ``submission.json`` of a submission.
 
@@ -158,10 +144,10 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 def parse_manifest(content: Any) -> Manifest:
     """A `Manifest`; InputError with all that is wrong with the content."""
-    problems = check_manifest(content)
-    if problems:
-        raise InputError("; ".join(problems))
-    return Manifest.model_validate(content)
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        raise InputError("; ".join(f"{MANIFEST}: {p}" for p in field_problems(error))) from None
 
 
 def load_json(path: Path, limit: int = MAX_MANIFEST_BYTES) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from benchmarks.manifest import MANIFEST, PREDICTIONS, load_json
 from benchmarks.submissions import tree_digest
 from benchmarks.validation import validate
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import canonical_json
+from three_hundred_maps.io import canonical_json, renamed_into_place
 
 SUFFIX = ".thm.tar"
 
@@ -44,16 +43,14 @@ def pack(folder: str | Path, out: str | Path | None = None, store: str | Path | 
     out = Path(out) if out is not None else folder.with_name(folder.name + SUFFIX)
     if out.exists():
         raise InputError(f"{out} is there already; remove it or give another name with --out")
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as archive:
-            _add(archive, MANIFEST, canonical_json(content))
-            for path in sorted((folder / PREDICTIONS).rglob("*")):
-                if path.is_file():
-                    _add(archive, path.relative_to(folder).as_posix(), path.read_bytes())
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        renamed_into_place(out) as partial,
+        tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        _add(archive, MANIFEST, canonical_json(content))
+        for path in sorted((folder / PREDICTIONS).rglob("*")):
+            if path.is_file():
+                _add(archive, path.relative_to(folder).as_posix(), path.read_bytes())
     return out
 
 

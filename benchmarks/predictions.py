@@ -52,54 +52,49 @@ KEY_TYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "ui
 _COMPRESSORS = ("zstd", "blosc", "gzip")
 _PIPELINES = {("bytes", *c, *s) for c in [(), *((n,) for n in _COMPRESSORS)] for s in [(), ("crc32c",)]}
 
-_STRICT = ConfigDict(strict=True, extra="ignore")
 _Length = Annotated[int, Field(ge=1, le=MAX_HALOS)]
 
 
-class _Chunks(BaseModel):
-    model_config = _STRICT
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _Chunks(_Part):
     chunk_shape: list[_Length]
 
 
-class _Grid(BaseModel):
-    model_config = _STRICT
+class _Grid(_Part):
     name: Literal["regular"]
     configuration: _Chunks
 
 
-class _Separator(BaseModel):
-    model_config = _STRICT
+class _Separator(_Part):
     separator: Literal["/", "."] | None = None
 
 
-class _Encoding(BaseModel):
-    model_config = _STRICT
+class _Encoding(_Part):
     name: Literal["default", "v2"]
     configuration: _Separator = _Separator()
 
 
-class _Endian(BaseModel):
-    model_config = _STRICT
+class _Endian(_Part):
     endian: Literal["little", "big"] = "little"
 
 
-class _Codec(BaseModel):
-    model_config = _STRICT
+class _Codec(_Part):
     name: Literal["bytes", "zstd", "blosc", "gzip", "crc32c"]
     configuration: _Endian = _Endian()
 
 
-class _Attributes(BaseModel):
-    model_config = _STRICT
+class _Attributes(_Part):
     flag_values: list[int] = []
     flag_meanings: Annotated[str, Field(max_length=100_000)] = ""
     smoothed_fwhm: float | None = None
 
 
-class _Metadata(BaseModel):
+class _Metadata(_Part):
     """The part of an array's ``zarr.json`` that is accepted; chunks are never filled in, so no fill value."""
 
-    model_config = _STRICT
     zarr_format: Literal[3]
     node_type: Literal["array"]
     data_type: str

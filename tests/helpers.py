@@ -37,6 +37,14 @@ def refused(main: Callable[[list[str]], object], *words: object, said: str, cwd:
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and said in done.stderr, done
 
 
+def submitted(folder: Path, maps: Any = None, **fields: Any) -> Path:
+    """Write a submission whose texts are of no matter."""
+    from benchmarks.submissions import write_submission
+
+    texts = {"name": "n", "authors": ["a"], "task": "mass-map", "track": "sz"}
+    return write_submission(folder, **{**texts, "maps": maps, **fields})
+
+
 def hashes(store: Path) -> dict[str, str]:
     """sha256 of every file but the provenance."""
     return {

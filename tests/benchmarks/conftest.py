@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.submissions import write_submission
+from tests.helpers import submitted
 from three_hundred_maps.store.arrays import SplitArrays, read_split, store_digest
 from three_hundred_maps.testing import tiny_store
 
@@ -20,15 +19,10 @@ from three_hundred_maps.testing import tiny_store
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep backgrounds in a folder of the tests' own, and be quiet."""
     folder = tmp_path_factory.mktemp("home")
-    wanted = {"THREE_HUNDRED_MAPS_HOME": str(folder), "THREE_HUNDRED_MAPS_QUIET": "1"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    yield folder
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THREE_HUNDRED_MAPS_HOME", str(folder))
+        patch.setenv("THREE_HUNDRED_MAPS_QUIET", "1")
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -63,12 +57,10 @@ def submit(tmp_path: Path, store: Path, test_split: SplitArrays, fair: np.ndarra
         fields: dict[str, Any] = {
             "name": "Blurred",
             "authors": ["A. Author"],
-            "task": "mass-map",
-            "track": "sz",
             "maps": fair,
             "rows": test_split,
             "dataset": {"name": "tiny", "digest": store_digest(store)},
         }
-        return write_submission(tmp_path / folder, **{**fields, **changes})
+        return submitted(tmp_path / folder, **{**fields, **changes})
 
     return write

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,14 +20,15 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.manifest import Manifest, canonical_track, check_manifest, read_manifest
+from benchmarks.manifest import Manifest, canonical_track, parse_manifest, read_manifest
 from benchmarks.packing import pack
 from benchmarks.predictions import Predictions
 from benchmarks.rows import find_rows
 from benchmarks.scoring import score_submission
-from benchmarks.submissions import tree_digest, write_submission
+from benchmarks.submissions import tree_digest
 from benchmarks.truth import Truth
 from benchmarks.validation import find_problems, order_of, validate
+from tests.helpers import submitted
 from three_hundred_maps import load_dataset
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY
@@ -38,8 +40,7 @@ MAPS = np.random.default_rng(0).random((3, 2, 16, 16)).astype(np.float32)
 
 
 def minimal(folder: Path, **changes: object) -> Path:
-    fields = {"name": "n", "authors": ["a"], "task": "mass-map", "track": "sz", "maps": MAPS, "rows": KEYS}
-    return write_submission(folder, **{**fields, **changes})
+    return submitted(folder, **{"maps": MAPS, "rows": KEYS, **changes})
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -141,10 +142,10 @@ fields = st.sampled_from(
 
 @given(st.dictionaries(fields, json_values) | json_values)
 def test_any_json_is_either_a_manifest_or_told_why_not(content: object) -> None:
-    problems = check_manifest(content)
-    assert all(isinstance(p, str) and p.startswith("submission.json") for p in problems)
-    if not problems:
-        assert isinstance(content, dict) and content["name"].strip()
+    try:
+        assert parse_manifest(content).name.strip()
+    except InputError as error:
+        assert all(line.startswith("submission.json: ") for line in re.split("; (?=submission)", str(error)))
 
 
 @pytest.mark.parametrize(
@@ -229,9 +230,7 @@ def test_rows_fill_in_keys_and_identity(
         if kind == "shuffled":
             rows = rows.shuffle(seed=1)
         maps = np.stack(rows.with_format("numpy")["mass"][:])
-    folder = write_submission(
-        tmp_path / "s", name="n", authors=["a"], task="mass-map", track="sz", maps=maps, rows=rows
-    )
+    folder = submitted(tmp_path / "s", maps, rows=rows)
     problems, manifest, predictions = find_problems(folder, truth)
     assert not problems and manifest and predictions and manifest.dataset.name == "tiny"
     assert kind in ("datasets", "shuffled") or manifest.dataset.digest == truth.digest
