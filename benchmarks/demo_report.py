@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks import figures
 from benchmarks.constants import STANDARD
+from benchmarks.leaderboard.images import data_uri
 from benchmarks.predictions import Predictions
 from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import read_result
@@ -106,7 +105,7 @@ def write_report(
         synthetic=bool(attrs["synthetic"]),
         lead="Galaxy clusters in three kinds of light, what U-Nets made of them, and how good that is.",
         sample=_sample(counts, truth.shape),
-        figures={name: _data_uri(png(figure)) for name, figure in drawn.items()},
+        figures={name: data_uri(png(figure), "png") for name, figure in drawn.items()},
         board=board(results, views),
         board_text=_board_text(results, views),
         site=Path(os.path.relpath(site / "index.html", path.parent)).as_posix(),
@@ -244,7 +243,3 @@ def _next_steps(store: Path) -> str:
             "three-hundred-maps build my.yaml --out my-store",
         )
     )
-
-
-def _data_uri(data: bytes) -> str:
-    return f"data:image/png;base64,{html.escape(base64.b64encode(data).decode())}"

@@ -195,17 +195,12 @@ def _noise_floor(measured: Measured, region: NDArray[Any], grid: Grid) -> dict[s
     return {name: None if v is None else Estimate(v).to_json()["value"] for name, v in values.items()}  # type: ignore[misc]
 
 
-def cache_folder() -> Path:
-    """Where backgrounds are kept."""
-    return cache_home() / "benchmark"
-
-
 def _cache_path(
     digest: str, split: str, zero: Sequence[str], constants: Constants, target: str = TARGET
 ) -> Path:
     parts = [f"v{VERSION}", str(FORMAT), constants.digest(), digest[:32], split, *(d[:32] for d in zero)]
     parts += [target] if target != TARGET else []
-    return cache_folder() / ("-".join(parts) + ".json")
+    return cache_home() / "benchmark" / ("-".join(parts) + ".json")
 
 
 def background_path(truth: Truth) -> Path:

@@ -57,7 +57,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 
 @pytest.fixture(scope="session")
-def small_store(made_once: Callable[..., Path]) -> Path:
+def store(made_once: Callable[..., Path]) -> Path:
     """Twelve halos to train on, four to choose by, four to test on; 32 pixels, three lines of sight."""
     return made_once("small", partial(tiny_store, halos=(12, 4, 4), n_los=3, pixels=32))
 

@@ -38,10 +38,9 @@ def picture(steps: NDArray[np.uint8], colours: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def data_uri(image: Mapping[str, Any], colours: str) -> str:
-    """A packed image of a checked result as a data URI."""
-    data = picture(unpack_image(dict(image)), colours)
-    return "data:image/webp;base64," + base64.b64encode(data).decode("ascii")
+def data_uri(data: bytes, kind: str) -> str:
+    """A picture as a data URI."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 MAP_COLOURS, RESIDUAL_COLOURS = COLOUR_MAPS["mass"], RESIDUAL_COLOUR_MAP
@@ -100,10 +99,11 @@ def map_figure(image: Mapping[str, Any], colours: str, *, unit: str, alt: str) -
     middle, below = TOP + SIDE / 2, TOP + SIDE
     low, high = float(image["low"]), float(image["high"])
     levels = [(low, below), (0.5 * (low + high), middle + 4), (high, TOP + 4)]
+    uri = data_uri(picture(unpack_image(dict(image)), colours), "webp")
     bar = "".join(f'<text x="{_BAR + 12}" y="{y:.0f}">{v:.3g}</text>' for v, y in levels)
     return Markup(
         f'<svg class="map" viewBox="0 0 {_BAR + 66} {below + 32}" role="img" aria-label="{escape(alt)}">'
-        f'<image href="{data_uri(image, colours)}" x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}"/>'
+        f'<image href="{uri}" x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}"/>'
         f'<use href="#axes"/>{bar}<text transform="translate({_BAR + 60} {middle:g}) rotate(-90)" '
         f'text-anchor="middle">{escape(unit)}</text>'
         f'<rect x="{_BAR}" y="{TOP}" width="9" height="{SIDE}" fill="url(#bar-{escape(colours)})"/></svg>'

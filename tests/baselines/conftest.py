@@ -15,12 +15,6 @@ from baselines.unet import train
 
 
 @pytest.fixture(scope="session")
-def store(small_store: Path) -> Path:
-    """The shared small store."""
-    return small_store
-
-
-@pytest.fixture(scope="session")
 def settings(store: Path) -> Settings:
     """A run of seconds."""
     base = merge({}, config=None, preset="cpu")
@@ -44,6 +38,12 @@ def settings(store: Path) -> Settings:
 def trained(settings: Settings, made_once: Callable[..., Path]) -> Path:
     """A finished run of these settings without a submission; not to be changed."""
     return made_once("trained", lambda folder: train(settings, folder, submission=False))
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may be fetched."""
+    monkeypatch.setattr("socket.socket.connect", None)
 
 
 @pytest.fixture(autouse=True)

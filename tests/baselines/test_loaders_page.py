@@ -7,13 +7,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import datasets
 import numpy as np
 import pytest
 
-import three_hundred_maps
 from tests.snippets import snippets
-from three_hundred_maps.hub.configs import config_names
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "loaders.md"
 
@@ -51,8 +48,3 @@ def test_every_recipe_runs(
         lines[-1],
     ]
     assert lines[-1].startswith("(8, 32, 32) ")
-
-
-def test_the_configs_are_listed_by_datasets() -> None:
-    assert three_hundred_maps.__version__
-    assert datasets.get_dataset_config_names("three_hundred_maps") == list(config_names())

@@ -153,11 +153,13 @@ def test_the_exact_velocity_has_the_least_loss(store: Path) -> None:
 # -- calibration ----------------------------------------------------------------------------------------
 
 
+def field_model(store: Path) -> PosteriorModel:
+    architectures = PosteriorArchitecture("field", 2), Architecture(channels=4, poolings=1)
+    return PosteriorModel(*architectures, Transforms.from_store(store, ["sz"]))
+
+
 def test_a_spread_that_is_wrong_by_a_factor_is_set_right(store: Path) -> None:
-    transforms = Transforms.from_store(store, ["sz"])
-    model = PosteriorModel(
-        PosteriorArchitecture("field", 2), Architecture(channels=4, poolings=1), transforms
-    )
+    model = field_model(store)
     model.field.amplitude.fill_(1.0)
     model.field.std.fill_(0.05)
     offset, temperatures = calibrate_spread(model, store, 1)
@@ -171,15 +173,12 @@ def test_a_spread_that_is_wrong_by_a_factor_is_set_right(store: Path) -> None:
 
 
 def test_the_part_that_a_map_has_as_a_whole_is_that_of_its_mass(store: Path) -> None:
-    transforms = Transforms.from_store(store, ["sz"])
-    model = PosteriorModel(
-        PosteriorArchitecture("field", 2), Architecture(channels=4, poolings=1), transforms
-    )
+    model = field_model(store)
     rng = torch.Generator().manual_seed(0)
     mean, small = torch.randn(3, 1, 32, 32, generator=rng), 1e-3 * torch.randn(3, 5, 32, 32, generator=rng)
     whole = 0.01 * torch.randn(3, 5, 1, 1, generator=rng)
     of_mass, rest = model.parts(small + whole, mean)
-    inside = torch.from_numpy(transforms.grid.inside)
+    inside = torch.from_numpy(model.transforms.grid.inside)
 
     def log_mass(logs: torch.Tensor) -> torch.Tensor:
         return (10.0 ** (logs + model.climatology - 8))[..., inside].double().sum(-1).log10()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.scoring import score_submission
 from tests.helpers import submitted
 from three_hundred_maps.store.arrays import SplitArrays, read_split, store_digest
 from three_hundred_maps.testing import tiny_store
@@ -47,6 +48,19 @@ def fair(test_split: SplitArrays) -> np.ndarray:
     factor = 10 ** rng.normal(0.0, 0.12, (len(test_split), 1, 1, 1))
     means = [test_split.maps[view].mean(axis=(2, 3), keepdims=True) for view in ("sz", "mass")]
     return (test_split.maps["sz"] * (means[1] / means[0]) * factor).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def scored(
+    store: Path, test_split: SplitArrays, fair: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """The result of the fair prediction with its sigma; not to be changed."""
+    folder = submitted(
+        tmp_path_factory.mktemp("s") / "s", fair, name="U-Net", authors=["A. Author", "B. Author"],
+        rows=test_split, mass_sigma=np.full_like(fair, 0.1), code="https://example.org/code",
+        description="A network.",
+    )  # fmt: skip
+    return score_submission(folder, store)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from benchmarks.demo_report import board, write_report
 from benchmarks.results import write_result
 from benchmarks.scoring import score_submission
 from benchmarks.stages import load_stages, run_stage
-from benchmarks.submissions import write_submission
+from tests.helpers import submitted
 from tests.webdriver_client import Browser
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import claim_folder
@@ -38,15 +38,8 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         truth = split.maps["mass"]
         # An error common to all pixels of a map, which the score grid's smoothing cannot remove.
         maps = truth * 10 ** (NOISE_DEX[model] * rng.choice([-1.0, 1.0], truth.shape[:2])[..., None, None])
-        submissions[model] = write_submission(
-            out / model / "submission",
-            name=f"model <{model}>",
-            authors=["A. Tester"],
-            task="mass-map",
-            track=views,
-            maps=maps,
-            rows=(store, "test"),
-        )
+        folder, title = out / model / "submission", f"model <{model}>"
+        submissions[model] = submitted(folder, maps, name=title, track=views, rows=(store, "test"))
         results[model] = write_result(out / f"{model}.json", score_submission(submissions[model], store))
     stage = run_stage("version", ["three_hundred_maps", "--version"], log=out / "stages" / "version.json")
     write_report(

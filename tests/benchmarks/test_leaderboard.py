@@ -29,24 +29,9 @@ from benchmarks.leaderboard.charts import Series, chart, ticks
 from benchmarks.leaderboard.images import palette, picture
 from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import read_result, result_problems, schema, write_result
-from benchmarks.scoring import score_submission
-from benchmarks.submissions import write_submission
 from tests.helpers import fetch_axe
 from tests.webdriver_client import Browser
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.arrays import SplitArrays
-
-
-@pytest.fixture(scope="module")
-def scored(
-    store: Path, test_split: SplitArrays, fair: np.ndarray, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
-    folder = write_submission(
-        tmp_path_factory.mktemp("s") / "s", name="U-Net", authors=["A. Author", "B. Author"],
-        task="mass-map", track="sz", maps=fair, rows=test_split, mass_sigma=np.full_like(fair, 0.1),
-        code="https://example.org/code", description="A network.",
-    )  # fmt: skip
-    return score_submission(folder, store)
 
 
 def variant(scored: dict[str, Any], factor: float = 1.0, **changes: Any) -> dict[str, Any]:

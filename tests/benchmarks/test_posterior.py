@@ -29,10 +29,10 @@ from benchmarks.registry import OF_SAMPLES, PROBABILISTIC, RANKING, SAMPLE_CURVE
 from benchmarks.results import result_problems
 from benchmarks.scoring import COPY, SUBMISSION, score_submission, stream
 from benchmarks.sealing import seal
-from benchmarks.submissions import write_submission
 from benchmarks.summary import Summary
 from benchmarks.truth import Truth
 from benchmarks.validation import find_problems
+from tests.helpers import submitted
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import canonical_json
@@ -249,10 +249,9 @@ def sampled(submit: Callable[..., Path], samples: np.ndarray) -> Callable[..., P
 def result(
     store: Path, samples: np.ndarray, test_split: SplitArrays, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    folder = write_submission(
-        tmp_path_factory.mktemp("s") / "s", name="Sampled", authors=["A"], task="mass-map", track="sz",
-        mass_samples=samples, rows=test_split,
-    )  # fmt: skip
+    folder = submitted(
+        tmp_path_factory.mktemp("s") / "s", name="Sampled", mass_samples=samples, rows=test_split
+    )
     return score_submission(folder, store, workers=1)
 
 
@@ -459,8 +458,6 @@ def test_boards_and_pages_of_odds(
 def test_write_submission_takes_blocks_of_samples(
     sampled: Callable[..., Path], samples: np.ndarray, tmp_path: Path, test_split: SplitArrays
 ) -> None:
-    folder = write_submission(
-        tmp_path / "blocks", name="n", authors=["a"], task="mass-map", track="sz", rows=test_split,
-        mass_samples=(samples[i : i + 5] for i in range(0, 12, 5)),
-    )  # fmt: skip
+    blocks = (samples[i : i + 5] for i in range(0, 12, 5))
+    folder = submitted(tmp_path / "blocks", rows=test_split, mass_samples=blocks)
     assert np.array_equal(Predictions(folder).read("mass_samples", np.array([11, 0])), samples[[11, 0]])

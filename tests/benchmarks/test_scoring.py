@@ -18,23 +18,14 @@ from benchmarks.measure import measure
 from benchmarks.registry import BELOW_NOISE, CURVES, OF_SAMPLES, RANKING, SAMPLE_CURVES, SCORES
 from benchmarks.results import read_result, result_problems, schema, write_result
 from benchmarks.scoring import COPY, NOISE_KNOWN, score_submission, stream
-from benchmarks.submissions import write_submission
 from benchmarks.summary import Summary
 from benchmarks.tables import conditional_tables, groups
 from benchmarks.truth import Truth
+from tests.helpers import submitted
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import canonical_json
 from three_hundred_maps.store.arrays import SplitArrays, read_split
 from three_hundred_maps.testing import tiny_store
-
-
-@pytest.fixture(scope="module")
-def scored(store: Path, test_split: SplitArrays, fair: np.ndarray, tmp_path_factory) -> dict:
-    folder = write_submission(
-        tmp_path_factory.mktemp("s") / "s", name="Blurred", authors=["A"], task="mass-map", track="sz",
-        maps=fair, rows=test_split, mass_sigma=np.full_like(fair, 0.1),
-    )  # fmt: skip
-    return score_submission(folder, store)
 
 
 def test_a_result_has_every_score_with_an_interval(scored: dict) -> None:
@@ -53,10 +44,7 @@ def test_averages_go_over_pixels_maps_halos_then_regions_with_equal_weight(tmp_p
     truth = Truth(store)
     rng = np.random.default_rng(0)
     maps = split.maps["mass"] * 10 ** rng.normal(0, 0.1, (4, 2, 1, 1)).astype(np.float32)
-    folder = write_submission(
-        tmp_path / "s", name="n", authors=["a"], task="mass-map", track="sz", maps=maps, rows=split
-    )
-    result = score_submission(folder, store)
+    result = score_submission(submitted(tmp_path / "s", maps, rows=split), store)
     logs = [Features(m, truth.grid, truth.r500).log_inside for m in (maps, split.maps["mass"])]
     halo = np.mean((logs[0] - logs[1]) ** 2, axis=1).reshape(4, 2).mean(axis=1)
     regions = split.halos["region"]
@@ -89,10 +77,7 @@ def test_the_mass_relation_is_fitted_on_train_truth_and_scatters_as_its_maps_do(
     assert errors.mean() == pytest.approx(0.0, abs=1e-9)
     assert np.sum(errors * cylinder) == pytest.approx(0.0, abs=1e-6)
     split = read_split(store, "test", ["mass"])
-    folder = write_submission(
-        tmp_path / "f", name="n", authors=["a"], task="mass-map", track="sz", maps=split.maps["mass"],
-        rows=split,
-    )  # fmt: skip
+    folder = submitted(tmp_path / "f", split.maps["mass"], rows=split)
     found = score_submission(folder, store)["scores"]["log_m200_scatter"]["value"]
     smooth = Features(split.maps["mass"], truth.grid, truth.r500).mass_200.reshape(6, 2)
     line = slope * np.log10(smooth * split.halos["R200c"][:, None] ** 2) + intercept
@@ -313,11 +298,7 @@ def test_cross_code_says_what_it_was_trained_on_and_what_it_degrades_from(
 def test_a_store_without_halves_is_scored_without_a_floor(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "plain", halos=(3, 1, 2), n_los=1, half=False)
     split = read_split(store, "test", ["mass"])
-    folder = write_submission(
-        tmp_path / "s", name="n", authors=["a"], task="mass-map", track="sz",
-        maps=split.maps["mass"] * 1.2, rows=split,
-    )  # fmt: skip
-    result = score_submission(folder, store)
+    result = score_submission(submitted(tmp_path / "s", split.maps["mass"] * 1.2, rows=split), store)
     assert result["noise_floor"] is None
     assert "power_ratio_noise_free" not in result["curves"]
     assert result["scores"][RANKING]["value"] == pytest.approx(np.log10(1.2), rel=1e-5)
@@ -346,7 +327,7 @@ def test_results_follow_their_schema(scored: dict, tmp_path: Path) -> None:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(broken, schema())
     path = write_result(tmp_path / "r.json", scored)
-    assert read_result(path)["name"] == "Blurred"
+    assert read_result(path)["name"] == "U-Net"
     with pytest.raises(InputError, match="there already"):
         write_result(path, scored)
 

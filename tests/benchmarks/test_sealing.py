@@ -23,8 +23,8 @@ from benchmarks.results import result_problems
 from benchmarks.rows import find_rows
 from benchmarks.scoring import score_submission
 from benchmarks.sealing import FILE_TIME, opaque_keys, public_seed, seal
-from benchmarks.submissions import write_submission
 from benchmarks.truth import Truth
+from tests.helpers import submitted
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import canonical_json
@@ -159,16 +159,11 @@ def test_predictions_from_sealed_inputs_need_no_other_value(
     digest = zarr.open_group(sealed[0], mode="r").attrs["dataset_digest"]
     with xarray.open_zarr(sealed[0], group="test") as data:
         maps = 1e7 + 1e13 * data["sz"].values
-        folder = write_submission(
-            tmp_path / "s", name="n", authors=["a"], task="mass-map", track="sz", maps=maps,
-            rows={"key": data["key"].values}, dataset={"digest": digest},
-        )  # fmt: skip
+        rows = {"key": data["key"].values}
+        folder = submitted(tmp_path / "s", maps, rows=rows, dataset={"digest": digest})
     result = score_submission(folder, sealed[1])
     split = read_split(store, "test", ["sz"])
-    plain = write_submission(
-        tmp_path / "p", name="n", authors=["a"], task="mass-map", track="sz",
-        maps=1e7 + 1e13 * split.maps["sz"], rows=split,
-    )  # fmt: skip
+    plain = submitted(tmp_path / "p", 1e7 + 1e13 * split.maps["sz"], rows=split)
     expected = score_submission(plain, store)["scores"][RANKING]["value"]
     assert result["scores"][RANKING]["value"] == float(f"{expected:.3g}")
 
@@ -197,10 +192,7 @@ def test_two_constant_submissions_do_not_give_a_regions_mean(tmp_path: Path) -> 
         for sign in (1, -1):
             levels = centre + step * sign * np.array([1.0, 0.0, 0.0])
             maps = np.broadcast_to(10.0 ** levels[:, None, None, None], split.maps["mass"].shape)
-            folder = write_submission(
-                tmp_path / f"{path.name}{sign}", name="n", authors=["a"], task="mass-map", track="sz",
-                maps=maps, rows=rows,
-            )  # fmt: skip
+            folder = submitted(tmp_path / f"{path.name}{sign}", maps, rows=rows)
             found.append(score_submission(folder, path))
         return found
 

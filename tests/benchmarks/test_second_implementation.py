@@ -14,8 +14,6 @@ import pytest
 import xarray
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.scoring import score_submission
-
 FLOOR, FWHM = 1e6, 0.05
 PIXELS, PIXEL = 80, 0.025
 
@@ -67,19 +65,6 @@ def cross_power(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def result(
-    store: Path, fair: np.ndarray, test_split: Any, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
-    from benchmarks.submissions import write_submission
-
-    folder = write_submission(
-        tmp_path_factory.mktemp("judge") / "s", name="Blurred", authors=["A"], task="mass-map", track="sz",
-        maps=fair, rows=test_split, dataset={"name": "tiny"},
-    )  # fmt: skip
-    return score_submission(folder, store)
-
-
-@pytest.fixture(scope="module")
 def data(store: Path, fair: np.ndarray) -> dict[str, np.ndarray]:
     with xarray.open_zarr(store, group="test") as test:
         names = ("mass", "region", "R200c", "R500c")
@@ -90,8 +75,8 @@ def data(store: Path, fair: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def value(result: dict[str, Any]) -> Callable[[str], float]:
-    return lambda name: float(result["scores"][name]["value"])
+def value(scored: dict[str, Any]) -> Callable[[str], float]:
+    return lambda name: float(scored["scores"][name]["value"])
 
 
 def test_the_ranking_score_and_the_skill(data: dict[str, np.ndarray], value: Callable[[str], float]) -> None:
@@ -140,10 +125,10 @@ def test_the_cylinder_masses(
     assert value(f"mass_scatter{ending}") == pytest.approx(scatter, abs=2e-5)
 
 
-def test_the_power_and_the_correlation(data: dict[str, np.ndarray], result: dict[str, Any]) -> None:
+def test_the_power_and_the_correlation(data: dict[str, np.ndarray], scored: dict[str, Any]) -> None:
     truth, predicted = (logs(score_grid(data[name])) for name in ("mass", "predicted"))
     own, other = cross_power(predicted, predicted), cross_power(truth, truth)
-    curves = result["curves"]
+    curves = scored["curves"]
     np.testing.assert_allclose(curves["power_ratio"]["value"], own / other, rtol=2e-5)
     both = cross_power(predicted, truth) / np.sqrt(own * other)
     np.testing.assert_allclose(curves["cross_correlation"]["value"], both, atol=2e-5)

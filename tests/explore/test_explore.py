@@ -18,8 +18,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from benchmarks.submissions import write_submission
-from tests.helpers import fetch_axe, flip, refused
+from tests.helpers import fetch_axe, flip, refused, submitted
 from tests.webdriver_client import Browser
 from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
@@ -37,10 +36,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def submission(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     split = read_split(store, "test", ["mass"])
-    return write_submission(
-        tmp_path_factory.mktemp("s") / "s", name="Twice", authors=["A"], task="mass-map", track="sz",
-        maps=(2.0 * split.maps["mass"]).astype(np.float32), rows=(store, "test"),
-    )  # fmt: skip
+    return submitted(tmp_path_factory.mktemp("s") / "s", 2 * split.maps["mass"], rows=(store, "test"))
 
 
 @contextmanager

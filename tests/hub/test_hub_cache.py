@@ -19,7 +19,7 @@ from three_hundred_maps.builder import build
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache, load_dataset
-from three_hundred_maps.hub.configs import SAMPLE, config_names, find_source, sample_folder
+from three_hundred_maps.hub.configs import SAMPLE, find_source, sample_folder
 from three_hundred_maps.hub.rows import row_features
 from three_hundred_maps.hub.sample import MAX_BYTES, ROWS, refresh_sample, why_stale
 from three_hundred_maps.hub.sources import ParquetSource, StoreSource
@@ -310,8 +310,3 @@ class TestSample:
         few = tiny_store(tmp_path / "few", halos=(3, 1, 1), n_los=1, name="mini")
         with pytest.raises(InputError, match="train holds 3 halos; the sample takes 14"):
             refresh_sample(few, tmp_path / "package")
-
-
-def test_config_names() -> None:
-    assert config_names()[0] == SAMPLE
-    assert {"mini", "mini-gizmo", "synthetic-gadgetx", "synthetic-gizmo"} <= set(config_names())

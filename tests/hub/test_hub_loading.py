@@ -15,6 +15,7 @@ from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache, load_dataset
 from three_hundred_maps.hub.columns import COLUMN_VARIABLES, COLUMNS
+from three_hundred_maps.hub.configs import config_names
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.simulation.synthetic.setup import GENERATOR_VERSION
 from three_hundred_maps.store.arrays import read_split, root_attrs, store_digest
@@ -249,10 +250,6 @@ def test_features_carry_the_stores_units(store: Path, exported: Path, home: Path
     assert len(datasets.concatenate_datasets([ways[0], ways[3]])) == 60
 
 
-def test_names_of_the_configs(home: Path) -> None:
-    assert {"mini", "sample", "mini-gizmo"} <= set(datasets.get_dataset_config_names("three_hundred_maps"))
-
-
 class TestRefused:
     """Each ends in one line that says what and what to do."""
 
@@ -336,5 +333,7 @@ class TestRefused:
 
 def test_public_names_are_imported_on_use() -> None:
     assert three_hundred_maps.load_dataset is load_dataset
-    assert datasets.get_dataset_config_names("three_hundred_maps")[:1] == ["sample"]
-    assert {"mini", "gadgetx", "gizmo-simba"} <= set(datasets.get_dataset_config_names("three_hundred_maps"))
+    names = datasets.get_dataset_config_names("three_hundred_maps")
+    assert names == list(config_names()) and names[0] == "sample"
+    synthetic = {"mini", "mini-gizmo", "synthetic-gadgetx", "synthetic-gizmo"}
+    assert synthetic | {"gadgetx", "gizmo-simba"} <= set(names)

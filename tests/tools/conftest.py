@@ -1,17 +1,9 @@
-"""A small store for the tests of the maintainers' programs, made once."""
+"""How the tests of the maintainers' programs run."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-
-
-@pytest.fixture(scope="session")
-def store(small_store: Path) -> Path:
-    """The shared small store."""
-    return small_store
 
 
 @pytest.fixture(autouse=True)

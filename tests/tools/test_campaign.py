@@ -11,7 +11,6 @@ import pytest
 
 from tests.helpers import command, settings_of
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import claim_folder
 from tools import campaign, results_page, steps
 from tools.plan import LONG, ONE_ORIENTATION, PLANS, REFERENCES, VIEW_SETS, run_name
 
@@ -71,17 +70,6 @@ def test_the_gpu_plan_has_an_equal_budget_of_samples():
     plan = PLANS["gpu"]
     batch = int(plan.common[plan.common.index("--batch") + 1])
     assert plan.steps * batch == pytest.approx(0.7e6, rel=1e-3)
-
-
-def test_a_folder_of_long_work_is_its_own(tmp_path):
-    claim_folder(tmp_path / "c", "mark.json", {"data": "mini"})
-    claim_folder(tmp_path / "c", "mark.json", {"data": "mini"})
-    with pytest.raises(InputError, match="other settings"):
-        claim_folder(tmp_path / "c", "mark.json", {"data": "other"})
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "x").touch()
-    with pytest.raises(InputError, match="holds other things"):
-        claim_folder(tmp_path / "other", "mark.json", {})
 
 
 def test_data_are_a_store_or_a_recipe_to_build(tmp_path, store):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
-from benchmarks import write_submission
+from tests.helpers import submitted
 from three_hundred_maps.keys import KEY
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import TARGET
@@ -58,10 +58,7 @@ def test_a_prediction_stands_against_the_truth_of_lighter_particles(tmp_path: Pa
     order = np.arange(len(truth))[::-1]
     halos = {name: truth.halos[name][order] for name in KEY}
     off = 10.0**0.1
-    submission = write_submission(
-        tmp_path / "s", name="s", authors=["a"], task="mass-map", track="none",
-        rows=halos, maps=off * truth.maps[TARGET][order],
-    )  # fmt: skip
+    submission = submitted(tmp_path / "s", off * truth.maps[TARGET][order], track="none", rows=halos)
     # A pixel at the floor of the logarithm is off by less.
     assert Finer(store).error(submission) == pytest.approx(0.1, abs=1e-4)
     zarr.open_group(submission / "predictions.zarr")["region"][0] = 999

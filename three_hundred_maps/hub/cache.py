@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TextIO
 
@@ -95,7 +96,7 @@ def _make(config: str, path: Path, text: str, command: list[str]) -> Path:
     lock = FileLock(str(path) + ".lock", timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _probe(path.parent)
+        tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise unwritable(path.parent, error) from None
     try:
@@ -131,13 +132,6 @@ def announcement(config: str, recipe: Recipe, path: Path) -> str:
 def _duration(regions: int) -> str:
     seconds = START_S + REGION_CORE_S * regions / cores()
     return f"{seconds / 3600:.1f} hours" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
-
-
-def _probe(folder: Path) -> None:
-    """Raise the OSError that writing into ``folder`` would."""
-    probe = folder / f".probe-{os.getpid()}"
-    probe.touch()
-    probe.unlink()
 
 
 def _run_build(config: str, path: Path, command: list[str]) -> None:

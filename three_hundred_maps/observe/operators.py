@@ -51,18 +51,6 @@ def separable(maps: Any, rows: Any, columns: Any) -> Any:
     return rows @ maps @ columns.swapaxes(-1, -2)
 
 
-def convolve_beam(maps: Any, fwhm_pixels: float) -> Any:
-    """Maps convolved with a Gaussian beam; zero outside the map."""
-    matrix = beam_matrix(maps.shape[-1], fwhm_pixels).astype(_dtype(maps))
-    if not isinstance(maps, np.ndarray):
-        matrix = maps.new_tensor(matrix)
-    return separable(maps, matrix, matrix)
-
-
-def _dtype(maps: Any) -> Any:
-    return maps.dtype if isinstance(maps, np.ndarray) else np.float64
-
-
 # -- noise: the maps' own library draws it -------------------------------------------------------------------
 
 

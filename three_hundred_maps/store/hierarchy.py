@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ class Hierarchy:
             bare = {path: _dumps(_with_members(self._documents[path])) for path in groups}
             for path in groups:
                 texts[path] = _filled(bare[path], self._below(path, {**texts, **bare}))
-        paths = sorted(texts, key=lambda path: (-_depth(path), path))
+        paths = sorted(texts, key=lambda path: (-len(Path(path).parts), path))
         written = {f"{path}/{METADATA}".lstrip("/"): texts[path].encode() for path in paths}
         return dict(sorted(self._chunks.items(), key=lambda item: (-item[0].count("/"), item[0]))) | written
 
@@ -110,10 +111,6 @@ class Hierarchy:
         return {
             name: inner[name] for name in sorted(inner, key=lambda name: (name.count("/"), name.casefold()))
         }
-
-
-def _depth(path: str) -> int:
-    return len(path.split("/")) if path else 0
 
 
 def _bytes_codec(dtype: np.dtype[Any]) -> dict[str, Any]:

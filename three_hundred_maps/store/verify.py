@@ -143,17 +143,14 @@ def _check_files(store: Path, files: dict[str, Any], report: Report) -> None:
             report.problems.append(f"{name} does not match its checksum")
     report.checks["files"] = len(files)
     report.problems += [f"{name} is not in the manifest" for name in store_files(store) if name not in files]
-    report.problems += [f"{d.relative_to(store)} is a link" for d in store.rglob("*") if _is_folder_link(d)]
+    links = (place for place in store.rglob("*") if place.is_symlink() and place.is_dir())
+    report.problems += [f"{link.relative_to(store)} is a link" for link in links]
     try:
         wrong = self_check((store / PROVENANCE).read_bytes())
     except FileNotFoundError:
         wrong = "is missing"
     if wrong:
         report.problems.append(f"{PROVENANCE} {wrong}")
-
-
-def _is_folder_link(path: Path) -> bool:
-    return path.is_symlink() and path.is_dir()
 
 
 def check_recipe(attrs: Mapping[str, Any]) -> list[str]:

@@ -22,7 +22,6 @@ from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, co
 from three_hundred_maps.units import (
     BOLTZMANN_ERG_PER_K,
     GRAVITY_KPC_KMS2_PER_MSUN,
-    KEV_K,
     KM_CM,
     PROTON_MASS_G,
 )
@@ -139,6 +138,3 @@ def hydrostatic_bias(cutout: Cutout, r500_kpc: float, m500_msun: float) -> float
     kelvin = math.exp(temperature[2])
     mass_hse = -slope * r500_kpc * BOLTZMANN_ERG_PER_K * kelvin / (0.59 * PROTON_MASS_G) / KM_CM**2
     return 1.0 - mass_hse / GRAVITY_KPC_KMS2_PER_MSUN / m500_msun
-
-
-__all__ = ["KEV_K", "MEASURED", "OpenRegion", "open_region", "survey_region"]

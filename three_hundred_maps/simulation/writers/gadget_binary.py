@@ -122,7 +122,8 @@ def _write_one(
         name: [
             particles[kind]
             for kind in kinds
-            if len(particles.get(kind, {}).get(field, ())) and (name != "Zs" or _has_zs(particles[kind]))
+            if len(particles.get(kind, {}).get(field, ()))
+            and (name != "Zs" or {"helium_fraction", "metallicity", "mass"} <= set(particles[kind]))
         ]
         for name, kinds, field in _BLOCKS
     }
@@ -145,10 +146,6 @@ def _stored(
         return _element_masses(fields, dtype)
     values = np.asarray(fields[field])
     return (values if factor == 1.0 else values.astype(np.float64) * factor).astype(dtype)
-
-
-def _has_zs(fields: Mapping[str, NDArray[Any]]) -> bool:
-    return "helium_fraction" in fields and "metallicity" in fields and "mass" in fields
 
 
 def _element_masses(fields: Mapping[str, NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
