@@ -6,7 +6,9 @@ Needs the extra ``[observe]``.
 
 from __future__ import annotations
 
+import re
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,11 +93,7 @@ def _count_rate(
             )
         values, masked = to_frame(image, None, frame)
         return values * factor, masked, text
-    if (
-        image.units
-        and not _unit(image).is_equivalent(units.ct)
-        and image.units.lower() not in ("count", "counts")
-    ):
+    if image.units and not _unit(image).is_equivalent(units.ct):
         raise InputError(f"{image.path} is in {image.units}, and with an exposure it is to be in counts")
     exposure = _like(read_image(files["exposure"]), image)
     exposure = np.where(np.isfinite(exposure) & (exposure > 0), exposure, 0.0)
@@ -126,11 +124,18 @@ def _like(other: SkyImage, image: SkyImage) -> Image:
 def _unit(image: SkyImage) -> Any:
     from astropy import units
 
-    text = image.units.replace("counts", "count")
+    # As X-ray observatories write it: counts, cts, COUNTS/SEC; an S alone would be siemens.
+    text = re.sub(r"\b(counts?|cts?)\b", "ct", image.units, flags=re.IGNORECASE)
+    text = re.sub(r"\bs(ec)?\b", "s", text, flags=re.IGNORECASE) if "ct" in text else text
     try:
-        return units.Unit(text) if text not in ("", "1") else units.dimensionless_unscaled
+        with warnings.catch_warnings():
+            # Several slashes are discouraged, and common.
+            warnings.simplefilter("ignore", units.UnitsWarning)
+            return units.Unit(text) if text not in ("", "1") else units.dimensionless_unscaled
     except ValueError:
-        raise InputError(f"{image.path}: BUNIT {image.units!r} is no unit") from None
+        raise InputError(
+            f"{image.path}: BUNIT {image.units!r} is no unit of the FITS standard, as ct s-1 arcmin-2"
+        ) from None
 
 
 def _conversion(view: str, image: SkyImage, wanted: str) -> tuple[float, str]:

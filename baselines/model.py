@@ -108,6 +108,11 @@ class MassModel(nn.Module):
                 f"--shuffle {architecture.shuffle} does not divide maps of {transforms.pixels} pixels: "
                 "give --shuffle 1"
             )
+        if transforms.pixels >> architecture.poolings == 0:
+            raise InputError(
+                f"--poolings {architecture.poolings} leaves nothing of maps of {transforms.pixels} pixels: "
+                f"give at most {transforms.pixels.bit_length() - 1}"
+            )
         if architecture.network == "encoder":
             self.network: nn.Module = EncoderUNet(architecture.encoder or "", inputs, outputs, **common)
         else:

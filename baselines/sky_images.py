@@ -101,6 +101,8 @@ def read_image(path: str | Path) -> SkyImage:
     if np.isnan(values).all():
         raise InputError(f"{path} holds no finite pixel")
     beam = header.get("BMAJ")
+    if not isinstance(beam, int | float | None):
+        raise InputError(f"{path}: BMAJ is {beam!r} and not the beam's FWHM in degrees")
     return SkyImage(
         values,
         wcs,

@@ -66,6 +66,14 @@ def test_an_averaged_prediction_turns_with_the_maps(store, model):
     assert not torch.allclose(alone, mass, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("size", "said"), [({"poolings": 9}, "give at most"), ({"shuffle": 3}, "--shuffle 1")]
+)
+def test_a_network_that_does_not_fit_the_maps_is_refused(store, size, said):
+    with pytest.raises(InputError, match=said):
+        MassModel(Architecture(**size), Transforms.from_store(store, ("sz",)))
+
+
 def test_maps_that_are_no_maps_are_refused(store, model):
     maps = raw_maps(store, ("sz", "star"))
     with pytest.raises(InputError, match="1 channels of maps for the views sz, star"):

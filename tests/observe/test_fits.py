@@ -132,6 +132,15 @@ def test_counts_are_brought_to_the_rate_and_background_of_training(tmp_path):
     assert plain.maps.mean() == pytest.approx(0.02 + sky, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    "unit", ["cts/s/arcmin2", "COUNTS/S/arcmin2", "counts/sec/arcmin**2", "ct s-1 arcmin-2"]
+)
+def test_count_rates_are_read_as_observatories_write_them(unit, tmp_path):
+    path = sky_image(tmp_path / "rate.fits", np.full((80, 80), 0.02), pixel_arcmin=0.75, unit=unit)
+    made = prepare("xray", {"image": str(path)}, Frame((55.0, -53.0), 24.0), RATE)
+    assert made.maps.mean() == pytest.approx(0.02, rel=1e-5)
+
+
 def test_distortions_of_the_camera_are_followed(tmp_path):
     values = np.zeros((240, 240))
     values[120, 170] = 1.0
@@ -169,6 +178,7 @@ def test_the_real_pointing_is_read(real):
         (lambda p: sky_image(p, np.ones((240, 240)), CTYPE1=None, CTYPE2=None), "no celestial coordinates"),
         (lambda p: sky_image(p, np.ones((240, 240)), unit="Jy"), "is in Jy, the model saw sz in 1"),
         (lambda p: sky_image(p, np.ones((240, 240)), unit="nonsense"), "'nonsense' is no unit"),
+        (lambda p: sky_image(p, np.ones((240, 240)), BMAJ="wide"), "BMAJ is 'wide'"),
         (lambda p: sky_image(p, np.full((240, 240), np.nan)), "no finite pixel"),
         (lambda p: sky_image(p, np.ones((60, 60))), "covers .* of the frame"),
         (lambda p: sky_image(p, np.ones((3, 240, 240))), "240 x 240 x 3 and not one image"),
