@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -64,6 +65,32 @@ def test_python_of_the_page(real, monkeypatch, capsys):
     for block in snippets(PAGE, "python"):
         exec(compile(block.text, str(PAGE), "exec"), {"__name__": "page"})
     assert "f_gas = 0.124, kT = 1.23 keV" in capsys.readouterr().out
+
+
+def test_three_formats_through_the_build_give_the_same_maps(real, tmp_path):
+    stores = []
+    for name in ("snapshot_003.hdf5", "snap_003.gad1", "snap_003.gad2"):
+        out = tmp_path / name
+        build(
+            RECIPES / "box.yaml",
+            out,
+            root=real,
+            overrides=(f"simulation.snapshot=gadget4_lcdm_gas/{name}", *QUICK),
+            quiet=True,
+        )
+        stores.append(halos_of(out))
+    first, *others = stores
+    assert len(first) > 2
+    for other in others:
+        assert other.keys() == first.keys()
+        for halo, values in first.items():
+            for name in MAPS:
+                scale = np.abs(values[name]).max()
+                assert scale > 0 or name == "star"
+                np.testing.assert_allclose(
+                    other[halo][name], values[name], rtol=1e-5, atol=1e-7 * scale, err_msg=name
+                )
+            assert other[halo]["c200c"] == values["c200c"]
 
 
 def test_regions(tmp_path):
