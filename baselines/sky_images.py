@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import gaussian_kernel, pixel_centres
@@ -24,6 +25,8 @@ MOST_MISSING = 0.2
 """Share of pixels inside R200c that may be masked; they are filled from their neighbours."""
 COVERED = 0.99
 """Share of the frame that an image must reach."""
+LEAK = 1e-5
+"""Share of a neighbour's value below which a pixel of the frame is empty."""
 FILL_SIGMA = 1.5
 """Of the Gaussian, in pixels, whose weighted mean fills masked pixels; doubled until none is left."""
 
@@ -172,8 +175,10 @@ def to_frame(
     missing = float(1.0 - seen[inside].mean())
     if missing > MOST_MISSING:
         raise InputError(f"{image.path}: {missing:.0%} of the pixels inside R200c are masked")
-    values = np.where(seen, above / np.where(seen, below, 1.0), np.nan)
-    return fill(values), missing
+    values = np.where(seen, above / np.where(seen, below, 1.0), 0.0)
+    # By the last digits of coordinates a bright pixel leaks into an empty neighbour, which no longer is one.
+    values[np.abs(values) < LEAK * maximum_filter(np.abs(values), 3)] = 0.0
+    return fill(np.where(seen, values, np.nan)), missing
 
 
 def bin_image(given: tuple[Image, Any], target: Any, *, shape_out: tuple[int, int]) -> tuple[Image, Image]:

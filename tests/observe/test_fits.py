@@ -141,6 +141,14 @@ def test_count_rates_are_read_as_observatories_write_them(unit, tmp_path):
     assert made.maps.mean() == pytest.approx(0.02, rel=1e-5)
 
 
+def test_empty_pixels_stay_empty_though_coordinates_are_rounded(tmp_path):
+    counts = np.random.default_rng(4).poisson(0.05, (80, 80))
+    path = sky_image(tmp_path / "counts.fits", counts, pixel_arcmin=0.6)
+    # The pixels of the frame are those of the image but for the last digits of its centre.
+    made, _ = to_frame(read_image(path), None, Frame((55.00000005, -53.00000003), 24.0))
+    np.testing.assert_array_equal(made > 0, counts > 0)
+
+
 def test_distortions_of_the_camera_are_followed(tmp_path):
     values = np.zeros((240, 240))
     values[120, 170] = 1.0
