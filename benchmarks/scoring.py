@@ -113,7 +113,7 @@ def stream(
         Whether ``mass_samples`` are on the score grid already.
     """
     workers = workers or cores()
-    total: dict[str, list[Measured]] = {}
+    total: dict[str, Measured] = {}
     bar = progress(total=truth.n_halos, desc="scoring", unit="halo")
     step = max(1, MAPS_AT_ONCE // truth.n_los)
     blocks: Iterable[Block] = truth.blocks(half=references.NOISE in names)
@@ -138,7 +138,8 @@ def stream(
         # Joined at once, since each part holds maps of sums; in order, so that no sum depends on the parts.
         done = list(found)
         for name in done[0] if done else ():
-            total[name] = [Measured.join([*total.get(name, []), *(each[name] for each in done)])]
+            before = [total[name]] if name in total else []
+            total[name] = Measured.join([*before, *(each[name] for each in done)])
         bar.update(sum(len(next(iter(each.values())).per_halo["mse"]) for each in done))
 
     with ThreadPoolExecutor(workers) as pool, bar:
@@ -153,7 +154,7 @@ def stream(
             )
             running = pool.map(work, slices)
         keep(running)
-    return {name: joined for name, (joined,) in total.items()}
+    return total
 
 
 def score_maps(

@@ -43,7 +43,11 @@ def trained(settings: Settings, made_once: Callable[..., Path]) -> Path:
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing may be fetched."""
-    monkeypatch.setattr("socket.socket.connect", None)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("nothing may be fetched")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
 
 
 @pytest.fixture(autouse=True)

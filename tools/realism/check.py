@@ -87,21 +87,34 @@ def _fractions(table: NDArray[np.float64], flavour: Flavour) -> list[CheckRow]:
     for name, targets, scatters in (("f_gas", F_GAS, F_GAS_SCATTER), ("f_star", F_STAR, F_STAR_SCATTER)):
         value = _column(table, name)
         expected = np.interp(log_m500, LOG_M500, targets[flavour])
-        ratio, apart = value / expected, value - expected
-        rows = [
-            (node, target, f"{name},500 at log M500 {node:.1f}", 0.15, 5, (0.9, 1.1))
-            for node, target in zip(LOG_M500, targets[flavour], strict=True)
-        ]
-        rows += [
-            (node, target, f"{name} scatter at {node:.1f}", 0.25, 8, (0.6, 1.4))
-            for node, target in zip(SCATTER_LOG_M500, scatters[flavour], strict=True)
-        ]
-        for node, target, quantity, width, least, (low, high) in rows:
-            near = np.abs(log_m500 - node) < width
-            n = int(near.sum())
-            if n >= least:
-                found = _half_range(apart[near]) if "scatter" in quantity else np.median(ratio[near]) * target
-                lines.append(CheckRow(quantity, flavour, float(found), low * target, high * target, n))
+        for node, target in zip(LOG_M500, targets[flavour], strict=True):
+            near = np.abs(log_m500 - node) < 0.15
+            if near.sum() >= 5:
+                median = float(np.median(value[near] / expected[near]) * target)
+                lines.append(
+                    CheckRow(
+                        f"{name},500 at log M500 {node:.1f}",
+                        flavour,
+                        median,
+                        0.9 * target,
+                        1.1 * target,
+                        int(near.sum()),
+                    )
+                )
+        for node, target in zip(SCATTER_LOG_M500, scatters[flavour], strict=True):
+            near = np.abs(log_m500 - node) < 0.25
+            if near.sum() >= 8:
+                spread = _half_range(value[near] - expected[near])
+                lines.append(
+                    CheckRow(
+                        f"{name} scatter at {node:.1f}",
+                        flavour,
+                        spread,
+                        0.6 * target,
+                        1.4 * target,
+                        int(near.sum()),
+                    )
+                )
     return lines
 
 
