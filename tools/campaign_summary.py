@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from baselines.model import read_model_config
 from baselines.results import SCORES, kept_scores
@@ -17,7 +18,7 @@ from baselines.settings import make_settings, read_config
 from benchmarks.compare import paired_difference
 from benchmarks.results import read_result
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.arrays import open_group, read_split
 from tools.plan import (
     ALL_VIEWS,
     LONG,
@@ -231,6 +232,20 @@ def _gain_over(everything: Mapping[str, Any], single: Mapping[str, Any]) -> dict
     }
 
 
+def _derivation(attributes: Mapping[str, Any]) -> list[str]:
+    """The commands that made a store of some regions of another."""
+    regions = attributes.get("derived", {}).get("regions")
+    if not regions:
+        return []
+    whole = yaml.safe_load(attributes["recipe"])["name"]
+    rising = regions == list(range(regions[0], regions[-1] + 1))
+    words = f"{regions[0]}-{regions[-1]}" if rising else ",".join(map(str, regions))
+    return [
+        f"python -m three_hundred_maps build {whole} --out DIR/{whole}",
+        f"python -m three_hundred_maps subset DIR/{whole} --regions {words} --name {attributes['name']} --out STORE",
+    ]
+
+
 def _commands(campaign: Path) -> list[str]:
     """The commands that made the rows, from the logs' first lines; the folders become STORE and DIR."""
     store = store_of(campaign)
@@ -241,5 +256,6 @@ def _commands(campaign: Path) -> list[str]:
             lines.append(first.replace(str(store), "STORE").replace(str(campaign), "DIR"))
     return [
         *sorted(lines),
+        *_derivation(open_group(store).attrs.asdict()),
         "python -m benchmarks score DIR/runs/RUN/submission --data STORE --out DIR/runs/RUN/result.json",
     ]
