@@ -72,8 +72,8 @@ def unpack(archive: Path, folder: Path) -> None:
         raise
     except (*_DAMAGE, *_DAMAGE_OF_HEADERS) as error:
         raise InputError(
-            f"{archive} is not an archive made by pack ({shown(error) or 'it is damaged'}): give the submission "
-            "as a folder, a .tar that is not compressed, a .zip or an .npz"
+            f"{archive} is not an archive made by pack ({shown(error) or 'it is damaged'}): "
+            "give the submission as a folder, a .tar that is not compressed, a .zip or an .npz"
         ) from None
 
 
