@@ -253,7 +253,7 @@ class Trainer:
     def best_model(self) -> MassModel:
         """The averaged weights with the lowest error on the split validation."""
         if self.best is None:
-            raise InputError("no validation of this run is finite, so it has no model to keep; try a lower --lr")
+            raise InputError("no validation of this run is finite, so there is no model: try a lower --lr")
         model = copy.deepcopy(self.average)
         model.load_state_dict(self.best)
         return model

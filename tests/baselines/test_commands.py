@@ -47,6 +47,7 @@ def test_saved_settings_are_a_file_of_settings(tmp_path):
         ({"ema": "1"}, "--ema must be below 1"),
         ({"network": "encoder"}, "needs --encoder"),
         ({"drop": "1.5"}, "--drop must be below 1"),
+        ({"seed": "99999999999999999999999"}, "--seed must be below"),
     ],
 )
 def test_impossible_settings_are_refused(options, message):
