@@ -17,7 +17,7 @@ import torch
 from baselines.checkpoint import CHECKPOINT_FILE
 from baselines.data import Rows
 from baselines.machine import Machine
-from baselines.model import MODEL_FILE, MassModel, from_pretrained
+from baselines.model import CONFIG_FILE, MassModel, from_pretrained
 from baselines.networks import count_parameters
 from baselines.posterior_model import member_moments
 from baselines.run_files import default_name, make_reporter, write_log
@@ -52,7 +52,8 @@ def train_members(
     members = []
     for fold in range(folds):
         folder = out / f"member-{fold}"
-        if not (folder / MODEL_FILE).is_file():
+        # The file that is written last: a run killed before it has weights that cannot be read.
+        if not (folder / CONFIG_FILE).is_file():
             own = replace(settings, seed=settings.seed + fold)
             folder.mkdir(parents=True, exist_ok=True)
             keep = functools.partial(_outside, fold=fold, folds=folds)

@@ -16,7 +16,7 @@ from baselines.cross_fitting import held_out_moments, train_members
 from baselines.data import ResidentBatches, Rows, load_rows
 from baselines.flow_matching import FlowBatches, FlowLoss, FlowNetwork, flow_error
 from baselines.machine import Machine, find_machine
-from baselines.model import MODEL_FILE, MassModel
+from baselines.model import CONFIG_FILE, MassModel
 from baselines.networks import count_parameters
 from baselines.posterior_model import METHODS, PosteriorArchitecture, PosteriorModel
 from baselines.predict import Predicted, predict_samples
@@ -139,7 +139,7 @@ def train_posterior(
     claim(out, {"method": method, **asdict(options), **asdict(settings)}, free)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    if members is not None and not (members / f"member-{options.folds - 1}" / MODEL_FILE).is_file():
+    if members is not None and not (members / f"member-{options.folds - 1}" / CONFIG_FILE).is_file():
         raise InputError(f"--members {members}: no run with {options.folds} finished networks in member-K")
     networks = train_members(settings, stores, members or out, machine, options.folds)
     if (

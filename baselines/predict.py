@@ -17,6 +17,7 @@ from baselines.networks import count_parameters
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import SCORE_FWHM, MapGrid
+from three_hundred_maps.io import require_claimable
 from three_hundred_maps.progress import progress, set_quiet
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
 from three_hundred_maps.store.schema import SPLITS, TARGET
@@ -147,6 +148,10 @@ def main(args: list[str]) -> None:
     if options.data is None:
         raise InputError("give what to predict: --data STORE, or --fits VIEW=FILE")
     predicted = Predicted(find_store(options.data), options.split)
+    # Before the prediction, which may take hours.
+    from benchmarks.submissions import KIND
+
+    require_claimable(options.out, KIND)
     written = {
         "name": name,
         "task": options.task,

@@ -40,7 +40,7 @@ class Settings:
         "a store, or the name of a config (built and cached at first use); A+B trains on both, and takes "
         "statistics, validation and test from A",
     )
-    seed: int = _setting(0, "seed of weights, order and symmetries", low=0)
+    seed: int = _setting(0, "seed of weights, order and symmetries", low=0, below=2**32)
     network: str = _setting(
         "unet",
         "the paper's U-Net, one of residual blocks and attention, of NAFNet's or ConvNeXt's blocks, or one "

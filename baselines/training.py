@@ -24,7 +24,7 @@ from baselines.model import MassModel
 from baselines.networks import import_timm
 from baselines.settings import FREE, Settings
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.progress import progress
+from three_hundred_maps.progress import note, progress
 
 CHECK_EVERY = 25
 """Steps between looks at whether the loss is finite: each look waits for the device."""
@@ -102,6 +102,8 @@ class Trainer:
         settings, state = self.settings, self.state
         if self.checkpoint.exists():
             self.restore(read_checkpoint(self.checkpoint))
+            if self.rank == 0:
+                note(f"resumed at step {state.step} of {settings.steps}, from {self.checkpoint}")
         end = min(settings.steps, stop_at or settings.steps)
         if state.stopped_early or state.step >= end:
             return state
@@ -251,7 +253,7 @@ class Trainer:
     def best_model(self) -> MassModel:
         """The averaged weights with the lowest error on the split validation."""
         if self.best is None:
-            raise InputError("this run has made no validation yet, so it has no model to keep")
+            raise InputError("no validation of this run is finite, so there is no model: try a lower --lr")
         model = copy.deepcopy(self.average)
         model.load_state_dict(self.best)
         return model

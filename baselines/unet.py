@@ -27,7 +27,7 @@ from baselines.run_files import finish, make_reporter, write_log
 from baselines.settings import FREE, Parser, Settings, add_settings, merge, read_config
 from baselines.training import Batches, Progress, Trainer, compile_failed
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import write_bytes
+from three_hundred_maps.io import sweep_partial, write_bytes
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import open_group, split_length
 from three_hundred_maps.store.schema import TARGET
@@ -65,7 +65,9 @@ def main(args: list[str]) -> None:
     machine = find_machine(str(named))
     settings = merge(options, config=config, preset=preset or machine.preset, plain=plain)
     try:
-        train(settings, out, machine=machine, name=name, submission=not no_submission)
+        run = train(settings, out, machine=machine, name=name, submission=not no_submission)
+        if machine.rank == 0:
+            print(run.folder)
     finally:
         machine.leave()
 
@@ -318,6 +320,7 @@ def claim(out: Path, here: Mapping[str, Any], free: Collection[str] = FREE) -> N
             raise InputError(
                 f"--out {out} holds a run with other settings ({'; '.join(other)}); give another folder"
             )
+        sweep_partial(out)
         return
     write_bytes(path, yaml.safe_dump(dict(here), sort_keys=False).encode())
 

@@ -72,7 +72,8 @@ def unpack(archive: Path, folder: Path) -> None:
         raise
     except (*_DAMAGE, *_DAMAGE_OF_HEADERS) as error:
         raise InputError(
-            f"{archive} is not an archive made by pack: {shown(error) or 'it is damaged'}"
+            f"{archive} is not an archive made by pack ({shown(error) or 'it is damaged'}): "
+            "give the submission as a folder, a .tar that is not compressed, a .zip or an .npz"
         ) from None
 
 
@@ -89,7 +90,7 @@ def _check_names(names: Iterable[tuple[str, bool]], archive: Path) -> Iterator[P
         if not plain or outside or "\\" in text or len(parts) > MAX_DEPTH:
             raise InputError(
                 f"{archive.name}: {shown(text)!r} does not belong into a submission "
-                f"({MANIFEST} and {PREDICTIONS} alone)"
+                f"({MANIFEST} and {PREDICTIONS} alone, in no folder)"
             )
         if path in seen and not is_folder:
             raise InputError(f"{archive.name}: {shown(text)!r} is there twice")
@@ -191,7 +192,8 @@ def _header(stream: Any, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dty
         dtype.kind == "U" and dtype.itemsize <= MAX_HEADER_BYTES
     )
     if fortran or not known or math.prod(shape) * dtype.itemsize != info.file_size - stream.tell():
-        raise ValueError(f"{info.filename}: {dtype} of shape {shape} is not what a submission holds")
+        order = " in Fortran order (numpy.ascontiguousarray turns it)" if fortran else ""
+        raise ValueError(f"{info.filename}: {dtype} of shape {shape}{order} is not what a submission holds")
     return shape, dtype
 
 

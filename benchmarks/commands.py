@@ -82,6 +82,9 @@ def score(
         set_quiet(True)
     if out is not None and out.exists() and not overwrite:
         raise InputError(f"{out} is there already; give another name or --overwrite")
+    if out is not None:
+        # Before the scoring, which may take long.
+        out.parent.mkdir(parents=True, exist_ok=True)
     with opened(submission) as folder:
         result = score_submission(
             folder,

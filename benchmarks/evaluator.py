@@ -96,7 +96,9 @@ class Evaluator:
                 raise InputError(f"{name} has the shape {values.shape}; expected {expected} or one map a row")
 
         def read(variable: str, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-            return arranged[variable][order[chosen]].astype(np.float32)
+            # Float64 beyond what float32 holds becomes inf here, and the check names it.
+            with np.errstate(over="ignore"):
+                return arranged[variable][order[chosen]].astype(np.float32)
 
         measured, background = score_maps(truth, read, variables=tuple(given), workers=self.workers)
         assert measured is not None

@@ -56,9 +56,12 @@ class Rows:
         Raises
         ------
         InputError
-            For masked pixels and dimensions of other names or numbers.
+            For masked pixels, what is no real number, and dimensions of other names or numbers.
         """
         dims, expected = getattr(maps, "dims", None), map_dims(name)
+        dtype = getattr(maps, "dtype", None)
+        if isinstance(dtype, np.dtype) and dtype.kind in "bcOSUMm":
+            raise InputError(f"{name} holds {dtype.name}; give real numbers, as float32")
         if dims is not None:
             if set(dims) != set(expected):
                 raise InputError(

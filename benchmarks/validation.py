@@ -14,7 +14,7 @@ from benchmarks.manifest import MANIFEST, PREDICTIONS, Manifest, read_manifest
 from benchmarks.predictions import Predictions, check_tree
 from benchmarks.rows import ALL, Rows
 from benchmarks.submissions import tree_digest, value_problem
-from benchmarks.tasks import MASS_MAP, TASKS, Task, check_task
+from benchmarks.tasks import MASS_MAP, OBSERVED, TASKS, Task, check_task
 from benchmarks.texts import shown
 from benchmarks.truth import Truth
 from benchmarks.variables import SAMPLES, SIGMA, map_dims
@@ -126,6 +126,10 @@ def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
             f"{MANIFEST}: trained on {shown(trained, 60)} and scored on it is the task {MASS_MAP.name}, "
             f"not {task.name}"
         )
+    if task is not None and not (task.at_home or task.zero_of_training or trained):
+        yield f"{MANIFEST}: the task {task.name} needs trained_on, the name of the dataset trained on"
+    if task is not None and task.name == OBSERVED and "observed" not in truth.attrs:
+        yield f"{MANIFEST}: {truth.name} is no dataset as telescopes see it, which the task {OBSERVED} is of"
     of = manifest.dataset
     identity = (truth.name, truth.attrs["recipe_sha256"], truth.generator)
     # The bytes of a data set differ between types of processors; name, recipe and generator do not.

@@ -17,6 +17,7 @@ _DISK = {
     errno.EACCES: "permission denied",
     errno.EPERM: "not permitted",
     errno.ENOENT: "no such file or folder",
+    errno.EEXIST: "a file is there already, where a folder is needed",
     errno.ENOTDIR: "a part of this path is not a folder",
     errno.EISDIR: "this is a folder, not a file",
     errno.EIO: "the device failed (input/output error)",

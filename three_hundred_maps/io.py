@@ -66,8 +66,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def sweep_partial(folder: Path) -> None:
     """Remove what killed writers left unfinished below ``folder``; nobody may be writing there."""
-    for partial in folder.rglob(".*.partial"):
-        if partial.is_file():
+    for partial in list(folder.rglob(".*.partial")):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
             partial.unlink(missing_ok=True)
 
 

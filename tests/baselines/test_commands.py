@@ -47,6 +47,7 @@ def test_saved_settings_are_a_file_of_settings(tmp_path):
         ({"ema": "1"}, "--ema must be below 1"),
         ({"network": "encoder"}, "needs --encoder"),
         ({"drop": "1.5"}, "--drop must be below 1"),
+        ({"seed": "99999999999999999999999"}, "--seed must be below"),
     ],
 )
 def test_impossible_settings_are_refused(options, message):
@@ -115,7 +116,11 @@ def test_a_model_refuses_a_store_without_its_views_or_on_another_grid(tmp_path, 
         (trained, few, "has no view 'star' in its split test"),
         (trained, fine, "trained on maps of 32 pixels"),
         (tmp_path / "nowhere", fine, "no model"),
+        (trained, few, "holds other things than a submission"),
     ):
+        if "other things" in said:
+            (tmp_path / "p").mkdir()
+            (tmp_path / "p" / "thesis.tex").write_text("text")
         refused(predict.main, run, "--data", data, "--out", tmp_path / "p", said=said)
 
 

@@ -245,6 +245,16 @@ def test_a_member_never_saw_its_fold_and_is_a_model_of_its_own(run: Path, small:
     assert not torch.equal(*weights)
 
 
+def test_a_run_killed_between_the_two_files_of_a_member_goes_on(
+    run: Path, small: Settings, tmp_path: Path
+) -> None:
+    again = shutil.copytree(run, tmp_path / "again")
+    (again / "member-1" / "config.json").unlink()
+    train_posterior(small, "flow", replace(OPTIONS, samples=0), again, find_machine("cpu"))
+    for name in ("member-1/config.json", "model.safetensors"):
+        assert (again / name).read_bytes() == (run / name).read_bytes()
+
+
 def test_another_run_in_the_same_folder_is_refused(run: Path, small: Settings) -> None:
     machine = find_machine("cpu")
     for method, options, settings in (

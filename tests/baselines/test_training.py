@@ -312,13 +312,18 @@ def test_a_run_learns_and_writes_what_it_should(tmp_path, settings):
     "changes",
     [{"loss": "gaussian"}, {"network": "residual", "mass_weight": 0.1, "optimiser": "lamb"}],
 )
-def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, settings, changes):
+def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, settings, changes, capsys, monkeypatch):
     settings = replace(settings, drop=0.1, **changes)
     train(settings, tmp_path / "whole", submission=False)
     train(settings, tmp_path / "parts", submission=False, stop_at=4)
     assert not (tmp_path / "parts" / "model.safetensors").exists()
+    left = tmp_path / "parts" / ".submission.x.partial" / "predictions.zarr"  # as kill -9 leaves it
+    left.mkdir(parents=True)
     train(settings, tmp_path / "parts", submission=False, stop_at=8)
+    assert not left.parent.exists()
+    monkeypatch.delenv("THREE_HUNDRED_MAPS_QUIET", raising=False)
     train(settings, tmp_path / "parts", submission=False)
+    assert f"resumed at step 8 of {settings.steps}, from {tmp_path}" in capsys.readouterr().err
     assert_same_checkpoints(tmp_path / "whole", tmp_path / "parts")
     for a, b in zip(log(tmp_path / "whole"), log(tmp_path / "parts"), strict=True):
         a.pop("seconds"), b.pop("seconds")

@@ -51,6 +51,8 @@ def test_what_cannot_be_evaluated(store: Path, fair: np.ndarray) -> None:
         (fair[:3], "test", r"shape \(3, 2, 80, 80\); expected \(12, 2, 80, 80\)"),
         (fair[:3], MapDataset(store, "test", ["sz"], halos=slice(0, 3)), "9 of 12 test halos missing"),
         (-fair, "test", "mass is negative"),
+        (fair.astype(float) * 1e100, "test", "mass is infinite"),
+        (fair + 0j, "test", "mass holds complex"),
     ):
         with pytest.raises(InputError, match=message):
             evaluator.evaluate(maps, rows)

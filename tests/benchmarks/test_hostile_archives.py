@@ -58,6 +58,7 @@ def zipped(path: Path, *entries: tuple[str, bytes]) -> Path:
         "/tmp/evil-of-a-submission",
         "predictions.zarr/../../evil",
         "run.py",
+        "submission/submission.json",
         "predictions.zarr\\..\\evil",
         "predictions.zarr/a\nb",
         "predictions.zarr/a\x1b[31mb",
@@ -92,7 +93,7 @@ def test_what_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(b"")
     (tmp_path / "d").write_bytes(b"PK\3\4" + os.urandom(3000))
     for name in "abcd":
-        refused(tmp_path / name, "not an archive")
+        refused(tmp_path / name, "not an archive.*give the submission as a folder")
 
 
 def member(name: str = "submission.json", data: bytes = b"{}", kind: bytes = b"0", claim: int = -1) -> bytes:
@@ -222,6 +223,7 @@ def test_an_npz_is_a_submission(tmp_path: Path, store: Path, test_split: SplitAr
         ({"submission": np.array({"a": 1}, object)}, "is not what a submission holds"),
         ({"mass": np.array([None])}, "is not what a submission holds"),
         ({"mass": np.zeros((3, 2, 8, 8), "c8")}, "is not what a submission holds"),
+        ({"mass": np.zeros((12, 2, 80, 80), np.float32, "F")}, "in Fortran order"),
         ({"mass": np.zeros(3)}, "expected halo, los, y, x"),
         ({"mass": np.full((3, 2, 8, 8), np.nan)}, "is NaN"),
         ({"region": np.arange(3)}, "lengths"),

@@ -285,7 +285,8 @@ def test_degradation_is_paired(
 def test_cross_code_says_what_it_was_trained_on_and_what_it_degrades_from(
     submit: Callable[..., Path], store: Path, tmp_path: Path
 ) -> None:
-    assert score_submission(submit("a", task="cross-code"), store)["task"] == "cross-code"
+    with pytest.raises(InputError, match="cross-code needs trained_on"):
+        score_submission(submit("a", task="cross-code"), store)
     with pytest.raises(InputError, match="is the task mass-map"):
         score_submission(submit("b", task="cross-code", trained_on="tiny"), store)
     other = write_result(tmp_path / "other.json", score_submission(submit("c", track="sz,star"), store))

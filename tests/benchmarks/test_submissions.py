@@ -163,6 +163,9 @@ def test_any_json_is_either_a_manifest_or_told_why_not(content: object) -> None:
         ({"rows": 3}, "rows must be"),
         ({"maps": np.log10(MAPS + 1e7)}, "log10"),
         ({"maps": np.ma.masked_less(MAPS, 0.5)}, "masked"),
+        ({"maps": MAPS.astype("U5")}, "mass holds str160; give real numbers"),
+        ({"maps": MAPS > 0}, "mass holds bool"),
+        ({"maps": MAPS + 0j}, "mass holds complex64"),
         ({"maps": xarray.DataArray(MAPS, dims=("halo", "los", "x", "row"))}, "dimensions halo, los, x, row"),
         ({"name": ""}, "name"),
         ({"name": "x" * 81}, "at most 80 characters"),
@@ -351,7 +354,7 @@ def test_shapes_and_missing_chunks(submit: Callable[..., Path], store: Path, fai
     assert any("mass/c/3/0/0/0: is missing" in p for p in problems) and any("checksum" in p for p in problems)
 
 
-def test_a_track_must_match_the_declared_views(submit: Callable[..., Path], store: Path) -> None:
+def test_track_and_task_must_match_views_and_data(submit: Callable[..., Path], store: Path) -> None:
     folder = submit()
     path = folder / "submission.json"
     content = json.loads(path.read_text())
@@ -359,6 +362,8 @@ def test_a_track_must_match_the_declared_views(submit: Callable[..., Path], stor
     assert any("do not match the track" in p for p in find_problems(folder, Truth(store))[0])
     path.write_text(json.dumps({**content, "track": "star,sz"}))
     assert any("'sz,star'" in p for p in find_problems(folder, Truth(store))[0])
+    path.write_text(json.dumps({**content, "task": "observed"}))
+    assert any("no dataset as telescopes see it" in p for p in find_problems(folder, Truth(store))[0])
 
 
 def test_packing_is_checked_and_repeatable(submit: Callable[..., Path], store: Path, tmp_path: Path) -> None:
