@@ -93,7 +93,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m baselines.results $(addprefix runs/campaign/runs/,$(MASS_RUNS)) --data runs/campaign/data --title "$(MASS_TITLE)" --out docs/mass
 	$(BIN)/python -m tools.cross_code --data runs/mini --twin mini-gizmo --steps 400 --out runs/cross-code --workers 2 --results benchmarks/results --page docs
 	$(BIN)/three-hundred-maps build mini-hypercube $(HYPERCUBE_240) --out runs/hypercube-240
-	$(BIN)/python -m baselines.unet --views sz,xray,star --data runs/hypercube-240 --network residual --channels 12 --ema 0.995 --steps 800 --no-submission --out runs/residual-varied
+	$(BIN)/python -m baselines.unet --views sz,xray,star --data runs/hypercube-240 --network residual --channels 12 --ema 0.995 --steps 2400 --no-submission --out runs/residual-varied
 	$(BIN)/python -m tools.package_model runs/residual-varied --name residual-varied
 	$(BIN)/python -m tools.transfer --root $(ZOOM) --cross-code runs/cross-code --shipped runs/hypercube-240 --steps 400 --out runs/transfer --workers 2 --page docs
 	$(BIN)/python -m tools.package_model runs/transfer/runs/varied --result runs/transfer/results/varied-home.json

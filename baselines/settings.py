@@ -68,8 +68,8 @@ class Settings:
         False, "after training, make the mass inside R200c that of a regression on the views' radial profiles"
     )
     scaling: str = _setting(
-        "equal_sigma",
-        "how E(z) brings maps to redshift 0: to the halo of the same surface density, or of the same mass",
+        "fixed_mass",
+        "how E(z) brings maps to redshift 0: to the halo of the same mass, or of the same surface density",
         SCALINGS,
     )
     smooth_stars: float = _setting(

@@ -44,7 +44,7 @@ MAX_PIXELS = 1024
 TRANSFORMS_VERSION = 2
 """Version of how statistics become transforms: a checkpoint of another one is refused."""
 
-SCALINGS = ("equal_sigma", "fixed_mass", "none")
+SCALINGS = ("fixed_mass", "equal_sigma", "none")
 """How maps are brought to redshift 0; see `Transforms`."""
 
 SELF_SIMILAR: Mapping[str, tuple[float, float]] = {
@@ -90,9 +90,9 @@ class Transforms:
     """All that a model applies to maps, and where it came from.
 
     Views at redshift z are brought to redshift 0 by powers of E(z) = H(z) / H_0, by self-similar evolution:
-    ``equal_sigma`` to the halo whose surface density is the same (y times E^2, X-ray over E, stars and mass
-    as they are), ``fixed_mass`` to that of the same M200c (y over E^2, X-ray over E^(11/3), stars and mass
-    over E^(4/3)). Both are exact and invertible, and change nothing at redshift 0.
+    ``fixed_mass`` to the halo of the same M200c (y over E^2, X-ray over E^(11/3), stars and mass over
+    E^(4/3)), ``equal_sigma`` to that whose surface density is the same (y times E^2, X-ray over E, stars and
+    mass as they are). Both are exact and invertible, and change nothing at redshift 0.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Transforms:
     width: float
     statistics_digest: str
     training: Training
-    scaling: str = "equal_sigma"
+    scaling: str = "fixed_mass"
     robust: Robust = Robust()
     target_view: str = TARGET
 
@@ -141,7 +141,7 @@ class Transforms:
         store: str | Path,
         views: Sequence[str],
         *,
-        scaling: str = "equal_sigma",
+        scaling: str = "fixed_mass",
         robust: Robust = Robust(),
         target: str = TARGET,
     ) -> Transforms:

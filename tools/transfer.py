@@ -2,17 +2,19 @@
 
 Trains U-Nets for each track on one data set and on another of varied physics, and on all views without each
 of the measures that make a model hold elsewhere; fits the baselines without a network. All are scored at
-home, on another code, on a flavour and a resolution that no model was trained on, and on a real simulation,
-of which every halo is shown. Models that `tools.cross_code` has trained are taken from its folder.
+home, on another code, on a flavour, a resolution and a redshift that no model was trained on, and on a real
+simulation, of which every halo is shown. Models that `tools.cross_code` has trained are taken from its folder.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from baselines.command import command_line
-from baselines.settings import Parser
+from baselines.settings import Parser, Settings
+from three_hundred_maps.torch_transforms import SCALINGS
 from tools.plan import ALL_VIEWS
 from tools.steps import Step, add_running, add_training, find_data, run_or_list, score_step, share_of_cores
 from tools.transfer_page import write_page
@@ -29,13 +31,13 @@ WITHOUT = {
     "no-dropout": ("--view-dropout", "0"),
 }
 """Models of all views that differ from the default by options of training."""
-SCALINGS = ("fixed_mass", "none")
-"""Beside the default, on the real simulation alone: elsewhere the redshift is 0."""
+OTHER_SCALINGS = tuple(name for name in SCALINGS if name != Settings.scaling)
+"""Tried where the redshift is not 0, with the same networks."""
 REFERENCES = (("ridge", ALL_VIEWS), ("profile_regression", ALL_VIEWS), ("profile_regression", "sz"))
-HOME, REAL, VARIED = "home", "real", "varied"
+HOME, EPOCH, REAL, VARIED = "home", "epoch", "real", "varied"
 SHIPPED = "residual-varied"
 """A model of the package, scored beside those trained here where its own training set is given."""
-TARGETS = (HOME, "code", "flavour", "resolution", REAL)
+TARGETS = (HOME, "code", "flavour", "resolution", EPOCH, REAL)
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("--code", default="mini-gizmo", help="the same of another code")
     parser.add_argument("--flavour", default="mini-strong", help="a flavour that no model is trained on")
     parser.add_argument("--resolution", default="mini-coarse", help="of heavier particles")
+    parser.add_argument("--epoch", default="mini-z1", help="of another redshift")
     parser.add_argument("--varied", default="mini-hypercube", help="a set of varied physics, to train on")
     parser.add_argument("--shipped", help=f"the set that {SHIPPED} was trained on [it is left out]")
     parser.add_argument("--real", default="docs/recipes/zoom.yaml", help="a real simulation")
@@ -155,9 +158,9 @@ def make_stages(
             training.append(Step.of(out, f"train {model.name}", words, model.run / "README.md"))
         for target in TARGETS:
             predict(model, target, f"{model.name}-{target}")
-        if model.name == "all":
-            for scaling in SCALINGS:
-                predict(model, REAL, f"{scaling}-{REAL}", "--scaling", scaling)
+        if model.name in TRACKS:
+            for scaling, target in product(OTHER_SCALINGS, (EPOCH, REAL)):
+                predict(model, target, f"{model.name}-{scaling}-{target}", "--scaling", scaling)
     return [training, predicting, scoring]
 
 

@@ -61,11 +61,11 @@ def test_scaled_views_are_those_of_a_halo_at_redshift_0(transforms, view):
 
 def test_the_powers_are_those_of_the_text(transforms):
     expansion = transforms.expansion(0.989)
-    assert transforms.factors(0.989) == pytest.approx([expansion**2, 1 / expansion, 1])
-    assert transforms.mass_factor(0.989) == 1
-    fixed = replace(transforms, scaling="fixed_mass")
-    assert fixed.factors(0.989) == pytest.approx(expansion ** np.array([-2, -11 / 3, -4 / 3]))
-    assert fixed.mass_factor(0.989) == pytest.approx(expansion ** (-4 / 3))
+    assert transforms.factors(0.989) == pytest.approx(expansion ** np.array([-2, -11 / 3, -4 / 3]))
+    assert transforms.mass_factor(0.989) == pytest.approx(expansion ** (-4 / 3))
+    equal = replace(transforms, scaling="equal_sigma")
+    assert equal.factors(0.989) == pytest.approx([expansion**2, 1 / expansion, 1])
+    assert equal.mass_factor(0.989) == 1
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)
@@ -81,13 +81,12 @@ def test_at_redshift_0_nothing_changes_and_elsewhere_it_is_undone(store, transfo
 
 
 def test_a_model_at_another_redshift_sees_the_scaled_maps(store, transforms):
-    fixed = replace(transforms, scaling="fixed_mass")
     torch.manual_seed(0)
-    model, maps = MassModel(Architecture(channels=4, poolings=2), fixed), raw_maps(store)
+    model, maps = MassModel(Architecture(channels=4, poolings=2), transforms), raw_maps(store)
     torch.nn.init.normal_(model.network.head.weight, std=0.1)
     away, _ = model.predict(maps, REDSHIFTS, symmetries=1)
-    scaled, _ = model.predict(fixed.scale(maps, REDSHIFTS), symmetries=1)
-    expansion = torch.from_numpy(fixed.expansion(REDSHIFTS)).float()[:, None, None]
+    scaled, _ = model.predict(transforms.scale(maps, REDSHIFTS), symmetries=1)
+    expansion = torch.from_numpy(transforms.expansion(REDSHIFTS)).float()[:, None, None]
     torch.testing.assert_close(away, scaled * expansion ** (4 / 3), rtol=1e-5, atol=0)
     assert torch.equal(away[0], model.predict(maps, symmetries=1)[0][0])
 
@@ -133,7 +132,7 @@ def test_inputs_beyond_the_training_range_grow_by_a_logarithm(transforms):
 
 
 def test_transforms_keep_what_they_do(transforms):
-    whole = replace(transforms, scaling="fixed_mass", robust=Robust(0.1, True, True))
+    whole = replace(transforms, scaling="equal_sigma", robust=Robust(0.1, True, True))
     assert Transforms.from_dict(whole.to_dict()) == whole
     for wrong in ({"scaling": "other"}, {"robust": {"smooth_stars": 9.0}}):
         with pytest.raises(InputError, match="never does"):

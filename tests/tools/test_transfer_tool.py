@@ -14,8 +14,9 @@ from three_hundred_maps.keys import KEY
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import TARGET
 from tools import transfer
-from tools.transfer_page import CURES, HEADS, SCALINGS, TITLES, Finer, render
+from tools.transfer_page import CURES, HEADS, TITLES, TRACKS, Finer, render
 
+others = [f"{track}-{scaling}" for track in TRACKS for scaling in transfer.OTHER_SCALINGS]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
@@ -29,7 +30,7 @@ def test_every_model_is_scored_on_every_target(tmp_path: Path):
     models = transfer.make_models(stores_of(tmp_path), tmp_path)
     assert {model.name for model in models} == set(TITLES) | set(CURES)
     assert len(training) == sum(isinstance(model.run, Path) for model in models)
-    assert len(predicting) == len(scoring) == len(models) * len(HEADS) + len(SCALINGS) - 1
+    assert len(predicting) == len(scoring) == len(models) * len(HEADS) + 2 * len(others)
     commands = {step.name: step.command for step in (*training, *predicting, *scoring)}
     assert "--split all" in commands["predict sz-real"] and "--task" not in commands["predict sz-real"]
     assert f"--split all --trained-on {tmp_path}/home" in commands["score sz-real"]
@@ -37,7 +38,11 @@ def test_every_model_is_scored_on_every_target(tmp_path: Path):
     assert "baselines.predict residual-varied --data" in commands["predict residual-varied-home"]
     assert f"--predict {tmp_path}/code" in commands["predict ridge-sz-xray-star-code"]
     assert "--plain" in commands["train plain"] and "--no-thin-stars" in commands["train no-thinning"]
-    assert "--scaling fixed_mass" in commands["predict fixed_mass-real"]
+    assert others and all(
+        f"--scaling {name.split('-')[1]}" in commands[f"predict {name}-{target}"]
+        for name in others
+        for target in ("epoch", "real")
+    )
 
 
 def test_models_of_the_cross_code_comparison_are_taken_from_its_folder(tmp_path: Path):
@@ -77,7 +82,7 @@ def test_the_page_says_what_the_numbers_say():
 
     models = {
         name: {"views": "star" if name == "star" else "sz"} | {t: scored(0.11, 0.05) for t in HEADS}
-        for name in {*TITLES, *CURES, *SCALINGS}
+        for name in {*TITLES, *CURES, *others}
     }
     for model in models.values():
         model["finer"] = 0.115
