@@ -3,6 +3,8 @@
 import importlib
 from typing import Any
 
+from three_hundred_maps.errors import naming_the_extra
+
 _EXPORTED = {
     "Evaluator": ("benchmarks.evaluator", "Evaluator"),
     "score": ("benchmarks.scoring", "score_submission"),
@@ -15,4 +17,5 @@ def __getattr__(name: str) -> Any:
     if name not in _EXPORTED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _EXPORTED[name]
-    return getattr(importlib.import_module(module), attribute)
+    with naming_the_extra():
+        return getattr(importlib.import_module(module), attribute)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from three_hundred_maps.errors import error_handling
+from three_hundred_maps.testing import tiny_store
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ("three_hundred_maps", "baselines", "benchmarks")
@@ -62,3 +64,52 @@ def test_a_tree_that_is_not_installed_hides_no_missing_package(monkeypatch: pyte
     monkeypatch.setattr(importlib.metadata, "requires", not_installed)
     with pytest.raises(ModuleNotFoundError, match="msgspec"), error_handling():
         raise ModuleNotFoundError("No module named 'msgspec'", name="msgspec")
+
+
+WITHOUT = """
+import sys
+
+import benchmarks
+import three_hundred_maps
+
+
+def say(call):
+    try:
+        call()
+    except (ImportError, ValueError) as error:
+        print(error)
+
+
+sys.modules["pydantic"] = None
+say(lambda: three_hundred_maps.read_split("mini", "train"))
+del sys.modules["pydantic"]
+for package in ("torch", "h5py", "confusable_homoglyphs"):
+    sys.modules[package] = None
+say(lambda: three_hundred_maps.MapDataset)
+say(lambda: three_hundred_maps.build)
+say(lambda: benchmarks.Evaluator)
+say(lambda: __import__("baselines.unet"))
+from three_hundred_maps.cli import main
+
+main(["verify", sys.argv[1]])
+"""
+
+
+def test_what_lacks_a_package_says_which_extra_to_install(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "store")
+    command = [sys.executable, "-c", WITHOUT, str(store)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    base, *missing, verified = done.stdout.splitlines()
+    assert base.endswith("without the package 'pydantic': pip install three_hundred_maps")
+    assert missing == [
+        f"the package {package!r} is not installed; "
+        f"install it with: pip install 'three_hundred_maps[{extra}]'"
+        for package, extra in (
+            ("torch", "baselines"),
+            ("h5py", "build"),
+            ("confusable_homoglyphs", "benchmarks"),
+            ("torch", "baselines"),
+        )
+    ]
+    # A store is verified with the plain install.
+    assert verified.startswith(f"{store} is good") and done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from three_hundred_maps._version import __version__
+from three_hundred_maps.errors import InputError, naming_the_extra
 from three_hundred_maps.hub import hook as _hook
 from three_hundred_maps.store import names as _names
 
@@ -52,7 +53,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(importlib.import_module(f"three_hundred_maps.{_HOME[name]}"), name)
+        with naming_the_extra():
+            return getattr(importlib.import_module(f"three_hundred_maps.{_HOME[name]}"), name)
     raise AttributeError(f"module 'three_hundred_maps' has no attribute {name!r}")
 
 
@@ -63,8 +65,11 @@ def __dir__() -> list[str]:
 def _store_of_config(name: str) -> Path | None:
     try:
         from three_hundred_maps.hub.configs import store_of_config
-    except ImportError:  # what runs on a GPU machine needs no more than numpy, torch and zarr
-        return None
+    except ModuleNotFoundError as error:  # a GPU machine may have no more than numpy, torch and zarr
+        raise InputError(
+            f"no folder {name}, and a config of that name cannot be looked up without the package "
+            f"{error.name!r}: pip install three_hundred_maps"
+        ) from None
     return store_of_config(name)
 
 

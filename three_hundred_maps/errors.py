@@ -70,6 +70,28 @@ def installed_version(package: str) -> str | None:
         return None
 
 
+def missing_package(error: ModuleNotFoundError) -> str | None:
+    """One line on what to install; None for a package that the project does not declare."""
+    missing = (error.name or "").split(".")[0]
+    for extra, packages in declared_packages().items():
+        if missing in [package.replace("-", "_") for package in packages]:
+            wanted = f"three_hundred_maps[{extra}]" if extra else "three_hundred_maps"
+            return f"the package {missing!r} is not installed; install it with: pip install '{wanted}'"
+    return None
+
+
+@contextmanager
+def naming_the_extra() -> Iterator[None]:
+    """Let an import that lacks a package say which extra of ours brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        text = missing_package(error)
+        if text is None:
+            raise
+        raise ModuleNotFoundError(text, name=error.name, path=error.path) from None
+
+
 def fail(message: str) -> NoReturn:
     """Print ``error: message`` as one line on standard error and end with exit status 2."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
@@ -88,12 +110,10 @@ def error_handling() -> Iterator[None]:
     except InputError as error:
         fail(str(error))
     except ModuleNotFoundError as error:
-        missing = (error.name or "").split(".")[0]
-        for extra, packages in declared_packages().items():
-            if missing in [package.replace("-", "_") for package in packages]:
-                wanted = f"three_hundred_maps[{extra}]" if extra else "three_hundred_maps"
-                fail(f"the package {missing!r} is not installed; install it with: pip install '{wanted}'")
-        raise  # not ours to declare: its traceback says who needs it
+        text = missing_package(error)
+        if text is None:
+            raise  # not ours to declare: its traceback says who needs it
+        fail(text)
     except OSError as error:
         fail(describe_os_error(error))
     except KeyboardInterrupt:

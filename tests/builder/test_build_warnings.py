@@ -52,9 +52,11 @@ def plan_of(recipe: Path, *overrides: str):
     return make_plan(sources_for(load_recipe(recipe, overrides=overrides), recipe, None))
 
 
-def test_species_and_metals_that_a_view_lacks_are_warnings_everywhere(small, tmp_path, capsys):
+def test_what_a_view_lacks_is_a_warning_everywhere(small, tmp_path, capsys):
     def change(file):
-        del file["PartType4"], file["PartType0/Metallicity"]
+        del file["PartType4"]
+        for name in ("Metallicity", "SmoothingLength", "Density"):
+            del file[f"PartType0/{name}"]
         counts = file["Header"].attrs["NumPart_Total"]
         counts[4] = 0
         for name in ("NumPart_Total", "NumPart_ThisFile"):
@@ -65,11 +67,15 @@ def test_species_and_metals_that_a_view_lacks_are_warnings_everywhere(small, tmp
     assert plan.warnings == [
         "view xray: no metallicity in the snapshot: the emission of metals is left out",
         "view star: no stars in the snapshot: these maps are 0",
+        "views sz, xray: no smoothing length of gas in the snapshot: it is taken from density, 48 "
+        "neighbours, which changes X-rays most",
+        "views sz, xray: no density of gas in the snapshot: it is taken from the distances of neighbours, "
+        "which changes X-rays most",
     ]
     assert all(f"warning: {warning}" in describe_plan(plan) for warning in plan.warnings)
     store = build(recipe, tmp_path / "store", quiet=True)
     warnings = open_store(store).attrs["warnings"]
-    assert warnings[:2] == plan.warnings
+    assert warnings[:4] == plan.warnings
     assert capsys.readouterr().err.splitlines() == [f"warning: {warning}" for warning in warnings]
     assert plan_of(recipe, "simulation.emissivity=bremsstrahlung").warnings == plan.warnings[1:]
 

@@ -227,10 +227,23 @@ def test_bad_input_is_one_line(store: Path, tmp_path: Path) -> None:
         explorer_server(str(store), str(tmp_path))
     with running(explorer_server(str(store))) as address, pytest.raises(InputError, match="--port"):
         explorer_server(str(store), port=int(address.split(":")[2].strip("/")))
+    refused(main, "explore", store, "--port", 99999, said="--port")
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "index.html").write_text("x")
     refused(main, "explore", store, "--out", tmp_path / "theirs", said="holds other things")
     assert (tmp_path / "theirs" / "index.html").read_text() == "x"
+
+
+def test_ctrl_c_is_the_end_of_it_and_no_failure(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(self: ThreadingHTTPServer) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", interrupted)
+    with pytest.raises(SystemExit) as end:
+        main(["explore", str(store), "--no-browser"])
+    assert end.value.code == 0 and "resume" not in capsys.readouterr().err
 
 
 def test_the_page_is_small_and_its_colours_are_matplotlibs() -> None:

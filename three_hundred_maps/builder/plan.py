@@ -208,6 +208,18 @@ def view_warnings(views: Sequence[View], infos: Mapping[Place, SnapshotInfo], re
             warnings.append(
                 f"view {view.name}: no metallicity in {where(lacking)}: the emission of metals is left out"
             )
+    of_gas = ", ".join(view.name for view in views if view.species == ("gas",))
+    # A moving mesh has no smoothing lengths: that of a cell is no replacement.
+    for column, meshes in (("smoothing_length", False), ("density", True)):
+        lacking = [
+            k for k, i in infos.items() if column in i.assumptions and (meshes or i.dialect != "arepo")
+        ]
+        if of_gas and lacking:
+            taken = infos[lacking[0]].assumptions[column].removeprefix("not in the files: ")
+            warnings.append(
+                f"views {of_gas}: no {column.replace('_', ' ')} of gas in {where(lacking)}: "
+                f"it is taken {taken}, which changes X-rays most"
+            )
     return warnings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -11,7 +12,9 @@ import typer
 def explore(
     store: str = typer.Argument(help="A finished store: a name, a folder, or a URL (https:// or hf://)."),
     predictions: str = typer.Option(None, "--predictions", help="A submission's folder, beside the truth."),
-    port: int = typer.Option(0, "--port", help="Port on this machine; any free one by default."),
+    port: int = typer.Option(
+        0, "--port", min=0, max=65535, help="Port on this machine; any free one by default."
+    ),
     out: Path = typer.Option(None, "--out", "-o", help="Write a static folder for a web host instead."),
     no_browser: bool = typer.Option(False, "--no-browser", help="Print the address; open no browser."),
 ) -> None:
@@ -29,4 +32,5 @@ def explore(
         print(f"{address}  (Ctrl-C ends it)", flush=True)
         if not no_browser:
             webbrowser.open(address)
-        server.serve_forever()
+        with suppress(KeyboardInterrupt):  # the way to end it, so no failure
+            server.serve_forever()
