@@ -89,8 +89,10 @@ docs: $(VENV)/.dev
 	$(BIN)/three-hundred-maps simulate --check --report docs/synthetic.md
 	$(BIN)/three-hundred-maps sample --refresh --data runs/mini
 	$(BIN)/three-hundred-maps preview runs/mini --halo $(HALO) --los 0 -o docs/images/cluster.png
-	$(BIN)/python -m tools.campaign --data synthetic-gadgetx --set simulation.regions=101-400 --set name=synthetic-300 --out runs/campaign --workers 2 --steps 400 --clusters 25,50,100,200 --results benchmarks/results --page docs
-	$(BIN)/python -m baselines.results $(addprefix runs/campaign/runs/,$(MASS_RUNS)) --data runs/campaign/data --title "$(MASS_TITLE)" --out docs/mass
+	$(BIN)/three-hundred-maps build synthetic-gadgetx --out runs/synthetic-gadgetx
+	$(BIN)/three-hundred-maps subset runs/synthetic-gadgetx --regions 101-1480 --name synthetic-1380 --out runs/synthetic-1380
+	$(BIN)/python -m tools.campaign --data runs/synthetic-1380 --plan large --steps 800 --out runs/campaign --workers 2 --results benchmarks/results --page docs
+	$(BIN)/python -m baselines.results $(addprefix runs/campaign/runs/,$(MASS_RUNS)) --data runs/synthetic-1380 --title "$(MASS_TITLE)" --out docs/mass
 	$(BIN)/python -m tools.cross_code --data runs/mini --twin mini-gizmo --steps 400 --out runs/cross-code --workers 2 --results benchmarks/results --page docs
 	$(BIN)/three-hundred-maps build mini-hypercube $(HYPERCUBE_240) --out runs/hypercube-240
 	$(BIN)/python -m baselines.unet --views sz,xray,star --data runs/hypercube-240 --network residual --channels 12 --ema 0.995 --steps 2400 --no-submission --out runs/residual-varied

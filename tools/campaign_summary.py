@@ -242,7 +242,8 @@ def _derivation(attributes: Mapping[str, Any]) -> list[str]:
     words = f"{regions[0]}-{regions[-1]}" if rising else ",".join(map(str, regions))
     return [
         f"python -m three_hundred_maps build {whole} --out DIR/{whole}",
-        f"python -m three_hundred_maps subset DIR/{whole} --regions {words} --name {attributes['name']} --out STORE",
+        f"python -m three_hundred_maps subset DIR/{whole} --regions {words} --name {attributes['name']} "
+        "--out STORE",
     ]
 
 

@@ -3,7 +3,7 @@
 Trains U-Nets for each track on one data set and on another of varied physics, and on all views without each
 of the measures that make a model hold elsewhere; fits the baselines without a network. All are scored at
 home, on another code, on a flavour, a resolution and a redshift that no model was trained on, and on a real
-simulation, of which every halo is shown. Models that `tools.cross_code` has trained are taken from its folder.
+simulation, of which every halo is shown. Models that `tools.cross_code` has trained are taken from there.
 """
 
 from __future__ import annotations
