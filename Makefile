@@ -10,7 +10,8 @@ PYTEST_ARGS ?=
 OLDEST_VENV ?= .venv-oldest
 OLDEST_TESTS ?= tests/store tests/baselines/test_torch_data.py tests/baselines/test_training.py tests/hub/test_hub_loading.py tests/mapping/test_projection.py
 HALO ?= 14:128000000000001
-ZOOM ?= real/gadget4_zoom
+# The folder that gadget4_zoom, of docs/recipes/zoom.yaml, lies in.
+SIMULATIONS ?= real
 # What residual-varied is trained on; regions of no other set here.
 HYPERCUBE_240 := --set simulation.regions=1001-1240 --set splits.scheme=default --set store.shard_halos=16 --set name=hypercube-240
 MASS_RUNS := sz-xray-star-0 calibrated calibrated-1 calibrated-2 flagship profile_regression-sz profile_regression-sz-xray-star ridge-sz-xray-star \
@@ -97,7 +98,8 @@ docs: $(VENV)/.dev
 	$(BIN)/three-hundred-maps build mini-hypercube $(HYPERCUBE_240) --out runs/hypercube-240
 	$(BIN)/python -m baselines.unet --views sz,xray,star --data runs/hypercube-240 --network residual --channels 12 --ema 0.995 --steps 2400 --no-submission --out runs/residual-varied
 	$(BIN)/python -m tools.package_model runs/residual-varied --name residual-varied
-	$(BIN)/python -m tools.transfer --root $(ZOOM) --cross-code runs/cross-code --shipped runs/hypercube-240 --steps 400 --out runs/transfer --workers 2 --page docs
+	$(BIN)/three-hundred-maps build docs/recipes/zoom.yaml --root $(SIMULATIONS) --set name=gadget4-zoom --out runs/gadget4-zoom
+	$(BIN)/python -m tools.transfer --real runs/gadget4-zoom --shipped runs/hypercube-240 --steps 400 --out runs/transfer --workers 2 --page docs
 	$(BIN)/python -m tools.package_model runs/transfer/runs/varied --result runs/transfer/results/varied-home.json
 	$(BIN)/python -m tools.package_model runs/residual-varied --name residual-varied --result runs/transfer/results/residual-varied-home.json
 

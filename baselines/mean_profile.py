@@ -51,8 +51,10 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
     xs, ys = [], []
     for arrays in iter_shards(store, "train", [*views, predicted.target]):
         xs.append(observables(arrays, transforms).reshape(-1, len(views)))
+        mass_factors = transforms.mass_factor(arrays.halos["redshift"])
         for halo in range(len(arrays)):
-            residual = score_log(arrays.maps[predicted.target][halo], grid.pixel) - profile
+            mass = arrays.maps[predicted.target][halo] * mass_factors[halo]
+            residual = score_log(mass, grid.pixel) - profile
             ys.append(residual[:, grid.inside].mean(-1))
     slopes, constant = fit_line(np.concatenate(xs), np.concatenate(ys))
 
@@ -61,7 +63,8 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
         sharp = sharpen(profile, grid.pixel)
         for arrays in predicted.shards(views):
             shift = observables(arrays, transforms) @ slopes + constant
-            yield (10.0**shift)[..., None, None] * sharp
+            mass_factors = transforms.mass_factor(arrays.halos["redshift"])[:, None, None, None]
+            yield (10.0**shift)[..., None, None] * sharp / mass_factors
 
     return submit(
         out / "submission",

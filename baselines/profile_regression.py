@@ -68,9 +68,10 @@ class Profiles:
         return np.concatenate(columns, axis=-1).reshape(-1, len(columns) * len(self.shares))
 
     def excess(self, arrays: SplitArrays) -> Floats:
-        """(row, ring): log10 of the surface density's means over those of `base`."""
-        means = self.means(arrays.maps[self.transforms.target_view]).reshape(-1, len(self.shares))
-        return np.log10(means) - np.log10(self.means(self.base))
+        """(row, ring): log10 of the surface density's means, as at redshift 0, over those of `base`."""
+        factors = self.transforms.mass_factor(arrays.halos["redshift"])
+        means = self.means(arrays.maps[self.transforms.target_view]) * factors[:, None, None]
+        return np.log10(means.reshape(-1, len(self.shares))) - np.log10(self.means(self.base))
 
     def maps(self, excess: Floats) -> Floats:
         """(row, y, x) Msun kpc-2: `base` with means in the rings that are higher by ``excess`` dex."""
@@ -126,7 +127,8 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
     def blocks() -> Iterator[np.ndarray]:
         for arrays in predicted.shards(views):
             maps = profiles.maps(design(profiles.inputs(arrays)) @ weights)
-            yield maps.reshape(len(arrays), -1, *maps.shape[1:])
+            factors = profiles.transforms.mass_factor(arrays.halos["redshift"])
+            yield maps.reshape(len(arrays), -1, *maps.shape[1:]) / factors[:, None, None, None]
 
     return submit(
         out / "submission",

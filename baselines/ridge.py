@@ -104,9 +104,11 @@ def accumulate(blocks: Iterable[SplitArrays], features: Features) -> Normal:
     grid, total = features.transforms.grid, Normal(features.width)
     profile = features.transforms.climatology_map().double().numpy()
     for arrays in blocks:
+        factors = features.transforms.mass_factor(arrays.halos["redshift"])
         for halo in range(len(arrays)):
             x = features.maps(arrays, halo)[:, :, grid.inside].transpose(0, 2, 1).reshape(-1, features.width)
-            truth = score_log(arrays.maps[features.transforms.target_view][halo], grid.pixel)
+            mass = arrays.maps[features.transforms.target_view][halo] * factors[halo]
+            truth = score_log(mass, grid.pixel)
             total.add(x, (truth - profile)[:, grid.inside].ravel())
     return total
 
@@ -128,9 +130,10 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
 
     def blocks() -> Iterator[np.ndarray]:
         for arrays in predicted.shards(views):
+            factors = transforms.mass_factor(arrays.halos["redshift"])
             for halo in range(len(arrays)):
                 residual = np.einsum("lfyx,f->lyx", features.maps(arrays, halo), weights)
-                yield sharpen(profile + residual, transforms.grid.pixel)[None]
+                yield sharpen(profile + residual, transforms.grid.pixel)[None] / factors[halo]
 
     return submit(
         out / "submission",

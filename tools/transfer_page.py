@@ -206,7 +206,7 @@ def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
         "A command writes this page:",
         "",
         "```sh",
-        f"python -m tools.transfer --root FOLDER --cross-code CROSS_CODE --out DIR{trained} --page docs",
+        f"python -m tools.transfer --real ZOOM --out DIR{trained} --page docs",
         "```",
         "",
     ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import zarr
 
 from baselines import climatology, mean_profile, profile_regression, ridge, scaling
+from baselines.predict import Predicted
 from baselines.reference import sharpen
 from tests.helpers import command
 from three_hundred_maps.errors import InputError
@@ -45,6 +47,30 @@ def test_what_looks_beats_what_does_not(tmp_path, large, views):
     regression = skill(large, profile_regression.write(large, tmp_path / "p", views))
     linear = skill(large, ridge.write(large, tmp_path / "r", views))
     assert 0.1 < profile < linear < 1 and 0.1 < regression < linear
+
+
+class Evolved(Predicted):
+    """The test split as the same halos would be at redshift 0.7, by self-similar evolution."""
+
+    def shards(self, views):
+        transforms = Transforms.from_store(self.store, views)
+        for arrays in super().shards(views):
+            redshift = np.full(len(arrays), 0.7)
+            factors = transforms.factors(redshift)[..., None, None, None]
+            maps = {view: arrays.maps[view] / factors[:, k] for k, view in enumerate(views)}
+            yield replace(arrays, maps=maps, halos={**arrays.halos, "redshift": redshift})
+
+
+@pytest.mark.parametrize("program", [mean_profile, ridge, profile_regression])
+def test_a_halo_of_another_redshift_gets_a_mass_map_of_its_own(tmp_path, large, program):
+    maps = [
+        zarr.open_group(program.write(large, tmp_path / name, ("sz",), kind(large)) / "predictions.zarr")[
+            "mass"
+        ][...]
+        for name, kind in (("here", Predicted), ("there", Evolved))
+    ]
+    expansion = Transforms.from_store(large, ()).expansion(0.7)
+    np.testing.assert_allclose(maps[1], maps[0] * expansion ** (4 / 3), rtol=1e-5)
 
 
 def test_a_map_of_ring_means_has_those_means(large):
