@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,10 @@ class InputError(ValueError):
 
 def describe_os_error(error: OSError) -> str:
     """One line for an operating-system error: what, and where."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        # Of a folder's copy: every file that failed. The first says enough.
+        _, target, reason = error.args[0][0]
+        return f"{target} could not be written: {reason.split(': ')[0]}"
     what = _DISK.get(error.errno or 0, error.strerror or str(error) or type(error).__name__)
     where = f": {error.filename}" if error.filename else ""
     return f"{what}{where}"

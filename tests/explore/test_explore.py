@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import threading
 import time
@@ -232,6 +234,20 @@ def test_bad_input_is_one_line(store: Path, tmp_path: Path) -> None:
     (tmp_path / "theirs" / "index.html").write_text("x")
     refused(main, "explore", store, "--out", tmp_path / "theirs", said="holds other things")
     assert (tmp_path / "theirs" / "index.html").read_text() == "x"
+
+
+def test_a_full_disk_is_one_short_line(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(source: str, target: str, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source, None, target)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(SystemExit) as end:
+        main(["explore", str(store), "--out", str(tmp_path / "page")])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and "No space left on device" in said and len(said) < 500, said
+    assert not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_is_the_end_of_it_and_no_failure(
