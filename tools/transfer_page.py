@@ -148,7 +148,7 @@ def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
         f"Models trained on {names['home']}, scored on its test split and on what they were not trained on: "
         f"the same clusters of another code ({names['code']}), of a flavour that no model has seen "
         f"({names['flavour']}), of particles of eight times the mass ({names['resolution']}), at redshift 1 "
-        f"({names['epoch']}: what became of them is seen at home); and all "
+        f"({names['epoch']}, the progenitors of these clusters); and all "
         f"{real['dataset']['halos']} halos of a real simulation ({names['real']}, redshift "
         f"{_range([row['redshift'] for row in real['halos']])}). The last is no blind test: what was "
         "seen of it before is said in [training](train.md#redshift-and-other-simulations).",
