@@ -92,7 +92,7 @@ docs: $(VENV)/.dev
 	$(BIN)/three-hundred-maps preview runs/mini --halo $(HALO) --los 0 -o docs/images/cluster.png
 	$(BIN)/three-hundred-maps build synthetic-gadgetx --out runs/synthetic-gadgetx
 	$(BIN)/three-hundred-maps subset runs/synthetic-gadgetx --regions 101-1480 --name synthetic-1380 --out runs/synthetic-1380
-	$(BIN)/python -m tools.campaign --data runs/synthetic-1380 --plan large --steps 800 --out runs/campaign --workers 2 --results benchmarks/results --page docs
+	$(BIN)/python -m tools.campaign --data runs/synthetic-1380 --plan cpu --steps 800 --clusters 50,150,500 --out runs/campaign --workers 2 --results benchmarks/results --page docs
 	$(BIN)/python -m baselines.results $(addprefix runs/campaign/runs/,$(MASS_RUNS)) --data runs/synthetic-1380 --title "$(MASS_TITLE)" --out docs/mass
 	$(BIN)/python -m tools.cross_code --data runs/mini --twin mini-gizmo --steps 400 --out runs/cross-code --workers 2 --results benchmarks/results --page docs
 	$(BIN)/three-hundred-maps build mini-hypercube $(HYPERCUBE_240) --out runs/hypercube-240

@@ -6,8 +6,8 @@ writes the baselines without a network, scores all of them with the benchmark, a
 there is skipped, so that the same command resumes a stopped campaign.
 
 ``--plan gpu`` trains the paper's width for 0.7 million samples a run, and one flagship; ``--plan cpu`` (where
-torch finds no GPU) trains 8 channels, ``--plan small`` those runs on a GPU, with ``--workers 8`` in minutes,
-``--plan large`` leaves the other networks out. For a GPU that is lent for minutes see `tools.gpu`.
+torch finds no GPU) trains 8 channels, ``--plan small`` those runs on a GPU, with ``--workers 8`` in minutes.
+For a GPU that is lent for minutes see `tools.gpu`.
 """
 
 from __future__ import annotations

@@ -90,8 +90,6 @@ PLANS = {
     ),
 }
 """0.7 million samples a run on a GPU, as in the paper."""
-PLANS["large"] = replace(PLANS["cpu"], further=_CALIBRATED)
-"""Of a set of thousands of clusters, whose predictions and scores take longer than its training."""
 PLANS["small"] = replace(
     PLANS["cpu"],
     label="8 channels, GPU",

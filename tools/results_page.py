@@ -347,7 +347,7 @@ def _further(summary: Mapping[str, Any], text: Mapping[str, str]) -> str:
     heads = ["model", "parameters", "samples", "training", *(HEADS[name] for name in names)]
     known = summary["no_input"]["oracle R200c"]["mass_scatter"]["value"]
     return text["FURTHER"].format(
-        machine="one core, which" if summary["plan"] in ("cpu", "large") else "a GPU, which",
+        machine="one core, which" if summary["plan"] == "cpu" else "a GPU, which",
         table=markdown_table(heads, rows),
         long=long,
         best=best,
