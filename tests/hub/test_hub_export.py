@@ -501,6 +501,12 @@ def test_what_cannot_be_exported(store: Path, tmp_path: Path, prepare, says: str
         export(stores, out)
 
 
+def test_a_name_that_is_no_repositorys_is_refused_before_anything_is_written(store, tmp_path) -> None:
+    with pytest.raises(InputError, match="write ORG/NAME"):
+        export([store], tmp_path / "out", repository="foo")
+    assert not (tmp_path / "out").exists()
+
+
 class TestPictures:
     def test_png_is_what_pillow_reads(self) -> None:
         import io

@@ -17,6 +17,7 @@ from three_hundred_maps.hub.manifests import MANIFEST, checked_path, new_manifes
 from three_hundred_maps.hub.parquet import colour_ranges, plan_files, write_split
 from three_hundred_maps.hub.pictures import gallery, panel
 from three_hundred_maps.hub.record import add_file, describe_store
+from three_hundred_maps.hub.remote import checked_repository
 from three_hundred_maps.hub.side_files import render_citation, render_eval
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import (
@@ -81,10 +82,11 @@ def export(
     Raises
     ------
     InputError
-        A store that is unfinished or damaged, two of one name, a folder that holds other things, links that
-        leave a store, or more files than the Hub takes.
+        No name of a repository, a store that is unfinished or damaged, two of one name, a folder that holds
+        other things, links that leave a store, or more files than the Hub takes.
     """
     root = Path(out)
+    checked_repository(repository)
     sources = [StoreSource.open(Path(store)) for store in stores]
     names = [source.name for source in sources]
     for name in names:
