@@ -352,7 +352,8 @@ def kill_and_resume(store: Path, generator: np.random.Generator, span_s: float) 
     while not (store / "manifest.json").exists() or (store / "progress").exists():
         process = Forked("-c", script)
         process.says("begun")
-        if process.ended(float(generator.uniform(0, span_s))):
+        # The first at once: on a fast machine a later moment may be after the end.
+        if process.ended(float(generator.uniform(0, span_s)) if kills else 0.0):
             assert process.result.returncode == 0, process.printed
         else:
             process.kill()
@@ -363,7 +364,7 @@ def kill_and_resume(store: Path, generator: np.random.Generator, span_s: float) 
 
 def test_killed_at_random_moments_the_bytes_are_the_same(tmp_path):
     build_small(tmp_path / "whole")
-    kills = kill_and_resume(tmp_path / "store", np.random.default_rng(5), 0.5)
+    kills = kill_and_resume(tmp_path / "store", np.random.default_rng(5), 0.2)
     assert kills >= 1
     resume_small(tmp_path / "store")
     assert hashes(tmp_path / "store") == hashes(tmp_path / "whole")
