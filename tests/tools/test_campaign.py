@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers import command, settings_of
 from three_hundred_maps.errors import InputError
-from tools import campaign, results_page, steps
+from tools import campaign, campaign_summary, results_page, steps
 from tools.plan import LONG, ONE_ORIENTATION, PLANS, REFERENCES, VIEW_SETS, run_name
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -55,6 +55,16 @@ def test_a_learning_curve_scores_all_models_on_the_same_clusters(tmp_path, store
     assert {Path(step.words[2]) for step in scoring} == submissions and len(scoring) == len(submissions)
     with pytest.raises(InputError, match="numbers of clusters"):
         campaign._numbers("many")
+
+
+def test_the_page_says_how_a_part_of_a_set_was_made():
+    attributes = {"recipe": "name: whole\n", "name": "part", "derived": {"regions": [3, 4, 5]}}
+    build, subset = campaign_summary._derivation(attributes)
+    assert build == "python -m three_hundred_maps build whole --out DIR/whole"
+    assert subset.endswith("subset DIR/whole --regions 3-5 --name part --out STORE")
+    attributes["derived"] = {"regions": [3, 5]}
+    assert "--regions 3,5 " in campaign_summary._derivation(attributes)[1]
+    assert campaign_summary._derivation({"recipe": "name: whole\n", "name": "whole"}) == []
 
 
 def test_every_command_of_a_campaign_can_be_parsed(tmp_path, store):
