@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from baselines.results import number, view_names
 from baselines.settings import Settings
 from benchmarks import Evaluator
 from benchmarks.results import read_result
-from three_hundred_maps.display import markdown_table
+from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.io import write_bytes, write_json
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import TARGET
@@ -38,6 +39,7 @@ HEADS = {
     "epoch": "redshift 1",
     "real": "real simulation",
 }
+SHIFTS = ("code", "flavour", "resolution")
 TRACKS = ("sz", "xray", "star", "all")
 VARIED = ("varied-sz", "varied-xray", "varied-star", "varied")
 """Models of the same views, trained on varied physics."""
@@ -136,81 +138,43 @@ def render_again(folder: Path) -> Path:
 
 
 def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
-    """The page as Markdown."""
-    default = models["all"]
+    """The page as Markdown, by the text in ``transfer.md``."""
+    text = sections(files(__package__).joinpath("transfer.md"))
+    default, plain, varied = (models[name] for name in ("all", "plain", "varied"))
+    home, real = default["home"], default["real"]
+    finer = ""
+    if default.get("finer"):
+        costs = (model["finer"] - model["home"]["rms"] for model in (default, plain))
+        finer = text["FINER"].format(**dict(zip(("change", "plain"), costs, strict=True)))
     trained = " --shipped HYPERCUBE_240" if "residual-varied" in models else ""
-    trained += f" --steps {steps}" if steps else ""
-    names = {target: f"`{default[target]['dataset']['name']}`" for target in HEADS}
-    real = default["real"]
-    lines = [
-        "# On another simulation",
-        "",
-        f"Models trained on {names['home']}, scored on its test split and on what they were not trained on: "
-        f"the same clusters of another code ({names['code']}), of a flavour that no model has seen "
-        f"({names['flavour']}), of particles of eight times the mass ({names['resolution']}), at redshift 1 "
-        f"({names['epoch']}, the progenitors of these clusters); and all "
-        f"{real['dataset']['halos']} halos of a real simulation ({names['real']}, redshift "
-        f"{_range([row['redshift'] for row in real['halos']])}). The last is no blind test: what was "
-        "seen of it before is said in [training](train.md#redshift-and-other-simulations).",
-        "",
-        "## Error",
-        "",
-        "residual_rms_dex; of the real simulation as a share of the error of the climatology that was "
-        "trained on, the median over its halos: above 1, a model is worse than no input. The truth's own "
-        "noise differs: heavier particles make a noisier one, which no model can tell. Their inputs alone: "
-        f"the same predictions against the truth of {names['home']}, which has the same clusters in lighter "
-        "particles. Every row is one training with one seed.",
-        "",
-        _table(models, TITLES, "rms"),
-        "",
-        "## Mass inside R200c",
-        "",
-        "Bias of the mass inside a cylinder of R200c (predicted over true, less 1), the median; of the real "
-        "simulation its range over halos.",
-        "",
-        _table(models, TITLES, "mass_bias"),
-        "",
-        "## What makes a model hold",
-        "",
-        "All views; each row leaves out one measure (see [training](train.md)).",
-        "",
-        _table(models, CURES, "rms"),
-        "",
-        _table(models, CURES, "mass_bias"),
-        "",
-        *_shift(models),
-        "",
-        *_best(models),
-        "",
-        "## Redshift",
-        "",
-        "How views at another redshift are brought to redshift 0 (`--scaling`; the same networks): "
-        f"residual_rms_dex and mass bias of {names['epoch']}, by which the default was chosen; error over "
-        "that of the climatology and mass bias of the real simulation.",
-        "",
-        _scalings(models),
-        "",
-        "## The real simulation, halo by halo",
-        "",
-        _halos(models),
-        "",
-        *_sentences(models),
-        "",
-        "What of its maps lies outside the training range, as `baselines.predict` says it:",
-        "",
-        *(
+    page = text["PAGE"].format(
+        names={target: f"`{default[target]['dataset']['name']}`" for target in HEADS},
+        real=real,
+        redshifts=_range([row["redshift"] for row in real["halos"]]),
+        errors=_table(models, TITLES, "rms"),
+        biases=_table(models, TITLES, "mass_bias"),
+        cure_errors=_table(models, CURES, "rms"),
+        cure_biases=_table(models, CURES, "mass_bias"),
+        over_plain=_changes(lambda target: default[target]["rms"] - plain[target]["rms"], ("home", *SHIFTS)),
+        lost=_changes(lambda target: default[target]["rms"] - home["rms"], SHIFTS),
+        lost_above_noise=_changes(
+            lambda target: default[target]["above_noise"] - home["above_noise"], SHIFTS
+        ),
+        finer=f" {finer}" if finer else "",
+        varied=varied["flavour"]["rms"] - varied["home"]["rms"],
+        best="; ".join(_best(models)),
+        least_biased=_least_biased(models),
+        scalings=_scalings(models),
+        halos=_halos(models),
+        heavy_msun=HEAVY_MSUN,
+        heavy="\n".join(_heavy_halos(models)),
+        outside="\n".join(
             f"- {view_names(models[name]['views'])}: {models[name]['real']['outside'] or 'nothing'}"
             for name in TRACKS[:3]
         ),
-        "",
-        "A command writes this page:",
-        "",
-        "```sh",
-        f"python -m tools.transfer --real ZOOM --out DIR{trained} --page docs",
-        "```",
-        "",
-    ]
-    return "\n".join(lines)
+        trained=f"{trained} --steps {steps}" if steps else trained,
+    )
+    return f"{page}\n"
 
 
 def _table(models: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str], score: str) -> str:
@@ -250,48 +214,20 @@ def _scalings(models: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown_table(heads, rows)
 
 
-def _shift(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What the default costs at home and gains elsewhere, in words."""
-    default, plain = models["all"], models["plain"]
-    parts = [
-        f"{HEADS[target]} {default[target]['rms'] - plain[target]['rms']:+.4f}"
-        for target in ("home", "code", "flavour", "resolution")
-    ]
-    lost = {
-        score: ", ".join(
-            f"{HEADS[target]} {default[target][score] - default['home'][score]:+.4f}"
-            for target in ("code", "flavour", "resolution")
-        )
-        for score in ("rms", "above_noise")
-    }
-    varied, finer = models["varied"], ""
-    if default.get("finer"):
-        change = default["finer"] - default["home"]["rms"]
-        finer = f" Inputs of heavier particles alone cost {change:+.4f}"
-        finer += f" (the plain model {plain['finer'] - plain['home']['rms']:+.4f})."
-    return [
-        f"The default less the plain model, in dex: {', '.join(parts)}. The default elsewhere less at home: "
-        f"{lost['rms']}; with the noise of each truth taken off in quadrature: {lost['above_noise']}.{finer} "
-        f"Trained on varied physics, the hidden flavour less home: "
-        f"{varied['flavour']['rms'] - varied['home']['rms']:+.4f}."
-    ]
+def _changes(change: Callable[[str], float], targets: Sequence[str]) -> str:
+    return ", ".join(f"{HEADS[target]} {change(target):+.4f}" for target in targets)
 
 
-def _best(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The row of least error in every column of the measures, in words."""
-    said = []
+def _best(models: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The row of least error in every column of the measures."""
     for target in list(HEADS)[:-1]:
         name = min(CURES, key=lambda cure: float(models[cure][target]["rms"]))
-        said.append(f"{HEADS[target]}: {CURES[name]} ({number(models[name][target]['rms'], SCORE)})")
+        yield f"{HEADS[target]}: {CURES[name]} ({number(models[name][target]['rms'], SCORE)})"
+
+
+def _least_biased(models: Mapping[str, Mapping[str, Any]]) -> str:
     name = min(CURES, key=lambda cure: max(abs(row["mass_bias"]) for row in models[cure]["real"]["halos"]))
-    return [
-        f"Least error of these rows - {'; '.join(said)}. On the real simulation the largest bias of a halo's "
-        f"mass is least {CURES[name]} ({_real_bias(models[name]['real'])})."
-    ]
-
-
-def _heavy(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [row for row in result["halos"] if row["M200c"] > HEAVY_MSUN] or list(result["halos"])
+    return f"{CURES[name]} ({_real_bias(models[name]['real'])})"
 
 
 def _real_error(result: Mapping[str, Any]) -> str:
@@ -322,22 +258,20 @@ def _halos(models: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     halos = models["all"]["real"]["halos"]
     heads = ["model", "views", *(f"halo {halo['halo_id']}, {halo['M200c']:.2e} Msun" for halo in halos)]
-    return "Error over that of the climatology, and mass bias.\n\n" + markdown_table(heads, rows)
+    return markdown_table(heads, rows)
 
 
-def _sentences(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _heavy_halos(models: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Which views hold on the real simulation's halos above `HEAVY_MSUN`."""
-    lines = [f"Of its halos above {HEAVY_MSUN:.0e} Msun:", ""]
     for name in (*TRACKS, *(name for name in VARIED if name in models)):
-        heavy = _heavy(models[name]["real"])
+        rows = models[name]["real"]["halos"]
+        heavy = [row for row in rows if row["M200c"] > HEAVY_MSUN] or rows
         better = sum(row["rms_over_climatology"] < 1 for row in heavy)
-        biases = [row["mass_bias"] for row in heavy]
-        lines.append(
+        biases = _range([100 * row["mass_bias"] for row in heavy], signed=True)
+        yield (
             f"- {view_names(models[name]['views'])}{', varied physics' if name in VARIED else ''}: better "
-            f"than the climatology on {better} of {len(heavy)}; mass bias "
-            f"{_range([100 * bias for bias in biases], signed=True)} %."
+            f"than the climatology on {better} of {len(heavy)}; mass bias {biases} %."
         )
-    return lines
 
 
 if __name__ == "__main__":
