@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from baselines.results import interval, number, view_names
 from benchmarks.results import read_result
-from three_hundred_maps.display import markdown_table
+from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes
 
 PAGE = "cross-code.md"
 SCORE = "residual_rms_dex"
+HEADS = (
+    "views",
+    "trained on",
+    "tested on",
+    SCORE,
+    "in-domain model",
+    "degradation",
+    "95 % interval",
+    "mass bias",
+    "mass scatter",
+)
 Result = Mapping[str, Any]
 
 
@@ -52,55 +64,21 @@ def render(results: Sequence[Result]) -> str:
         f"{number(sizes[name]['references']['climatology']['scores'][SCORE]['value'], SCORE)} on `{name}`"
         for name in names
     )
-    regions = sorted({str(result["dataset"]["regions"]) for result in away})
-    heads = (
-        "views",
-        "trained on",
-        "tested on",
-        SCORE,
-        "in-domain model",
-        "degradation",
-        "95 % interval",
-        "mass bias",
-        "mass scatter",
+    text = sections(files(__package__).joinpath("cross_code.md"))
+    synthetic = any(result["dataset"]["synthetic"] for result in away)
+    page = text["PAGE"].format(
+        parameters=max(result["parameters"] for result in away) / 1e6,
+        regions=" and ".join(sorted({str(result["dataset"]["regions"]) for result in away})),
+        climatologies=climatologies,
+        synthetic=f"{text['SYNTHETIC']}\n\n" if synthetic else "",
+        table=markdown_table(HEADS, rows),
+        reading=_reading(away, text["READING"]),
+        names=names,
     )
-    lines = [
-        "# Across simulation codes",
-        "",
-        "The same clusters as two codes would have made them: U-Nets "
-        f"({max(result['parameters'] for result in away) / 1e6:.2f} M parameters) are trained on the train "
-        "split of one, or of both, and tested on the test split of each "
-        f"({' and '.join(regions)} held-out regions; a region is in the same split of both). Degradation is "
-        "the residual_rms_dex less that of the in-domain model, paired over regions; an interval that "
-        "holds 0 is a tie.",
-        "",
-        f"The no-input baseline, the climatology of the test's own code, has {climatologies}.",
-        "",
-        *(
-            [
-                "The codes are the two flavours of the [synthetic simulation](synthetic.md): the same dark "
-                "matter with other gas and stars.",
-                "",
-            ]
-            if any(result["dataset"]["synthetic"] for result in away)
-            else []
-        ),
-        markdown_table(heads, rows),
-        "",
-        *_reading(away),
-        "",
-        "Written from `benchmarks/results` by",
-        "",
-        "```sh",
-        f"python -m tools.cross_code --data {names[0]} --twin {names[1]} --out DIR --workers 2 "
-        "--results benchmarks/results --page docs",
-        "```",
-        "",
-    ]
-    return "\n".join(lines)
+    return f"{page}\n"
 
 
-def _reading(away: Sequence[Result]) -> list[str]:
+def _reading(away: Sequence[Result], text: str) -> str:
     """Which views travel: the mean degradation over both directions, and that of mixed training."""
     means: dict[bool, dict[str, list[float]]] = {False: {}, True: {}}
     for result in away:
@@ -112,13 +90,7 @@ def _reading(away: Sequence[Result]) -> list[str]:
         ordered = sorted(tracks, key=lambda track: tracks[track])
         return ", ".join(f"{view_names(track)} {tracks[track]:+.4f}" for track in ordered)
 
-    if not (means[False] and means[True]):
-        return []
-    return [
-        f"From one code to the other, the mean of both directions, the views that travel best first: "
-        f"{listed(False)}. Trained on both: {listed(True)}; such a model has seen twice as many clusters as "
-        "the in-domain one, for the same number of steps.",
-    ]
+    return text.format(one=listed(False), both=listed(True)) if means[False] and means[True] else ""
 
 
 def _order(result: Result) -> tuple[int, str, str, int, str]:

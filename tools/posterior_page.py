@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from benchmarks.compare import paired_difference
 from benchmarks.figures import MODEL_COLOURS
 from benchmarks.registry import OF_SAMPLES, PROBABILISTIC, RANKING
 from benchmarks.results import read_result
-from three_hundred_maps.display import COLOUR_MAPS, markdown_table
+from three_hundred_maps.display import COLOUR_MAPS, markdown_table, sections
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes, write_json
 from three_hundred_maps.plot import draw_circle, new_figure, png
@@ -106,94 +108,64 @@ def summary_of(results: Sequence[Result], command: str) -> dict[str, Any]:
 
 def render(summary: Mapping[str, Any], small: Mapping[str, Any] | None = None) -> str:
     """The page as Markdown, with a section on a small training set where there is one."""
+    text = sections(files(__package__).joinpath("posterior.md"))
+    known = {run["name"] for run in summary["runs"]}
+    parts = [
+        _part(text["PAGE"], text, summary, "##", known),
+        # Methods that are told by then are not told again.
+        *(
+            [_part(text["SMALL"], text, small, "###", {r["name"] for r in small["runs"]} - known)]
+            if small
+            else []
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _part(
+    page: str, text: Mapping[str, str], summary: Mapping[str, Any], level: str, methods: Collection[str]
+) -> str:
+    """What is told of one training set: scores by views, at home and elsewhere."""
     runs: list[Run] = summary["runs"]
     home = [run for run in runs if run["task"] == "mass-map"]
     tracks = list(dict.fromkeys(run["track"] for run in home))
-    data, samples = home[0]["dataset"], next(run["samples"] for run in home if run["samples"])
-    lines = [
-        "# Posterior samples",
-        "",
-        "The views do not fix the small scales of the mass. Models that draw samples, trained on "
-        f"`{data['name']}` and scored with {samples} samples of each of {data['halos']} x "
-        f"{data['lines_of_sight']} maps in {data['regions']} held-out regions. The scores are defined in "
-        "[benchmark.md](benchmark.md#posterior-samples); how the models are trained is said in "
-        "[train.md](train.md#posterior-samples).",
-        "",
-        *(f"- **{name}**: {text}." for name, text in METHODS.items() if name in {r["name"] for r in home}),
-        "",
-        "A sample should have the truth's power at every scale, and samples should differ from their mean as "
-        "the truth does: spread over skill 1, for the map and for the mass inside R200c. CRPS alone does not "
-        "tell: noise on single pixels passes it.",
-        "",
-        f"![Truth, mean and three samples of a cluster, for each set of views]({SAMPLES_FIGURE})",
-        "",
-        "![Rank histogram, expected coverage, spread over skill by radius, power of single samples]"
-        f"({CURVES_FIGURE})",
-        "",
-    ]
+    blocks = []
     for track in tracks:
-        lines += [
-            f"## {view_names(track)}",
-            "",
-            *_scores(home, track),
-            "",
-            *_reading(summary, home, track),
-            "",
-        ]
-    lines += _parts(home, tracks)
-    lines += _elsewhere(summary, "##")
-    return "\n".join([*lines, *(_small(small, {run["name"] for run in home}) if small else ())])
+        blocks += [f"{level} {view_names(track)}", _scores(home, track), _reading(summary, home, track, text)]
+    away = [_across(home, [run for run in runs if run["task"] == task], level, text) for task in PLACES]
+    # The note is written by hand where numbers are older than the code; those of a new run have none.
+    elsewhere = [*away, summary.get("note"), text["COMMAND"].format(command=summary["command"])]
+    filled = page.format(
+        data=home[0]["dataset"],
+        samples=next(run["samples"] for run in home if run["samples"]),
+        methods="\n".join(f"- **{name}**: {said}." for name, said in METHODS.items() if name in methods),
+        samples_figure=SAMPLES_FIGURE,
+        curves_figure=CURVES_FIGURE,
+        tracks="\n\n".join(block for block in blocks if block),
+        parts=_parts(home, tracks),
+        elsewhere="\n\n".join(block for block in elsewhere if block),
+    )
+    return re.sub(r"\n{3,}", "\n\n", filled)
 
 
-def _elsewhere(summary: Mapping[str, Any], level: str) -> list[str]:
-    """What is known beyond the home simulation, a note where there is one, and the command."""
-    runs: list[Run] = summary["runs"]
-    home = [run for run in runs if run["task"] == "mass-map"]
-    lines: list[str] = []
-    for task in PLACES:
-        lines += _across(home, [run for run in runs if run["task"] == task and run["samples"]], level)
-    # Written by hand where numbers are older than the code; those of a new run have none.
-    if note := summary.get("note"):
-        lines += [note, ""]
-    return [*lines, "Written by", "", "```sh", summary["command"], "```", ""]
-
-
-def _small(summary: Mapping[str, Any], told: Collection[str]) -> list[str]:
-    """The same scores of models trained on fewer clusters; ``told`` are the methods known by then."""
-    home = [run for run in summary["runs"] if run["task"] == "mass-map"]
-    added = [name for name in METHODS if name in {run["name"] for run in home} - set(told)]
-    data = home[0]["dataset"]
-    lines = [
-        f"## Trained on `{data['name']}`",
-        "",
-        f"Fewer clusters to learn from; scored on {data['halos']} x {data['lines_of_sight']} maps in "
-        f"{data['regions']} held-out regions of that set.",
-        "",
-        *(f"- **{name}**: {METHODS[name]}." for name in added),
-        "",
-    ]
-    for track in dict.fromkeys(run["track"] for run in home):
-        lines += [f"### {view_names(track)}", "", *_scores(home, track), ""]
-        lines += [*_reading(summary, home, track), ""]
-    return [*lines, *_elsewhere(summary, "###")]
-
-
-def _scores(home: Sequence[Run], track: str) -> list[str]:
+def _scores(home: Sequence[Run], track: str) -> str:
     rows = []
     for run in home:
         if run["track"] == track and run["samples"]:
             scores = run["scores"]
             cells = [number(scores[name]["value"], name) if name in scores else "-" for name in COLUMNS]
             rows.append([run["name"], *cells, interval(scores[PROBABILISTIC], PROBABILISTIC)])
-    return [markdown_table(["model", *COLUMNS.values(), "95 % interval of the CRPS"], rows)]
+    return markdown_table(["model", *COLUMNS.values(), "95 % interval of the CRPS"], rows)
 
 
-def _reading(summary: Mapping[str, Any], home: Sequence[Run], track: str) -> list[str]:
+def _reading(
+    summary: Mapping[str, Any], home: Sequence[Run], track: str, text: Mapping[str, str]
+) -> str | None:
     """How the flow stands beside the best of the others, and its mean beside the plain network."""
     values = {run["name"]: run["scores"] for run in home if run["track"] == track}
     others = [d for d in summary["differences"] if d["track"] == track]
     if BEST not in values or not others:
-        return []
+        return None
     own = values[BEST][PROBABILISTIC]["value"]
     rival = min(others, key=lambda d: values[d["name"]][PROBABILISTIC]["value"])
     theirs = values[rival["name"]][PROBABILISTIC]["value"]
@@ -201,22 +173,20 @@ def _reading(summary: Mapping[str, Any], home: Sequence[Run], track: str) -> lis
     if rival["low"] is not None:
         tie = rival["low"] <= 0 <= rival["high"]
         told = f"95 % interval {rival['low']:+.4f} to {rival['high']:+.4f}" + (", a tie" if tie else "")
-    text = (
-        f"The flow's CRPS differs from that of the best other, {rival['name']}, by {own - theirs:+.4f} dex "
-        f"({100 * (own / theirs - 1):+.1f} %; paired over regions, {told})."
-    )
+    percent = 100 * (own / theirs - 1)
+    said = [
+        text["READING"].format(rival=rival["name"], difference=own - theirs, percent=percent, interval=told)
+    ]
     if PLAIN in values:
-        ratio = values[BEST][RANKING]["value"] / values[PLAIN][RANKING]["value"]
-        text += (
-            f" The mean of its samples has {ratio:.3f} times the residual_rms_dex of a plain U-Net of the "
-            f"same size ({number(values[PLAIN][RANKING]['value'], RANKING)})."
-        )
+        plain = values[PLAIN][RANKING]["value"]
+        ratio = values[BEST][RANKING]["value"] / plain
+        said.append(text["MEAN"].format(ratio=ratio, plain=number(plain, RANKING)))
     if (known := interval(values[BEST]["tarp"], "tarp")) != "-":
-        text += f" Few regions tell little of TARP: its 95 % interval is {known} for the flow."
-    return [text]
+        said.append(text["TARP"].format(interval=known))
+    return " ".join(said)
 
 
-def _parts(home: Sequence[Run], tracks: Sequence[str]) -> list[str]:
+def _parts(home: Sequence[Run], tracks: Sequence[str]) -> str:
     """Where the flow is over- or under-confident."""
     rows = []
     for track in tracks:
@@ -229,20 +199,16 @@ def _parts(home: Sequence[Run], tracks: Sequence[str]) -> list[str]:
                         scores = part["scores"]
                         cells = [number(scores[n]["value"], n) if n in scores else "-" for n in TABLE]
                         rows.append([view_names(track), title, part["label"], str(part["halos"]), *cells])
-    return [
-        "## Where the flow is too sure, or not sure enough",
-        "",
-        "Spread over skill below 1: too sure. Few halos stand behind a row.",
-        "",
-        markdown_table(["views", "by", "part", "halos", *TABLE.values()], rows),
-        "",
-    ]
+    return markdown_table(["views", "by", "part", "halos", *TABLE.values()], rows)
 
 
-def _across(home: Sequence[Run], away: Sequence[Run], level: str) -> list[str]:
+def _across(
+    home: Sequence[Run], everywhere: Sequence[Run], level: str, text: Mapping[str, str]
+) -> str | None:
     """The same models elsewhere: are they right about errors that they have never made?"""
+    away = [run for run in everywhere if run["samples"]]
     if not away:
-        return []
+        return None
     at_home = {(run["name"], run["track"]): run for run in home}
     rows: list[list[str]] = []
     ratios: dict[str, list[float]] = {"spread_skill": [], "mass_spread_skill": []}
@@ -257,18 +223,17 @@ def _across(home: Sequence[Run], away: Sequence[Run], level: str) -> list[str]:
             if score in now:
                 found.append(now[score]["value"] / before[score]["value"])
     title, sampled, there = PLACES[away[0]["task"]]
-    data = away[0]["dataset"]
     pixels, mass = (f"{100 * (np.median(found) - 1):+.0f} %" for found in ratios.values())
-    return [
-        f"{level} {title}",
-        "",
-        f"Samples for {sampled} `{data['name']}` ({data['halos']} halos in {data['regions']} regions), by "
-        f"models that have seen `{home[0]['dataset']['name']}` alone: at home → {there}. Spread over skill "
-        f"changes by {pixels}, that of the mass by {mass} (medians of the rows); below 1: too sure.",
-        "",
-        markdown_table(["views", "model", *TABLE.values()], rows),
-        "",
-    ]
+    said = text["ELSEWHERE"].format(
+        sampled=sampled,
+        data=away[0]["dataset"],
+        home=home[0]["dataset"]["name"],
+        there=there,
+        pixels=pixels,
+        mass=mass,
+    )
+    table = markdown_table(["views", "model", *TABLE.values()], rows)
+    return f"{level} {title}\n\n{said}\n\n{table}"
 
 
 def draw_samples(results: Sequence[Result]) -> Any:
