@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from benchmarks.grid import Grid
 from benchmarks.metrics.power import falling_k, mode_powers, spectrum
 from benchmarks.registry import RANKING
 from benchmarks.results import read_result
-from three_hundred_maps.display import markdown_table
+from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import write_bytes, write_json
@@ -206,89 +207,38 @@ def track_name(track: str, runs: Sequence[Run]) -> str:
 
 
 def render(summary: Mapping[str, Any]) -> str:
-    """The page as Markdown."""
+    """The page as Markdown, by the text in ``observed.md``."""
+    text = sections(files(__package__).joinpath("observed.md"))
     runs: list[Run] = summary["runs"]
     networks = {(run["level"], run["track"]): run for run in runs if run["model"] == NETWORK}
-    tracks = list(dict.fromkeys(track for _, track in networks))
     levels = list(dict.fromkeys(level for level, _ in networks))
     first = runs[0]
-    data = first["dataset"]
-    names = {track: track_name(track, runs) for track in tracks}
+    names = {track: track_name(track, runs) for _, track in networks}
 
-    def table(score: str) -> str:
-        rows = [
-            [names[track], *(_cell(networks[level, track], score) for level in levels)] for track in tracks
-        ]
+    def table(cell: Callable[[Run], str]) -> str:
+        rows = [[name, *(cell(networks[level, track]) for level in levels)] for track, name in names.items()]
         return markdown_table(["views", *levels], rows)
 
-    lines = [
-        "# What an instrument costs",
-        "",
-        "The same clusters in the same [observer's frame](observed.md), seen by instruments without beam and "
-        f"noise (`{PERFECT}`) and by those of the benchmark's levels. One U-Net for each set of views and "
-        f"level, of about {first['parameters']:,} parameters and one training each"
-        + "; on the levels noise is drawn anew in every step. "
-        f"Scored on {data['halos']} x {data['lines_of_sight']} maps in {data['regions']} held-out regions.",
-        "",
-        "## Error",
-        "",
-        f"{RANKING}; the noise floor of the truth is "
-        f"{number(first['noise_floor'][RANKING], RANKING)}, the climatology, which sees nothing, has "
-        f"{number(first['references']['climatology'][RANKING]['value'], RANKING)}.",
-        "",
-        table(RANKING),
-        "",
-        "What the instrument costs: the error less that with perfect instruments, dex, paired over regions, "
-        "with its 95 % interval.",
-        "",
-        _costs(summary, tracks, names),
-        "",
-        *_costs_in_words(summary, networks, tracks, names),
-        *_untold(networks, names),
-        "",
-        "Scatter of the mass inside R200c:",
-        "",
-        table("mass_scatter"),
-        "",
-        "## At which scales",
-        "",
-        f"![Error, correlation and power by scale, for each set of views and level]({FIGURE})",
-        "",
-        "The error's power over that of the truth by scale, 1 where nothing is known, its correlation with "
-        "the truth and its power. The truth's own noise is in the truth: no line reaches 0 at small scales.",
-        "",
-        "The scale in cycles per R200c up to which the correlation with the truth is above 0.5, and the "
-        "share of the truth's power that the error has"
-        + "".join(f", mean over k of {low:g} to {high:g}" for low, high in BANDS)
-        + ":",
-        "",
-        _scales(networks, levels, tracks, names),
-        "",
-        "## What the instruments leave",
-        "",
-        "The beam in R200c, the median over the test clusters; and the scale at which noise has the power of "
-        "the signal, the median over maps. Below it a map shows more noise than cluster.",
-        "",
-        _instruments(summary["instruments"]),
-        "",
-        *_instruments_in_words(summary["instruments"], networks),
-        "",
-        "## Shear",
-        "",
-        *_shear(summary, networks),
-        "",
-        "## Without a network",
-        "",
-        _references(runs, levels),
-        "",
-        "Written by",
-        "",
-        "```sh",
-        summary["command"],
-        "```",
-        "",
-    ]
-    return "\n".join(lines)
+    page = text["PAGE"].format(
+        perfect=PERFECT,
+        first=first,
+        data=first["dataset"],
+        floor=number(first["noise_floor"][RANKING], RANKING),
+        climatology=number(first["references"]["climatology"][RANKING]["value"], RANKING),
+        errors=table(lambda run: _cell(run, RANKING)),
+        costs=_costs(summary, names),
+        costs_in_words="\n".join([*_costs_in_words(summary, networks, names), *_untold(networks, names)]),
+        mass_scatters=table(lambda run: _cell(run, "mass_scatter")),
+        figure=FIGURE,
+        bands="".join(f", mean over k of {low:g} to {high:g}" for low, high in BANDS),
+        scales=table(_scales),
+        instruments=_instruments(summary["instruments"]),
+        instruments_in_words="\n".join(_instruments_in_words(summary["instruments"], networks)),
+        shear="\n".join(_shear(summary, networks, text)),
+        references=_references(runs, levels),
+        command=summary["command"],
+    )
+    return f"{page}\n"
 
 
 def _differences(summary: Mapping[str, Any], kind: str) -> dict[tuple[str, str], Mapping[str, Any]]:
@@ -302,21 +252,20 @@ def _signed(difference: Mapping[str, Any]) -> str:
     return f"{text} ({difference['low']:+.4f} to {difference['high']:+.4f})"
 
 
-def _costs(summary: Mapping[str, Any], tracks: Sequence[str], names: Mapping[str, str]) -> str:
+def _costs(summary: Mapping[str, Any], names: Mapping[str, str]) -> str:
     found = _differences(summary, "instrument")
     levels = list(dict.fromkeys(level for level, _ in found))
-    rows = [[names[track], *(_signed(found[level, track]) for level in levels)] for track in tracks]
+    rows = [[name, *(_signed(found[level, track]) for level in levels)] for track, name in names.items()]
     return markdown_table(["views", *levels], rows)
 
 
 def _costs_in_words(
     summary: Mapping[str, Any],
     networks: Mapping[tuple[str, str], Run],
-    tracks: Sequence[str],
     names: Mapping[str, str],
 ) -> list[str]:
     """Which view is best, and which loses most, at each level."""
-    found, singles = _differences(summary, "instrument"), [t for t in tracks if t not in (ALL, SHEAR)]
+    found, singles = _differences(summary, "instrument"), [t for t in names if t not in (ALL, SHEAR)]
     lines = []
     for level in dict.fromkeys(level for level, _ in networks):
         rms = {track: networks[level, track]["scores"][RANKING]["value"] for track in singles}
@@ -339,19 +288,11 @@ def _untold(networks: Mapping[tuple[str, str], Run], names: Mapping[str, str]) -
     return [f"- No better than the climatology: {', '.join(found)}."] if found else []
 
 
-def _scales(
-    networks: Mapping[tuple[str, str], Run],
-    levels: Sequence[str],
-    tracks: Sequence[str],
-    names: Mapping[str, str],
-) -> str:
-    def cell(run: Run) -> str:
-        k, lost = lost_share(run)
-        shares = [f"{lost[(k >= low) & (k <= high)].mean():.2f}" for low, high in BANDS]
-        return f"{_cell(run, 'k_0.5')}; {', '.join(shares)}"
-
-    rows = [[names[track], *(cell(networks[level, track]) for level in levels)] for track in tracks]
-    return markdown_table(["views", *levels], rows)
+def _scales(run: Run) -> str:
+    """The scale that a network tells, and the shares of power that its error has."""
+    k, lost = lost_share(run)
+    shares = [f"{lost[(k >= low) & (k <= high)].mean():.2f}" for low, high in BANDS]
+    return f"{_cell(run, 'k_0.5')}; {', '.join(shares)}"
 
 
 def _instruments(instruments: Sequence[Mapping[str, Any]]) -> str:
@@ -384,37 +325,34 @@ def _instruments_in_words(
         told = {level: _cell(run, "k_0.5") for (level, track), run in networks.items() if track == view}
         parts = [f"{row['level']} {_scale(row['k_noise'])} and {told[row['level']]}" for row in rows]
         lines.append(f"- {_view(rows[0])}: perfect {told[PERFECT]}; {'; '.join(parts)}.")
-    return [
-        "The same scale beside that up to which the U-Net's mass map has a correlation of 0.5:",
-        "",
-        *lines,
-    ]
+    return lines
 
 
 def _cell(run: Run, score: str) -> str:
     return number(run["scores"][score]["value"], score)
 
 
-def _shear(summary: Mapping[str, Any], networks: Mapping[tuple[str, str], Run]) -> list[str]:
+def _shear(
+    summary: Mapping[str, Any], networks: Mapping[tuple[str, str], Run], text: Mapping[str, str]
+) -> list[str]:
     """What shear adds to all views, by level, and how much its own mass could add."""
     lines = []
     fits = {run["level"]: run for run in summary["runs"] if run["model"] == NFW}
     for (level, _), difference in _differences(summary, "shear").items():
         low, high = difference["low"], difference["high"]
-        tie = low is not None and low <= 0 <= high
-        without, with_it = (_cell(networks[level, track], "mass_scatter") for track in (ALL, SHEAR))
-        lines.append(
-            f"- `{level}`: all views with shear differ from all without by {_signed(difference)} dex"
-            + (", a tie" if tie else "")
-            + f"; scatter of the mass {without} without, {with_it} with."
+        without, with_shear = (_cell(networks[level, track], "mass_scatter") for track in (ALL, SHEAR))
+        line = text["SHEAR"].format(
+            level=level,
+            difference=_signed(difference),
+            tie=", a tie" if low is not None and low <= 0 <= high else "",
+            without=without,
+            with_shear=with_shear,
         )
         if level in fits:
             scatters = [run["scores"]["mass_scatter"]["value"] for run in (networks[level, ALL], fits[level])]
-            best = math.prod(scatters) / math.hypot(*scatters)
-            lines[-1] += (
-                f" The NFW fit to the shear alone has {_cell(fits[level], 'mass_scatter')}: were its errors "
-                f"independent, both together would have {number(best, 'mass_scatter')}."
-            )
+            best = number(math.prod(scatters) / math.hypot(*scatters), "mass_scatter")
+            line += " " + text["NFW"].format(alone=_cell(fits[level], "mass_scatter"), best=best)
+        lines.append(line)
     return lines
 
 
