@@ -65,7 +65,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--out", type=Path, default=None, help="the run's folder (default: runs/METHOD-VIEWS)"
     )
-    parser.add_argument("--name", default=None, help="name on the leaderboard")
+    parser.add_name("from the settings")
     parser.add_argument("--folds", type=int, default=3, help="parts of the regions, and networks [3]")
     parser.add_argument("--members", type=Path, default=None, help="take the networks of this run [its own]")
     parser.add_argument(

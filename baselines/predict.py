@@ -99,7 +99,7 @@ def main(args: list[str]) -> None:
     parser.add_argument(
         "--split", default="test", choices=(*SPLITS, ALL), help="all: every halo of the store"
     )
-    parser.add_argument("--name", default=None, help="name on the leaderboard (default: the model's)")
+    parser.add_name("the model's")
     parser.add_argument("--task", help="the benchmark's task (default: by what is predicted)")
     parser.add_argument("--symmetries", type=int, default=8, choices=(1, 8), help="symmetries averaged")
     parser.add_argument("--samples", type=int, help="posterior samples of each map, 2 to 64 (default: 16)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -150,6 +151,23 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see {self.prog} --help)")
+
+    def add_name(self, default: str) -> None:
+        """``--name``, checked before hours of work and not after them."""
+        self.add_argument("--name", type=_board_name, help=f"name on the leaderboard (default: {default})")
+
+
+def _board_name(text: str) -> str:
+    """A submission's name as the benchmark takes it; a machine that only trains may have no pydantic."""
+    if find_spec("pydantic") is not None:
+        from benchmarks.manifest import parse_manifest
+
+        content = {"name": text, "authors": ["-"], "task": "mass-map", "track": "none"}
+        try:
+            parse_manifest(content)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error).partition(": ")[2]) from None
+    return text
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

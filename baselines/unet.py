@@ -51,7 +51,7 @@ def main(args: list[str]) -> None:
     parser.add_argument(
         "--plain", action="store_true", help="the defaults of a model for one simulation alone"
     )
-    parser.add_argument("--name", default=None, help="name on the leaderboard (default: from the settings)")
+    parser.add_name("from the settings")
     parser.add_argument("--no-submission", action="store_true", help="train only")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     add_settings(parser)

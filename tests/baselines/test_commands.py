@@ -93,6 +93,7 @@ def test_a_gaussian_loss_gives_sigma(tmp_path, store):
         (["--views", "mass"], "cannot be an input view"),
         (["--views", "star_grainy"], "cannot be an input view: one particle's pixels tell R200c"),
         (["--steps", "0"], "--steps must be at least 1"),
+        (["--name", "x" * 300], "--name: 'name' string should have at most 80 characters"),
         (["--nonsense", "1"], "unrecognized arguments: --nonsense 1"),
         (["--config", "nowhere.yaml"], "no file nowhere.yaml"),
         (["--device", "tpu"], "--device is auto, cpu, cuda or cuda:N, not 'tpu'"),
