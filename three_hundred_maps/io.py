@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -65,11 +66,14 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def sweep_partial(folder: Path) -> None:
-    """Remove what killed writers left unfinished below ``folder``; nobody may be writing there."""
+    """Remove what killed writers left unfinished below ``folder``; nobody may be writing there.
+
+    That is what has the very names of `renamed_into_place` (a process's number) and `replaced_folder`.
+    """
     for partial in list(folder.rglob(".*.partial")):
-        if partial.is_dir():
+        if partial.is_dir() and re.fullmatch(r"\..+\.[a-z0-9_]{8}\.partial", partial.name):
             shutil.rmtree(partial, ignore_errors=True)
-        else:
+        elif partial.is_file() and re.fullmatch(r"\..+\.\d+\.partial", partial.name):
             partial.unlink(missing_ok=True)
 
 

@@ -317,10 +317,11 @@ def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, settings, changes, c
     train(settings, tmp_path / "whole", submission=False)
     train(settings, tmp_path / "parts", submission=False, stop_at=4)
     assert not (tmp_path / "parts" / "model.safetensors").exists()
-    left = tmp_path / "parts" / ".submission.x.partial" / "predictions.zarr"  # as kill -9 leaves it
+    left = tmp_path / "parts" / ".submission.a1b2c3d4.partial" / "predictions.zarr"  # as kill -9 leaves it
     left.mkdir(parents=True)
+    (others := tmp_path / "parts" / ".notes.partial").mkdir()
     train(settings, tmp_path / "parts", submission=False, stop_at=8)
-    assert not left.parent.exists()
+    assert not left.parent.exists() and others.is_dir()
     monkeypatch.delenv("THREE_HUNDRED_MAPS_QUIET", raising=False)
     train(settings, tmp_path / "parts", submission=False)
     assert f"resumed at step 8 of {settings.steps}, from {tmp_path}" in capsys.readouterr().err
