@@ -148,7 +148,8 @@ def replaced_folder(folder: Path, kind: str) -> Iterator[Path]:
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
     try:
         staging.chmod(0o777 & ~_umask())
-        yield staging
+        with naming(folder):
+            yield staging
         new = sorted(str(p.relative_to(staging)) for p in staging.rglob("*") if not p.is_dir())
         write_json(staging / OWN_LIST, {"kind": kind, "files": new})
         if not folder.exists():
