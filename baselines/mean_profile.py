@@ -6,21 +6,16 @@ the views' totals inside R200c: Y for sz, L for xray, stellar mass for star.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from baselines.predict import Predicted, submit
-from baselines.reference import Floats, log_total, run_baseline, sharpen
+from baselines.predict import Predicted
+from baselines.reference import Baseline, Fitted, Floats, log_total, sharpen
 from three_hundred_maps.geometry import score_log
-from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs
+from three_hundred_maps.store.arrays import SplitArrays, iter_shards
 from three_hundred_maps.torch_transforms import Transforms
-
-
-def main(args: Sequence[str] | None = None) -> None:
-    """The command line."""
-    run_baseline("mean_profile", __doc__ or "", write, args, default_views="sz")
 
 
 def observables(arrays: SplitArrays, transforms: Transforms) -> Floats:
@@ -42,9 +37,8 @@ def fit_line(x: Floats, y: Floats) -> tuple[Floats, float]:
     return np.asarray(solution[:-1], np.float64), float(solution[-1])
 
 
-def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted | None = None) -> Path:
-    """Write the submission ``out/submission``, by default of the store's own test split."""
-    predicted = predicted or Predicted(store)
+def fit(store: Path, views: tuple[str, ...], predicted: Predicted) -> Fitted:
+    """Learn from the split train."""
     transforms = Transforms.from_store(store, views, target=predicted.target)
     grid = transforms.grid
     profile = transforms.climatology_map().double().numpy()
@@ -66,17 +60,15 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
             mass_factors = transforms.mass_factor(arrays.halos["redshift"])[:, None, None, None]
             yield (10.0**shift)[..., None, None] * sharp / mass_factors
 
-    return submit(
-        out / "submission",
-        predicted,
-        trained_on=str(root_attrs(store)["name"]),
-        name="mean profile",
-        track=views,
-        maps=blocks(),
-        parameters=len(transforms.climatology) + len(slopes) + 1,
-        description=f"The mean profile of log {predicted.target}, scaled by the totals of {', '.join(views)}",
+    return Fitted(
+        blocks(),
+        len(transforms.climatology) + len(slopes) + 1,
+        f"The mean profile of log {predicted.target}, scaled by the totals of {', '.join(views)}",
     )
 
+
+BASELINE = Baseline("mean_profile", "mean profile", __doc__, fit, default_views="sz")
+main, write = BASELINE.main, BASELINE.write
 
 if __name__ == "__main__":
     main()

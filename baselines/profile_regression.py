@@ -8,7 +8,7 @@ has the right mass, and no structure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,17 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from baselines.mass_regression import CLIP, RING_EDGES_R200C
-from baselines.predict import Predicted, submit
-from baselines.reference import Floats, run_baseline, sharpen
+from baselines.predict import Predicted
+from baselines.reference import Baseline, Fitted, Floats, sharpen
 from baselines.ridge import Normal, choose_strength
 from three_hundred_maps.geometry import ring_fractions
-from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
+from three_hundred_maps.store.arrays import SplitArrays, iter_shards, split_length
 from three_hundred_maps.torch_transforms import Transforms
-
-
-def main(args: Sequence[str] | None = None) -> None:
-    """The command line."""
-    run_baseline("profile_regression", __doc__ or "", write, args, default_views="sz,xray,star")
 
 
 @dataclass(frozen=True)
@@ -99,9 +94,8 @@ class Design:
         return np.concatenate([standard, standard**2, np.ones((len(x), 1))], axis=1)
 
 
-def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted | None = None) -> Path:
-    """Write the submission ``out/submission``, by default of the store's own test split."""
-    predicted = predicted or Predicted(store)
+def fit(store: Path, views: tuple[str, ...], predicted: Predicted) -> Fitted:
+    """Learn from the split train."""
     profiles = Profiles(Transforms.from_store(store, views, target=predicted.target))
 
     def rows(split: str) -> tuple[Floats, Floats]:
@@ -130,18 +124,16 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
             factors = profiles.transforms.mass_factor(arrays.halos["redshift"])
             yield maps.reshape(len(arrays), -1, *maps.shape[1:]) / factors[:, None, None, None]
 
-    return submit(
-        out / "submission",
-        predicted,
-        trained_on=str(root_attrs(store)["name"]),
-        name="profile regression",
-        track=views,
-        maps=blocks(),
-        parameters=weights.size + len(profiles.transforms.climatology),
-        description=f"The profile of {predicted.target} by ridge regression on the views' profiles; "
+    return Fitted(
+        blocks(),
+        weights.size + len(profiles.transforms.climatology),
+        f"The profile of {predicted.target} by ridge regression on the views' profiles; "
         f"strength {strength:g}",
     )
 
+
+BASELINE = Baseline("profile_regression", "profile regression", __doc__, fit)
+main, write = BASELINE.main, BASELINE.write
 
 if __name__ == "__main__":
     main()

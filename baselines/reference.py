@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from baselines.command import command_line, new_folder
-from baselines.predict import ALL, Predicted
+from baselines.predict import ALL, Predicted, submit
 from baselines.settings import Parser, Settings
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid, score_log
 from three_hundred_maps.keys import parse_views
 from three_hundred_maps.progress import set_quiet
-from three_hundred_maps.store.arrays import split_length
+from three_hundred_maps.store.arrays import root_attrs, split_length
 from three_hundred_maps.store.names import find_store
 from three_hundred_maps.store.schema import SPLITS, TARGET
 from three_hundred_maps.torch_data import Transforms, check_views
@@ -52,24 +53,69 @@ def log_total(maps: NDArray[np.floating], grid: MapGrid, floor: float, factor: F
     return np.log10(np.maximum(total * factor, floor))
 
 
-def run_baseline(
-    program: str,
-    description: str,
-    write: Callable[[Path, Path, tuple[str, ...], Predicted], object],
-    args: Sequence[str] | None,
-    *,
-    default_views: str | None,
-    targets: bool = True,
-) -> None:
-    """The command line of a baseline: ``--views`` (where it has any), ``--data``, ``--out``, what to predict.
+@dataclass(frozen=True)
+class Fitted:
+    """What a baseline learnt from a store.
 
-    ``write`` is given the store, the folder, the views and what to predict. ``targets``: whether it can
-    predict other surface densities than the mass.
+    Parameters
+    ----------
+    maps
+        Of what is to be predicted, in blocks of halos (halo, los, y, x), Msun kpc-2.
     """
 
-    @command_line
-    def run(words: list[str]) -> None:
-        parser = Parser(prog=f"python -m baselines.{program}", description=description)
+    maps: Iterable[np.ndarray]
+    parameters: int
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline without a network: its submission and its command line.
+
+    Parameters
+    ----------
+    program, name
+        Of the command, and on the leaderboard.
+    fit
+        Of the store, the views and what to predict.
+    default_views
+        Of the command; None where it uses none.
+    targets
+        Whether it can predict other surface densities than the mass.
+    """
+
+    program: str
+    name: str
+    help: str | None
+    fit: Callable[[Path, tuple[str, ...], Predicted], Fitted]
+    default_views: str | None = "sz,xray,star"
+    targets: bool = True
+
+    def write(
+        self, store: Path, out: Path, views: tuple[str, ...] = (), predicted: Predicted | None = None
+    ) -> Path:
+        """Write the submission ``out/submission``, by default of the store's own test split."""
+        predicted = predicted or Predicted(store)
+        if views:
+            check_views(store, "train", views, predicted.target)
+        fitted = self.fit(store, views, predicted)
+        return submit(
+            out / "submission",
+            predicted,
+            trained_on=str(root_attrs(store)["name"]),
+            name=self.name,
+            track=views,
+            maps=fitted.maps,
+            parameters=fitted.parameters,
+            description=fitted.description,
+        )
+
+    def main(self, args: Sequence[str] | None = None) -> None:
+        """The command line: ``--views`` (where it has any), ``--data``, ``--out``, what to predict."""
+        command_line(self._run)(args)
+
+    def _run(self, words: list[str]) -> None:
+        parser = Parser(prog=f"python -m baselines.{self.program}", description=self.help)
         parser.add_argument("--data", default="mini", help="a store, or the name of a config")
         parser.add_argument(
             "--out", type=Path, required=True, help="folder; the submission is OUT/submission"
@@ -77,12 +123,12 @@ def run_baseline(
         parser.add_argument("--predict", help="a store or config to predict (default: that of --data)")
         parser.add_argument("--split", default="test", choices=(*SPLITS, ALL), help="what to predict of it")
         parser.add_argument("--quiet", action="store_true")
-        if targets:
+        if self.targets:
             parser.add_argument(
                 "--target", default=TARGET, help=Settings.__dataclass_fields__["target"].metadata["help"]
             )
-        if default_views is not None:
-            parser.add_argument("--views", default=default_views, help=f"as {default_views}")
+        if self.default_views is not None:
+            parser.add_argument("--views", default=self.default_views, help=f"as {self.default_views}")
         options = parser.parse_args(words)
         if options.quiet:
             set_quiet(True)
@@ -99,10 +145,7 @@ def run_baseline(
         if views:
             check_views(store, "train", views, target)
         new_folder(options.out, ours=OUT_MARK)
-        mark = f"baseline: {program}\nviews: {','.join(views) or 'none'}\ntarget: {target}\n"
+        mark = f"baseline: {self.program}\nviews: {','.join(views) or 'none'}\ntarget: {target}\n"
         (options.out / OUT_MARK).write_text(mark)
         predicted.check(Transforms.from_store(store, views, target=target))
-        write(store, options.out, views, predicted)
-        print(options.out / "submission")
-
-    run(args)
+        print(self.write(store, options.out, views, predicted))

@@ -8,28 +8,22 @@ validation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from baselines.predict import Predicted, submit
-from baselines.reference import Floats, run_baseline, sharpen
+from baselines.predict import Predicted
+from baselines.reference import Baseline, Fitted, Floats, sharpen
 from three_hundred_maps.geometry import score_log, smoothing_matrix
-from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
-from three_hundred_maps.torch_data import check_views
+from three_hundred_maps.store.arrays import SplitArrays, iter_shards, split_length
 from three_hundred_maps.torch_transforms import Transforms
 
 SIGMAS_PIXELS = (1.0, 2.0, 4.0, 8.0)
 STRENGTHS = tuple(10.0**k for k in range(-6, 1))
 """Ridge strengths that are tried, as shares of the mean square of a feature."""
-
-
-def main(args: Sequence[str] | None = None) -> None:
-    """The command line."""
-    run_baseline("ridge", __doc__ or "", write, args, default_views="sz,xray,star")
 
 
 @dataclass(frozen=True)
@@ -113,10 +107,8 @@ def accumulate(blocks: Iterable[SplitArrays], features: Features) -> Normal:
     return total
 
 
-def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted | None = None) -> Path:
-    """Write the submission ``out/submission``, by default of the store's own test split."""
-    predicted = predicted or Predicted(store)
-    check_views(store, "train", views, predicted.target)
+def fit(store: Path, views: tuple[str, ...], predicted: Predicted) -> Fitted:
+    """Learn from the split train."""
     transforms = Transforms.from_store(store, views, target=predicted.target)
     features = Features(transforms)
     wanted = [*views, predicted.target]
@@ -135,17 +127,15 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
                 residual = np.einsum("lfyx,f->lyx", features.maps(arrays, halo), weights)
                 yield sharpen(profile + residual, transforms.grid.pixel)[None] / factors[halo]
 
-    return submit(
-        out / "submission",
-        predicted,
-        trained_on=str(root_attrs(store)["name"]),
-        name="ridge regression",
-        track=views,
-        maps=blocks(),
-        parameters=len(weights),
-        description=f"Linear on log views and smoothed copies; ridge strength {strength:g}",
+    return Fitted(
+        blocks(),
+        len(weights),
+        f"Linear on log views and smoothed copies; ridge strength {strength:g}",
     )
 
+
+BASELINE = Baseline("ridge", "ridge regression", __doc__, fit)
+main, write = BASELINE.main, BASELINE.write
 
 if __name__ == "__main__":
     main()

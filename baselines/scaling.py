@@ -8,31 +8,25 @@ inside a box of the store's depth. What a survey does that has one number a clus
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from baselines.mean_profile import fit_line, observables
-from baselines.predict import Predicted, submit
-from baselines.reference import Floats, run_baseline
+from baselines.predict import Predicted
+from baselines.reference import Baseline, Fitted, Floats
 from three_hundred_maps.climatology import column_scale
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid, radius_grid
 from three_hundred_maps.nfw import enclosed_mass
 from three_hundred_maps.store.arrays import iter_shards, root_attrs
 from three_hundred_maps.store.schema import TARGET
-from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import Transforms
 
 DEPTH_STEPS = 400
 SUB_PIXELS = 4
 CONCENTRATIONS = np.linspace(1.0, 20.0, 77)
-
-
-def main(args: Sequence[str] | None = None) -> None:
-    """The command line."""
-    run_baseline("scaling", __doc__ or "", write, args, default_views="sz", targets=False)
 
 
 def nfw_shape(concentration: float, radius: Floats, half_depth: float) -> Floats:
@@ -71,10 +65,8 @@ def nfw_maps(grid: MapGrid, half_depth: float) -> Floats:
     return np.stack(maps)
 
 
-def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted | None = None) -> Path:
-    """Write the submission ``out/submission``, by default of the store's own test split."""
-    predicted = predicted or Predicted(store)
-    check_views(store, "train", views)
+def fit(store: Path, views: tuple[str, ...], predicted: Predicted) -> Fitted:
+    """Learn from the split train."""
     # The relation is one in mass: at another redshift, the totals of a halo of the same mass.
     transforms = Transforms.from_store(store, views, scaling="fixed_mass")
     xs, masses, concentrations, redshifts, scales = [], [], [], [], []
@@ -110,17 +102,15 @@ def write(store: Path, out: Path, views: tuple[str, ...], predicted: Predicted |
             nearest = np.abs(c[..., None] - CONCENTRATIONS).argmin(-1)
             yield (mass / radius**2)[..., None, None] * shapes[nearest]
 
-    return submit(
-        out / "submission",
-        predicted,
-        trained_on=str(root_attrs(store)["name"]),
-        name="scaling relation + NFW",
-        track=views,
-        maps=blocks(),
-        parameters=len(slopes) + 3,
-        description="M200c by a power law in the totals of " + ", ".join(views) + ", then an NFW map",
+    return Fitted(
+        blocks(),
+        len(slopes) + 3,
+        "M200c by a power law in the totals of " + ", ".join(views) + ", then an NFW map",
     )
 
+
+BASELINE = Baseline("scaling", "scaling relation + NFW", __doc__, fit, default_views="sz", targets=False)
+main, write = BASELINE.main, BASELINE.write
 
 if __name__ == "__main__":
     main()
