@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.model import MassModel
-from baselines.sky_images import Frame, Image, SkyImage, read_image, to_frame
+from baselines.sky_images import Frame, Image, SkyImage, on_pixels_of, read_image, to_frame
 from three_hundred_maps.display import COLOUR_MAPS, DEFAULT_COLOUR_MAP
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.observe.fits import write_image
@@ -91,19 +91,25 @@ def _count_rate(
                 f"{image.path} is in {image.units or 'no units'}: give a count rate (count s-1 arcmin-2), or"
                 f" counts as --fits {view}=FILE,exposure=FILE[,background=FILE]"
             )
-        values, masked = to_frame(image, None, frame)
+        values, masked = to_frame(image, None, frame, whole=True)
         return values * factor, masked, text
     if image.units and not _unit(image).is_equivalent(units.ct):
         raise InputError(f"{image.path} is in {image.units}, and with an exposure it is to be in counts")
-    exposure = _like(read_image(files["exposure"]), image)
+    given = read_image(files["exposure"])
+    exposure = on_pixels_of(image, given)
+    moved = ["exposure"] if exposure is not given.values else []
     exposure = np.where(np.isfinite(exposure) & (exposure > 0), exposure, 0.0)
     if not exposure.any():
-        raise InputError(f"{files['exposure']}: the exposure is 0 everywhere")
+        raise InputError(f"{files['exposure']}: the exposure is 0 on all of {image.path}")
     counts, text = image.values, "counts over exposure and area"
     if "background" in files:
-        counts = counts - _like(read_image(files["background"]), image)
-        counts = counts + level * exposure * image.pixel_arcmin2
+        given = read_image(files["background"])
+        background = on_pixels_of(image, given, sums=True)
+        moved += ["background"] if background is not given.values else []
+        counts = counts - background + level * exposure * image.pixel_arcmin2
         text += f", less the background map, plus the {level:.3g} ct s-1 arcmin-2 of training"
+    if moved:
+        text += f"; {' and '.join(moved)} resampled to the image's pixels"
     rate = np.where(exposure > 0, counts / np.where(exposure > 0, exposure, 1.0), np.nan)
     each = SkyImage(rate / image.pixel_arcmin2, image.wcs, "", image.path)
     values, masked = to_frame(each, exposure, frame, whole=True)
@@ -111,14 +117,6 @@ def _count_rate(
     if trained:
         text += f"; mean exposure {exposure[exposure > 0].mean():.4g} s, of training {trained:.4g} s"
     return np.maximum(values, 0.0), masked, text
-
-
-def _like(other: SkyImage, image: SkyImage) -> Image:
-    if other.values.shape != image.values.shape:
-        raise InputError(
-            f"{other.path} has {other.values.shape} pixels, {image.path} has {image.values.shape}"
-        )
-    return other.values
 
 
 def _unit(image: SkyImage) -> Any:

@@ -25,6 +25,8 @@ MOST_MISSING = 0.2
 """Share of pixels inside R200c that may be masked; they are filled from their neighbours."""
 COVERED = 0.99
 """Share of the frame that an image must reach."""
+ALIGNED_PX = 0.1
+"""Two images whose corners are this near to each other have the same pixels."""
 LEAK = 1e-5
 """Share of a neighbour's value below which a pixel of the frame is empty."""
 FILL_SIGMA = 1.5
@@ -72,8 +74,7 @@ def read_image(path: str | Path) -> SkyImage:
     if not path.is_file():
         raise InputError(f"no file {path}")
     try:
-        with warnings.catch_warnings(), fits.open(path) as file:
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), fits.open(path) as file:
             found = next((hdu for hdu in file if hdu.is_image and hdu.data is not None), None)
             if found is None:
                 raise InputError(f"{path} holds no image")
@@ -113,6 +114,32 @@ def read_image(path: str | Path) -> SkyImage:
         path,
         None if beam is None else 3600.0 * float(beam),
     )
+
+
+def on_pixels_of(image: SkyImage, other: SkyImage, *, sums: bool = False) -> Image:
+    """The values of ``other`` on the pixels of ``image``: its own where they are the same, else resampled.
+
+    Parameters
+    ----------
+    sums
+        Whether they are counts a pixel, which are interpolated and go as its area; others are those of the
+        nearest pixel, so that what is masked by 0 stays so.
+    """
+    from astropy.wcs.utils import pixel_to_pixel
+    from reproject import reproject_interp
+
+    if other.values.shape == image.values.shape:
+        x, y = np.meshgrid(*([0, size - 1] for size in reversed(image.values.shape)))
+        there = pixel_to_pixel(image.wcs, other.wcs, x, y)
+        if np.hypot(there[0] - x, there[1] - y).max() < ALIGNED_PX:
+            return other.values
+    values, _ = reproject_interp(
+        (other.values, other.wcs),
+        image.wcs,
+        shape_out=image.values.shape,
+        order="bilinear" if sums else "nearest-neighbor",
+    )
+    return np.asarray(values * (image.pixel_arcmin2 / other.pixel_arcmin2 if sums else 1.0))
 
 
 @dataclass(frozen=True)

@@ -127,9 +127,22 @@ def test_counts_are_brought_to_the_rate_and_background_of_training(tmp_path):
     # Noise is that of the counts: of 2.4 pixels an axis, that is 2 or 3, so a mean of 1 / n of .433.
     noise = np.sqrt(0.02 / (3000.0 * 0.25**2)) * (0.6 / 2 + 0.4 / 3)
     assert made.maps[:, :35].std() == pytest.approx(noise, rel=0.05)
+    # Maps of other pixels are brought to the image's: columns the other way round, and twice as large.
+    flipped = sky_image(tmp_path / "f.fits", exposure[:, ::-1], CDELT1=0.25 / 60)
+    large = (sky * area * exposure).reshape(120, 2, 120, 2).sum((1, 3))
+    sky_image(tmp_path / "l.fits", large, pixel_arcmin=0.5)
+    other = {**files, "exposure": str(flipped), "background": str(tmp_path / "l.fits")}
+    again = prepare("xray", other, Frame((55.0, -53.0), 24.0), RATE)
+    np.testing.assert_allclose(again.maps, made.maps, rtol=1e-4, atol=3e-5)
+    assert "exposure and background resampled" in again.notes[0]
+    # A rate has the noise of its counts too.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = sky_image(tmp_path / "r.fits", counts / exposure, unit="ct/s")
     del files["background"]
     plain = prepare("xray", files, Frame((55.0, -53.0), 24.0), RATE)
     assert plain.maps.mean() == pytest.approx(0.02 + sky, rel=0.01)
+    of_rate = prepare("xray", {"image": str(rate)}, Frame((55.0, -53.0), 24.0), RATE)
+    np.testing.assert_allclose(of_rate.maps[:, :38], plain.maps[:, :38], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
