@@ -44,7 +44,7 @@ def prepare(view: str, files: Mapping[str, str], frame: Frame, about: Mapping[st
     about
         What the model says of the view: ``units``, and the instrument of an observed store.
     """
-    image = read_image(files["image"])
+    image = read_image(files["image"], frame)
     wanted = str(about.get("units", ""))
     if wanted == "ct s-1 arcmin-2":
         values, masked, note = _count_rate(view, image, files, frame, about)
@@ -95,7 +95,7 @@ def _count_rate(
         return values * factor, masked, text
     if image.units and not _unit(image).is_equivalent(units.ct):
         raise InputError(f"{image.path} is in {image.units}, and with an exposure it is to be in counts")
-    given = read_image(files["exposure"])
+    given = read_image(files["exposure"], frame)
     exposure = on_pixels_of(image, given)
     moved = ["exposure"] if exposure is not given.values else []
     exposure = np.where(np.isfinite(exposure) & (exposure > 0), exposure, 0.0)
@@ -103,7 +103,7 @@ def _count_rate(
         raise InputError(f"{files['exposure']}: the exposure is 0 on all of {image.path}")
     counts, text = image.values, "counts over exposure and area"
     if "background" in files:
-        given = read_image(files["background"])
+        given = read_image(files["background"], frame)
         background = on_pixels_of(image, given, sums=True)
         moved += ["background"] if background is not given.values else []
         counts = counts - background + level * exposure * image.pixel_arcmin2

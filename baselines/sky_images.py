@@ -27,6 +27,8 @@ COVERED = 0.99
 """Share of the frame that an image must reach."""
 ALIGNED_PX = 0.1
 """Two images whose corners are this near to each other have the same pixels."""
+MARGIN_PX = 8
+"""Pixels of an image that are read around the frame."""
 LEAK = 1e-5
 """Share of a neighbour's value below which a pixel of the frame is empty."""
 FILL_SIGMA = 1.5
@@ -63,57 +65,6 @@ class SkyImage:
         from astropy.wcs.utils import proj_plane_pixel_area
 
         return float(proj_plane_pixel_area(self.wcs)) * 3600.0
-
-
-def read_image(path: str | Path) -> SkyImage:
-    """The first image of a FITS file; InputError for what is none, or has no place on the sky."""
-    from astropy.io import fits
-    from astropy.wcs import WCS, FITSFixedWarning
-
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no file {path}")
-    try:
-        with warnings.catch_warnings(action="ignore"), fits.open(path) as file:
-            found = next((hdu for hdu in file if hdu.is_image and hdu.data is not None), None)
-            if found is None:
-                raise InputError(f"{path} holds no image")
-            values, header = np.array(found.data, np.float64), found.header.copy()
-    except (OSError, ValueError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} cannot be read as FITS: {error}") from None
-    planes = [n for n in values.shape[:-2] if n > 1]
-    if values.ndim < 2 or planes:
-        shape = " x ".join(map(str, reversed(values.shape)))
-        raise InputError(
-            f"{path} is {shape} and not one image: a model sees one band, so give one plane of it"
-        )
-    try:
-        with warnings.catch_warnings():
-            # Old keywords (RADECSYS) are read as what they mean.
-            warnings.simplefilter("ignore", FITSFixedWarning)
-            wcs = WCS(header).celestial
-    except (ValueError, TypeError, MemoryError) as error:
-        raise InputError(f"{path}: its world coordinates cannot be read: {error}") from None
-    if wcs.naxis != 2 or not wcs.has_celestial:
-        raise InputError(
-            f"{path} has no celestial coordinates (CTYPE1, CTYPE2, ...): where it points is unknown"
-        )
-    values = values.reshape(values.shape[-2:])
-    values[~np.isfinite(values)] = np.nan
-    if np.isnan(values).all():
-        raise InputError(f"{path} holds no finite pixel")
-    beam = header.get("BMAJ")
-    if not isinstance(beam, int | float | None):
-        raise InputError(f"{path}: BMAJ is {beam!r} and not the beam's FWHM in degrees")
-    return SkyImage(
-        values,
-        wcs,
-        str(header.get("BUNIT", "")).strip(),
-        path,
-        None if beam is None else 3600.0 * float(beam),
-    )
 
 
 def on_pixels_of(image: SkyImage, other: SkyImage, *, sums: bool = False) -> Image:
@@ -160,6 +111,92 @@ class Frame:
         return sky_header(self.centre_deg, PIXELS, self.pixel_arcmin, self.radius_arcmin)
 
 
+def read_image(path: str | Path, frame: Frame) -> SkyImage:
+    """What a FITS file's first image has round a frame: a survey's whole map need not fit into memory.
+
+    Raises
+    ------
+    InputError
+        For what is no image, or has no place on the sky, or none in the frame.
+    """
+    from astropy.io import fits
+    from astropy.wcs import WCS
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no file {path}")
+    try:
+        # Old keywords (RADECSYS) are read as what they mean.
+        with warnings.catch_warnings(action="ignore"), fits.open(path) as file:
+            found = next((hdu for hdu in file if hdu.is_image and hdu.shape), None)
+            if found is None:
+                healpix = any(hdu.header.get("PIXTYPE") == "HEALPIX" for hdu in file)
+                advice = ": reproject.reproject_from_healpix makes one of its HEALPix pixels" * healpix
+                raise InputError(f"{path} holds no image{advice}")
+            if len(found.shape) < 2 or any(n > 1 for n in found.shape[:-2]):
+                shape = " x ".join(map(str, reversed(found.shape)))
+                raise InputError(
+                    f"{path} is {shape} and not one image: a model sees one band, so give one plane of it"
+                )
+            header = found.header.copy()
+            try:
+                wcs = WCS(header).celestial
+            except (ValueError, TypeError, MemoryError) as error:
+                raise InputError(f"{path}: its world coordinates cannot be read: {error}") from None
+            if wcs.naxis != 2 or not wcs.has_celestial:
+                raise InputError(
+                    f"{path} has no celestial coordinates (CTYPE1, CTYPE2, ...): where it points is unknown"
+                )
+            rows, columns = window = _window(wcs, found.shape[-2:], frame)
+            if rows.start >= rows.stop or columns.start >= columns.stop:
+                raise _uncovered(path, 0.0, frame)
+            ahead = (slice(0, 1),) * (len(found.shape) - 2)
+            values = np.array(found.section[(*ahead, *window)], np.float64)
+    except (OSError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as FITS: {error}") from None
+    values = values.reshape(values.shape[-2:])
+    values[~np.isfinite(values)] = np.nan
+    if np.isnan(values).all():
+        raise InputError(f"{path} holds no finite pixel in the frame")
+    beam = header.get("BMAJ")
+    if not isinstance(beam, int | float | None):
+        raise InputError(f"{path}: BMAJ is {beam!r} and not the beam's FWHM in degrees")
+    return SkyImage(
+        values,
+        wcs[window],
+        str(header.get("BUNIT", "")).strip(),
+        path,
+        None if beam is None else 3600.0 * float(beam),
+    )
+
+
+def _window(wcs: Any, shape: tuple[int, int], frame: Frame) -> tuple[slice, slice]:
+    """Rows and columns of an image of that shape that hold the frame, with `MARGIN_PX` around."""
+    from astropy.wcs import WCS
+    from astropy.wcs.utils import pixel_to_pixel
+
+    if wcs.cpdis1 is not None or wcs.det2im1 is not None:
+        # Tables of distortion are of the whole image.
+        return slice(0, shape[0]), slice(0, shape[1])
+    corners = np.meshgrid(*[np.arange(PIXELS + 1) - 0.5] * 2)
+    places = pixel_to_pixel(WCS(frame.header), wcs, *corners)
+    window = []
+    for place, size in zip(reversed(places), shape, strict=True):
+        known = place[np.isfinite(place)]
+        low, high = (known.min(), known.max()) if known.size else (0.0, -1.0)
+        window.append(slice(int(max(low - MARGIN_PX, 0)), int(min(high + MARGIN_PX + 1, size))))
+    return window[0], window[1]
+
+
+def _uncovered(path: Path, share: float, frame: Frame) -> InputError:
+    return InputError(
+        f"{path} covers {share:.0%} of the frame of {2 * frame.radius_arcmin:.1f} arcmin about the centre: "
+        "a model needs all of it"
+    )
+
+
 def to_frame(
     image: SkyImage, weight: Image | None, frame: Frame, *, whole: bool = False
 ) -> tuple[Image, float]:
@@ -193,10 +230,7 @@ def to_frame(
     above, reach = project((weighted, image.wcs), target, shape_out=shape)
     below, _ = project((weights, image.wcs), target, shape_out=shape)
     if np.mean(reach > 0.5) < COVERED:
-        raise InputError(
-            f"{image.path} covers {np.mean(reach > 0.5):.0%} of the frame of {2 * frame.radius_arcmin:.1f}"
-            " arcmin about the centre: a model needs all of it"
-        )
+        raise _uncovered(image.path, float(np.mean(reach > 0.5)), frame)
     seen = np.isfinite(below) & (below > 1e-3 * weights.max())
     inside = np.hypot(*np.meshgrid(*[pixel_centres(PIXELS, 2.0)] * 2)) < 1
     missing = float(1.0 - seen[inside].mean())

@@ -158,8 +158,35 @@ def test_empty_pixels_stay_empty_though_coordinates_are_rounded(tmp_path):
     counts = np.random.default_rng(4).poisson(0.05, (80, 80))
     path = sky_image(tmp_path / "counts.fits", counts, pixel_arcmin=0.6)
     # The pixels of the frame are those of the image but for the last digits of its centre.
-    made, _ = to_frame(read_image(path), None, Frame((55.00000005, -53.00000003), 24.0))
+    frame = Frame((55.00000005, -53.00000003), 24.0)
+    made, _ = to_frame(read_image(path, frame), None, frame)
     np.testing.assert_array_equal(made > 0, counts > 0)
+
+
+def test_a_survey_is_read_round_the_frame_alone(tmp_path):
+    """A map of all the sky in plate carree, of which memory sees what lies round the frame."""
+    header = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": 2, "NAXIS1": 43200, "NAXIS2": 21600})
+    for axis, (kind, step) in enumerate((("RA---CAR", -1), ("DEC--CAR", 1)), 1):
+        header[f"CTYPE{axis}"], header[f"CDELT{axis}"], header[f"CRVAL{axis}"] = kind, step / 120, 0.0
+    header["CRPIX1"], header["CRPIX2"] = 21600.5, 10800.5
+    path = tmp_path / "sky.fits"
+    path.write_bytes(header.tostring().encode())
+    with open(path, "r+b") as file:  # holes: nothing of it is written
+        file.truncate(2880 * (1 + 43200 * 21600 * 4 // 2880))
+    frame = Frame((55.0, -53.0), 24.0)
+    image = read_image(path, frame)
+    assert image.values.shape < (130, 200) and to_frame(image, None, frame)[1] == 0
+    with pytest.raises(InputError, match="covers 0% of the frame"):
+        sky_image(tmp_path / "away.fits", np.ones((240, 240)))
+        read_image(tmp_path / "away.fits", Frame((60.0, -53.0), 24.0))
+
+
+def test_healpix_is_told_from_a_file_without_images(tmp_path):
+    table = fits.BinTableHDU.from_columns([fits.Column("I", "E", array=np.zeros(48, np.float32))])
+    table.header["PIXTYPE"] = "HEALPIX"
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(tmp_path / "sky.fits")
+    with pytest.raises(InputError, match="holds no image: reproject.reproject_from_healpix makes one"):
+        read_image(tmp_path / "sky.fits", Frame((55.0, -53.0), 24.0))
 
 
 def test_distortions_of_the_camera_are_followed(tmp_path):
@@ -177,7 +204,9 @@ def test_distortions_of_the_camera_are_followed(tmp_path):
         B_2_0=0.0,
     )
     frame = Frame((55.0, -53.0), 15.0)
-    places = [np.argmax(to_frame(read_image(path), None, frame)[0].sum(0)) for path in (straight, bent)]
+    places = [
+        np.argmax(to_frame(read_image(path, frame), None, frame)[0].sum(0)) for path in (straight, bent)
+    ]
     # 50 pixels off the reference: 2e-3 x 50^2 = 5 pixels of .25 arcmin further, 3.3 of the frame's .375.
     assert places[1] - places[0] in (3, 4)
 
