@@ -34,6 +34,7 @@ import torch
 
 from baselines.command import command_line
 from baselines.model import CONFIG_FILE, from_pretrained, in_bfloat16
+from baselines.networks import import_timm
 from baselines.results import kept_scores, view_names
 from baselines.results_figures import draw_statistics
 from baselines.settings import Parser, read_config
@@ -198,7 +199,8 @@ def missing_packages(names: Sequence[str]) -> list[str]:
     why = []
     for name in names:
         try:
-            import_module(name)
+            # timm beside a torchvision of another torch needs care.
+            import_timm() if name == "timm" else import_module(name)
         except ImportError as error:
             why.append(f"{name} ({error})")
     return why
