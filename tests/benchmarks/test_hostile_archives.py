@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import archives
+from benchmarks import packing
 from benchmarks.packing import opened, pack
 from benchmarks.predictions import MAX_FILES, Predictions
 from benchmarks.scoring import score_submission
@@ -156,7 +156,7 @@ def test_headers_of_gigabytes_are_not_read(tmp_path: Path, kind: bytes) -> None:
 def test_too_many_files_are_told_by_their_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty files are cheap to send and slow to write: they are counted first, and no further than needed."""
     limit = MAX_FILES // 10
-    monkeypatch.setattr(archives, "MAX_FILES", limit)
+    monkeypatch.setattr(packing, "MAX_FILES", limit)
     path = tmp_path / "a.tar"
     path.write_bytes(b"".join(member(f"predictions.zarr/{i:06d}", b"") for i in range(limit + 10)))
     start = time.process_time()
