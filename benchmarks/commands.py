@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import cores
+from three_hundred_maps.io import cores, write_json
 from three_hundred_maps.progress import set_quiet
 
 Submission = Annotated[Path, typer.Argument(help="The submission: a folder, .tar, .zip or .npz.")]
@@ -73,17 +73,16 @@ def score(
 ) -> None:
     """Score a submission against a store: its test split, for the task transfer all of its splits."""
     from benchmarks.packing import opened
-    from benchmarks.results import write_result
     from benchmarks.score_table import score_table
     from benchmarks.scoring import score_submission
     from three_hundred_maps.store.names import find_store
 
     if quiet or as_json:
         set_quiet(True)
-    if out is not None and out.exists() and not overwrite:
-        raise InputError(f"{out} is there already; give another name or --overwrite")
     if out is not None:
         # Before the scoring, which may take long.
+        if out.exists() and not overwrite:
+            raise InputError(f"{out} is there already; give another name or --overwrite")
         out.parent.mkdir(parents=True, exist_ok=True)
     with opened(submission) as folder:
         result = score_submission(
@@ -95,7 +94,7 @@ def score(
             workers=workers,
         )
     if out is not None:
-        write_result(out, result, overwrite=overwrite)
+        write_json(out, result)
     if as_json:
         print(json.dumps(result, indent=1))
     elif not quiet:

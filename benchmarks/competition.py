@@ -116,7 +116,7 @@ def write_bundle(
             for name, data in _program(image):
                 _add(archive, f"scoring_program/{name}", data)
             _add(archive, f"reference_data/{RULES}", canonical_json(rules))
-            place = background_path(truth)
+            place = background_path(truth.identity, truth.training, truth.constants)
             _add(archive, f"reference_data/{HOME}/{place.parent.name}/{place.name}", kept.read_bytes())
             inputs = set(truth.attrs["views"]) - {truth.target, truth.task.half}
             for path in _files(sealed / TRUTH):

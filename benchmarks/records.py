@@ -16,11 +16,10 @@ from typing import Any
 
 from benchmarks.constants import STANDARD, VERSION
 from benchmarks.fingerprints import dataset_key, fingerprint_problem
-from benchmarks.references import Background, load_background_file
+from benchmarks.references import Background, load_background
 from benchmarks.truth import Truth
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_json
-from three_hundred_maps.store.schema import TARGET
 
 FOLDER = "datasets"
 
@@ -66,10 +65,7 @@ def find_record(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
     found = kept_records().get(dataset_key(dataset, training))
     if found is not None or result["benchmark_version"] != VERSION:
         return found
-    zero = [data["digest"] for data in training]
-    background = load_background_file(
-        dataset["digest"], dataset["split"], zero, STANDARD, dataset.get("target", TARGET)
-    )
+    background = load_background(dataset, training, STANDARD)
     return None if background is None else background.to_json()
 
 

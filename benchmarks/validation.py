@@ -14,7 +14,7 @@ from benchmarks.manifest import MANIFEST, PREDICTIONS, Manifest, read_manifest
 from benchmarks.predictions import Predictions, check_tree
 from benchmarks.rows import ALL, Rows
 from benchmarks.submissions import tree_digest, value_problem
-from benchmarks.tasks import MASS_MAP, OBSERVED, TASKS, Task, check_task
+from benchmarks.tasks import MASS_MAP, OBSERVED, TASKS, Task, find_task
 from benchmarks.texts import shown
 from benchmarks.truth import Truth
 from benchmarks.variables import SAMPLES, SIGMA, map_dims
@@ -114,22 +114,10 @@ def _track_problems(predictions: Predictions, truth: Truth, order: NDArray[np.in
 
 
 def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
-    yield from check_task(manifest.task)
-    task = TASKS.get(manifest.task)
-    if task is not None and task.split != truth.split:
-        yield f"{MANIFEST}: the task {task.name} scores {task.split}, not {truth.split}"
-    trained = manifest.trained_on
-    if task is not None and task.target != truth.target:
-        yield f"{MANIFEST}: the task {task.name} is to predict {task.target}, not {truth.target}"
-    if task is not None and not task.at_home and trained == truth.name:
-        yield (
-            f"{MANIFEST}: trained on {shown(trained, 60)} and scored on it is the task {MASS_MAP.name}, "
-            f"not {task.name}"
-        )
-    if task is not None and not (task.at_home or task.zero_of_training or trained):
-        yield f"{MANIFEST}: the task {task.name} needs trained_on, the name of the dataset trained on"
-    if task is not None and task.name == OBSERVED and "observed" not in truth.attrs:
-        yield f"{MANIFEST}: {truth.name} is no dataset as telescopes see it, which the task {OBSERVED} is of"
+    try:
+        yield from _task_problems(find_task(manifest.task), manifest.trained_on, truth)
+    except InputError as error:
+        yield f"{MANIFEST}: {error}"
     of = manifest.dataset
     identity = (truth.name, truth.attrs["recipe_sha256"], truth.generator)
     # The bytes of a data set differ between types of processors; name, recipe and generator do not.
@@ -147,6 +135,22 @@ def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
             f"{MANIFEST}: the track names {', '.join(unknown)}; the dataset's views are "
             f"{', '.join(truth.views)} ({NO_VIEWS!r} for a prediction without input)"
         )
+
+
+def _task_problems(task: Task, trained_on: str | None, truth: Truth) -> Iterator[str]:
+    if task.split != truth.split:
+        yield f"{MANIFEST}: the task {task.name} scores {task.split}, not {truth.split}"
+    if task.target != truth.target:
+        yield f"{MANIFEST}: the task {task.name} is to predict {task.target}, not {truth.target}"
+    if not task.at_home and trained_on == truth.name:
+        yield (
+            f"{MANIFEST}: trained on {shown(trained_on, 60)} and scored on it is the task {MASS_MAP.name}, "
+            f"not {task.name}"
+        )
+    if not (task.at_home or task.zero_of_training or trained_on):
+        yield f"{MANIFEST}: the task {task.name} needs trained_on, the name of the dataset trained on"
+    if task.name == OBSERVED and "observed" not in truth.attrs:
+        yield f"{MANIFEST}: {truth.name} is no dataset as telescopes see it, which the task {OBSERVED} is of"
 
 
 def task_of(folder: str | Path) -> Task:

@@ -13,12 +13,12 @@ import pytest
 from benchmarks import figures
 from benchmarks.demo import MARK, MODELS, run_stage
 from benchmarks.demo_report import board, write_report
-from benchmarks.results import read_result, write_result
+from benchmarks.results import read_result
 from benchmarks.scoring import score_submission
 from tests.helpers import submitted
 from tests.webdriver_client import Browser
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import claim_folder
+from three_hundred_maps.io import claim_folder, write_json
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.testing import tiny_store
 
@@ -39,7 +39,8 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         maps = truth * 10 ** (NOISE_DEX[model] * rng.choice([-1.0, 1.0], truth.shape[:2])[..., None, None])
         folder, title = out / model / "submission", f"model <{model}>"
         submissions[model] = submitted(folder, maps, name=title, track=views, rows=(store, "test"))
-        results[model] = write_result(out / f"{model}.json", score_submission(submissions[model], store))
+        results[model] = out / f"{model}.json"
+        write_json(results[model], score_submission(submissions[model], store))
     stage = run_stage("version", ["three_hundred_maps", "--version"], log=out / "stages" / "version.json")
     write_report(
         out / "report.html",

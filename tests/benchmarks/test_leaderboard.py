@@ -28,10 +28,11 @@ from benchmarks.leaderboard.cells import COLUMNS, cell, marks
 from benchmarks.leaderboard.charts import Series, chart, ticks
 from benchmarks.leaderboard.images import palette, picture
 from benchmarks.registry import RANKING, SCORES
-from benchmarks.results import read_result, result_problems, schema, write_result
+from benchmarks.results import Result, read_result, result_problems
 from tests.helpers import fetch_axe
 from tests.webdriver_client import Browser
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import write_json
 
 
 def variant(scored: dict[str, Any], factor: float = 1.0, **changes: Any) -> dict[str, Any]:
@@ -297,7 +298,7 @@ def test_folders_and_files_of_results(scored: dict[str, Any], tmp_path: Path) ->
     folder = tmp_path / "results"
     folder.mkdir()
     for place in range(2):
-        write_result(folder / f"{place}.json", variant(scored, 1 + 0.1 * place, name=f"n{place}"))
+        write_json(folder / f"{place}.json", variant(scored, 1 + 0.1 * place, name=f"n{place}"))
     index = render([folder], tmp_path / "site")
     assert index.read_text().count('type="checkbox"') == 2
     with pytest.raises(InputError, match="no results"):
@@ -601,7 +602,7 @@ def test_a_spoilt_result_is_refused_or_drawn(verified: list[dict[str, Any]], tmp
             assert all("\n" not in line and len(line) <= 301 for line in problems)
             continue
         drawn += 1
-        jsonschema.validate(spoilt, schema())
+        jsonschema.validate(spoilt, Result.model_json_schema())
         render([spoilt], tmp_path / "site")
         assert all("<script>x" not in page.read_text() for page in (tmp_path / "site").rglob("*.html"))
     assert drawn > 10 and refused > 200

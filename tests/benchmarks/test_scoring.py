@@ -16,14 +16,14 @@ from benchmarks.constants import STANDARD
 from benchmarks.features import Features
 from benchmarks.measure import measure
 from benchmarks.registry import BELOW_NOISE, CURVES, OF_SAMPLES, RANKING, SAMPLE_CURVES, SCORES
-from benchmarks.results import read_result, result_problems, schema, write_result
+from benchmarks.results import Result, read_result, result_problems
 from benchmarks.scoring import COPY, NOISE_KNOWN, score_submission, stream
 from benchmarks.summary import Summary
 from benchmarks.tables import conditional_tables, groups
 from benchmarks.truth import Truth
 from tests.helpers import submitted
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import canonical_json
+from three_hundred_maps.io import canonical_json, write_json
 from three_hundred_maps.store.arrays import SplitArrays, read_split
 from three_hundred_maps.testing import tiny_store
 
@@ -272,7 +272,8 @@ def test_other_constants_say_so(submit: Callable[..., Path], store: Path, scored
 def test_degradation_is_paired(
     submit: Callable[..., Path], store: Path, fair: np.ndarray, tmp_path: Path
 ) -> None:
-    home = write_result(tmp_path / "home.json", score_submission(submit("home"), store))
+    home = tmp_path / "home.json"
+    write_json(home, score_submission(submit("home"), store))
     away = score_submission(
         submit("away", maps=fair * 1.3, task="cross-code", trained_on="other"), store, in_domain=home
     )
@@ -289,7 +290,8 @@ def test_cross_code_says_what_it_was_trained_on_and_what_it_degrades_from(
         score_submission(submit("a", task="cross-code"), store)
     with pytest.raises(InputError, match="is the task mass-map"):
         score_submission(submit("b", task="cross-code", trained_on="tiny"), store)
-    other = write_result(tmp_path / "other.json", score_submission(submit("c", track="sz,star"), store))
+    other = tmp_path / "other.json"
+    write_json(other, score_submission(submit("c", track="sz,star"), store))
     folder = submit("d", task="cross-code", trained_on="other+tiny")
     with pytest.raises(InputError, match="on the same track, sz"):
         score_submission(folder, store, in_domain=other)
@@ -319,18 +321,18 @@ def test_what_cannot_be_scored_against(tmp_path: Path) -> None:
         Truth(no_train)
 
 
-def test_results_follow_their_schema(scored: dict, tmp_path: Path) -> None:
+def test_results_follow_their_schema(scored: dict) -> None:
     import jsonschema
 
     content = json.loads(canonical_json(scored))
-    jsonschema.validate(content, schema())
+    jsonschema.validate(content, Result.model_json_schema())
     for broken in ({**content, "scores": {}}, {**content, "name": 3}, {**content, "schema": "other"}):
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(broken, schema())
-    path = write_result(tmp_path / "r.json", scored)
-    assert read_result(path)["name"] == "U-Net"
-    with pytest.raises(InputError, match="there already"):
-        write_result(path, scored)
+            jsonschema.validate(broken, Result.model_json_schema())
+    for name in ("../x", "a/b", ""):
+        # It is a part of a file's name where the record of a data set is looked for.
+        target = {**content, "dataset": {**content["dataset"], "target": name}}
+        assert any(problem.startswith("dataset.target") for problem in result_problems(target)), name
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     )
     manifest, predictions = read_manifest(folder), Predictions(folder)
     assert (manifest.name, manifest.track, manifest.parameters) == ("n", "sz", 12)
-    assert manifest.extra == {"date": "2026-01-31", "code": "https://x.org/y"}
+    assert (manifest.date, manifest.code, manifest.paper) == ("2026-01-31", "https://x.org/y", None)
     assert manifest.predictions_sha256 == tree_digest(folder / "predictions.zarr")
     assert np.array_equal(predictions.read("mass", np.array([2, 0])), MAPS[[2, 0]])
     assert np.array_equal(predictions.read("mass_sigma", np.arange(3)), sigma)
