@@ -80,7 +80,7 @@ def site(
 
 def map_boards(*given: Any) -> list[Board]:
     """Without the boards of the odds, on which each of these results stands as well."""
-    return [board for board in make_boards(*given) if board.score == RANKING]
+    return [board for board in make_boards(*given) if board.key.score == RANKING]
 
 
 def names(entries: list[Entry]) -> list[tuple[str, int | None]]:

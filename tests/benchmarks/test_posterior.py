@@ -432,7 +432,7 @@ def test_boards_and_pages_of_odds(
         )
     ]
     maps, odds = make_boards(results)
-    assert (maps.score, odds.score) == (RANKING, PROBABILISTIC) and len(maps.entries) == 3
+    assert (maps.key.score, odds.key.score) == (RANKING, PROBABILISTIC) and len(maps.entries) == 3
     ranked = [(entry.result["name"], entry.rank) for entry in odds.entries]
     expected = sorted(results[:2], key=lambda r: r["scores"][PROBABILISTIC]["value"])
     assert ranked == [(result["name"], rank) for rank, result in enumerate(expected, 1)]
