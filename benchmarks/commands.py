@@ -204,7 +204,6 @@ def bundle(
     track: Annotated[
         str | None, typer.Option("--track", help="Views that submissions may use; by default all.")
     ] = None,
-    start: Annotated[str | None, typer.Option("--start", help="First day, YYYY-MM-DD; today.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Make a competition of a sealed store, to upload to Codabench."""
@@ -212,7 +211,7 @@ def bundle(
 
     if quiet:
         set_quiet(True)
-    path = write_bundle(sealed, codabench, image=image, track=track, start=start)
+    path = write_bundle(sealed, codabench, image=image, track=track)
     if not quiet:
         print(
             f"bundle: {path} ({path.stat().st_size / 1e6:.1f} MB); it holds the truth: upload, never publish"

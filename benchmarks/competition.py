@@ -11,7 +11,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,8 @@ RUN pip install --no-cache-dir -r requirements.txt
 """
 
 
-def write_bundle(
-    sealed: str | Path, out: str | Path, *, image: str, track: str | None = None, start: str | None = None
-) -> Path:
-    """Write the bundle of a competition on the task that a store was sealed for.
+def write_bundle(sealed: str | Path, out: str | Path, *, image: str, track: str | None = None) -> Path:
+    """Write the bundle of a competition, from today (UTC) on, on the task that a store was sealed for.
 
     Parameters
     ----------
@@ -80,8 +78,6 @@ def write_bundle(
         Name of the Docker image that scores: ``scoring_program/Dockerfile`` of the bundle makes it.
     track
         The views that submissions may use, any of them; by default all of the inputs.
-    start
-        First day, YYYY-MM-DD, UTC; by default today. There is no last one.
 
     Returns
     -------
@@ -90,7 +86,7 @@ def write_bundle(
     Raises
     ------
     InputError
-        Where ``sealed`` is not a sealed store, ``out`` is there already, or a view or day is none.
+        Where ``sealed`` is not a sealed store, ``out`` is there already, or a view is none.
     """
     sealed, out = Path(sealed), Path(out)
     if not (sealed / INPUTS).is_dir() or not (sealed / TRUTH).is_dir():
@@ -109,7 +105,7 @@ def write_bundle(
         partial, kept = Path(scratch) / out.name, Path(scratch) / "background.json"
         write_json(kept, background.to_json())
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            _add(archive, "competition.yaml", _yaml(_competition(truth, rules, image, _day(start))))
+            _add(archive, "competition.yaml", _yaml(_competition(truth, rules, image)))
             _add(archive, "logo.png", _logo(sealed / INPUTS))
             for name, text in _pages(truth, rules).items():
                 _add(archive, f"pages/{name}.md", text.encode())
@@ -131,14 +127,7 @@ def write_bundle(
     return out
 
 
-def _day(text: str | None) -> date:
-    try:
-        return datetime.now(UTC).date() if text is None else date.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"--start {text!r} is no day: give YYYY-MM-DD") from None
-
-
-def _competition(truth: Truth, rules: dict[str, str], image: str, start: date) -> dict[str, Any]:
+def _competition(truth: Truth, rules: dict[str, str], image: str) -> dict[str, Any]:
     """Content of ``competition.yaml``, version 2 of the platform's language."""
     columns = []
     for index, name in enumerate(COLUMNS):
@@ -159,7 +148,7 @@ def _competition(truth: Truth, rules: dict[str, str], image: str, start: date) -
     }
     content["tasks"][0] |= {"name": truth.task.title, "description": truth.task.text}
     content["phases"][0] |= {
-        "start": f"{start.isoformat()} 00:00:00",
+        "start": f"{datetime.now(UTC).date()} 00:00:00",
         "max_submissions_per_day": PER_DAY,
         "max_submissions": IN_ALL,
         "execution_time_limit": TIME_LIMIT,

@@ -20,7 +20,7 @@ from benchmarks.disclosure import disclosed
 from benchmarks.features import Features
 from benchmarks.manifest import MANIFEST, Description, Manifest
 from benchmarks.measure import Measured, measure
-from benchmarks.posterior import Ensemble, measure_samples, references_of
+from benchmarks.posterior import measure_samples, references_of
 from benchmarks.predictions import Predictions
 from benchmarks.records import check_store
 from benchmarks.registry import BELOW_NOISE, RANKING
@@ -69,8 +69,8 @@ def _measure_rows(
         sigma, against = None, target
         samples: dict[str, NDArray[Any]] = {}
         if name == SUBMISSION and SAMPLES in predicted:
-            ensemble = Ensemble(predicted[SAMPLES][part], predicted[_REFERENCE][part], rows, on_grid)
-            features, samples = measure_samples(ensemble, target)
+            given = predicted[SAMPLES][part], predicted[_REFERENCE][part]
+            features, samples = measure_samples(*given, rows, target, on_grid=on_grid)
         elif name == SUBMISSION:
             features = Features(predicted["mass"][part], truth.grid, r500)
             sigma = predicted["mass_sigma"][part] if "mass_sigma" in predicted else None

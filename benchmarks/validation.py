@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.manifest import MANIFEST, PREDICTIONS, Manifest, read_manifest
-from benchmarks.predictions import Predictions, check_tree
+from benchmarks.predictions import MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, Predictions
 from benchmarks.rows import ALL, Rows
 from benchmarks.submissions import tree_digest, value_problem
 from benchmarks.tasks import MASS_MAP, OBSERVED, TASKS, Task, find_task
@@ -160,6 +162,45 @@ def task_of(folder: str | Path) -> Task:
     except InputError:
         # Told by `find_problems`, with all else that is wrong.
         return MASS_MAP
+
+
+def check_tree(root: Path) -> list[str]:
+    """What may not be in a submission's folder: links, devices, files that are too large or too many."""
+    if root.is_symlink():
+        return [f"{shown(root.name)} is a link; a submission holds plain files only"]
+    problems: list[str] = []
+    files, folders = 0, [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as found:
+                entries = list(itertools.islice(found, MAX_FILES + 1))
+        except OSError as error:
+            name = shown(folder.relative_to(root).as_posix())
+            problems.append(f"{name} cannot be read: {error.strerror}")
+            continue
+        for entry in entries:
+            place = Path(entry.path).relative_to(root)
+            name = shown(place.as_posix())
+            if entry.is_symlink():
+                problems.append(f"{name} is a link; a submission holds plain files only")
+            elif entry.is_dir(follow_symlinks=False):
+                if len(place.parts) < MAX_DEPTH:
+                    folders.append(Path(entry.path))
+                else:
+                    problems.append(f"{name} is a folder nested too deep")
+            elif not entry.is_file(follow_symlinks=False):
+                problems.append(f"{name} is neither a file nor a folder")
+            else:
+                files += 1
+                size = entry.stat(follow_symlinks=False).st_size
+                if size > MAX_FILE_BYTES:
+                    problems.append(f"{name} has {size:,} bytes; at most {MAX_FILE_BYTES:,}")
+            if files + len(folders) > MAX_FILES:
+                return [*problems, f"more than {MAX_FILES:,} files; write a chunk for each halo"]
+            if len(problems) >= 20:
+                return problems
+    return problems
 
 
 def find_problems(

@@ -125,7 +125,8 @@ def test_ssim_is_scikit_images() -> None:
     from skimage.metrics import structural_similarity
 
     truth, predicted = features(TRUTH), features(cluster_maps(seed=1))
-    ours = metrics.ssim(predicted.log, truth.log, GRID, RANGE)
+    moments = (predicted.local_moments, truth.local_moments)
+    ours = metrics.ssim(predicted.log, truth.log, GRID, RANGE, moments)
     theirs = [
         structural_similarity(
             p, t, data_range=RANGE, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
@@ -133,10 +134,6 @@ def test_ssim_is_scikit_images() -> None:
         for p, t in zip(predicted.log, truth.log, strict=True)
     ]
     assert ours == pytest.approx(theirs, abs=1e-9)
-    with_moments = metrics.ssim(
-        predicted.log, truth.log, GRID, RANGE, (predicted.local_moments, truth.local_moments)
-    )
-    assert with_moments == pytest.approx(theirs, abs=1e-9)
 
 
 def test_power_is_powerboxs() -> None:
@@ -183,7 +180,7 @@ def test_smoothing_loses_power_and_peaks_at_small_scales() -> None:
     smoothed = gaussian_filter(TRUTH, (0, 0, 2.5, 2.5))
     target, predicted = features(TRUTH), features(smoothed)
     power_p, power_t = (metrics.mode_powers(f.spectrum, f.spectrum, GRID) for f in (predicted, target))
-    ratio = metrics.power_ratio(power_p, power_t)
+    ratio = power_p / power_t
     assert ratio[0] > 0.95 and ratio[11] < 0.2 and ratio[5] > ratio[11]
     sharp, soft = scores_of(TRUTH, TRUTH), scores_of(smoothed, TRUTH)
     assert soft["peak_completeness"] < sharp["peak_completeness"]

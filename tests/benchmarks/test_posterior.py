@@ -23,7 +23,7 @@ from benchmarks.leaderboard import render
 from benchmarks.leaderboard.boards import make_boards
 from benchmarks.measure import measure
 from benchmarks.packing import opened, pack
-from benchmarks.posterior import Ensemble, measure_samples, references_of
+from benchmarks.posterior import measure_samples, references_of
 from benchmarks.predictions import Predictions
 from benchmarks.registry import OF_SAMPLES, PROBABILISTIC, RANKING, SAMPLE_CURVES
 from benchmarks.results import result_problems
@@ -140,8 +140,7 @@ def scores_of(samples: Array, truth: Array) -> dict[str, float]:
     r500 = np.full(len(truth), 0.65)
     target = Features(expected, GRID, r500, smooth=expected)
     order = references_of(len(truth), 300)
-    ensemble = Ensemble(maps.astype(np.float64), expected[order], np.arange(len(truth)), on_grid=True)
-    mean, kept = measure_samples(ensemble, target)
+    mean, kept = measure_samples(maps, expected[order], np.arange(len(truth)), target, on_grid=True)
     measured = measure(mean, target, np.full(len(GRID.inside), 8.0), 3.0)
     measured.per_halo.update(kept)
     summary = Summary(measured, np.arange(len(truth)), GRID)
