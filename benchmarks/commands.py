@@ -24,14 +24,12 @@ TrainedOn = Annotated[
     ),
 ]
 TaskName = Annotated[str, typer.Option("--task", help="The task: what is predicted.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
 
 
 def validate(
     submission: Submission,
     data: Annotated[str | None, typer.Option("--data", help="The store predicted on.")] = None,
-    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Tell all that is wrong with a submission, and what was expected."""
@@ -43,14 +41,12 @@ def validate(
     with opened(submission) as folder:
         truth = None if data is None else Truth(find_store(data), task=task_of(folder))
         problems, manifest, _ = find_problems(folder, truth)
-    if as_json:
-        print(json.dumps({"valid": not problems, "problems": problems}, indent=1))
-    elif not quiet:
+    if not quiet:
         for problem in problems:
             print(f"- {problem}")
     if problems or manifest is None:
         raise InputError(f"{submission}: {len(problems)} problem(s); the submission cannot be scored")
-    if not quiet and not as_json:
+    if not quiet:
         against = "" if truth is None else f", fits the {truth.part} of {truth.name} ({truth.digest[:12]})"
         print(f"valid: {manifest.name!r}, task {manifest.task}, track {manifest.track}{against}")
 
@@ -68,7 +64,7 @@ def score(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the result.")] = False,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0 for all processors.")] = 0,
-    as_json: Json = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Score a submission against a store: its test split, for the task transfer all of its splits."""
@@ -109,9 +105,6 @@ def fingerprint(
         Path, typer.Option("--out", help="Folder of the record; benchmarks/datasets for the package's own.")
     ],
     task: TaskName = "mass-map",
-    split: Annotated[
-        str | None, typer.Option("--split", help="test, or all; by default what the task scores.")
-    ] = None,
     trained_on: TrainedOn = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0 for all processors.")] = 0,
     quiet: Quiet = False,
@@ -125,7 +118,7 @@ def fingerprint(
     if quiet:
         set_quiet(True)
     zero = [find_store(name) for name in trained_on or []]
-    truth = Truth(find_store(data), task=task, split=split, trained_on=zero)
+    truth = Truth(find_store(data), task=task, trained_on=zero)
     if truth.sealed:
         raise InputError(f"{data} is held back: a record would tell its truth")
     _, background = score_maps(truth, None, workers=workers, check=False)

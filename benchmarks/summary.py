@@ -391,10 +391,11 @@ class Summary:
         share = self.regions.means(self._field("ranks")).mean(axis=0)
         return {"edges": _short(np.linspace(0.0, 1.0, len(share) + 1)), "share": _short(share)}
 
-    def histogram(self, bins: int = 80, limit: float = 0.8) -> dict[str, Any]:
+    def histogram(self) -> dict[str, Any]:
         """Share of pixels by r, coarse enough to draw; the end bins take what lies beyond."""
         counts = self._field("histogram").sum(axis=0).astype(np.float64)
-        edges = np.linspace(-limit, limit, bins + 1)
+        bins = 80
+        edges = np.linspace(-0.8, 0.8, bins + 1)
         fine = histogram_edges(self.grid)
         centres = np.concatenate([[fine[0]], 0.5 * (fine[1:] + fine[:-1]), [fine[-1]]])
         place = np.clip(np.searchsorted(edges, centres, side="right") - 1, 0, bins - 1)

@@ -98,7 +98,7 @@ def test_page_in_a_browser(demo_folder: Path, browser: Browser, width: int) -> N
 
 def test_what_lies_beyond_the_axis_is_told_and_makes_no_spike() -> None:
     values = np.concatenate([np.zeros(900), np.full(100, 9.0)])
-    axis = figures.residual_histogram({"unet": values}, reach=1.5).axes[0]
+    axis = figures.residual_histogram({"unet": values}).axes[0]
     (bars,) = axis.patches
     density, edges, _ = bars.get_data()
     assert density[-1] == 0 and np.sum(density * np.diff(edges)) == pytest.approx(0.9)
