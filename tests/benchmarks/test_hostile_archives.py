@@ -18,8 +18,7 @@ import pytest
 from benchmarks import packing
 from benchmarks.packing import opened, pack
 from benchmarks.predictions import MAX_FILES, Predictions
-from benchmarks.scoring import score_submission
-from benchmarks.validation import find_problems, validate
+from benchmarks.validation import validate
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import SplitArrays
 
@@ -245,10 +244,3 @@ def test_an_npz_whose_header_claims_more(tmp_path: Path) -> None:
     np.save(text, json.dumps(manifest))
     path = zipped(tmp_path / "s.npz", ("mass.npy", data.getvalue()), ("submission.npy", text.getvalue()))
     refused(path, "is not what a submission holds|lack")
-
-
-def test_scores_of_an_archive_are_those_of_its_folder(submit: Callable[..., Path], store: Path) -> None:
-    folder = submit()
-    with opened(pack(folder)) as unpacked:
-        assert score_submission(unpacked, store)["scores"] == score_submission(folder, store)["scores"]
-    assert not find_problems(folder)[0]

@@ -297,21 +297,6 @@ def test_names_that_collide_keep_their_pages(
     assert index.read_text().count('<tr><td class="pick"><input') == 2
 
 
-def test_a_site_replaces_nothing_else(submit: Callable[..., Path], store: Path, tmp_path: Path) -> None:
-    result = score_submission(submit(), store)
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "thesis.tex").write_text("x")
-    with pytest.raises(InputError, match="holds other things"):
-        render([result], home)
-    assert (home / "thesis.tex").read_text() == "x"
-
-
-def test_predictions_for_another_dataset_are_refused(submit: Callable[..., Path], store: Path) -> None:
-    with pytest.raises(InputError, match="predictions for the dataset of digest 0123456789abcdef"):
-        score_submission(submit(dataset={"digest": "0123456789abcdef" * 4}), store)
-
-
 def test_scoring_strangers_data_stays_in_bounds(submit: Callable[..., Path], store: Path) -> None:
     """A whole process that scores under a hard limit of memory and may not start another one."""
     folder = submit()
@@ -384,10 +369,6 @@ def test_names_of_all_scripts_are_welcome() -> None:
         assert text_problem(name) is None, name
     assert text_problem("two\nlines", lines=True) is None
     assert shown("a\x1b[2Jb\n\ud800", 20) == "a\\x1b[2Jb\\n\\ud800" and shown("x" * 9, 4) == "xxxx…"
-
-
-def test_a_day_is_a_day(submit: Callable[..., Path]) -> None:
-    assert "must be a day" in told(change(submit(), date="2026-02-30"))
 
 
 def test_file_names_cannot_write_to_the_terminal(submit: Callable[..., Path]) -> None:

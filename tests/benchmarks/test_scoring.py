@@ -150,18 +150,6 @@ def test_a_damaged_cache_is_measured_again(submit: Callable[..., Path], store: P
     assert canonical_json(score_submission(folder, store)) == canonical_json(first)
 
 
-def test_the_order_of_halos_and_the_chunks_do_not_matter(
-    submit: Callable[..., Path], store: Path, test_split: SplitArrays, fair: np.ndarray
-) -> None:
-    order = np.random.default_rng(1).permutation(len(fair))
-    keys = {k: test_split.halos[k][order] for k in ("region", "snapshot", "halo_id")}
-    straight = score_submission(submit("a"), store)
-    shuffled = score_submission(submit("b", maps=fair[order], rows=keys), store)
-    for result in (straight, shuffled):
-        result.pop("predictions_sha256")
-    assert canonical_json(straight) == canonical_json(shuffled)
-
-
 def test_a_copy_of_the_truth_scores_perfect_and_is_not_ranked(
     submit: Callable[..., Path], store: Path, test_split: SplitArrays
 ) -> None:

@@ -27,7 +27,7 @@ from benchmarks.rows import find_rows
 from benchmarks.scoring import score_submission
 from benchmarks.submissions import tree_digest
 from benchmarks.truth import Truth
-from benchmarks.validation import find_problems, order_of, validate
+from benchmarks.validation import find_problems, order_of
 from tests.helpers import submitted
 from three_hundred_maps import load_dataset
 from three_hundred_maps.errors import InputError
@@ -303,11 +303,6 @@ def test_logarithms_are_told_when_checked_and_scored(
         score_submission(folder, store)
 
 
-def test_a_valid_submission(submit: Callable[..., Path], store: Path) -> None:
-    assert validate(submit(), store).name == "Blurred"
-    assert validate(submit("b")).name == "Blurred"
-
-
 def test_all_that_is_wrong_is_told_at_once(
     submit: Callable[..., Path], store: Path, test_split: SplitArrays, fair: np.ndarray
 ) -> None:
@@ -333,25 +328,13 @@ def test_all_that_is_wrong_is_told_at_once(
     assert len(problems) == 8
 
 
-@pytest.mark.parametrize(("value", "word"), [(np.inf, "infinite"), (-1.0, "negative")])
-def test_values_are_looked_at(submit: Callable[..., Path], store: Path, value: float, word: str) -> None:
-    folder = submit()
-    zarr.open_group(folder / "predictions.zarr", mode="a")["mass"][7, 1, 3, 3] = value
-    problems, _, _ = find_problems(folder, Truth(store))
-    assert any(word in p and "row 7" in p for p in problems)
-
-
-def test_shapes_and_missing_chunks(submit: Callable[..., Path], store: Path, fair: np.ndarray) -> None:
+def test_shapes(submit: Callable[..., Path], store: Path, fair: np.ndarray) -> None:
     folder = submit("small", maps=fair[:, :, :40, :40])
     assert any(
         "expected (halo, los, y, x) = (12, 2, 80, 80)" in p for p in find_problems(folder, Truth(store))[0]
     )
     folder = submit("one-los", maps=fair[:, :1])
     assert any("shape (12, 1, 80, 80)" in p for p in find_problems(folder, Truth(store))[0])
-    folder = submit("hole")
-    (folder / "predictions.zarr" / "mass" / "c" / "3" / "0" / "0" / "0").unlink()
-    problems = find_problems(folder, Truth(store))[0]
-    assert any("mass/c/3/0/0/0: is missing" in p for p in problems) and any("checksum" in p for p in problems)
 
 
 def test_track_and_task_must_match_views_and_data(submit: Callable[..., Path], store: Path) -> None:
