@@ -57,7 +57,7 @@ def demo(
     workers: int = typer.Option(0, "--workers", min=0, help="Processes for the build; 0: one a core."),
     quiet: bool = typer.Option(False, "--quiet", help="No progress bars."),
 ) -> None:
-    """Build `mini`, train four U-Nets, score them, write one HTML report (its path comes last)."""
+    """Build `mini`, train four U-Nets, score them. One HTML report is written; its path comes last."""
     set_quiet(quiet)
     claim_folder(out, MARK, {"what": "three_hundred_maps demo", "config": "mini"})
     store, site, stages = out / "data", out / "leaderboard", []

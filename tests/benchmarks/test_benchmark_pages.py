@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import COMMANDS, main
+from benchmarks.cli import main
 from benchmarks.constants import VERSION
 from benchmarks.packing import opened
 from benchmarks.results import read_result
@@ -29,9 +29,7 @@ command = partial(helpers.command, main)
 
 
 def test_every_command_has_help() -> None:
-    first = ["validate", "score", "fingerprint", "leaderboard", "pack", "seal", "bundle", "demo"]
-    assert list(COMMANDS) == first
-    for name in COMMANDS:
+    for name in ("validate", "score", "fingerprint", "leaderboard", "pack", "seal", "bundle", "demo"):
         done = command(name, "--help")
         assert done.returncode == 0 and "--" in done.stdout, done.stderr
 
