@@ -7,8 +7,6 @@ https://docs.codabench.org/latest/Organizers/Benchmark_Creation/Yaml-Structure/
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -32,7 +30,7 @@ from three_hundred_maps._version import __version__
 from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.errors import InputError, installed_version
 from three_hundred_maps.hub.pictures import gallery, panel
-from three_hundred_maps.io import canonical_json, write_json
+from three_hundred_maps.io import canonical_json, renamed_into_place
 from three_hundred_maps.keys import parse_views
 from three_hundred_maps.store.arrays import open_group
 
@@ -100,30 +98,26 @@ def write_bundle(sealed: str | Path, out: str | Path, *, image: str, track: str 
         raise InputError(f"track {track!r}: the views of {sealed / INPUTS} are {','.join(truth.views)}")
     rules = {"task": truth.task.name, "track": canonical_track(views), "truth": TRUTH}
     _, background = score_maps(truth, None, check=False)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as scratch:
-        partial, kept = Path(scratch) / out.name, Path(scratch) / "background.json"
-        write_json(kept, background.to_json())
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            _add(archive, "competition.yaml", _yaml(_competition(truth, rules, image)))
-            _add(archive, "logo.png", _logo(sealed / INPUTS))
-            for name, text in _pages(truth, rules).items():
-                _add(archive, f"pages/{name}.md", text.encode())
-            for name, data in _program(image):
-                _add(archive, f"scoring_program/{name}", data)
-            _add(archive, f"reference_data/{RULES}", canonical_json(rules))
-            place = background_path(truth.identity, truth.training, truth.constants)
-            _add(archive, f"reference_data/{HOME}/{place.parent.name}/{place.name}", kept.read_bytes())
-            inputs = set(truth.attrs["views"]) - {truth.target, truth.task.half}
-            for path in _files(sealed / TRUTH):
-                parts = path.relative_to(sealed / TRUTH).parts
-                # The inputs of test are public data and of no use to the scores.
-                if not (len(parts) > 2 and parts[1] in inputs):
-                    _add(archive, "/".join(("reference_data", TRUTH, *parts)), path.read_bytes())
-            for path in _files(sealed / INPUTS):
-                inside = path.relative_to(sealed / INPUTS).as_posix()
-                _add(archive, f"public_data/{INPUTS}/{inside}", path.read_bytes())
-        os.replace(partial, out)
+    with renamed_into_place(out) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        _add(archive, "competition.yaml", _yaml(_competition(truth, rules, image)))
+        _add(archive, "logo.png", _logo(sealed / INPUTS))
+        for name, text in _pages(truth, rules).items():
+            _add(archive, f"pages/{name}.md", text.encode())
+        for name, data in _program(image):
+            _add(archive, f"scoring_program/{name}", data)
+        _add(archive, f"reference_data/{RULES}", canonical_json(rules))
+        place = background_path(truth.identity, truth.training, truth.constants)
+        kept = canonical_json(background.to_json())
+        _add(archive, f"reference_data/{HOME}/{place.parent.name}/{place.name}", kept)
+        inputs = set(truth.attrs["views"]) - {truth.target, truth.task.half}
+        for path in _files(sealed / TRUTH):
+            parts = path.relative_to(sealed / TRUTH).parts
+            # The inputs of test are public data and of no use to the scores.
+            if not (len(parts) > 2 and parts[1] in inputs):
+                _add(archive, "/".join(("reference_data", TRUTH, *parts)), path.read_bytes())
+        for path in _files(sealed / INPUTS):
+            inside = path.relative_to(sealed / INPUTS).as_posix()
+            _add(archive, f"public_data/{INPUTS}/{inside}", path.read_bytes())
     return out
 
 

@@ -19,7 +19,7 @@ from benchmarks.constants import VERSION
 from benchmarks.fingerprints import dataset_key
 from benchmarks.manifest import Description, load_json
 from benchmarks.registry import ANY, CURVES, PROBABILISTIC, RANKING, SCORES
-from benchmarks.texts import shown, text_problem
+from benchmarks.texts import field_problems, shown, text_problem
 from benchmarks.variables import SAMPLE_COUNT
 from three_hundred_maps.errors import InputError
 
@@ -334,10 +334,7 @@ def result_problems(content: Any) -> list[str]:
     try:
         Result.model_validate(content)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        places = [f"{'.'.join(map(str, e['loc']))}: " if e["loc"] else "" for e in found]
-        told = [e["msg"].removeprefix("Value error, ") for e in found]
-        return [shown(place + text, 300) for place, text in zip(places, told, strict=True)]
+        return [shown(problem, 300) for problem in field_problems(error)]
     return []
 
 

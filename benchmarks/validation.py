@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from benchmarks.manifest import MANIFEST, PREDICTIONS, Manifest, read_manifest
 from benchmarks.predictions import MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, Predictions
 from benchmarks.rows import ALL, Rows
-from benchmarks.submissions import tree_digest, value_problem
+from benchmarks.submissions import check_values, tree_digest
 from benchmarks.tasks import MASS_MAP, OBSERVED, TASKS, Task, find_task
 from benchmarks.texts import shown
 from benchmarks.truth import Truth
-from benchmarks.variables import SAMPLES, SIGMA, map_dims
+from benchmarks.variables import SAMPLES, map_dims
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, NO_VIEWS, parse_views
 
@@ -88,13 +88,11 @@ def _shape_problems(predictions: Predictions, truth: Truth) -> Iterator[str]:
 def _value_problems(predictions: Predictions, task: Task) -> Iterator[str]:
     for name in predictions.maps:
         for rows in predictions.blocks(name):
-            bad = value_problem(name, predictions.read(name, rows), task.units)
-            if bad is not None:
-                yield (
-                    f"{PREDICTIONS}/{predictions.names[name]}: {bad[1]} at halo row {rows[0] + bad[0]}; "
-                    "expected finite values, "
-                    + ("above 0 dex" if name == SIGMA else f"0 or above, in {task.units}")
-                )
+            maps = predictions.read(name, rows)
+            try:
+                check_values(name, maps, int(rows[0]), task)
+            except InputError as error:
+                yield f"{PREDICTIONS}/{error}"
                 break
 
 

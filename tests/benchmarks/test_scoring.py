@@ -320,16 +320,16 @@ def test_results_follow_their_schema(scored: dict) -> None:
     for name in ("../x", "a/b", ""):
         # It is a part of a file's name where the record of a data set is looked for.
         target = {**content, "dataset": {**content["dataset"], "target": name}}
-        assert any(problem.startswith("dataset.target") for problem in result_problems(target)), name
+        assert any(problem.startswith("'dataset.target'") for problem in result_problems(target)), name
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"schema": "x"}, "does not say"),
-        ({"scores": {}}, f"scores: {RANKING} is missing"),
+        ({"scores": {}}, f"{RANKING} is missing"),
         ({"scores": {RANKING: {"value": "1", "low": None, "high": None}}}, "should be a valid number"),
-        ({"scores": {RANKING: {"value": 1.0}}}, "low: Field required"),
+        ({"scores": {RANKING: {"value": 1.0}}}, "low' is missing"),
         ({"scores": {RANKING: {"value": -0.1, "low": None, "high": None}}}, "between 0 and inf, not -0.1"),
         ({"scores": {RANKING: {"value": 0.1, "low": None, "high": None}}}, "its regions give"),
         ({"scores": {RANKING: {"value": 1, "low": 2, "high": 3}}}, "low <= value <= high"),
@@ -338,14 +338,14 @@ def test_results_follow_their_schema(scored: dict) -> None:
             "as many numbers as the axis",
         ),
         ({"curves": {"power_ratio": {"k": [2, 1], "value": [1, 1]}}}, "rising"),
-        ({"cases": None}, "cases: Input should be a valid dictionary"),
+        ({"cases": None}, "'cases' input should be a valid dictionary"),
         ({"histogram": {"edges": [0, 1], "share": []}}, "histogram"),
-        ({"dataset": {}}, "dataset.name: Field required"),
-        ({"regions": {}}, "regions.id: Field required"),
+        ({"dataset": {}}, "'dataset.name' is missing"),
+        ({"regions": {}}, "'regions.id' is missing"),
         ({"regions": {"id": [1, 1], "mse": [1, 1]}}, "a region twice"),
         ({"regions": {"id": [1, 2], "mse": [1, -1]}}, "greater than or equal to 0"),
         ({"name": ""}, "name"),
-        ({"ranked": 1}, "ranked: Input should be a valid boolean"),
+        ({"ranked": 1}, "'ranked' input should be a valid boolean"),
         (
             {"residual_maps": {"mean": {"shape": [2, 2], "low": 0, "high": 1, "data": "x"}}},
             "residual_maps.mean",
