@@ -108,19 +108,13 @@ class Manifest(Description):
     """
 
     views: list[str] | None = None
-    dataset: DatasetIdentity = DatasetIdentity()
+    dataset: DatasetIdentity | None = None
 
     @model_validator(mode="after")
     def _same_views(self) -> Self:
         if self.views is not None and canonical_track(self.views) != self.track:
             raise ValueError(f"'views' {shown(self.views, 80)} do not match the track {self.track!r}")
         return self
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of ``submission.json``."""
-        return self.model_dump(
-            exclude_none=True, exclude={"dataset"} if not self.dataset.model_fields_set else None
-        )
 
 
 def read_manifest(folder: str | Path) -> Manifest:

@@ -231,8 +231,7 @@ def _unpack_npz(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
             f"submission, the text of {MANIFEST}"
         )
     names = set(members) - {"submission", *named.values()}
-    fields = manifest.to_json()
-    fields.pop("predictions_sha256", None)
+    fields = manifest.model_dump(exclude_none=True, exclude={"predictions_sha256"})
     write_submission(
         folder,
         **fields,

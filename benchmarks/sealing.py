@@ -168,24 +168,8 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
         )
         for place, row in enumerate(order.tolist()):
             array[place] = maps[row]
-    small: dict[str, tuple[NDArray[Any], tuple[str, ...], dict[str, Any]]] = {
-        SEALED_KEY: (keys[order], ("halo",), {"units": "1", "long_name": "opaque key of the halo"}),
-        "redshift": (
-            np.asarray(truth.halos["redshift"])[order],
-            ("halo",),
-            {"units": "1", "long_name": "redshift"},
-        ),
-    }
-    lines = read_split(truth.path, SPLIT, [])
-    for name, values in (("los_vector", lines.los_vector), ("los_up", lines.los_up)):
-        small[name] = (values, ("los", "xyz"), {"units": "1"})
-    for name in ("y", "x"):
-        small[name] = (
-            truth.grid.maps.centres.astype(np.float32),
-            (name,),
-            {"units": AXIS_VARIABLES[name].units, "long_name": AXIS_VARIABLES[name].long_name},
-        )
-    for name, (values, dims, attributes) in small.items():
+
+    def add(name: str, values: NDArray[Any], *dims: str, **attributes: Any) -> None:
         group.create_array(
             name,
             data=values,
@@ -194,6 +178,16 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
             config={"write_empty_chunks": True},
             attributes=attributes,
         )
+
+    add(SEALED_KEY, keys[order], "halo", units="1", long_name="opaque key of the halo")
+    add("redshift", np.asarray(truth.halos["redshift"])[order], "halo", units="1", long_name="redshift")
+    lines = read_split(truth.path, SPLIT, [])
+    add("los_vector", lines.los_vector, "los", "xyz", units="1")
+    add("los_up", lines.los_up, "los", "xyz", units="1")
+    for name in ("y", "x"):
+        known = AXIS_VARIABLES[name]
+        centres = truth.grid.maps.centres.astype(np.float32)
+        add(name, centres, name, units=known.units, long_name=known.long_name)
     digest = tree_digest(folder / SPLIT)
     root.update_attributes(
         {

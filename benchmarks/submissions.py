@@ -128,7 +128,9 @@ def write_submission(
     with replaced_folder(path, KIND) as folder, naming(path / PREDICTIONS):
         _write_predictions(folder / PREDICTIONS, given, described, found, goal)
         digest = tree_digest(folder / PREDICTIONS)
-        write_json(folder / MANIFEST, {**manifest.to_json(), "predictions_sha256": digest})
+        write_json(
+            folder / MANIFEST, {**manifest.model_dump(exclude_none=True), "predictions_sha256": digest}
+        )
     return path
 
 

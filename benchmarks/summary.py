@@ -15,7 +15,7 @@ from benchmarks.grid import Grid
 from benchmarks.intervals import Estimate, Pool, bca, median_and_scatter, of_means
 from benchmarks.measure import Measured, histogram_edges
 from benchmarks.posterior import bands, credibilities
-from benchmarks.registry import APERTURE_SUFFIXES, PROBABILISTIC, RANKING
+from benchmarks.registry import PROBABILISTIC, RANKING
 
 Array = NDArray[np.float64]
 
@@ -419,7 +419,7 @@ class Summary:
 def _suffixes(apertures: tuple[float, ...]) -> tuple[str, ...]:
     """Suffix of each measured aperture, the last being R500c's."""
     fixed = tuple("" if radius == 1.0 else f"_{radius:g}" for radius in apertures)
-    return (*fixed, APERTURE_SUFFIXES[-1])
+    return (*fixed, "_r500c")
 
 
 def _correlation(m: Array) -> Array:

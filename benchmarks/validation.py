@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.manifest import MANIFEST, PREDICTIONS, Manifest, read_manifest
+from benchmarks.manifest import MANIFEST, PREDICTIONS, DatasetIdentity, Manifest, read_manifest
 from benchmarks.predictions import MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, Predictions
 from benchmarks.rows import ALL, Rows
 from benchmarks.submissions import check_values, tree_digest
@@ -118,7 +118,7 @@ def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
         yield from _task_problems(find_task(manifest.task), manifest.trained_on, truth)
     except InputError as error:
         yield f"{MANIFEST}: {error}"
-    of = manifest.dataset
+    of = manifest.dataset or DatasetIdentity()
     identity = (truth.name, truth.attrs["recipe_sha256"], truth.generator)
     # The bytes of a data set differ between types of processors; name, recipe and generator do not.
     same = of.generator is not None and (of.name, of.recipe_sha256, of.generator) == identity

@@ -286,15 +286,6 @@ def test_cross_code_says_what_it_was_trained_on_and_what_it_degrades_from(
     assert score_submission(folder, store)["ranked"] is True
 
 
-def test_a_store_without_halves_is_scored_without_a_floor(tmp_path: Path) -> None:
-    store = tiny_store(tmp_path / "plain", halos=(3, 1, 2), n_los=1, half=False)
-    split = read_split(store, "test", ["mass"])
-    result = score_submission(submitted(tmp_path / "s", split.maps["mass"] * 1.2, rows=split), store)
-    assert result["noise_floor"] is None
-    assert "power_ratio_noise_free" not in result["curves"]
-    assert result["scores"][RANKING]["value"] == pytest.approx(np.log10(1.2), rel=1e-5)
-
-
 def test_what_cannot_be_scored_against(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no store"):
         Truth(tmp_path / "nothing")
