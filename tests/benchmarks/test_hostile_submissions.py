@@ -29,6 +29,7 @@ from benchmarks.scoring import score_submission
 from benchmarks.texts import shown, text_problem
 from benchmarks.truth import Truth
 from benchmarks.validation import find_problems
+from tests.helpers import restated
 from three_hundred_maps.errors import InputError
 
 
@@ -41,16 +42,10 @@ def told(folder: Path, store: Path | None = None) -> str:
     return text
 
 
-def change(folder: Path, **fields: object) -> Path:
-    path = folder / "submission.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-    return folder
-
-
 def edit(folder: Path, name: str, **fields: object) -> Path:
     path = folder / "predictions.zarr" / name / "zarr.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-    return change(folder, predictions_sha256=None)
+    return restated(folder)
 
 
 def grid(*chunks: int) -> dict:
@@ -359,9 +354,8 @@ def test_other_broken_layouts_are_told(submit: Callable[..., Path], store: Path,
     ],
 )
 def test_texts_that_are_more_than_they_look(submit: Callable[..., Path], text: str, word: str) -> None:
-    assert word in told(change(submit(), name=text)) and word in told(
-        change(submit("b"), authors=["A", text])
-    )
+    assert word in told(restated(submit(), name=text))
+    assert word in told(restated(submit("b"), authors=["A", text]))
 
 
 def test_names_of_all_scripts_are_welcome() -> None:

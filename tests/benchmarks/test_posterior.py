@@ -32,7 +32,7 @@ from benchmarks.sealing import seal
 from benchmarks.summary import Summary
 from benchmarks.truth import Truth
 from benchmarks.validation import find_problems
-from tests.helpers import submitted
+from tests.helpers import restated, submitted
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import canonical_json
@@ -371,33 +371,21 @@ def test_samples_that_may_not_be_written(sampled: Callable[..., Path], change: d
 def test_what_is_wrong_with_samples_is_told(
     sampled: Callable[..., Path], store: Path, samples: np.ndarray
 ) -> None:
-    def spoil(folder: str, change: Callable[[Any], None]) -> str:
-        path = sampled(folder) / "predictions.zarr"
-        change(zarr.open_group(path, mode="a"))
-        (path.parent / "submission.json").write_text(
-            json.dumps({k: v for k, v in json.loads((path.parent / "submission.json").read_text()).items()
-                        if k != "predictions_sha256"})
-        )  # fmt: skip
-        return "; ".join(find_problems(path.parent, Truth(store))[0])
+    def instead(maps: np.ndarray, name: str = "mass_samples") -> Callable[[Any], Any]:
+        chunks = (1, *maps.shape[1:])
+        return lambda group: group.create_array(name, data=maps, chunks=chunks, overwrite=True)
 
-    def with_mass(group: Any) -> None:
-        group.create_array("mass", data=samples[:, :, 0], chunks=(1, 2, 80, 80))
-
-    def smoothed(group: Any) -> None:
-        group["mass_samples"].attrs["smoothed_fwhm"] = 0.2
-
-    def one(group: Any) -> None:
-        del group["mass_samples"]
-        group.create_array("mass_samples", data=samples[:, :, :1], chunks=(1, 2, 1, 80, 80))
-
-    def smaller(group: Any) -> None:
-        del group["mass_samples"]
-        group.create_array("mass_samples", data=samples[..., :40], chunks=(1, 2, 5, 80, 40))
-
-    assert "mass_samples stand alone" in spoil("b", with_mass)
-    assert "smoothed_fwhm is 0.2" in spoil("c", smoothed)
-    assert "1 samples of a map; give 2 to 64" in spoil("d", one)
-    assert "expected (halo, los, sample, y, x) = (12, 2, 5, 80, 80)" in spoil("e", smaller)
+    for place, (change, message) in enumerate(
+        (
+            (instead(samples[:, :, 0], "mass"), "mass_samples stand alone"),
+            (lambda group: group["mass_samples"].attrs.update(smoothed_fwhm=0.2), "smoothed_fwhm is 0.2"),
+            (instead(samples[:, :, :1]), "1 samples of a map; give 2 to 64"),
+            (instead(samples[..., :40]), "expected (halo, los, sample, y, x) = (12, 2, 5, 80, 80)"),
+        )
+    ):
+        folder = restated(sampled(str(place)))
+        change(zarr.open_group(folder / "predictions.zarr", mode="a"))
+        assert message in "; ".join(find_problems(folder, Truth(store))[0])
 
 
 def test_samples_without_views_are_the_same_for_all(
