@@ -4,7 +4,6 @@ within limits of size and count."""
 from __future__ import annotations
 
 import io
-import math
 import struct
 import tarfile
 import tempfile
@@ -13,25 +12,17 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.manifest import MANIFEST, PREDICTIONS, load_json, parse_json, parse_manifest
-from benchmarks.predictions import (
-    KEY_TYPES,
-    MAP_TYPES,
-    MAX_CHUNK_BYTES,
-    MAX_DECODED_BYTES,
-    MAX_DEPTH,
-    MAX_FILES,
-)
+from benchmarks.predictions import MAX_CHUNK_BYTES, MAX_DECODED_BYTES, MAX_DEPTH, MAX_FILES
 from benchmarks.submissions import tree_digest, write_submission
 from benchmarks.tasks import MASS_MAP, TASKS
 from benchmarks.texts import shown
 from benchmarks.validation import validate
-from benchmarks.variables import MASS, SAMPLES, SIGMA, array_name, map_dims
+from benchmarks.variables import MASS, SAMPLES, SIGMA, array_name
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import OWN_LIST, canonical_json, renamed_into_place
 
@@ -43,7 +34,7 @@ MAX_RATIO = 100
 """Of a zip archive's unpacked size: the files of a submission are compressed already."""
 _DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error, EOFError),
-    *(ValueError, OverflowError, KeyError, IndexError, RecursionError, NotImplementedError),
+    *(ValueError, TypeError, OverflowError, KeyError, IndexError, RecursionError, NotImplementedError),
 )
 
 
@@ -217,58 +208,30 @@ def _unpack_zip(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
 
 
 def _unpack_npz(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
-    members = {PurePosixPath(info.filename).stem: info for info in source.infolist()}
+    arrays = {}
+    for info in source.infolist():
+        array = np.lib.format.open_memmap(source.extract(info, folder.parent / "npz"), mode="r")
+        # Of maps, a halo is read at once.
+        if array.nbytes > MAX_CHUNK_BYTES * (len(array) if array.ndim > 3 else 1):
+            raise ValueError(f"{info.filename} has {array.nbytes:,} bytes")
+        arrays[PurePosixPath(info.filename).stem] = array
     manifest, target = None, MASS
-    if "submission" in members:
-        text = str(_small(source, members["submission"]).item()).encode()
+    if "submission" in arrays:
+        text = str(arrays.pop("submission").item()).encode()
         manifest = parse_manifest(parse_json(text, MANIFEST))
         target = TASKS.get(manifest.task, MASS_MAP).target
     named = {name: array_name(name, target) for name in (MASS, SIGMA, SAMPLES)}
-    maps = {name: _blocks(source, members[array], name) for name, array in named.items() if array in members}
-    if manifest is None or not {MASS, SAMPLES} & set(maps):
+    maps = {name: arrays.pop(array, None) for name, array in named.items()}
+    if manifest is None or (maps[MASS] is None and maps[SAMPLES] is None):
         raise InputError(
             f"{path.name}: an .npz submission holds {named[MASS]} or {named[SAMPLES]}, the keys, and "
             f"submission, the text of {MANIFEST}"
         )
-    names = set(members) - {"submission", *named.values()}
-    fields = manifest.model_dump(exclude_none=True, exclude={"predictions_sha256"})
     write_submission(
         folder,
-        **fields,
-        maps=maps.get(MASS),
-        mass_sigma=maps.get(SIGMA),
-        mass_samples=maps.get(SAMPLES),
-        rows={name: _small(source, members[name]) for name in names},
+        **manifest.model_dump(exclude_none=True, exclude={"predictions_sha256"}),
+        maps=maps[MASS],
+        mass_sigma=maps[SIGMA],
+        mass_samples=maps[SAMPLES],
+        rows=arrays,
     )
-
-
-def _header(stream: Any, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array, whose size must be what its header says."""
-    version = np.lib.format.read_magic(stream)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-    shape, fortran, dtype = read(stream)
-    known = dtype.name in (*MAP_TYPES, *KEY_TYPES) or (
-        dtype.kind == "U" and dtype.itemsize <= MAX_HEADER_BYTES
-    )
-    if fortran or not known or math.prod(shape) * dtype.itemsize != info.file_size - stream.tell():
-        order = " in Fortran order (numpy.ascontiguousarray turns it)" if fortran else ""
-        raise ValueError(f"{info.filename}: {dtype} of shape {shape}{order} is not what a submission holds")
-    return shape, dtype
-
-
-def _small(source: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
-    if info.file_size > MAX_CHUNK_BYTES:
-        raise ValueError(f"{info.filename} has {info.file_size:,} bytes")
-    with source.open(info) as stream:
-        shape, dtype = _header(stream, info)
-        return np.frombuffer(stream.read(), dtype).reshape(shape)
-
-
-def _blocks(source: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Iterator[NDArray[Any]]:
-    with source.open(info) as stream:
-        shape, dtype = _header(stream, info)
-        size = math.prod(shape[1:]) * dtype.itemsize
-        if len(shape) != len(map_dims(name)) or not 0 < size <= MAX_CHUNK_BYTES:
-            raise ValueError(f"{info.filename}: shape {shape}; expected {', '.join(map_dims(name))}")
-        for _ in range(shape[0]):
-            yield np.frombuffer(stream.read(size), dtype).reshape(1, *shape[1:])
