@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,26 +39,11 @@ def histogram_quantile(counts: NDArray[Any], bounds: Array, q: float) -> float:
     return float(low + min(max(part, 0.0), 1.0) * (high - low))
 
 
-@dataclass(frozen=True)
 class Regional:
-    """Halos gathered into regions.
+    """Halos gathered into regions: ``ids`` (region,), and the row in these of each halo, ``row`` (halo,)."""
 
-    Parameters
-    ----------
-    ids
-        (region,): their numbers.
-    row
-        (halo,): the row in ``ids`` of each halo.
-    """
-
-    ids: NDArray[np.int64]
-    row: NDArray[np.int64]
-
-    @staticmethod
-    def of(region: NDArray[np.integer]) -> Regional:
-        """Of the halos' region numbers."""
-        ids, row = np.unique(region, return_inverse=True)
-        return Regional(ids.astype(np.int64), row.astype(np.int64))
+    def __init__(self, region: NDArray[np.integer]) -> None:
+        self.ids, self.row = np.unique(region, return_inverse=True)
 
     def sums(self, values: NDArray[Any]) -> Array:
         """(region, ...): sums over each region's halos."""
@@ -113,7 +97,7 @@ class Summary:
     ) -> None:
         self.measured, self.grid, self.noise_free = measured, grid, noise_free
         self.constants = grid.constants
-        self.regions = Regional.of(region)
+        self.regions = Regional(region)
         self.bias, self.scatter = median_and_scatter(self.constants)
 
     def _field(self, name: str) -> NDArray[Any]:
