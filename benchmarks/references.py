@@ -149,13 +149,13 @@ def all_scores(summary: Summary, truth: Truth, background: Background) -> dict[s
     return scores
 
 
-def mass_relation(truth: Truth) -> tuple[float, float] | None:
+def mass_relation(truth: Truth) -> Sequence[float] | None:
     """Slope and intercept of log10 M200c on log10 M(<R200c) of the cylinder, by true maps of train splits.
 
     Least squares over all maps as they are in the store; None without maps of two halos.
     """
     if truth.sealed:
-        return None if truth.mass_relation is None else (truth.mass_relation[0], truth.mass_relation[1])
+        return truth.mass_relation
     circle = truth.grid.circle(1.0)
     cylinder: list[Array] = []
     mass: list[Array] = []

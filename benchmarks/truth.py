@@ -57,9 +57,9 @@ class Block:
 
 
 def read_seal(store: Path) -> dict[str, Any]:
-    """What `benchmarks.sealing.seal` says of a truth; seals of before there were tasks are of the mass."""
-    content = {"task": MASS_MAP.name, "target": TARGET, "climatology": None}
-    return content | load_json(store / SEAL_FILE, MAX_SEAL_BYTES)
+    """What `benchmarks.sealing.seal` says of a truth."""
+    content: dict[str, Any] = load_json(store / SEAL_FILE, MAX_SEAL_BYTES)
+    return content
 
 
 class Truth:
@@ -155,13 +155,9 @@ class Truth:
                 f"{self.path} is sealed for the task {content['task']}, to predict {content['target']}, "
                 f"not for {self.task.name}"
             )
-        if content["climatology"] is not None:
-            self._sealed_climatology = Climatology.from_json(content["climatology"])
-        keys = np.asarray(content["keys"], np.int64)
+        self._sealed_climatology = Climatology.from_json(content["climatology"])
         self.digest, self.mass_relation = str(content["digest"]), content["mass_relation"]
-        if len(keys) != self.n_halos:
-            raise InputError(f"{self.path / SEAL_FILE} has {len(keys)} keys for {self.n_halos} halos")
-        return {SEALED_KEY: keys}
+        return {SEALED_KEY: np.asarray(content["keys"], np.int64)}
 
     @functools.cached_property
     def climatology(self) -> Climatology:
