@@ -117,7 +117,7 @@ def fingerprint(
     quiet: Quiet = False,
 ) -> None:
     """Keep what a data set is, for boards to hold against. Fingerprint, reference rows, noise floor."""
-    from benchmarks.records import record_of, write_record
+    from benchmarks.records import write_record
     from benchmarks.scoring import score_maps
     from benchmarks.truth import Truth
     from three_hundred_maps.store.names import find_store
@@ -129,7 +129,7 @@ def fingerprint(
     if truth.sealed:
         raise InputError(f"{data} is held back: a record would tell its truth")
     _, background = score_maps(truth, None, workers=workers, check=False)
-    path = write_record(out, record_of(truth, background))
+    path = write_record(out, truth, background)
     if not quiet:
         print(f"record: {path}")
 

@@ -21,7 +21,7 @@ from baselines import climatology, mean_profile, predict, profile_regression, ri
 from benchmarks import Evaluator
 from benchmarks.competition import write_bundle
 from benchmarks.leaderboard import render
-from benchmarks.records import record_of, write_record
+from benchmarks.records import write_record
 from benchmarks.results import identity
 from benchmarks.score_table import score_table
 from benchmarks.scoring import score_maps, score_submission
@@ -111,8 +111,7 @@ def test_a_submission_of_gas(of_gas: Path, matter: Path, tmp_path: Path) -> None
     assert "There is no noise floor" in submission.read_text()
     # and the record of the data set is told from that of its mass
     _, background = score_maps(truth, None)
-    record = record_of(truth, background)
-    assert write_record(tmp_path, record).name == "tiny-matter-gas.json"
+    assert write_record(tmp_path, truth, background).name == "tiny-matter-gas.json"
 
 
 def test_targets_are_not_mixed(of_gas: Path, matter: Path, tmp_path: Path) -> None:
