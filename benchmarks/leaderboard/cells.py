@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from benchmarks.leaderboard.boards import Board, Entry
 from benchmarks.leaderboard.charts import forest
-from benchmarks.registry import NO_FLOOR, PROBABILISTIC, RANKING, SCORES
+from benchmarks.registry import PROBABILISTIC, RANKING, SCORES
 
 COLUMNS = (RANKING, "residual_bias", "skill", "mass_bias", "mass_scatter", "k_0.9", "ssim", "peak_f1")
 """Scores of the boards' tables; a submission's page has them all."""
@@ -98,32 +98,6 @@ def columns(board: Board) -> tuple[str, ...]:
     if any(DEGRADATION in entry.result["scores"] for entry in board.entries):
         return (RANKING, DEGRADATION, *COLUMNS[1:])
     return COLUMNS
-
-
-def below(board: Board) -> str:
-    """What stands below the rows of a board, in words."""
-    if board.key.score == PROBABILISTIC:
-        return (
-            "Ranked by CRPS, which noise on single pixels passes: the spread of the mass and the power "
-            "of single samples beside it tell whether a sample is a map."
-        )
-    if board.references and board.noise_floor is None:
-        return f"Below: the reference rows, which see no map; {NO_FLOOR}."
-    if board.references:
-        return (
-            "Below: the reference rows, which see no map, and the noise floor, below which no score means "
-            "anything."
-        )
-    return "No reference rows and no noise floor: this data set has no record here."
-
-
-def best(board: Board) -> str:
-    """The first of a board in words, for the overview of all tracks."""
-    first = board.entries[0]
-    if first.rank is None:
-        return "nothing ranked"
-    text = cell(board.key.score, first.result["scores"][board.key.score])["text"]
-    return f"best of {len(board.entries)}: {first.result['name']}, {text} dex"
 
 
 def forest_of(board: Board) -> Any:

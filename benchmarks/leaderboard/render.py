@@ -17,7 +17,7 @@ from benchmarks.leaderboard import cells
 from benchmarks.leaderboard.boards import Board, Entry, make_boards
 from benchmarks.leaderboard.cells import COLUMNS
 from benchmarks.leaderboard.pages import compare_data, reference_cells, submission_page
-from benchmarks.registry import RANKING, SCORES
+from benchmarks.registry import NO_FLOOR, RANKING, SCORES
 from benchmarks.results import check_result, read_result
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import replaced_folder, spawn_pool
@@ -44,9 +44,8 @@ def _environment() -> Any:
     environment.globals["root"] = ""
     environment.globals["version"] = VERSION
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    of_boards = ("below", "best", "columns", "forest_of")
-    of_scores = ("cell", "floor_text", "label", "marks", "units", "value")
-    environment.globals |= {name: getattr(cells, name) for name in (*of_boards, *of_scores)}
+    names = ("cell", "columns", "floor_text", "forest_of", "label", "marks", "units", "value")
+    environment.globals |= {name: getattr(cells, name) for name in names}
     return environment
 
 
@@ -136,6 +135,7 @@ def _write(boards: list[Board], out: Path, repository: str | None, mapper: Mappe
         count=count,
         meanings=SCORES,
         ranking=RANKING,
+        no_floor=NO_FLOOR,
     )
     (out / INDEX).write_text(text, "utf-8")
     text = environment.get_template("compare.html").render(
