@@ -51,9 +51,7 @@ def pick_cases(mse_map: Array) -> dict[str, tuple[int, int]]:
     return {name: divmod(int(place), mse_map.shape[1]) for name, place in places.items()}
 
 
-def make_case(
-    predicted: Array, truth: Array, samples: Array | None = None, residual_limit: float = 0.5
-) -> dict[str, Any]:
+def make_case(predicted: Array, truth: Array, samples: Array | None = None) -> dict[str, Any]:
     """The images of a case: l of truth and prediction on one scale, and their difference.
 
     Of ``samples`` (sample, y, x), whose mean is the prediction, the first few are shown too.
@@ -62,7 +60,7 @@ def make_case(
     return {
         "truth": pack_image(truth, low, high),
         "prediction": pack_image(predicted, low, high),
-        "residual": pack_image(predicted - truth, -residual_limit, residual_limit),
+        "residual": pack_image(predicted - truth, -0.5, 0.5),
         **(
             {"samples": [pack_image(sample, low, high) for sample in samples[:SHOWN_SAMPLES]]}
             if samples is not None

@@ -58,14 +58,12 @@ def is_tie(difference: Estimate) -> bool | None:
     return difference.low <= 0.0 <= difference.high
 
 
-def ties_with_best(
-    results: Sequence[Mapping[str, Any]], constants: Constants = STANDARD, score: str = RANKING
-) -> list[bool | None]:
+def ties_with_best(results: Sequence[Mapping[str, Any]], score: str = RANKING) -> list[bool | None]:
     """For results in the order of a board: whether each ties with the first (None: cannot be told)."""
     return [
         None
         if place == 0
         or any(not (r.get("regions") or {}).get(_FIGURES[score][0]) for r in (result, results[0]))
-        else is_tie(paired_difference(result, results[0], constants, score))
+        else is_tie(paired_difference(result, results[0], score=score))
         for place, result in enumerate(results)
     ]

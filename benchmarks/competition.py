@@ -7,11 +7,9 @@ https://docs.codabench.org/latest/Organizers/Benchmark_Creation/Yaml-Structure/
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -32,7 +30,7 @@ from three_hundred_maps._version import __version__
 from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.errors import InputError, installed_version
 from three_hundred_maps.hub.pictures import gallery, panel
-from three_hundred_maps.io import canonical_json, write_json
+from three_hundred_maps.io import canonical_json, renamed_into_place
 from three_hundred_maps.keys import parse_views
 from three_hundred_maps.store.arrays import open_group
 
@@ -65,10 +63,8 @@ RUN pip install --no-cache-dir -r requirements.txt
 """
 
 
-def write_bundle(
-    sealed: str | Path, out: str | Path, *, image: str, track: str | None = None, start: str | None = None
-) -> Path:
-    """Write the bundle of a competition on the task that a store was sealed for.
+def write_bundle(sealed: str | Path, out: str | Path, *, image: str, track: str | None = None) -> Path:
+    """Write the bundle of a competition, from today (UTC) on, on the task that a store was sealed for.
 
     Parameters
     ----------
@@ -80,8 +76,6 @@ def write_bundle(
         Name of the Docker image that scores: ``scoring_program/Dockerfile`` of the bundle makes it.
     track
         The views that submissions may use, any of them; by default all of the inputs.
-    start
-        First day, YYYY-MM-DD, UTC; by default today. There is no last one.
 
     Returns
     -------
@@ -90,7 +84,7 @@ def write_bundle(
     Raises
     ------
     InputError
-        Where ``sealed`` is not a sealed store, ``out`` is there already, or a view or day is none.
+        Where ``sealed`` is not a sealed store, ``out`` is there already, or a view is none.
     """
     sealed, out = Path(sealed), Path(out)
     if not (sealed / INPUTS).is_dir() or not (sealed / TRUTH).is_dir():
@@ -104,41 +98,30 @@ def write_bundle(
         raise InputError(f"track {track!r}: the views of {sealed / INPUTS} are {','.join(truth.views)}")
     rules = {"task": truth.task.name, "track": canonical_track(views), "truth": TRUTH}
     _, background = score_maps(truth, None, check=False)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as scratch:
-        partial, kept = Path(scratch) / out.name, Path(scratch) / "background.json"
-        write_json(kept, background.to_json())
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            _add(archive, "competition.yaml", _yaml(_competition(truth, rules, image, _day(start))))
-            _add(archive, "logo.png", _logo(sealed / INPUTS))
-            for name, text in _pages(truth, rules).items():
-                _add(archive, f"pages/{name}.md", text.encode())
-            for name, data in _program(image):
-                _add(archive, f"scoring_program/{name}", data)
-            _add(archive, f"reference_data/{RULES}", canonical_json(rules))
-            place = background_path(truth)
-            _add(archive, f"reference_data/{HOME}/{place.parent.name}/{place.name}", kept.read_bytes())
-            inputs = set(truth.attrs["views"]) - {truth.target, truth.task.half}
-            for path in _files(sealed / TRUTH):
-                parts = path.relative_to(sealed / TRUTH).parts
-                # The inputs of test are public data and of no use to the scores.
-                if not (len(parts) > 2 and parts[1] in inputs):
-                    _add(archive, "/".join(("reference_data", TRUTH, *parts)), path.read_bytes())
-            for path in _files(sealed / INPUTS):
-                inside = path.relative_to(sealed / INPUTS).as_posix()
-                _add(archive, f"public_data/{INPUTS}/{inside}", path.read_bytes())
-        os.replace(partial, out)
+    with renamed_into_place(out) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        _add(archive, "competition.yaml", _yaml(_competition(truth, rules, image)))
+        _add(archive, "logo.png", _logo(sealed / INPUTS))
+        for name, text in _pages(truth, rules).items():
+            _add(archive, f"pages/{name}.md", text.encode())
+        for name, data in _program(image):
+            _add(archive, f"scoring_program/{name}", data)
+        _add(archive, f"reference_data/{RULES}", canonical_json(rules))
+        place = background_path(truth.identity, truth.training, truth.constants)
+        kept = canonical_json(background.to_json())
+        _add(archive, f"reference_data/{HOME}/{place.parent.name}/{place.name}", kept)
+        inputs = set(truth.attrs["views"]) - {truth.target, truth.task.half}
+        for path in _files(sealed / TRUTH):
+            parts = path.relative_to(sealed / TRUTH).parts
+            # The inputs of test are public data and of no use to the scores.
+            if not (len(parts) > 2 and parts[1] in inputs):
+                _add(archive, "/".join(("reference_data", TRUTH, *parts)), path.read_bytes())
+        for path in _files(sealed / INPUTS):
+            inside = path.relative_to(sealed / INPUTS).as_posix()
+            _add(archive, f"public_data/{INPUTS}/{inside}", path.read_bytes())
     return out
 
 
-def _day(text: str | None) -> date:
-    try:
-        return datetime.now(UTC).date() if text is None else date.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"--start {text!r} is no day: give YYYY-MM-DD") from None
-
-
-def _competition(truth: Truth, rules: dict[str, str], image: str, start: date) -> dict[str, Any]:
+def _competition(truth: Truth, rules: dict[str, str], image: str) -> dict[str, Any]:
     """Content of ``competition.yaml``, version 2 of the platform's language."""
     columns = []
     for index, name in enumerate(COLUMNS):
@@ -159,7 +142,7 @@ def _competition(truth: Truth, rules: dict[str, str], image: str, start: date) -
     }
     content["tasks"][0] |= {"name": truth.task.title, "description": truth.task.text}
     content["phases"][0] |= {
-        "start": f"{start.isoformat()} 00:00:00",
+        "start": f"{datetime.now(UTC).date()} 00:00:00",
         "max_submissions_per_day": PER_DAY,
         "max_submissions": IN_ALL,
         "execution_time_limit": TIME_LIMIT,

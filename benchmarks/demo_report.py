@@ -14,29 +14,21 @@ from numpy.typing import NDArray
 
 from benchmarks import figures
 from benchmarks.constants import STANDARD
+from benchmarks.leaderboard.cells import number
 from benchmarks.leaderboard.images import data_uri
 from benchmarks.predictions import Predictions
 from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import read_result
-from benchmarks.stages import Stage
 from benchmarks.truth import Truth
 from benchmarks.validation import order_of
 from three_hundred_maps.geometry import MapGrid, score_log
 from three_hundred_maps.io import write_bytes
 from three_hundred_maps.plot import png
-from three_hundred_maps.store.arrays import read_split, root_attrs, split_length
+from three_hundred_maps.store.arrays import read_split, root_attrs
 from three_hundred_maps.store.schema import SPLITS
 
 VIEWS = ("sz", "xray", "star", "mass")
-SHOWN = (
-    RANKING,
-    "skill",
-    "residual_bias",
-    "mass_bias",
-    "mass_scatter",
-    "ssim",
-    "k_0.5",
-)
+SHOWN = (RANKING, "skill", "residual_bias", "mass_bias", "mass_scatter", "ssim", "k_0.5")
 """Scores of the report's table; the leaderboard's site has them all."""
 
 
@@ -47,9 +39,8 @@ def write_report(
     submissions: Mapping[str, Path],
     results: Mapping[str, Path],
     site: Path,
-    stages: Sequence[Stage],
-    views: Mapping[str, str],
-) -> Path:
+    stages: Sequence[Any],
+) -> None:
     """Draw the figures, fill the page, write it.
 
     Parameters
@@ -61,24 +52,21 @@ def write_report(
     submissions
         Folder of each model's submission.
     results
-        Result file of each row of the table.
+        Result file of each row of the table: of every model, and others.
     site
         Folder of the leaderboard.
     stages
-        What each stage cost.
-    views
-        The views each model sees, as ``sz,xray,star``.
-
-    Returns
-    -------
-    ``path``.
+        The `benchmarks.demo.Stage` of each stage: what it cost.
     """
     attrs = root_attrs(store)
     test = read_split(store, "test", VIEWS)
     truth = test.maps["mass"]
     grid = MapGrid.from_attrs(attrs, store)
     target = Truth(store)
-    predicted = {_label(views[model]): _read(folder, target) for model, folder in submissions.items()}
+    scored = {model: read_result(result) for model, result in results.items()}
+    predicted = {
+        _label(scored[model]["track"]): _read(folder, target) for model, folder in submissions.items()
+    }
     logs = score_log(truth, grid.pixel)
     errors = {label: score_log(maps, grid.pixel) - logs for label, maps in predicted.items()}
     masses = {split: read_split(store, split, []).halos["M200c"] for split in SPLITS}
@@ -94,28 +82,24 @@ def write_report(
             {label: np.sqrt((error**2).mean(axis=(0, 1))) for label, error in errors.items()},
         ),
     }
-    counts = {split: split_length(store, split) for split in SPLITS}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchmarks", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
     page = environment.get_template("demo.html").render(
-        title=f"Mass maps of galaxy clusters: {attrs['name']}",
-        synthetic=bool(attrs["synthetic"]),
-        lead="Galaxy clusters in three kinds of light, what U-Nets made of them, and how good that is.",
-        sample=_sample(counts, truth.shape),
+        attrs=attrs,
+        store=store,
+        counts={split: len(halos) for split, halos in masses.items()},
+        shape=truth.shape,
         figures={name: data_uri(png(figure), "png") for name, figure in drawn.items()},
-        board=board(results, views),
-        board_text=_board_text(results, views),
+        columns=SHOWN,
+        rows=board(scored),
+        board_text=_board_text([scored[model] for model in submissions]),
         site=Path(os.path.relpath(site / "index.html", path.parent)).as_posix(),
         stages=stages,
-        next_steps=_next_steps(store),
-        footer=f"three_hundred_maps {attrs['package_version']}; recipe {attrs['recipe_sha256'][:12]}; "
-        "after de Andres et al. 2024, arXiv 2404.05400.",
     )
     write_bytes(path, page.encode())
-    return path
 
 
 def _read(folder: Path, truth: Truth) -> NDArray[np.float32]:
@@ -167,79 +151,37 @@ def _residuals(truth: NDArray[np.float32], predicted: NDArray[np.float32], grid:
     return (predicted[..., inside] - t) / t.std(axis=-1, keepdims=True)
 
 
-def board(results: Mapping[str, Path], views: Mapping[str, str]) -> dict[str, Any]:
+def board(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, list[dict[str, str]]]]:
     """The report's table: submissions in the order of their rank, then the reference rows.
 
-    Parameters
-    ----------
-    results, views
-        As of `write_report`.
+    Returns
+    -------
+    Of each row its name, its views (``reference`` for a reference row) and its cells.
     """
-    content = [read_result(path) for path in results.values()]
-    content.sort(key=lambda result: result["scores"][RANKING]["value"])
-    rows = [
-        {
-            "name": r["name"],
-            "views": r["track"].replace(",", " + "),
-            "reference": False,
-            "cells": _cells(r["scores"]),
-        }
-        for r in content
-    ]
-    for name, reference in content[0]["references"].items():
-        rows.append(
-            {"name": name, "views": "reference", "reference": True, "cells": _cells(reference["scores"])}
-        )
-    return {"columns": ["name", "views", *SHOWN], "rows": rows}
+    content = sorted(results.values(), key=lambda result: result["scores"][RANKING]["value"])
+    rows = [(r["name"], r["track"].replace(",", " + "), _cells(r["scores"])) for r in content]
+    references = content[0]["references"].items()
+    return rows + [(name, "reference", _cells(row["scores"])) for name, row in references]
 
 
 def _cells(scores: Mapping[str, Any]) -> list[dict[str, str]]:
     cells = []
     for name in SHOWN:
-        score = scores.get(name) or {}
-        value, low, high = (score.get(key) for key in ("value", "low", "high"))
+        value, low, high = (scores[name][key] for key in ("value", "low", "high"))
         digits = SCORES[name].digits
-        cells.append(
-            {
-                "value": "" if value is None else f"{value:.{digits}f}",
-                "interval": "" if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}",
-            }
-        )
+        interval = "" if low is None else f"{low:.{digits}f} to {high:.{digits}f}"
+        cells.append({"value": number(value, digits), "interval": interval})
     return cells
 
 
-def _board_text(results: Mapping[str, Path], views: Mapping[str, str]) -> str:
+def _board_text(results: Sequence[Mapping[str, Any]]) -> str:
     """What the table says, in words."""
-    scores = {model: read_result(results[model])["scores"] for model in views}
-    rms = {model: scores[model][RANKING]["value"] for model in views}
-    single = {model: value for model, value in rms.items() if "," not in views[model]}
-    together = {model: value for model, value in rms.items() if "," in views[model]}
-    best, most = min(single, key=lambda m: single[m]), min(together, key=lambda m: together[m])
-    change = 100.0 * (1.0 - together[most] / single[best])
+    rms = {result["track"]: result["scores"][RANKING]["value"] for result in results}
+    best = min((views for views in rms if "," not in views), key=lambda views: rms[views])
+    most = min(value for views, value in rms.items() if "," in views)
+    change = 100.0 * (1.0 - most / rms[best])
     verdict = f"{abs(change):.0f} % {'below' if change >= 0 else 'above'}"
     return (
-        f"All views together err by {together[most]:.3f} dex, {verdict} the best single view ({best}, "
-        f"{single[best]:.3f} dex), on regions that no model has seen."
-    )
-
-
-def _sample(counts: Mapping[str, int], shape: tuple[int, ...]) -> str:
-    total = sum(counts.values())
-    _, n_los, height, width = shape
-    parts = ", ".join(f"{n} for {split}" for split, n in counts.items())
-    return (
-        f"{total} clusters ({parts}), each seen along {n_los} lines of sight in {len(VIEWS)} views: "
-        f"{total * n_los * len(VIEWS):,} maps of {height} x {width} pixels."
-    )
-
-
-def _next_steps(store: Path) -> str:
-    return "\n".join(
-        (
-            f"three-hundred-maps inspect {store}",
-            f"python -m baselines.unet --views sz,star --data {store} --out runs/sz-star",
-            f"python -m benchmarks score runs/sz-star/submission --data {store} --out sz-star.json",
-            "three-hundred-maps recipe mini -o my.yaml",
-            "three-hundred-maps build my.yaml --out my-store",
-        )
+        f"All views together err by {most:.3f} dex, {verdict} the best single view ({best}, "
+        f"{rms[best]:.3f} dex), on regions that no model has seen."
     )

@@ -20,10 +20,12 @@ LEFT_OUT = ("regions", "histogram", "residual_maps", "cases", "halos")
 _ENDS = ("value", "low", "high")
 
 
-def rounded(value: float | None, *, signed: bool) -> float | None:
-    """A number with three significant digits; one that may be negative with two decimals at most."""
+def rounded(value: Any, *, signed: bool) -> Any:
+    """A number, or a list of some, with three significant digits; what may be negative with two decimals."""
     if value is None:
         return None
+    if isinstance(value, list):
+        return [rounded(v, signed=signed) for v in value]
     short = float(f"{value:.{DIGITS}g}")
     return round(short, SIGNED_DECIMALS) if signed else short
 
@@ -34,41 +36,34 @@ def _signed(name: str) -> bool:
     return "bias" in name if known is None else known.limits[0] < 0
 
 
-def _scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {
-        name: {**score, **{end: rounded(score[end], signed=_signed(name)) for end in _ENDS}}
-        for name, score in scores.items()
-    }
-
-
-def _curves(curves: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _rounded(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Scores, or curves, with their values and the ends of their intervals rounded."""
     return {
         name: {
-            key: [rounded(v, signed=_signed(name)) for v in values] if key in _ENDS else values
-            for key, values in curve.items()
+            key: rounded(value, signed=_signed(name)) if key in _ENDS else value
+            for key, value in part.items()
         }
-        for name, curve in curves.items()
+        for name, part in parts.items()
     }
 
 
 def disclosed(result: Mapping[str, Any], constants: Constants) -> dict[str, Any]:
     """The part of a result on a held-back truth that may be shown."""
     kept = {key: value for key, value in result.items() if key not in LEFT_OUT}
-    kept |= {key: _scores(result[key]) for key in ("scores", "secondary")}
-    kept["curves"] = _curves(result["curves"])
+    kept |= {key: _rounded(result[key]) for key in ("scores", "secondary", "curves")}
     if "rank_histogram" in kept:
         ranks = result["rank_histogram"]
-        kept["rank_histogram"] = {**ranks, "share": [rounded(v, signed=False) for v in ranks["share"]]}
+        kept["rank_histogram"] = {**ranks, "share": rounded(ranks["share"], signed=False)}
     kept["tables"] = {
         title: [
             # Few regions are nearly one: the scores of such a part are those of its halos.
-            {**row, "scores": _scores(row["scores"]) if row["regions"] >= constants.least_regions else {}}
+            {**row, "scores": _rounded(row["scores"]) if row["regions"] >= constants.least_regions else {}}
             for row in rows
         ]
         for title, rows in result["tables"].items()
     }
     kept["references"] = {
-        name: {"text": row["text"], "scores": _scores(row["scores"]), "curves": _curves(row["curves"])}
+        name: {"text": row["text"], **{key: _rounded(row[key]) for key in ("scores", "curves")}}
         for name, row in result["references"].items()
     }
     floor = result["noise_floor"]

@@ -15,13 +15,8 @@ FOLDER = ".eval_results"
 """Where the Hub looks for a model's results."""
 
 
-def task_id(result: Mapping[str, Any]) -> str:
-    """The task's name in ``eval.yaml`` of the dataset: config, task and views."""
-    return f"{result['dataset']['name']}-{result['task']}-{result['track'].replace(',', '-')}"
-
-
-def eval_results(result: Mapping[str, Any], repository: str) -> str:
-    """YAML of one result: one value a task.
+def write_eval_results(result: Mapping[str, Any], repository: str, folder: Path) -> Path:
+    """Write ``.eval_results/three_hundred_maps.yaml`` in the folder of a model repository; returns its path.
 
     The value is the skill, since the Hub's boards know no direction but up: of one task's results it makes
     the same order as the score that ranks.
@@ -32,6 +27,8 @@ def eval_results(result: Mapping[str, Any], repository: str) -> str:
         A result.
     repository
         The dataset's name on the Hub, ``org/name``.
+    folder
+        Of the model's repository.
     """
     import yaml
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
@@ -42,27 +39,13 @@ def eval_results(result: Mapping[str, Any], repository: str) -> str:
     rms = f"residual_rms_dex {score['value']:.4f}"
     entry = EvalResultEntry(
         dataset_id=repository,
-        task_id=task_id(result),
+        # The task's name in `eval.yaml` of the dataset: config, task and views.
+        task_id=f"{result['dataset']['name']}-{result['task']}-{result['track'].replace(',', '-')}",
         value=float(result["scores"][HUB_SCORE]["value"]),
         date=result.get("date"),
         notes=f"{rms}{interval}; {' '.join(part[:16] for part in identity(result)[1:])}",
     )
-    content = eval_result_entries_to_yaml([entry])
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-
-def write_eval_results(result: Mapping[str, Any], repository: str, folder: Path) -> Path:
-    """Write ``.eval_results/three_hundred_maps.yaml`` in the folder of a model repository; returns its path.
-
-    Parameters
-    ----------
-    result
-        A result.
-    repository
-        The dataset's name on the Hub, ``org/name``.
-    folder
-        Of the model's repository.
-    """
+    content = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True)
     path = folder / FOLDER / "three_hundred_maps.yaml"
-    write_bytes(path, eval_results(result, repository).encode())
+    write_bytes(path, content.encode())
     return path

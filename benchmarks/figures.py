@@ -78,7 +78,7 @@ def inputs_and_truth(rows: Sequence[tuple[str, Mapping[str, Map]]], views: Seque
 
 
 def predictions_and_truth(
-    rows: Sequence[tuple[str, Map, Mapping[str, Map]]], models: Sequence[str], *, dex: float = 0.6
+    rows: Sequence[tuple[str, Map, Mapping[str, Map]]], models: Sequence[str]
 ) -> Figure:
     """Figure 3: for each cluster the truth, the models' maps, and below each map its error in dex.
 
@@ -88,8 +88,6 @@ def predictions_and_truth(
         A label, the true mass map (y, x) and the predicted ones by model.
     models
         The columns after the truth, in order.
-    dex
-        Half range of the error's colours.
     """
     figure, axes = new_figure(2 * len(rows), 1 + len(models), (2.0 * (1 + len(models)), 3.9 * len(rows)))
     for line, (label, truth, predicted) in enumerate(rows):
@@ -105,7 +103,7 @@ def predictions_and_truth(
         bar.ax.tick_params(labelsize=8)
         for column, model in enumerate(models, start=1):
             draw_map(upper[column], "mass", predicted[model], span=span, ticks=False)
-            shown = draw_residual(lower[column], truth, predicted[model], dex=dex, ticks=False)
+            shown = draw_residual(lower[column], truth, predicted[model], ticks=False)
         bar = figure.colorbar(shown, cax=lower_bar, orientation="horizontal")
         bar.set_label("predicted - true / dex", fontsize=9)
         bar.ax.tick_params(labelsize=8)
@@ -116,20 +114,18 @@ def predictions_and_truth(
     return figure
 
 
-def residual_histogram(residuals: Mapping[str, NDArray[np.floating[Any]]], *, reach: float = 1.5) -> Figure:
+def residual_histogram(residuals: Mapping[str, NDArray[np.floating[Any]]]) -> Figure:
     """Figure 4: the distribution of (prediction - truth) / sigma of the truth, one line a model.
 
     Parameters
     ----------
     residuals
         Residuals of any shape by model, in units of the truth's standard deviation inside R200c (the
-        paper's equation 1).
-    reach
-        Half range of the axis; the legend says which share lies beyond it.
+        paper's equation 1). The legend says which share lies beyond the axis.
     """
     figure, axes = new_figure(1, 1, (6.4, 3.6))
     axis = axes[0][0]
-    bins = np.linspace(-reach, reach, 121)
+    bins = np.linspace(-1.5, 1.5, 121)
     for (model, values), colour in zip(residuals.items(), MODEL_COLOURS, strict=False):
         counts, _ = np.histogram(values, bins)
         density = counts / values.size / np.diff(bins)
@@ -145,23 +141,21 @@ def residual_histogram(residuals: Mapping[str, NDArray[np.floating[Any]]], *, re
     return figure
 
 
-def residual_maps(means: Mapping[str, Map], scatters: Mapping[str, Map], *, dex: float = 0.15) -> Figure:
+def residual_maps(means: Mapping[str, Map], scatters: Mapping[str, Map]) -> Figure:
     """Figure 4, as maps: mean and root mean square of the error in dex at each pixel, over the test maps.
 
     Parameters
     ----------
     means, scatters
         (y, x) maps by model, in dex.
-    dex
-        Half range of the mean's colours; the scatter runs from 0 to twice this.
     """
     models = list(means)
     figure, axes = new_figure(2, len(models), (2.1 * len(models) + 0.8, 4.2))
     for column, model in enumerate(models):
         for line, (image, cmap, low, high) in enumerate(
             (
-                (means[model], RESIDUAL_COLOUR_MAP, -dex, dex),
-                (scatters[model], COLOUR_MAPS["mass"], 0.0, 2 * dex),
+                (means[model], RESIDUAL_COLOUR_MAP, -0.15, 0.15),
+                (scatters[model], COLOUR_MAPS["mass"], 0.0, 0.3),
             )
         ):
             axis = axes[line][column]

@@ -129,17 +129,9 @@ class Grid:
 
     @functools.cached_property
     def ssim_filter(self) -> Array:
-        """(pixels - 2 border, pixels): one axis of the Gaussian window, at the places that are averaged.
-
-        Raises
-        ------
-        InputError
-            Where the window reaches past the border that is left out: the edge would count.
-        """
+        """(pixels - 2 border, pixels): one axis of the Gaussian window, at the places that are averaged."""
         c = self.constants
         reach = int(c.ssim_truncate * c.ssim_sigma + 0.5)
-        if reach > c.ssim_border:
-            raise InputError("the window of ssim reaches beyond the border that is left out")
         kernel = gaussian_kernel(c.ssim_sigma, c.ssim_truncate)
         rows = self.maps.pixels - 2 * c.ssim_border
         matrix = np.zeros((rows, self.maps.pixels))

@@ -17,6 +17,8 @@ from benchmarks.constants import STANDARD, Constants
 
 Array = NDArray[np.float64]
 TOO_FEW = "too few regions"
+NODES = 1001
+"""Values at which a distribution of pooled values is kept."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class Pool:
     total: Array
 
     @staticmethod
-    def of_values(values: Array, region: NDArray[np.int64], regions: int, nodes: int = 1001) -> Pool:
+    def of_values(values: Array, region: NDArray[np.int64], regions: int, nodes: int = NODES) -> Pool:
         """Of values (value,) with the region row of each."""
         order = np.argsort(values, kind="stable")
         ordered = values[order]
@@ -169,16 +171,16 @@ class Pool:
         return Pool(grid, np.cumsum(below, axis=1), np.bincount(region, minlength=regions).astype(float))
 
     @staticmethod
-    def of_histograms(counts: NDArray[np.generic], bounds: Array, nodes: int = 1001) -> Pool:
+    def of_histograms(counts: NDArray[np.generic], bounds: Array) -> Pool:
         """Of histograms (region, bin); ``bounds`` (2, bin): least and greatest value met in each bin."""
         counts = np.asarray(counts, np.float64)
         total = counts.sum(axis=0, dtype=np.float64)
         filled = np.flatnonzero(total)
         cumulative = np.cumsum(counts[:, filled], axis=1, dtype=np.float64)
         upper = bounds[1][filled]
-        if len(filled) > nodes:
+        if len(filled) > NODES:
             share = cumulative.sum(axis=0) / total.sum()
-            picks = np.unique(np.searchsorted(share, np.linspace(0, 1, nodes)))
+            picks = np.unique(np.searchsorted(share, np.linspace(0, 1, NODES)))
             picks = np.unique(np.append(np.minimum(picks, len(filled) - 1), len(filled) - 1))
             upper, cumulative = upper[picks], cumulative[:, picks]
         first = bounds[0][filled[0]]

@@ -21,8 +21,6 @@ PREDICTIONS = "predictions.zarr"
 
 MAX_MANIFEST_BYTES = 1_000_000
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-OPTIONAL_TEXT = ("description", "license", "trained_on", "training_data", "date", "framework")
-OPTIONAL_LINK = ("code", "paper")
 
 
 def canonical_track(views: str | Iterable[str]) -> str:
@@ -110,25 +108,13 @@ class Manifest(Description):
     """
 
     views: list[str] | None = None
-    dataset: DatasetIdentity = DatasetIdentity()
+    dataset: DatasetIdentity | None = None
 
     @model_validator(mode="after")
     def _same_views(self) -> Self:
         if self.views is not None and canonical_track(self.views) != self.track:
             raise ValueError(f"'views' {shown(self.views, 80)} do not match the track {self.track!r}")
         return self
-
-    @property
-    def extra(self) -> dict[str, str]:
-        """The optional texts and links that are given."""
-        values = {name: getattr(self, name) for name in (*OPTIONAL_TEXT, *OPTIONAL_LINK)}
-        return {name: value for name, value in values.items() if value is not None}
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of ``submission.json``."""
-        return self.model_dump(
-            exclude_none=True, exclude={"dataset"} if not self.dataset.model_fields_set else None
-        )
 
 
 def read_manifest(folder: str | Path) -> Manifest:

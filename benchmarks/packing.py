@@ -1,22 +1,41 @@
-"""One archive ready to send, and submissions of any form opened with care."""
+"""Submissions as one file: one archive made to be sent; and .tar, .zip and .npz of untrusted origin opened,
+within limits of size and count."""
 
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
 import tempfile
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from benchmarks.archives import unpack
-from benchmarks.manifest import MANIFEST, PREDICTIONS, load_json
-from benchmarks.submissions import tree_digest
+import numpy as np
+
+from benchmarks.manifest import MANIFEST, PREDICTIONS, load_json, parse_json, parse_manifest
+from benchmarks.predictions import MAX_CHUNK_BYTES, MAX_DECODED_BYTES, MAX_DEPTH, MAX_FILES
+from benchmarks.submissions import tree_digest, write_submission
+from benchmarks.tasks import MASS_MAP, TASKS
+from benchmarks.texts import shown
 from benchmarks.validation import validate
+from benchmarks.variables import MASS, SAMPLES, SIGMA, array_name
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import canonical_json, renamed_into_place
+from three_hundred_maps.io import OWN_LIST, canonical_json, renamed_into_place
 
 SUFFIX = ".thm.tar"
+ALLOWED = (MANIFEST, PREDICTIONS, OWN_LIST)
+MAX_HEADER_BYTES = 2**20
+"""Of an extended header of a tar archive, and of what lists the entries of a zip archive ten times."""
+MAX_RATIO = 100
+"""Of a zip archive's unpacked size: the files of a submission are compressed already."""
+_DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error, EOFError),
+    *(ValueError, TypeError, OverflowError, KeyError, IndexError, RecursionError, NotImplementedError),
+)
 
 
 def pack(folder: str | Path, out: str | Path | None = None, store: str | Path | None = None) -> Path:
@@ -72,3 +91,147 @@ def opened(path: str | Path) -> Iterator[Path]:
         folder = Path(scratch) / "submission"
         unpack(path, folder)
         yield folder
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a submission from one file into an empty folder.
+
+    Parameters
+    ----------
+    archive
+        An uncompressed .tar; a .zip; or an .npz with the arrays of ``predictions.zarr`` by their names and a
+        text ``submission``, the content of ``submission.json``.
+    folder
+        Where to.
+
+    Raises
+    ------
+    InputError
+        Where it holds anything but plain files of a submission, is damaged, or goes beyond the limits;
+        before anything of a .tar or .zip is written.
+    """
+    try:
+        with open(archive, "rb") as stream:
+            if stream.read(2) == b"PK":
+                with _open_zip(stream, archive) as source:
+                    npz = any(info.filename.endswith(".npy") for info in source.infolist())
+                    (_unpack_npz if npz else _unpack_zip)(source, archive, folder)
+                return
+        with _ShortReads(io.FileIO(archive)) as short, tarfile.open(fileobj=short, mode="r:") as members:
+            _unpack_tar(members, short, archive, folder)
+    except (NotADirectoryError, FileExistsError, IsADirectoryError):
+        raise InputError(f"{archive.name}: names of files and folders collide") from None
+    except InputError:
+        raise
+    except _DAMAGE as error:
+        raise InputError(
+            f"{archive} is not an archive made by pack ({shown(error) or 'it is damaged'}): "
+            "give the submission as a folder, a .tar that is not compressed, a .zip or an .npz"
+        ) from None
+
+
+def _check_names(names: Iterable[tuple[str, bool]], archive: Path) -> None:
+    """Check the name of every entry (given with whether it is a folder)."""
+    seen: set[PurePosixPath] = set()
+    for count, (text, is_folder) in enumerate(names, 1):
+        if count > MAX_FILES:
+            raise InputError(f"{archive.name}: holds more than {MAX_FILES:,} files")
+        path = PurePosixPath(text)
+        parts = path.parts
+        plain = text.isascii() and text.isprintable() and not path.is_absolute() and ".." not in parts
+        outside = bool(parts) and parts[0] not in ALLOWED or not (parts or is_folder)
+        if not plain or outside or "\\" in text or len(parts) > MAX_DEPTH:
+            raise InputError(
+                f"{archive.name}: {shown(text)!r} does not belong into a submission "
+                f"({MANIFEST} and {PREDICTIONS} alone, in no folder)"
+            )
+        if path in seen and not is_folder:
+            raise InputError(f"{archive.name}: {shown(text)!r} is there twice")
+        seen.add(path)
+
+
+class _ShortReads(io.BufferedReader):
+    """A file that gives no more than a header may hold at once: tarfile takes headers of any size."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= MAX_HEADER_BYTES:
+            raise tarfile.ReadError("a header claims more bytes than any may have")
+        return super().read(size)
+
+
+def _unpack_tar(source: tarfile.TarFile, stream: BinaryIO, path: Path, folder: Path) -> None:
+    members: list[tarfile.TarInfo] = []
+
+    def names() -> Iterator[tuple[str, bool]]:
+        for member in source:
+            if not (member.isdir() or member.isreg()) or member.issparse() or member.size < 0:
+                raise InputError(
+                    f"{path.name}: {shown(member.name)!r} is a link or a device; plain files only"
+                )
+            members.append(member)
+            yield member.name, member.isdir()
+
+    _check_names(names(), path)
+    # tarfile takes a damaged header behind the first for the end.
+    stream.seek(source.offset)
+    if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
+        raise tarfile.ReadError("a header is damaged")
+    source.extractall(folder, members, filter="data")
+
+
+def _open_zip(stream: BinaryIO, path: Path) -> zipfile.ZipFile:
+    """A zip archive, its size and count looked at before its list is read."""
+    stream.seek(max(0, path.stat().st_size - 42))
+    tail = stream.read(42)
+    if len(tail) < 22 or tail[-22:-18] != b"PK\5\6":
+        raise zipfile.BadZipFile("it is cut short")
+    listed = int.from_bytes(tail[-10:-6], "little")
+    if tail[:4] == b"PK\6\7" or listed > 10 * MAX_HEADER_BYTES:
+        raise InputError(
+            f"{path.name}: holds more than {MAX_FILES:,} files or 4 GB; pack makes larger archives"
+        )
+    source = zipfile.ZipFile(stream)
+    total = sum(info.file_size for info in source.infolist())
+    if total > min(MAX_DECODED_BYTES, MAX_RATIO * path.stat().st_size):
+        raise InputError(f"{path.name}: unpacks to {total:,} bytes; at most {MAX_RATIO} times its own size")
+    for info in source.infolist():
+        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{path.name}: {shown(info.filename)!r} is encrypted or not deflated")
+    return source
+
+
+def _unpack_zip(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
+    infos = source.infolist()
+    _check_names(((info.filename, info.is_dir()) for info in infos), path)
+    for info in infos:
+        source.extract(info, folder)
+
+
+def _unpack_npz(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
+    arrays = {}
+    for info in source.infolist():
+        array = np.lib.format.open_memmap(source.extract(info, folder.parent / "npz"), mode="r")
+        # Of maps, a halo is read at once.
+        if array.nbytes > MAX_CHUNK_BYTES * (len(array) if array.ndim > 3 else 1):
+            raise ValueError(f"{info.filename} has {array.nbytes:,} bytes")
+        arrays[PurePosixPath(info.filename).stem] = array
+    manifest, target = None, MASS
+    if "submission" in arrays:
+        text = str(arrays.pop("submission").item()).encode()
+        manifest = parse_manifest(parse_json(text, MANIFEST))
+        target = TASKS.get(manifest.task, MASS_MAP).target
+    named = {name: array_name(name, target) for name in (MASS, SIGMA, SAMPLES)}
+    maps = {name: arrays.pop(array, None) for name, array in named.items()}
+    if manifest is None or (maps[MASS] is None and maps[SAMPLES] is None):
+        raise InputError(
+            f"{path.name}: an .npz submission holds {named[MASS]} or {named[SAMPLES]}, the keys, and "
+            f"submission, the text of {MANIFEST}"
+        )
+    write_submission(
+        folder,
+        **manifest.model_dump(exclude_none=True, exclude={"predictions_sha256"}),
+        maps=maps[MASS],
+        mass_sigma=maps[SIGMA],
+        mass_samples=maps[SAMPLES],
+        rows=arrays,
+    )

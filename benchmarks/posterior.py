@@ -6,7 +6,6 @@ their number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,28 +22,6 @@ MAPS_AT_ONCE = 256
 """Samples whose metrics are worked out together, if a line of sight has no more."""
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """The posterior samples of some halos.
-
-    Parameters
-    ----------
-    samples
-        (halo, los, sample, y, x), Msun kpc-2.
-    reference
-        (halo, los, y, x), Msun kpc-2: the truth of another halo, which TARP measures distances from.
-    seeds
-        (halo,): of the draw of ranks among equal values.
-    on_grid
-        Whether the samples are on the score grid already.
-    """
-
-    samples: NDArray[np.float32]
-    reference: NDArray[np.float32]
-    seeds: NDArray[np.int64]
-    on_grid: bool = False
-
-
 def credibilities(constants: Constants) -> Array:
     """(level,): where the expected coverage is read, without 0."""
     step = constants.credibility_step
@@ -59,29 +36,45 @@ def references_of(halos: int, seed: int) -> NDArray[np.int64]:
     return other
 
 
-def measure_samples(ensemble: Ensemble, truth: Features) -> tuple[Features, dict[str, NDArray[Any]]]:
+def measure_samples(
+    samples: NDArray[np.floating],
+    reference: NDArray[np.floating],
+    seeds: NDArray[np.int64],
+    truth: Features,
+    *,
+    on_grid: bool = False,
+) -> tuple[Features, dict[str, NDArray[Any]]]:
     """The mean of the samples as a prediction, and what is kept of each halo's samples.
 
     Parameters
     ----------
+    samples
+        (halo, los, sample, y, x), Msun kpc-2.
+    reference
+        (halo, los, y, x), Msun kpc-2: the truth of another halo, which TARP measures distances from.
+    seeds
+        (halo,): of the draw of ranks among equal values.
     truth
         Of the same halos and lines of sight.
+    on_grid
+        Whether the samples are on the score grid already.
 
     Returns
     -------
     The prediction whose l is the mean of the samples' l, on the score grid and on raw pixels; and arrays
     (halo, ...).
     """
-    halos, los, n = ensemble.samples.shape[:3]
+    halos, los, n = samples.shape[:3]
     step = max(1, MAPS_AT_ONCE // n)
     means: list[tuple[Array, Array]] = []
     kept: list[dict[str, NDArray[Any]]] = []
     for halo in range(halos):
-        rng = np.random.default_rng([truth.grid.constants.bootstrap_seed, int(ensemble.seeds[halo])])
+        rng = np.random.default_rng([truth.grid.constants.bootstrap_seed, int(seeds[halo])])
         parts = []
         for first in range(0, los, step):
             lines = slice(first, min(first + step, los))
-            logs, found = _measure_lines(ensemble, truth, halo, lines, rng)
+            given = samples[halo, lines], reference[halo : halo + 1, lines]
+            logs, found = _measure_lines(*given, truth, halo, lines, rng, on_grid)
             means.append(logs)
             parts.append(found)
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -89,7 +82,7 @@ def measure_samples(ensemble: Ensemble, truth: Features) -> tuple[Features, dict
             {name: values if name in _BY_MAP else values.mean(axis=0) for name, values in joined.items()}
         )
         kept[-1]["power_samples"] = joined["power_samples"].sum(axis=0)
-    shape = (halos, los, *ensemble.samples.shape[3:])
+    shape = (halos, los, *samples.shape[3:])
     smooth, raw = (10.0 ** np.concatenate([part[i] for part in means]).reshape(shape) for i in (0, 1))
     mean = Features(raw, truth.grid, truth.r500, smooth=smooth)
     per_halo = {name: np.stack([part[name] for part in kept]) for name in kept[0]}
@@ -100,20 +93,21 @@ _BY_MAP = ("tarp_rank", "tarp_mass_rank")
 
 
 def _measure_lines(
-    ensemble: Ensemble,
+    maps: NDArray[np.floating],
+    reference_maps: NDArray[np.floating],
     truth: Features,
     halo: int,
     lines: slice,
     rng: np.random.Generator,
+    on_grid: bool,
 ) -> tuple[tuple[Array, Array], dict[str, NDArray[Any]]]:
     """Mean l (los, y, x) of some lines of sight of a halo, smooth and raw; and arrays (los, ...)."""
     grid, c = truth.grid, truth.grid.constants
-    maps = ensemble.samples[halo, lines]
     count, n = maps.shape[:2]
     r500 = truth.r500[halo : halo + 1]
-    on_grid = np.asarray(maps, np.float64) if ensemble.on_grid else None
-    features = Features(maps.reshape(1, count * n, *maps.shape[2:]), grid, r500, smooth=on_grid)
-    reference = Features(ensemble.reference[halo : halo + 1, lines], grid, r500)
+    smooth = np.asarray(maps, np.float64) if on_grid else None
+    features = Features(maps.reshape(1, count * n, *maps.shape[2:]), grid, r500, smooth=smooth)
+    reference = Features(reference_maps, grid, r500)
     place = slice(halo * truth.los + lines.start, halo * truth.los + lines.stop)
     t, t_mass = truth.log_inside[place], np.log10(truth.mass_200[place])
 
@@ -146,10 +140,10 @@ def _measure_lines(
         for name, content in (("coverage_68", c.coverage_inner), ("coverage_95", c.coverage_outer)):
             ends = metrics.rank_shares(n, 0.5 + 0.5 * content * np.array([-1.0, 1.0]))
             found[name] = shares @ (ends[:, 1] - ends[:, 0])
-    raw = smooth = by_map(features.log).mean(axis=1)
-    if not ensemble.on_grid:
+    raw = mean = by_map(features.log).mean(axis=1)
+    if not on_grid:
         raw = by_map(floored_log(features.raw, c.floor)).mean(axis=1)
-    return (smooth, raw), found
+    return (mean, raw), found
 
 
 def _at_least_floor(masses: Array, c: Constants) -> Array:

@@ -16,33 +16,27 @@ from typing import Any
 
 from benchmarks.constants import STANDARD, VERSION
 from benchmarks.fingerprints import dataset_key, fingerprint_problem
-from benchmarks.references import Background, load_background_file
+from benchmarks.references import Background, load_background
 from benchmarks.truth import Truth
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_json
-from three_hundred_maps.store.schema import TARGET
 
 FOLDER = "datasets"
 
 
-def record_of(truth: Truth, background: Background) -> dict[str, Any]:
-    """The record of what is scored, as it is kept with the package."""
-    content = background.to_json()
-    return {
+def write_record(folder: str | Path, truth: Truth, background: Background) -> Path:
+    """Write the record of a data set under its name; returns its path."""
+    content, dataset = background.to_json(), truth.identity
+    names = "-and-".join(data["name"] for data in truth.training)
+    target = f"-{dataset['target']}" if "target" in dataset else ""
+    path = Path(folder) / f"{dataset['name']}{target}{'-from-' + names if names else ''}.json"
+    record = {
         "benchmark_version": VERSION,
-        "dataset": truth.identity,
+        "dataset": dataset,
         "training": truth.training,
         **{name: content[name] for name in ("fingerprint", "references", "noise_floor")},
     }
-
-
-def write_record(folder: str | Path, record: Mapping[str, Any]) -> Path:
-    """Write a record under the name of its data set; returns its path."""
-    names = "-and-".join(data["name"] for data in record["training"])
-    dataset = record["dataset"]
-    target = f"-{dataset['target']}" if "target" in dataset else ""
-    path = Path(folder) / f"{dataset['name']}{target}{'-from-' + names if names else ''}.json"
-    write_json(path, dict(record))
+    write_json(path, record)
     return path
 
 
@@ -66,10 +60,7 @@ def find_record(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
     found = kept_records().get(dataset_key(dataset, training))
     if found is not None or result["benchmark_version"] != VERSION:
         return found
-    zero = [data["digest"] for data in training]
-    background = load_background_file(
-        dataset["digest"], dataset["split"], zero, STANDARD, dataset.get("target", TARGET)
-    )
+    background = load_background(dataset, training, STANDARD)
     return None if background is None else background.to_json()
 
 

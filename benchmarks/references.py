@@ -27,7 +27,7 @@ from benchmarks.summary import Summary, above_noise, score_values
 from benchmarks.truth import Truth
 from three_hundred_maps.climatology import column_scale
 from three_hundred_maps.io import cache_home, write_json
-from three_hundred_maps.store.arrays import iter_shards, store_digest
+from three_hundred_maps.store.arrays import iter_shards
 from three_hundred_maps.store.schema import TARGET
 
 Array = NDArray[np.float64]
@@ -104,24 +104,12 @@ class Background:
     noise_floor: dict[str, float | None] | None
     noise_power: Array | None
     fingerprint: dict[str, list[float]] | None = None
-    relation: tuple[float, float] | None = None
+    relation: Sequence[float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """For the cache."""
+        """For the cache and for records."""
         power = None if self.noise_power is None else self.noise_power.tolist()
         return {**vars(self), "noise_power": power}
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Background:
-        """The inverse of `to_json`."""
-        power = value["noise_power"]
-        return Background(
-            value["references"],
-            value["noise_floor"],
-            None if power is None else np.asarray(power, np.float64),
-            value["fingerprint"],
-            value["relation"] and tuple(value["relation"]),
-        )
 
 
 def background_of(truth: Truth, measured: Mapping[str, Measured]) -> Background:
@@ -161,13 +149,13 @@ def all_scores(summary: Summary, truth: Truth, background: Background) -> dict[s
     return scores
 
 
-def mass_relation(truth: Truth) -> tuple[float, float] | None:
+def mass_relation(truth: Truth) -> Sequence[float] | None:
     """Slope and intercept of log10 M200c on log10 M(<R200c) of the cylinder, by true maps of train splits.
 
     Least squares over all maps as they are in the store; None without maps of two halos.
     """
     if truth.sealed:
-        return None if truth.mass_relation is None else (truth.mass_relation[0], truth.mass_relation[1])
+        return truth.mass_relation
     circle = truth.grid.circle(1.0)
     cylinder: list[Array] = []
     mass: list[Array] = []
@@ -195,44 +183,35 @@ def _noise_floor(measured: Measured, region: NDArray[Any], grid: Grid) -> dict[s
     return {name: None if v is None else Estimate(v).to_json()["value"] for name, v in values.items()}  # type: ignore[misc]
 
 
-def _cache_path(
-    digest: str, split: str, zero: Sequence[str], constants: Constants, target: str = TARGET
+def background_path(
+    dataset: Mapping[str, Any], training: Sequence[Mapping[str, Any]], constants: Constants
 ) -> Path:
-    parts = [f"v{VERSION}", str(FORMAT), constants.digest(), digest[:32], split, *(d[:32] for d in zero)]
+    """The file that the background of a data set is kept in: of `Truth.identity` and `Truth.training`."""
+    zero = [data["digest"][:32] for data in training]
+    parts = [f"v{VERSION}", str(FORMAT), constants.digest(), dataset["digest"][:32], dataset["split"], *zero]
+    target = dataset.get("target") or TARGET
     parts += [target] if target != TARGET else []
     return cache_home() / "benchmark" / ("-".join(parts) + ".json")
 
 
-def background_path(truth: Truth) -> Path:
-    """The file that the background of a dataset is kept in."""
-    zero = [store_digest(store) for store in truth.trained_on]
-    return _cache_path(truth.digest, truth.split, zero, truth.constants, truth.target)
-
-
-def load_background_file(
-    digest: str, split: str, zero: Sequence[str], constants: Constants, target: str = TARGET
+def load_background(
+    dataset: Mapping[str, Any], training: Sequence[Mapping[str, Any]], constants: Constants
 ) -> Background | None:
-    """The kept background of a data set by digests, of ``zero`` those of the stores trained on; or None."""
+    """The kept background of a data set; None where there is none that can be read."""
     try:
-        content = json.loads(_cache_path(digest, split, zero, constants, target).read_text("utf-8"))
-        return Background.from_json(content)
+        content = json.loads(background_path(dataset, training, constants).read_text("utf-8"))
+        power = content["noise_power"]
+        content["noise_power"] = None if power is None else np.asarray(power, np.float64)
+        return Background(**content)
     except (OSError, ValueError, KeyError, TypeError):
         # A damaged or missing cache costs a measurement, nothing else.
         return None
 
 
-def load_background(truth: Truth) -> Background | None:
-    """The kept background of a dataset; None where there is none that can be read."""
-    zero = [store_digest(store) for store in truth.trained_on]
-    background = load_background_file(truth.digest, truth.split, zero, truth.constants, truth.target)
-    power = None if background is None else background.noise_power
-    return background if power is None or power.shape == (truth.n_halos, len(truth.grid.k)) else None
-
-
 def keep_background(truth: Truth, background: Background) -> None:
     """Keep a background, where the cache folder can be written."""
     try:
-        write_json(background_path(truth), background.to_json())
+        write_json(background_path(truth.identity, truth.training, truth.constants), background.to_json())
     except OSError:
         # Nothing is lost: it is measured again next time.
         return

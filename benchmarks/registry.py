@@ -71,9 +71,6 @@ def _mass(suffix: str, radius: str) -> Iterable[Score]:
     )
 
 
-APERTURE_SUFFIXES = ("_0.25", "_0.5", "", "_r500c")
-"""Of mass_bias and mass_scatter, in the order in which the masses are measured; none for R200c."""
-
 _SCORES = (
     Score(RANKING, "residual rms", "dex", "low", "sqrt of the mean of (l(p) - l(t))^2; ranks", "half"),
     Score(

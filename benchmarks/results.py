@@ -19,10 +19,9 @@ from benchmarks.constants import VERSION
 from benchmarks.fingerprints import dataset_key
 from benchmarks.manifest import Description, load_json
 from benchmarks.registry import ANY, CURVES, PROBABILISTIC, RANKING, SCORES
-from benchmarks.texts import shown, text_problem
+from benchmarks.texts import field_problems, shown, text_problem
 from benchmarks.variables import SAMPLE_COUNT
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import write_json
 
 SCHEMA = "three_hundred_maps benchmark result 2"
 MAX_RESULT_BYTES = 5_000_000
@@ -244,7 +243,7 @@ class Dataset(Part):
     fingerprint: dict[Literal["M200c", "cylinder_mass"], list[Mass]] | None = None
     synthetic: bool = False
     split: Literal["test", "all"] = "test"
-    target: Name | None = None
+    target: Annotated[str, Field(pattern=r"^\w{1,80}$")] | None = None
     """What is predicted, where it is not the mass."""
     halos: Count
     lines_of_sight: Count
@@ -287,7 +286,7 @@ class InDomain(Part):
 
 
 class Result(Description):
-    """A result of the benchmark."""
+    """A result of the benchmark; `Result.model_json_schema()` is the JSON Schema of its file."""
 
     model_config = Part.model_config
     schema_: Annotated[Literal["three_hundred_maps benchmark result 2"], Field(alias="schema")]
@@ -328,15 +327,6 @@ class Result(Description):
         return self
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of a result."""
-    return Result.model_json_schema()
-
-
-def _where(place: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, place)) + ": " if place else ""
-
-
 def result_problems(content: Any) -> list[str]:
     """What keeps a file from being a result, a line each."""
     if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
@@ -344,8 +334,7 @@ def result_problems(content: Any) -> list[str]:
     try:
         Result.model_validate(content)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        return [shown(f"{_where(e['loc'])}{e['msg'].removeprefix('Value error, ')}", 300) for e in found]
+        return [shown(problem, 300) for problem in field_problems(error)]
     return []
 
 
@@ -371,15 +360,6 @@ def read_result(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no result at {path}: make one with `python -m benchmarks score`")
     return check_result(load_json(path, MAX_RESULT_BYTES), path)
-
-
-def write_result(path: str | Path, result: Mapping[str, Any], *, overwrite: bool = False) -> Path:
-    """Write a result; one that is there is kept unless ``overwrite``."""
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} is there already; give another name or --overwrite")
-    write_json(path, dict(result))
-    return path
 
 
 def identity(result: Mapping[str, Any]) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class Rows:
         """
         dims, expected = getattr(maps, "dims", None), map_dims(name)
         dtype = getattr(maps, "dtype", None)
-        if isinstance(dtype, np.dtype) and dtype.kind in "bcOSUMm":
+        if isinstance(dtype, np.dtype) and dtype.kind in "bcOSUVMm":
             raise InputError(f"{name} holds {dtype.name}; give real numbers, as float32")
         if dims is not None:
             if set(dims) != set(expected):

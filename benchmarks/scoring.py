@@ -18,9 +18,9 @@ from benchmarks.compare import paired_difference
 from benchmarks.constants import STANDARD, VERSION, Constants
 from benchmarks.disclosure import disclosed
 from benchmarks.features import Features
-from benchmarks.manifest import MANIFEST, Manifest
+from benchmarks.manifest import MANIFEST, Description, Manifest
 from benchmarks.measure import Measured, measure
-from benchmarks.posterior import Ensemble, measure_samples, references_of
+from benchmarks.posterior import measure_samples, references_of
 from benchmarks.predictions import Predictions
 from benchmarks.records import check_store
 from benchmarks.registry import BELOW_NOISE, RANKING
@@ -69,8 +69,8 @@ def _measure_rows(
         sigma, against = None, target
         samples: dict[str, NDArray[Any]] = {}
         if name == SUBMISSION and SAMPLES in predicted:
-            ensemble = Ensemble(predicted[SAMPLES][part], predicted[_REFERENCE][part], rows, on_grid)
-            features, samples = measure_samples(ensemble, target)
+            given = predicted[SAMPLES][part], predicted[_REFERENCE][part]
+            features, samples = measure_samples(*given, rows, target, on_grid=on_grid)
         elif name == SUBMISSION:
             features = Features(predicted["mass"][part], truth.grid, r500)
             sigma = predicted["mass_sigma"][part] if "mass_sigma" in predicted else None
@@ -170,7 +170,7 @@ def score_maps(
 
     ``check``: hold the truth against the record that is kept of its data set, where there is one.
     """
-    background = references.load_background(truth)
+    background = references.load_background(truth.identity, truth.training, truth.constants)
     names: tuple[str, ...] = (SUBMISSION,) if read is not None else ()
     if background is None:
         names += tuple(references.REFERENCES) + ((references.NOISE,) if truth.has_half else ())
@@ -248,7 +248,7 @@ def score_submission(
 
     Returns
     -------
-    A result, as `benchmarks.results.write_result` writes it. The same for the same input.
+    A result, as `benchmarks.results.Result` describes it. The same for the same input.
 
     Raises
     ------
@@ -317,14 +317,9 @@ def assemble(
     return {
         "schema": SCHEMA,
         "benchmark_version": VERSION if digest is None else f"constants {digest}",
-        "name": manifest.name,
-        "authors": list(manifest.authors),
-        "task": manifest.task,
-        "track": manifest.track,
-        "kind": manifest.kind,
-        "parameters": manifest.parameters,
-        **manifest.extra,
-        "predictions_sha256": manifest.predictions_sha256,
+        "parameters": None,
+        "predictions_sha256": None,
+        **manifest.model_dump(include=set(Description.model_fields), exclude_none=True),
         "dataset": {
             **truth.identity,
             "fingerprint": background.fingerprint,

@@ -50,15 +50,11 @@ def opaque_keys(halos: dict[str, NDArray[Any]], secret: bytes) -> NDArray[np.int
         int.from_bytes(hmac.digest(secret, ",".join(map(str, key)).encode(), hashlib.sha256)[:8], "big") >> 2
         for key in zip(*(halos[name].tolist() for name in KEY), strict=True)
     ]
-    if len(set(keys)) != len(keys):
-        raise InputError("two halos of the store have the same key")
     return np.array(keys, np.int64)
 
 
-def seal(
-    store: str | Path, out: str | Path, secret: bytes | None = None, *, task: str | Task = MASS_MAP
-) -> tuple[Path, Path]:
-    """Split a store's test split into inputs and truth.
+def seal(store: str | Path, out: str | Path, *, task: str | Task = MASS_MAP) -> tuple[Path, Path]:
+    """Split a store's test split into inputs and truth; the opaque keys are made with a secret drawn afresh.
 
     Parameters
     ----------
@@ -66,8 +62,6 @@ def seal(
         A finished store on this machine.
     out
         A new folder; it gets ``inputs`` (to publish) and ``truth`` (to keep).
-    secret
-        What the opaque keys are made with, drawn afresh by default.
     task
         What is to be predicted: the inputs are the views that its models may see.
 
@@ -94,7 +88,7 @@ def seal(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as scratch:
         partial = Path(scratch) / out.name
-        keys = opaque_keys(truth.halos, secret or secrets.token_bytes(SECRET_BYTES))
+        keys = opaque_keys(truth.halos, secrets.token_bytes(SECRET_BYTES))
         with naming(partial / INPUTS):
             digest = _write_inputs(truth, partial / INPUTS, keys)
         _copy_truth(truth, partial / TRUTH)
@@ -168,24 +162,8 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
         )
         for place, row in enumerate(order.tolist()):
             array[place] = maps[row]
-    small: dict[str, tuple[NDArray[Any], tuple[str, ...], dict[str, Any]]] = {
-        SEALED_KEY: (keys[order], ("halo",), {"units": "1", "long_name": "opaque key of the halo"}),
-        "redshift": (
-            np.asarray(truth.halos["redshift"])[order],
-            ("halo",),
-            {"units": "1", "long_name": "redshift"},
-        ),
-    }
-    lines = read_split(truth.path, SPLIT, [])
-    for name, values in (("los_vector", lines.los_vector), ("los_up", lines.los_up)):
-        small[name] = (values, ("los", "xyz"), {"units": "1"})
-    for name in ("y", "x"):
-        small[name] = (
-            truth.grid.maps.centres.astype(np.float32),
-            (name,),
-            {"units": AXIS_VARIABLES[name].units, "long_name": AXIS_VARIABLES[name].long_name},
-        )
-    for name, (values, dims, attributes) in small.items():
+
+    def add(name: str, values: NDArray[Any], *dims: str, **attributes: Any) -> None:
         group.create_array(
             name,
             data=values,
@@ -194,6 +172,16 @@ def _write_inputs(truth: Truth, folder: Path, keys: NDArray[np.int64]) -> str:
             config={"write_empty_chunks": True},
             attributes=attributes,
         )
+
+    add(SEALED_KEY, keys[order], "halo", units="1", long_name="opaque key of the halo")
+    add("redshift", np.asarray(truth.halos["redshift"])[order], "halo", units="1", long_name="redshift")
+    lines = read_split(truth.path, SPLIT, [])
+    add("los_vector", lines.los_vector, "los", "xyz", units="1")
+    add("los_up", lines.los_up, "los", "xyz", units="1")
+    for name in ("y", "x"):
+        known = AXIS_VARIABLES[name]
+        centres = truth.grid.maps.centres.astype(np.float32)
+        add(name, centres, name, units=known.units, long_name=known.long_name)
     digest = tree_digest(folder / SPLIT)
     root.update_attributes(
         {

@@ -128,7 +128,9 @@ def write_submission(
     with replaced_folder(path, KIND) as folder, naming(path / PREDICTIONS):
         _write_predictions(folder / PREDICTIONS, given, described, found, goal)
         digest = tree_digest(folder / PREDICTIONS)
-        write_json(folder / MANIFEST, {**manifest.to_json(), "predictions_sha256": digest})
+        write_json(
+            folder / MANIFEST, {**manifest.model_dump(exclude_none=True), "predictions_sha256": digest}
+        )
     return path
 
 
@@ -204,35 +206,27 @@ def check_values(name: str, block: NDArray[np.floating], first: int = 0, task: T
     task
         Of which the maps are.
     """
-    bad = value_problem(name, block, task.units)
-    if bad is not None:
-        row, what = bad
-        raise InputError(f"{array_name(name, task.target)} {what} at halo row {first + row}")
-
-
-def value_problem(name: str, block: NDArray[np.floating], units: str = MASS_UNITS) -> tuple[int, str] | None:
-    """The first halo of a block with values that may not be, and what they are; None where all is well."""
     if block.size == 0:
-        return None
+        return
+    called, positive = array_name(name, task.target), name == SIGMA
     # NaN passes neither comparison, so one look at the extremes tells whether all is well.
     low, high = float(block.min()), float(block.max())
-    positive = name == SIGMA
-    if (
-        not positive
-        and units == MASS_UNITS
-        and high < _LOGARITHM[1]
-        and float(np.median(block)) > _LOGARITHM[0]
-    ):
-        return 0, "looks like log10 of a surface density: give Msun kpc-2, 10**maps,"
+    surface_density = not positive and task.units == MASS_UNITS
+    if surface_density and high < _LOGARITHM[1] and float(np.median(block)) > _LOGARITHM[0]:
+        raise InputError(
+            f"{called} looks like log10 of a surface density: give Msun kpc-2, 10**maps, at halo row {first}"
+        )
     if (low > 0 if positive else low >= 0) and high < math.inf:
-        return None
+        return
     flat = block.reshape(len(block), -1)
     for test, what in (
         (np.isnan(flat), "is NaN"),
         (np.isinf(flat), "is infinite"),
         (flat <= 0 if positive else flat < 0, "is not above 0" if positive else "is negative"),
     ):
-        count = int(test.sum())
-        if count:
-            return int(np.argmax(test.any(axis=1))), f"{what} in {count:,} pixels, first"
-    return None
+        if count := int(test.sum()):
+            row = first + int(np.argmax(test.any(axis=1)))
+            raise InputError(
+                f"{called} {what} in {count:,} pixels, first at halo row {row}; expected finite values, "
+                + ("above 0 dex" if positive else f"0 or above, in {task.units}")
+            )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from benchmarks.grid import Grid
 from benchmarks.intervals import Estimate, Pool, bca, median_and_scatter, of_means
 from benchmarks.measure import Measured, histogram_edges
 from benchmarks.posterior import bands, credibilities
-from benchmarks.registry import APERTURE_SUFFIXES, PROBABILISTIC, RANKING
+from benchmarks.registry import PROBABILISTIC, RANKING
 
 Array = NDArray[np.float64]
 
@@ -40,26 +39,11 @@ def histogram_quantile(counts: NDArray[Any], bounds: Array, q: float) -> float:
     return float(low + min(max(part, 0.0), 1.0) * (high - low))
 
 
-@dataclass(frozen=True)
 class Regional:
-    """Halos gathered into regions.
+    """Halos gathered into regions: ``ids`` (region,), and the row in these of each halo, ``row`` (halo,)."""
 
-    Parameters
-    ----------
-    ids
-        (region,): their numbers.
-    row
-        (halo,): the row in ``ids`` of each halo.
-    """
-
-    ids: NDArray[np.int64]
-    row: NDArray[np.int64]
-
-    @staticmethod
-    def of(region: NDArray[np.integer]) -> Regional:
-        """Of the halos' region numbers."""
-        ids, row = np.unique(region, return_inverse=True)
-        return Regional(ids.astype(np.int64), row.astype(np.int64))
+    def __init__(self, region: NDArray[np.integer]) -> None:
+        self.ids, self.row = np.unique(region, return_inverse=True)
 
     def sums(self, values: NDArray[Any]) -> Array:
         """(region, ...): sums over each region's halos."""
@@ -113,7 +97,7 @@ class Summary:
     ) -> None:
         self.measured, self.grid, self.noise_free = measured, grid, noise_free
         self.constants = grid.constants
-        self.regions = Regional.of(region)
+        self.regions = Regional(region)
         self.bias, self.scatter = median_and_scatter(self.constants)
 
     def _field(self, name: str) -> NDArray[Any]:
@@ -391,10 +375,11 @@ class Summary:
         share = self.regions.means(self._field("ranks")).mean(axis=0)
         return {"edges": _short(np.linspace(0.0, 1.0, len(share) + 1)), "share": _short(share)}
 
-    def histogram(self, bins: int = 80, limit: float = 0.8) -> dict[str, Any]:
+    def histogram(self) -> dict[str, Any]:
         """Share of pixels by r, coarse enough to draw; the end bins take what lies beyond."""
         counts = self._field("histogram").sum(axis=0).astype(np.float64)
-        edges = np.linspace(-limit, limit, bins + 1)
+        bins = 80
+        edges = np.linspace(-0.8, 0.8, bins + 1)
         fine = histogram_edges(self.grid)
         centres = np.concatenate([[fine[0]], 0.5 * (fine[1:] + fine[:-1]), [fine[-1]]])
         place = np.clip(np.searchsorted(edges, centres, side="right") - 1, 0, bins - 1)
@@ -418,7 +403,7 @@ class Summary:
 def _suffixes(apertures: tuple[float, ...]) -> tuple[str, ...]:
     """Suffix of each measured aperture, the last being R500c's."""
     fixed = tuple("" if radius == 1.0 else f"_{radius:g}" for radius in apertures)
-    return (*fixed, APERTURE_SUFFIXES[-1])
+    return (*fixed, "_r500c")
 
 
 def _correlation(m: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from benchmarks.constants import STANDARD, Constants
@@ -145,8 +145,8 @@ def find_task(task: str | Task) -> Task:
     """A task by its name, or itself; InputError where there is none."""
     if isinstance(task, Task):
         return task
-    for problem in check_task(task):
-        raise InputError(problem.removeprefix("submission.json: "))
+    if task not in TASKS:
+        raise InputError(f"no task {shown(task, 60)!r}; the tasks are {', '.join(TASKS)}")
     return TASKS[task]
 
 
@@ -167,9 +167,3 @@ def task_of_target(target: str, split: str = MASS_MAP.split, *, observed: bool =
     raise InputError(
         f"no task of the benchmark is on the view {target}" + (" of all splits" if split == ALL else "")
     )
-
-
-def check_task(name: str) -> Iterator[str]:
-    """What is wrong with the name of a task."""
-    if name not in TASKS:
-        yield f"submission.json: no task {shown(name, 60)!r}; the tasks are {', '.join(TASKS)}"

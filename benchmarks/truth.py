@@ -20,7 +20,9 @@ from three_hundred_maps.climatology import Climatology
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.keys import KEY, SEALED_KEY
+from three_hundred_maps.store.arrays import iter_shards, open_group, read_split, root_attrs, store_digest
 from three_hundred_maps.store.schema import TARGET, generator_of
+from three_hundred_maps.store.statistics import climatology_of
 
 SPLIT = MASS_MAP.split
 SEAL_FILE = "seal.json"
@@ -55,9 +57,9 @@ class Block:
 
 
 def read_seal(store: Path) -> dict[str, Any]:
-    """What `benchmarks.sealing.seal` says of a truth; seals of before there were tasks are of the mass."""
-    content = {"task": MASS_MAP.name, "target": TARGET, "climatology": None}
-    return content | load_json(store / SEAL_FILE, MAX_SEAL_BYTES)
+    """What `benchmarks.sealing.seal` says of a truth."""
+    content: dict[str, Any] = load_json(store / SEAL_FILE, MAX_SEAL_BYTES)
+    return content
 
 
 class Truth:
@@ -107,8 +109,6 @@ class Truth:
         split: str | None = None,
         trained_on: Sequence[str | Path] = (),
     ) -> None:
-        from three_hundred_maps.store.arrays import open_group, root_attrs, store_digest
-
         self.path = Path(store)
         self.task = find_task(task)
         split = split or self.task.split
@@ -144,8 +144,9 @@ class Truth:
         self.mass_relation: list[float] | None = None
         self._sealed_climatology: Climatology | None = None
         self.keys = self._read_seal() if self.sealed else {k: self.halos[k] for k in KEY}
-        if split != ALL or trained_on:
-            self._check_train()
+        if (split != ALL or trained_on) and not self.data_range > 0:
+            names = ", ".join(map(str, self.train_stores))
+            raise InputError(f"{names}: the maps of {self.target} of the train split are all alike")
 
     def _read_seal(self) -> dict[str, NDArray[np.int64]]:
         content = read_seal(self.path)
@@ -154,19 +155,13 @@ class Truth:
                 f"{self.path} is sealed for the task {content['task']}, to predict {content['target']}, "
                 f"not for {self.task.name}"
             )
-        if content["climatology"] is not None:
-            self._sealed_climatology = Climatology.from_json(content["climatology"])
-        keys = np.asarray(content["keys"], np.int64)
+        self._sealed_climatology = Climatology.from_json(content["climatology"])
         self.digest, self.mass_relation = str(content["digest"]), content["mass_relation"]
-        if len(keys) != self.n_halos:
-            raise InputError(f"{self.path / SEAL_FILE} has {len(keys)} keys for {self.n_halos} halos")
-        return {SEALED_KEY: keys}
+        return {SEALED_KEY: np.asarray(content["keys"], np.int64)}
 
     @functools.cached_property
     def climatology(self) -> Climatology:
         """Of the train splits that set the zero of the skill."""
-        from three_hundred_maps.store.statistics import climatology_of
-
         if self._sealed_climatology is not None and not self.trained_on:
             return self._sealed_climatology
         total = Climatology.empty()
@@ -179,11 +174,6 @@ class Truth:
         """Of ssim, dex."""
         low, high = self.climatology.log_range(self.constants.ssim_low, self.constants.ssim_high)
         return high - low
-
-    def _check_train(self) -> None:
-        if not self.data_range > 0:
-            names = ", ".join(map(str, self.train_stores))
-            raise InputError(f"{names}: the maps of {self.target} of the train split are all alike")
 
     @functools.cached_property
     def training(self) -> list[dict[str, Any]]:
@@ -255,8 +245,6 @@ class Truth:
 
     def blocks(self, half: bool = False) -> Iterator[Block]:
         """The maps of the target, shard by shard; ``half`` for the half-samples too, where there are some."""
-        from three_hundred_maps.store.arrays import iter_shards
-
         start = 0
         for split in self.counts:
             names = [self.target] + ([self.task.half] if half and split in self.halved else [])
@@ -272,8 +260,6 @@ class Truth:
 
     def maps_of(self, halo: int) -> NDArray[np.float32]:
         """(1, los, y, x): the target's maps of one halo."""
-        from three_hundred_maps.store.arrays import read_split
-
         for split, count in self.counts.items():
             if halo < count:
                 return read_split(self.path, split, [self.target], slice(halo, halo + 1)).maps[self.target]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.manifest import MANIFEST, PREDICTIONS, Manifest, read_manifest
-from benchmarks.predictions import Predictions, check_tree
+from benchmarks.manifest import MANIFEST, PREDICTIONS, DatasetIdentity, Manifest, read_manifest
+from benchmarks.predictions import MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, Predictions
 from benchmarks.rows import ALL, Rows
-from benchmarks.submissions import tree_digest, value_problem
-from benchmarks.tasks import MASS_MAP, OBSERVED, TASKS, Task, check_task
+from benchmarks.submissions import check_values, tree_digest
+from benchmarks.tasks import MASS_MAP, OBSERVED, TASKS, Task, find_task
 from benchmarks.texts import shown
 from benchmarks.truth import Truth
-from benchmarks.variables import SAMPLES, SIGMA, map_dims
+from benchmarks.variables import SAMPLES, map_dims
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, NO_VIEWS, parse_views
 
@@ -86,13 +88,11 @@ def _shape_problems(predictions: Predictions, truth: Truth) -> Iterator[str]:
 def _value_problems(predictions: Predictions, task: Task) -> Iterator[str]:
     for name in predictions.maps:
         for rows in predictions.blocks(name):
-            bad = value_problem(name, predictions.read(name, rows), task.units)
-            if bad is not None:
-                yield (
-                    f"{PREDICTIONS}/{predictions.names[name]}: {bad[1]} at halo row {rows[0] + bad[0]}; "
-                    "expected finite values, "
-                    + ("above 0 dex" if name == SIGMA else f"0 or above, in {task.units}")
-                )
+            maps = predictions.read(name, rows)
+            try:
+                check_values(name, maps, int(rows[0]), task)
+            except InputError as error:
+                yield f"{PREDICTIONS}/{error}"
                 break
 
 
@@ -114,23 +114,11 @@ def _track_problems(predictions: Predictions, truth: Truth, order: NDArray[np.in
 
 
 def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
-    yield from check_task(manifest.task)
-    task = TASKS.get(manifest.task)
-    if task is not None and task.split != truth.split:
-        yield f"{MANIFEST}: the task {task.name} scores {task.split}, not {truth.split}"
-    trained = manifest.trained_on
-    if task is not None and task.target != truth.target:
-        yield f"{MANIFEST}: the task {task.name} is to predict {task.target}, not {truth.target}"
-    if task is not None and not task.at_home and trained == truth.name:
-        yield (
-            f"{MANIFEST}: trained on {shown(trained, 60)} and scored on it is the task {MASS_MAP.name}, "
-            f"not {task.name}"
-        )
-    if task is not None and not (task.at_home or task.zero_of_training or trained):
-        yield f"{MANIFEST}: the task {task.name} needs trained_on, the name of the dataset trained on"
-    if task is not None and task.name == OBSERVED and "observed" not in truth.attrs:
-        yield f"{MANIFEST}: {truth.name} is no dataset as telescopes see it, which the task {OBSERVED} is of"
-    of = manifest.dataset
+    try:
+        yield from _task_problems(find_task(manifest.task), manifest.trained_on, truth)
+    except InputError as error:
+        yield f"{MANIFEST}: {error}"
+    of = manifest.dataset or DatasetIdentity()
     identity = (truth.name, truth.attrs["recipe_sha256"], truth.generator)
     # The bytes of a data set differ between types of processors; name, recipe and generator do not.
     same = of.generator is not None and (of.name, of.recipe_sha256, of.generator) == identity
@@ -149,6 +137,22 @@ def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
         )
 
 
+def _task_problems(task: Task, trained_on: str | None, truth: Truth) -> Iterator[str]:
+    if task.split != truth.split:
+        yield f"{MANIFEST}: the task {task.name} scores {task.split}, not {truth.split}"
+    if task.target != truth.target:
+        yield f"{MANIFEST}: the task {task.name} is to predict {task.target}, not {truth.target}"
+    if not task.at_home and trained_on == truth.name:
+        yield (
+            f"{MANIFEST}: trained on {shown(trained_on, 60)} and scored on it is the task {MASS_MAP.name}, "
+            f"not {task.name}"
+        )
+    if not (task.at_home or task.zero_of_training or trained_on):
+        yield f"{MANIFEST}: the task {task.name} needs trained_on, the name of the dataset trained on"
+    if task.name == OBSERVED and "observed" not in truth.attrs:
+        yield f"{MANIFEST}: {truth.name} is no dataset as telescopes see it, which the task {OBSERVED} is of"
+
+
 def task_of(folder: str | Path) -> Task:
     """The task of a submission; ``mass-map`` where its manifest cannot be read or names none."""
     try:
@@ -156,6 +160,45 @@ def task_of(folder: str | Path) -> Task:
     except InputError:
         # Told by `find_problems`, with all else that is wrong.
         return MASS_MAP
+
+
+def check_tree(root: Path) -> list[str]:
+    """What may not be in a submission's folder: links, devices, files that are too large or too many."""
+    if root.is_symlink():
+        return [f"{shown(root.name)} is a link; a submission holds plain files only"]
+    problems: list[str] = []
+    files, folders = 0, [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as found:
+                entries = list(itertools.islice(found, MAX_FILES + 1))
+        except OSError as error:
+            name = shown(folder.relative_to(root).as_posix())
+            problems.append(f"{name} cannot be read: {error.strerror}")
+            continue
+        for entry in entries:
+            place = Path(entry.path).relative_to(root)
+            name = shown(place.as_posix())
+            if entry.is_symlink():
+                problems.append(f"{name} is a link; a submission holds plain files only")
+            elif entry.is_dir(follow_symlinks=False):
+                if len(place.parts) < MAX_DEPTH:
+                    folders.append(Path(entry.path))
+                else:
+                    problems.append(f"{name} is a folder nested too deep")
+            elif not entry.is_file(follow_symlinks=False):
+                problems.append(f"{name} is neither a file nor a folder")
+            else:
+                files += 1
+                size = entry.stat(follow_symlinks=False).st_size
+                if size > MAX_FILE_BYTES:
+                    problems.append(f"{name} has {size:,} bytes; at most {MAX_FILE_BYTES:,}")
+            if files + len(folders) > MAX_FILES:
+                return [*problems, f"more than {MAX_FILES:,} files; write a chunk for each halo"]
+            if len(problems) >= 20:
+                return problems
+    return problems
 
 
 def find_problems(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -43,6 +44,14 @@ def submitted(folder: Path, maps: Any = None, **fields: Any) -> Path:
 
     texts = {"name": "n", "authors": ["a"], "task": "mass-map", "track": "sz"}
     return write_submission(folder, **{**texts, "maps": maps, **fields})
+
+
+def restated(folder: Path, **fields: Any) -> Path:
+    """A submission whose manifest says other things, and nothing of its checksum."""
+    path = folder / "submission.json"
+    content = {**json.loads(path.read_text()), "predictions_sha256": None, **fields}
+    path.write_text(json.dumps(content))
+    return folder
 
 
 def hashes(store: Path) -> dict[str, str]:

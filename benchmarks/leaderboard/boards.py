@@ -97,26 +97,6 @@ class Board:
     noise_floor: Mapping[str, Any] | None = None
 
     @property
-    def task(self) -> str:
-        """Name of the task."""
-        return self.key.task
-
-    @property
-    def track(self) -> str:
-        """Views used."""
-        return self.key.track
-
-    @property
-    def score(self) -> str:
-        """What ranks."""
-        return self.key.score
-
-    @property
-    def dataset(self) -> str:
-        """Name of the dataset."""
-        return self.key.data[0]
-
-    @property
     def anchor(self) -> str:
         """Where the board stands on its page."""
         return "board-" + hashlib.sha256(repr(self.key).encode()).hexdigest()[:10]
@@ -124,15 +104,17 @@ class Board:
     @property
     def of_task(self) -> Task:
         """Its task; of one that is not known its name alone, and a recipe of nothing."""
-        return TASKS.get(self.task) or Task(self.task, self.task, "", (("", self.dataset),))
+        name = self.key.task
+        return TASKS.get(name) or Task(name, name, "", (("", self.key.data[0]),))
 
     @property
     def short_title(self) -> str:
         """Heading below that of its task."""
         training = self.entries[0].result.get("training", [])
         names = " and ".join(data["name"] for data in training)
-        odds = ", with odds" if self.score == PROBABILISTIC else ""
-        return f"{self.dataset}: {self.track}{odds}{', zero of the skill: ' + names if names else ''}"
+        odds = ", with odds" if self.key.score == PROBABILISTIC else ""
+        zero = f", zero of the skill: {names}" if names else ""
+        return f"{self.key.data[0]}: {self.key.track}{odds}{zero}"
 
     @property
     def title(self) -> str:

@@ -1,4 +1,4 @@
-"""Numbers, intervals and marks as the pages show them."""
+"""Numbers, intervals, marks and whole boards as the pages show them: functions of the templates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from benchmarks.leaderboard.boards import Entry
+from benchmarks.leaderboard.boards import Board, Entry
+from benchmarks.leaderboard.charts import forest
 from benchmarks.registry import PROBABILISTIC, RANKING, SCORES
 
 COLUMNS = (RANKING, "residual_bias", "skill", "mass_bias", "mass_scatter", "k_0.9", "ssim", "peak_f1")
@@ -18,6 +19,9 @@ ODDS_COLUMNS = (
     *("coverage_68", "coverage_95", "rank_deviation", "tarp", "tarp_mass", RANKING),
 )
 """The same of the boards of predictions with their odds."""
+DEGRADATION = "degradation"
+"""A column beside the others where a model was trained elsewhere."""
+FOREST_ROWS = 20
 
 
 def label(name: str) -> str:
@@ -85,3 +89,26 @@ def marks(entry: Entry) -> list[tuple[str, str]]:
     if entry.tie:
         found.append(("tie", "ties with 1"))
     return found + [("flag", flag) for flag in (*entry.result["flags"], *entry.warnings)]
+
+
+def columns(board: Board) -> tuple[str, ...]:
+    """Scores of a board's table."""
+    if board.key.score == PROBABILISTIC:
+        return ODDS_COLUMNS
+    if any(DEGRADATION in entry.result["scores"] for entry in board.entries):
+        return (RANKING, DEGRADATION, *COLUMNS[1:])
+    return COLUMNS
+
+
+def forest_of(board: Board) -> Any:
+    """The scores of a board and their intervals as a picture."""
+    rows = []
+    for entry in [e for e in board.entries if not e.set_aside][:FOREST_ROWS]:
+        score = entry.result["scores"][board.key.score]
+        style = "s1" if entry.verified and entry.result["kind"] == "baseline" else "s0"
+        rows.append((entry.result["name"], score["value"], score["low"], score["high"], style))
+    for name, reference in board.references.items():
+        if score := reference["scores"].get(board.key.score):
+            rows.append((name, score["value"], score["low"], score["high"], "s2"))
+    rows.sort(key=lambda row: row[1])
+    return forest(rows, f"{SCORES[board.key.score].label} [dex]")

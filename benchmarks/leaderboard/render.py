@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,11 +13,11 @@ from typing import Any
 
 from benchmarks.constants import VERSION
 from benchmarks.eval_results import write_eval_results
-from benchmarks.leaderboard import cells, index
+from benchmarks.leaderboard import cells
 from benchmarks.leaderboard.boards import Board, Entry, make_boards
 from benchmarks.leaderboard.cells import COLUMNS
 from benchmarks.leaderboard.pages import compare_data, reference_cells, submission_page
-from benchmarks.registry import RANKING, SCORES
+from benchmarks.registry import NO_FLOOR, RANKING, SCORES
 from benchmarks.results import check_result, read_result
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import replaced_folder, spawn_pool
@@ -44,23 +43,10 @@ def _environment() -> Any:
         environment.globals[name.replace(".", "_")] = folder.joinpath(name).read_text("utf-8")
     environment.globals["root"] = ""
     environment.globals["version"] = VERSION
-    environment.filters["script_json"] = _script_json
-    for module, names in (
-        (cells, ("cell", "floor_text", "label", "marks", "units", "value")),
-        (index, ("below", "best", "columns", "forest_of")),
-    ):
-        environment.globals |= {name: getattr(module, name) for name in names}
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    names = ("cell", "columns", "floor_text", "forest_of", "label", "marks", "units", "value")
+    environment.globals |= {name: getattr(cells, name) for name in names}
     return environment
-
-
-def _script_json(value: Any) -> Any:
-    """JSON that cannot end the script element it stands in."""
-    from markupsafe import Markup
-
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    for letter in "<>&\u2028\u2029":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return Markup(text)
 
 
 Given = str | Path | Mapping[str, Any]
@@ -141,14 +127,15 @@ def _write(boards: list[Board], out: Path, repository: str | None, mapper: Mappe
     environment = _environment()
     (out / PAGES).mkdir()
     (out / STYLE).write_bytes(importlib.resources.files(__package__).joinpath("site", STYLE).read_bytes())
-    of_maps = [board for board in boards if board.score == RANKING]
+    of_maps = [board for board in boards if board.key.score == RANKING]
     count = sum(len(board.entries) for board in of_maps)
     text = environment.get_template("index.html").render(
-        tasks=[list(found) for _, found in groupby(boards, key=lambda board: board.task)],
+        tasks=[list(found) for _, found in groupby(boards, key=lambda board: board.key.task)],
         boards=boards,
         count=count,
         meanings=SCORES,
         ranking=RANKING,
+        no_floor=NO_FLOOR,
     )
     (out / INDEX).write_text(text, "utf-8")
     text = environment.get_template("compare.html").render(

@@ -5,16 +5,18 @@ Each takes batches of maps in their physical units (Msun kpc-2) or their l = log
 taken elsewhere (`benchmarks.summary`).
 """
 
-from benchmarks.metrics.ensemble import energy_score, fair_crps, rank_shares, truth_ranks
 from benchmarks.metrics.mass import aperture_masses, concentrations, surface_density_profiles
 from benchmarks.metrics.peaks import PeakList, find_peaks, match_peaks
-from benchmarks.metrics.power import cross_correlation, falling_k, mode_powers, power_ratio, spectrum
-from benchmarks.metrics.probability import gaussian_coverage, gaussian_crps
-from benchmarks.metrics.residuals import (
-    mean_square,
-    moments_from_powers,
-    residual_powers,
+from benchmarks.metrics.power import cross_correlation, falling_k, mode_powers, spectrum
+from benchmarks.metrics.probability import (
+    energy_score,
+    fair_crps,
+    gaussian_coverage,
+    gaussian_crps,
+    rank_shares,
+    truth_ranks,
 )
+from benchmarks.metrics.residuals import moments_from_powers, residual_powers
 from benchmarks.metrics.similarity import local_moments, ssim
 
 __all__ = [
@@ -30,10 +32,8 @@ __all__ = [
     "gaussian_crps",
     "local_moments",
     "match_peaks",
-    "mean_square",
     "mode_powers",
     "moments_from_powers",
-    "power_ratio",
     "rank_shares",
     "residual_powers",
     "spectrum",

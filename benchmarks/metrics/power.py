@@ -42,11 +42,6 @@ def mode_powers(first: Complex, second: Complex, grid: Grid) -> Array:
     return np.asarray(sums[: len(grid.k)], np.float64)
 
 
-def power_ratio(power_p: Array, power_t: Array) -> Array:
-    """sum P_p / sum P_t; NaN where the truth has no power."""
-    return np.divide(power_p, power_t, out=np.full_like(power_p, np.nan), where=power_t > 0)
-
-
 def cross_correlation(cross: Array, power_p: Array, power_t: Array) -> Array:
     """sum Re(F_p F_t*) / sqrt(sum P_p sum P_t).
 

@@ -10,11 +10,6 @@ from three_hundred_maps.errors import InputError
 Array = NDArray[np.float64]
 
 
-def mean_square(residual: Array) -> Array:
-    """(map,): mean over pixels of r^2 (dex^2), for r (map, pixel) of the pixels that count."""
-    return np.einsum("np,np->n", residual, residual) / residual.shape[1]
-
-
 def residual_powers(predicted: Array, truth: Array) -> Array:
     """(map, 4): means of d, d^2, d^3, d^4 with d = (p - t) / std(t), over pixels.
 

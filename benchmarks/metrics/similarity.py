@@ -28,7 +28,7 @@ def ssim(
     truth: Array,
     grid: Grid,
     data_range: float,
-    moments: tuple[tuple[Array, Array], tuple[Array, Array]] | None = None,
+    moments: tuple[tuple[Array, Array], tuple[Array, Array]],
 ) -> Array:
     """(map,): mean structural similarity of l(p) and l(t), with scikit-image's definition.
 
@@ -43,13 +43,11 @@ def ssim(
     data_range
         The 0.1 to 99.9 % range of l in the train split, dex.
     moments
-        `local_moments` of the prediction and of its square, and those of the truth, where they are at hand.
+        `local_moments` of the prediction and of its square, and those of the truth.
     """
     c = grid.constants
     c1, c2 = (c.ssim_k1 * data_range) ** 2, (c.ssim_k2 * data_range) ** 2
-    (u_p, pp), (u_t, tt) = moments or (
-        (local_moments(logs, grid), local_moments(logs, grid, logs)) for logs in (predicted, truth)
-    )
+    (u_p, pp), (u_t, tt) = moments
     # In place: arrays of a batch are as large as a processor's cache.
     product = u_p * u_t
     squares = u_p * u_p

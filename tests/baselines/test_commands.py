@@ -134,7 +134,7 @@ def test_help_names_every_setting():
 def test_a_model_predicts_from_sealed_inputs(tmp_path, store, trained):
     from benchmarks.sealing import seal
 
-    inputs, truth = seal(store, tmp_path / "sealed", secret=b"0" * 32)
+    inputs, truth = seal(store, tmp_path / "sealed")
     for data, out in ((store, "plain"), (inputs, "p")):
         assert command(predict.main, trained, "--data", data, "--out", tmp_path / out).returncode == 0
     predicted = zarr.open_group(tmp_path / "p" / "predictions.zarr", mode="r")

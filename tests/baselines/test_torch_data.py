@@ -217,7 +217,7 @@ def test_an_unknown_split_and_foreign_transforms_are_refused(store):
 
 
 def test_sealed_inputs_open_without_their_truth(tmp_path, store):
-    inputs, _ = seal(store, tmp_path / "sealed", secret=b"0" * 32)
+    inputs, _ = seal(store, tmp_path / "sealed")
     transforms = Transforms.from_store(store, ("sz", "star"))
     options = {"views": transforms.views, "transforms": transforms, "target": False}
     dataset = MapDataset(inputs, "test", **options)

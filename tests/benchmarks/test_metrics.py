@@ -92,13 +92,6 @@ def test_a_scaled_prediction_is_an_offset_in_dex_and_a_factor_in_mass() -> None:
     assert scores["peak_f1"] == 1.0
 
 
-def test_residuals_in_units_of_the_truth_follow_equation_1() -> None:
-    offset = TRUTH + 1e8
-    inside = features(TRUTH).smooth_inside
-    expected = np.sqrt(np.mean((1e8 / inside.std(axis=1)) ** 2))
-    assert scores_of(offset, TRUTH)["residual_rms"] == pytest.approx(expected, rel=1e-9)
-
-
 def test_moments_are_scipys() -> None:
     rng = np.random.default_rng(3)
     truth = rng.gamma(2.0, size=(1, 5000))
@@ -125,7 +118,8 @@ def test_ssim_is_scikit_images() -> None:
     from skimage.metrics import structural_similarity
 
     truth, predicted = features(TRUTH), features(cluster_maps(seed=1))
-    ours = metrics.ssim(predicted.log, truth.log, GRID, RANGE)
+    moments = (predicted.local_moments, truth.local_moments)
+    ours = metrics.ssim(predicted.log, truth.log, GRID, RANGE, moments)
     theirs = [
         structural_similarity(
             p, t, data_range=RANGE, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
@@ -133,10 +127,6 @@ def test_ssim_is_scikit_images() -> None:
         for p, t in zip(predicted.log, truth.log, strict=True)
     ]
     assert ours == pytest.approx(theirs, abs=1e-9)
-    with_moments = metrics.ssim(
-        predicted.log, truth.log, GRID, RANGE, (predicted.local_moments, truth.local_moments)
-    )
-    assert with_moments == pytest.approx(theirs, abs=1e-9)
 
 
 def test_power_is_powerboxs() -> None:
@@ -172,18 +162,11 @@ def test_parseval_holds_for_the_modes() -> None:
     assert np.mean(GRID.hann**2) == pytest.approx(1.0)
 
 
-def test_a_wave_lands_in_its_bin_of_k() -> None:
-    for k in (2.0, 7.5, 19.0):
-        wave = np.cos(2 * np.pi * k * GRID.maps.centres)[None, None, :] * np.ones((1, 80, 1))
-        power = metrics.mode_powers(*[metrics.spectrum(wave, GRID)] * 2, GRID)
-        assert GRID.k[np.argmax(power)] == k
-
-
 def test_smoothing_loses_power_and_peaks_at_small_scales() -> None:
     smoothed = gaussian_filter(TRUTH, (0, 0, 2.5, 2.5))
     target, predicted = features(TRUTH), features(smoothed)
     power_p, power_t = (metrics.mode_powers(f.spectrum, f.spectrum, GRID) for f in (predicted, target))
-    ratio = metrics.power_ratio(power_p, power_t)
+    ratio = power_p / power_t
     assert ratio[0] > 0.95 and ratio[11] < 0.2 and ratio[5] > ratio[11]
     sharp, soft = scores_of(TRUTH, TRUTH), scores_of(smoothed, TRUTH)
     assert soft["peak_completeness"] < sharp["peak_completeness"]
@@ -334,15 +317,6 @@ def test_a_histograms_quantiles_are_exact_where_bins_hold_one_value() -> None:
     bounds = np.array([[np.inf, 0.1, np.inf, 0.3, np.inf], [-np.inf, 0.1, -np.inf, 0.3, -np.inf]])
     assert histogram_quantile(counts, bounds, 0.16) == 0.1
     assert histogram_quantile(counts, bounds, 0.84) == 0.3
-
-
-def test_pooled_quantiles_are_numpys_to_the_histograms_step() -> None:
-    other = cluster_maps(seed=9)
-    scores = scores_of(other, TRUTH)
-    r = features(other).log_inside - features(TRUTH).log_inside
-    low, middle, high = np.quantile(r, [0.16, 0.5, 0.84])
-    assert scores["residual_bias"] == pytest.approx(middle, abs=1e-4)
-    assert scores["residual_scatter"] == pytest.approx(0.5 * (high - low), abs=1e-4)
 
 
 CHANGES = {

@@ -133,14 +133,6 @@ def test_open_keys_do_not_fit_a_sealed_truth(sealed: tuple[Path, Path], submit: 
         score_submission(submit(dataset=None), sealed[1])
 
 
-def test_a_key_of_another_seal_is_refused(
-    sealed: tuple[Path, Path], store: Path, submit: Callable[..., Path], fair: np.ndarray
-) -> None:
-    keys = opaque_keys(Truth(store).halos, b"guessed")
-    with pytest.raises(InputError, match="of 12 test halos missing"):
-        score_submission(submit(rows={"key": keys}, dataset=None), sealed[1])
-
-
 def test_what_cannot_be_sealed(sealed: tuple[Path, Path], store: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sealed store already"):
         seal(sealed[1], tmp_path / "x")
@@ -151,21 +143,6 @@ def test_what_cannot_be_sealed(sealed: tuple[Path, Path], store: Path, tmp_path:
     with pytest.raises(InputError, match="no store"):
         seal(tmp_path / "none", tmp_path / "y")
     assert not (tmp_path / "x").exists() and not list(tmp_path.glob(".*"))
-
-
-def test_predictions_from_sealed_inputs_need_no_other_value(
-    sealed: tuple[Path, Path], tmp_path: Path, store: Path
-) -> None:
-    digest = zarr.open_group(sealed[0], mode="r").attrs["dataset_digest"]
-    with xarray.open_zarr(sealed[0], group="test") as data:
-        maps = 1e7 + 1e13 * data["sz"].values
-        rows = {"key": data["key"].values}
-        folder = submitted(tmp_path / "s", maps, rows=rows, dataset={"digest": digest})
-    result = score_submission(folder, sealed[1])
-    split = read_split(store, "test", ["sz"])
-    plain = submitted(tmp_path / "p", 1e7 + 1e13 * split.maps["sz"], rows=split)
-    expected = score_submission(plain, store)["scores"][RANKING]["value"]
-    assert result["scores"][RANKING]["value"] == float(f"{expected:.3g}")
 
 
 def _numbers(value: Any, axis: bool = False) -> Iterator[float]:

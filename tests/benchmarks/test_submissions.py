@@ -27,8 +27,8 @@ from benchmarks.rows import find_rows
 from benchmarks.scoring import score_submission
 from benchmarks.submissions import tree_digest
 from benchmarks.truth import Truth
-from benchmarks.validation import find_problems, order_of, validate
-from tests.helpers import submitted
+from benchmarks.validation import find_problems, order_of
+from tests.helpers import restated, submitted
 from three_hundred_maps import load_dataset
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY
@@ -50,7 +50,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     )
     manifest, predictions = read_manifest(folder), Predictions(folder)
     assert (manifest.name, manifest.track, manifest.parameters) == ("n", "sz", 12)
-    assert manifest.extra == {"date": "2026-01-31", "code": "https://x.org/y"}
+    assert (manifest.date, manifest.code, manifest.paper) == ("2026-01-31", "https://x.org/y", None)
     assert manifest.predictions_sha256 == tree_digest(folder / "predictions.zarr")
     assert np.array_equal(predictions.read("mass", np.array([2, 0])), MAPS[[2, 0]])
     assert np.array_equal(predictions.read("mass_sigma", np.arange(3)), sigma)
@@ -296,16 +296,9 @@ def test_logarithms_are_told_when_checked_and_scored(
 ) -> None:
     folder = submit()
     zarr.open_group(folder / "predictions.zarr", mode="a")["mass"][...] = np.log10(fair + 1e4)
-    edit = json.loads((folder / "submission.json").read_text())
-    (folder / "submission.json").write_text(json.dumps({**edit, "predictions_sha256": None}))
-    assert any("log10" in p for p in find_problems(folder, Truth(store))[0])
+    assert any("log10" in p for p in find_problems(restated(folder), Truth(store))[0])
     with pytest.raises(InputError, match="log10"):
         score_submission(folder, store)
-
-
-def test_a_valid_submission(submit: Callable[..., Path], store: Path) -> None:
-    assert validate(submit(), store).name == "Blurred"
-    assert validate(submit("b")).name == "Blurred"
 
 
 def test_all_that_is_wrong_is_told_at_once(
@@ -333,37 +326,23 @@ def test_all_that_is_wrong_is_told_at_once(
     assert len(problems) == 8
 
 
-@pytest.mark.parametrize(("value", "word"), [(np.inf, "infinite"), (-1.0, "negative")])
-def test_values_are_looked_at(submit: Callable[..., Path], store: Path, value: float, word: str) -> None:
-    folder = submit()
-    zarr.open_group(folder / "predictions.zarr", mode="a")["mass"][7, 1, 3, 3] = value
-    problems, _, _ = find_problems(folder, Truth(store))
-    assert any(word in p and "row 7" in p for p in problems)
-
-
-def test_shapes_and_missing_chunks(submit: Callable[..., Path], store: Path, fair: np.ndarray) -> None:
+def test_shapes(submit: Callable[..., Path], store: Path, fair: np.ndarray) -> None:
     folder = submit("small", maps=fair[:, :, :40, :40])
     assert any(
         "expected (halo, los, y, x) = (12, 2, 80, 80)" in p for p in find_problems(folder, Truth(store))[0]
     )
     folder = submit("one-los", maps=fair[:, :1])
     assert any("shape (12, 1, 80, 80)" in p for p in find_problems(folder, Truth(store))[0])
-    folder = submit("hole")
-    (folder / "predictions.zarr" / "mass" / "c" / "3" / "0" / "0" / "0").unlink()
-    problems = find_problems(folder, Truth(store))[0]
-    assert any("mass/c/3/0/0/0: is missing" in p for p in problems) and any("checksum" in p for p in problems)
 
 
 def test_track_and_task_must_match_views_and_data(submit: Callable[..., Path], store: Path) -> None:
     folder = submit()
-    path = folder / "submission.json"
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "views": ["sz", "xray"]}))
-    assert any("do not match the track" in p for p in find_problems(folder, Truth(store))[0])
-    path.write_text(json.dumps({**content, "track": "star,sz"}))
-    assert any("'sz,star'" in p for p in find_problems(folder, Truth(store))[0])
-    path.write_text(json.dumps({**content, "task": "observed"}))
-    assert any("no dataset as telescopes see it" in p for p in find_problems(folder, Truth(store))[0])
+    for fields, message in (
+        ({"views": ["sz", "xray"]}, "do not match the track"),
+        ({"views": None, "track": "star,sz"}, "'sz,star'"),
+        ({"track": "sz", "task": "observed"}, "no dataset as telescopes see it"),
+    ):
+        assert message in "; ".join(find_problems(restated(folder, **fields), Truth(store))[0])
 
 
 def test_packing_is_checked_and_repeatable(submit: Callable[..., Path], store: Path, tmp_path: Path) -> None:

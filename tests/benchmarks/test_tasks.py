@@ -21,15 +21,15 @@ from baselines import climatology, mean_profile, predict, profile_regression, ri
 from benchmarks import Evaluator
 from benchmarks.competition import write_bundle
 from benchmarks.leaderboard import render
-from benchmarks.records import record_of, write_record
+from benchmarks.records import write_record
 from benchmarks.results import identity
 from benchmarks.score_table import score_table
 from benchmarks.scoring import score_maps, score_submission
 from benchmarks.sealing import seal
-from benchmarks.submissions import write_submission
 from benchmarks.tasks import TASKS, Task, find_task, task_of_target
 from benchmarks.truth import Truth
 from benchmarks.validation import find_problems, validate
+from tests.helpers import restated, submitted
 from tests.snippets import snippets
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split
@@ -55,10 +55,8 @@ def of_gas(matter: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     test = read_split(matter, "test", ["sz", "gas"])
     factor = 10 ** np.random.default_rng(1).normal(0.0, 0.1, (len(test), 1, 1, 1))
     ratio = test.maps["gas"].mean(axis=(2, 3), keepdims=True) / test.maps["sz"].mean((2, 3), keepdims=True)
-    return write_submission(
-        tmp_path_factory.mktemp("gas") / "submission", name="Scaled y", authors=["A"], task="gas-map",
-        track="sz", maps=test.maps["sz"] * ratio * factor, rows=(matter, "test"),
-    )  # fmt: skip
+    folder, maps = tmp_path_factory.mktemp("gas") / "submission", test.maps["sz"] * ratio * factor
+    return submitted(folder, maps, name="Scaled y", task="gas-map", rows=(matter, "test"))
 
 
 @pytest.mark.parametrize(
@@ -113,30 +111,21 @@ def test_a_submission_of_gas(of_gas: Path, matter: Path, tmp_path: Path) -> None
     assert "There is no noise floor" in submission.read_text()
     # and the record of the data set is told from that of its mass
     _, background = score_maps(truth, None)
-    record = record_of(truth, background)
-    assert write_record(tmp_path, record).name == "tiny-matter-gas.json"
+    assert write_record(tmp_path, truth, background).name == "tiny-matter-gas.json"
 
 
 def test_targets_are_not_mixed(of_gas: Path, matter: Path, tmp_path: Path) -> None:
     problems, _, _ = find_problems(of_gas, Truth(matter))
     assert problems == ["submission.json: the task gas-map is to predict gas, not mass"]
-    about = json.loads((of_gas / "submission.json").read_text())
-    other = shutil.copytree(of_gas, tmp_path / "other")
-    (other / "submission.json").write_text(json.dumps({**about, "task": "mass-map"}))
+    other = restated(shutil.copytree(of_gas, tmp_path / "other"), task="mass-map")
     with pytest.raises(InputError, match="mass/zarr.json is missing"):
         validate(other, matter)
     gas = read_split(matter, "test", ["gas"]).maps["gas"]
     for track, told in (("mass", "the track names mass"), ("dark_matter,sz", "dark_matter")):
-        folder = write_submission(
-            tmp_path / track, name="n", authors=["A"], task="gas-map", track=track, maps=gas,
-            rows=(matter, "test"),
-        )  # fmt: skip
+        folder = submitted(tmp_path / track, gas, task="gas-map", track=track, rows=(matter, "test"))
         assert any(told in problem for problem in find_problems(folder, Truth(matter, task="gas-map"))[0])
     with pytest.raises(InputError, match="gas looks like log10"):
-        write_submission(
-            tmp_path / "log", name="n", authors=["A"], task="gas-map", track="sz",
-            maps=np.log10(gas + 1e5), rows=(matter, "test"),
-        )  # fmt: skip
+        submitted(tmp_path / "log", np.log10(gas + 1e5), task="gas-map", rows=(matter, "test"))
 
 
 def test_a_sealed_task(of_gas: Path, matter: Path, tmp_path: Path) -> None:
@@ -150,10 +139,8 @@ def test_a_sealed_task(of_gas: Path, matter: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(truth.climatology.climatology, opened.climatology.climatology)
     test = read_split(matter, "test", ["gas"])
     order = np.argsort(truth.keys["key"])
-    folder = write_submission(
-        tmp_path / "s", name="n", authors=["A"], task="gas-map", track="sz",
-        maps=(1.2 * test.maps["gas"])[order], rows={"key": truth.keys["key"][order]},
-    )  # fmt: skip
+    maps, rows = (1.2 * test.maps["gas"])[order], {"key": truth.keys["key"][order]}
+    folder = submitted(tmp_path / "s", maps, task="gas-map", rows=rows)
     sealed = score_submission(folder, secret)["scores"]
     known = Evaluator(matter, task="gas-map").evaluate(1.2 * test.maps["gas"])
     for name in ("residual_rms_dex", "mass_bias", "skill", "log_m200_scatter"):

@@ -15,8 +15,8 @@ from benchmarks.features import Features
 from benchmarks.registry import RANKING
 from benchmarks.results import result_problems
 from benchmarks.scoring import score_submission
-from benchmarks.submissions import write_submission
 from benchmarks.truth import Truth
+from tests.helpers import submitted
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import canonical_json
 from three_hundred_maps.store.arrays import read_split
@@ -41,10 +41,7 @@ def all_maps(store: Path) -> np.ndarray:
 
 
 def submit(folder: Path, target: Path, factor: np.ndarray | float, **fields: str) -> Path:
-    return write_submission(
-        folder, name="n", authors=["a"], task="transfer", track="sz", maps=all_maps(target) * factor,
-        rows=(target, "all"), **fields,
-    )  # fmt: skip
+    return submitted(folder, all_maps(target) * factor, task="transfer", rows=(target, "all"), **fields)
 
 
 def test_every_halo_is_scored_against_the_training_stores_climatology(
@@ -115,10 +112,9 @@ def test_what_it_needs(home: Path, target: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             score_submission(folder, target, **options)
-    plain = write_submission(
-        tmp_path / "p", name="n", authors=["a"], task="mass-map", track="sz",
-        maps=read_split(target, "test", ["mass"]).maps["mass"], rows=(target, "test"),
-    )  # fmt: skip
+    plain = submitted(
+        tmp_path / "p", read_split(target, "test", ["mass"]).maps["mass"], rows=(target, "test")
+    )
     with pytest.raises(InputError, match="scores test, not all"):
         score_submission(plain, target, split="all", trained_on=[home])
     with pytest.raises(InputError, match="is for the task transfer"):
