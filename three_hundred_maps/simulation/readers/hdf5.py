@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.block_index import BlockIndex, Ranges, within_rows
+from three_hundred_maps.simulation.block_index import BlockIndex
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
 from three_hundred_maps.simulation.readers.hdf5_dialects import (
@@ -37,6 +37,7 @@ from three_hundred_maps.simulation.readers.snapshot_files import part_number
 from three_hundred_maps.simulation.readers.source import (
     SPECIES_TYPES,
     SnapshotInfo,
+    Source,
     Span,
     check_background,
     check_files_of_set,
@@ -49,7 +50,7 @@ _CHUNK_ROWS = 1 << 20
 _YEAR_S = 3.15576e7
 
 
-class Hdf5Source:
+class Hdf5Source(Source):
     """An HDF5 snapshot of one or more files: see `Source`.
 
     Raises
@@ -131,10 +132,6 @@ class Hdf5Source:
             assumptions=self._assumptions,
         )
 
-    def count(self, kind: int) -> int:
-        everywhere = [*self._counts, *self._absent.values()]
-        return int(sum(here[kind] for here in everywhere if kind < len(here)))
-
     def spans(self, kind: int) -> list[Span]:
         here = dict(zip(self._numbers, zip(self._files, self._counts, strict=True), strict=True))
         spans, start = [], 0
@@ -197,36 +194,33 @@ class Hdf5Source:
         if not self.count(kind):
             return None
         for here, name in zip(self._counts, self._files, strict=True):
-            if kind < len(here) and here[kind]:
+            if here[kind]:
                 with safe.opened(name) as file:
                     dataset = file[f"PartType{kind}/Coordinates"]
                     return None if dataset.dtype.itemsize <= 4 else np.asarray(dataset[0], np.float64)
         return None
 
-    def read(
+    def read_span(
         self,
+        span: Span,
         kind: int,
         name: str,
+        pieces: list[tuple[int, int]],
         out: NDArray[np.float32],
         origin: NDArray[np.float64],
-        ranges: Ranges | None = None,
     ) -> None:
         stored, column = self._present[kind][name]
         shift = origin if name == "position" else np.zeros(3)
         start = 0
-        for span in self.spans(kind):
-            pieces = within_rows(ranges, span.start, span.stop)
-            if not pieces:
-                continue
-            if not span.present:
-                raise InputError(f"{span.path}: this file of the snapshot is not here")
-            with safe.opened(span.path) as file:
-                dataset = file[f"PartType{kind}/{stored}"]
-                for first, last in pieces:
-                    part, row = out[start : start + last - first], first - span.start
-                    if not _fill_straight(span.path, file, dataset, part, column, shift, row):
-                        _fill(dataset, part, column, shift, row)
-                    start += last - first
+        if not span.present:
+            raise InputError(f"{span.path}: this file of the snapshot is not here")
+        with safe.opened(span.path) as file:
+            dataset = file[f"PartType{kind}/{stored}"]
+            for first, last in pieces:
+                part, row = out[start : start + last - first], first - span.start
+                if not _fill_straight(span.path, file, dataset, part, column, shift, row):
+                    _fill(dataset, part, column, shift, row)
+                start += last - first
 
     def _read_header(self, file: h5py.File, header: h5py.Group, path: Path, length_unit: str | None) -> None:
         """Everything of the first file's header that the info and the units need."""
@@ -281,7 +275,7 @@ class Hdf5Source:
         """Which columns every type has, after checking link, shape and storage of each."""
         for kinds in self.species_types.values():
             for kind in kinds:
-                rows = int(here[kind]) if kind < len(here) else 0
+                rows = int(here[kind])
                 if not rows:
                     continue
                 group = safe.group(file, f"PartType{kind}", path)
