@@ -39,13 +39,19 @@ def ahf(path, redshift=0.0):
     return read_catalogue("ahf", path, cosmology=COSMOLOGY, redshift=redshift)
 
 
-@pytest.mark.parametrize("naming", ["new", "old"])
-@pytest.mark.parametrize("separator", ["\t", "  ", " \t "])
-@pytest.mark.parametrize("inserted", [(), ("M_new", "R_new", "extra")])
-def test_ahf_variants(tmp_path, naming, separator, inserted):
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text,
+        lambda text: text.replace("Mhalo", "Mvir").replace("Rhalo", "Rvir").replace("\t", " \t "),
+        lambda text: text.replace("#ID", "#new(0)\tID").replace("\n1", "\n0\t1"),
+    ],
+    ids=["as written", "older names and spaces", "a column inserted"],
+)
+def test_ahf_variants(tmp_path, change):
     given = columns()
-    path = write_ahf(tmp_path / "X.AHF_halos", given, naming=naming, separator=separator, inserted=inserted)
-    assert len(path.read_text().splitlines()[0].split()) == 83 + len(inserted)
+    path = write_ahf(tmp_path / "X.AHF_halos", given)
+    path.write_text(change(path.read_text()))
     halos = ahf(path, redshift=1.0)
     np.testing.assert_array_equal(halos.halo_id, given["ID"])
     np.testing.assert_allclose(halos.M200c_msun, given["Mhalo"] / 0.7, rtol=1e-6)
@@ -243,11 +249,11 @@ def test_csv_hosts(tmp_path):
         (CSV.replace("x_ckpc_h", "x"), "needs columns halo_id"),
         (CSV.replace("M200c_msun_h", "M200c"), "needs columns halo_id"),
         (CSV.replace("7,1000", "7.5,1000"), "line 2: halo_id is '7.5'"),
-        (CSV.replace("9,", "7,"), "halo_id occurs twice"),
+        (CSV.replace("9,", "7,"), "identifiers occur twice"),
         (CSV.replace("5000", "five"), "line 3: y_ckpc_h is 'five'"),
         (CSV.replace("5000", "nan"), "not a finite number"),
         (CSV.replace("5000,", ""), "line 3 has 5 fields, expected 6"),
-        (CSV.replace("7e13", "0"), "line 3: a mass or radius of zero"),
+        (CSV.replace("7e13", "0"), "halo 9 has a mass or radius of zero"),
         (CSV.splitlines()[0] + "\n", "has no halos"),
     ],
 )
@@ -318,7 +324,7 @@ def test_subfind_of_arepo(tmp_path):
         (lambda f: f["Header"].attrs.__setitem__("Ngroups_ThisFile", 5), "the header counts 5 rows"),
         (lambda f: f["Header"].attrs.__setitem__("Ngroups_Total", 9), "the header counts 9 groups"),
         (lambda f: f["Header"].attrs.__setitem__("Redshift", 0.0), "of redshift 0"),
-        (lambda f: f["Group/Group_M_Crit200"].__setitem__(slice(None), 0), "no group has an M200c"),
+        (lambda f: f["Group/Group_M_Crit200"].__setitem__(slice(None), 0), "no halos with an M200c"),
         (
             lambda f: f["Header"].attrs.update({"Ngroups_ThisFile": 0, "Ngroups_Total": 0}),
             "the catalogue has no halos",

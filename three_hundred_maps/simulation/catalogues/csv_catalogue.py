@@ -69,20 +69,12 @@ def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
     radius = length("R200c")
     if radius is None:
         radius = cosmology.radius_200c_kpc(mass, redshift)
-    if not len(mass):
-        raise InputError(f"{path}: the catalogue has no halos")
-    if (mass <= 0).any() or (radius <= 0).any():
-        raise InputError(
-            f"{path}: line {int(np.argmin(np.minimum(mass, radius))) + 2}: a mass or radius of zero"
-        )
     halo_id = _numbers(columns, "halo_id", path, int)
-    if len(np.unique(halo_id)) != len(halo_id):
-        raise InputError(f"{path}: a halo_id occurs twice")
     host = None
     if "host_id" in columns:
         host = np.maximum(_numbers(columns, "host_id", path, int), NO_HOST)
     own = math.nan
-    if "redshift" in columns:
+    if columns.get("redshift"):
         redshifts = _numbers(columns, "redshift", path)
         if np.ptp(redshifts) > 1e-6:
             raise InputError(f"{path}: holds halos of several redshifts: give one file a snapshot")

@@ -89,8 +89,6 @@ def read_subfind(path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos
             raise InputError(f"{files[0]}: not every file of this table has {stored}")
     f_sub = _substructure(table, subs, header["box"])
     used = (table["mass"] > 0) & (table["radius"] > 0)
-    if not used.any():
-        raise InputError(f"{files[0]}: no group has an M200c")
     return Halos.of(
         files[0],
         halo_id=np.flatnonzero(used).astype(np.int64),
