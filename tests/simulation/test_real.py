@@ -66,7 +66,6 @@ def test_largest_halo_of_the_zoom(zoom, real):
     assert found["Y_500_mpc2"] == pytest.approx(1.572e-6, rel=0.03)
     assert found["com_offset"] == pytest.approx(halos.com_offset[0], rel=0.02)
     assert found["c200c"] == pytest.approx(4.7373, rel=0.25)  # AHF's cNFW is from the circular velocity
-    assert found["low_res_fraction_200"] == 0.0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Cut-outs against brute force, wrapping, edges, contamination, memory."""
+"""Cut-outs against brute force, wrapping, edges, contamination."""
 
 from __future__ import annotations
 
@@ -192,9 +192,3 @@ def test_missing_columns_are_made_and_said(tmp_path):
     held = 4 / 3 * np.pi * inner.fields["smoothing_length"][core] ** 3 * n / (side / 0.7) ** 3
     assert np.median(held) == pytest.approx(48, rel=0.1)
     np.testing.assert_allclose(inner.fields["electron_abundance"], 1 + 0.24 / (2 * 0.76), rtol=1e-6)
-
-
-def test_region_keeps_only_its_columns(small):
-    region = Region.open(small.snapshot)
-    gas = 3 * 4 + 9 * 4  # positions; mass, u, rho, h, ne, sfr, z, he, delay
-    assert region.nbytes == 400 * gas + (800 + 64) * 16 + 80 * 16

@@ -181,14 +181,6 @@ class WholeSnapshot:
             self._mass[species], self._columns[species] = reader.read_others(species, mass)
         self._massless = {s for s, m in self._mass.items() if isinstance(m, np.ndarray) and (m <= 0).any()}
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the columns held (not of the index)."""
-        arrays = [grid.position for grid in self._grids.values()]
-        arrays += [mass for mass in self._mass.values() if isinstance(mass, np.ndarray)]
-        arrays += [column for columns in self._columns.values() for column in columns.values()]
-        return sum(array.nbytes for array in arrays)
-
     def near(self, species: str, at: NDArray[np.float64], radius: float, box: float) -> Near:
         """The particles within ``radius`` of ``at``."""
         grid, stored = self._grids[species], self._mass[species]
@@ -213,13 +205,6 @@ class WholeSnapshot:
     def total_mass(self) -> float:
         """Of all particles, in the file's unit."""
         return sum(_sum(self._mass[species], len(grid.position)) for species, grid in self._grids.items())
-
-    def absent(self, at: NDArray[np.float64], radius: float, box: float) -> list[str]:
-        """Nothing: every file was read."""
-        return []
-
-    def expect(self, centre: NDArray[np.float64], radius: NDArray[np.float64], groups: GroupMembers) -> None:
-        """Nothing: every file was read."""
 
 
 class RangedSnapshot:
@@ -257,11 +242,6 @@ class RangedSnapshot:
         stats = [(span.path, span.path.stat()) for span in spans]
         of = [kinds[i], [[str(path.resolve()), s.st_size, s.st_mtime_ns] for path, s in stats]]
         return kept(folder, of, make)
-
-    @property
-    def nbytes(self) -> int:
-        """Nothing is held but the index."""
-        return 0
 
     def near(self, species: str, at: NDArray[np.float64], radius: float, box: float) -> Near:
         """The particles within ``radius`` of ``at``.
