@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.readers.hdf5_virtual import parts_of
+from three_hundred_maps.simulation.readers.hdf5_index import parts_of
 from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.testing.layouts import write_master

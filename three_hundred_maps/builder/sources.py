@@ -118,10 +118,6 @@ class Sources:
         declared = self.recipe.simulation.region_list()
         return {self.region(number): number for number in declared}[region] if declared else BOX
 
-    def info(self, place: Place) -> SnapshotInfo:
-        """The snapshot's header."""
-        return self.open(place).info
-
     def open(self, place: Place) -> Source:
         """The snapshot, opened for reading."""
         simulation = self.recipe.simulation
@@ -146,7 +142,7 @@ class Sources:
             region, number = place
             redshift = simulation.epochs()[number]
             return draw_halos(simulation.seed, region, simulation.flavour, redshift), COSMOLOGY.h, 0.0
-        info = info or self.info(place)
+        info = info or self.open(place).info
         path = self.catalogue_path(place)
         assert simulation.catalogue is not None
         halos = read_catalogue(
@@ -206,7 +202,7 @@ class Sources:
             synthetic = True
         else:
             first = self.places()[0]
-            info = self.info(first)
+            info = self.open(first).info
             cosmology, redshift, synthetic = info.cosmology, info.redshift, info.synthetic
             text = {
                 "code": info.code,

@@ -16,7 +16,6 @@ from three_hundred_maps.mapping.half_sample import in_random_half
 from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
 from three_hundred_maps.mapping.kernels import SPREAD_KERNEL, check_kernel
 from three_hundred_maps.mapping.lines_of_sight import rotations
-from three_hundred_maps.mapping.neighbours import NEIGHBOURS, neighbour_distance
 from three_hundred_maps.mapping.projection import Backend, Batch, Grid, gaussian_matrix, split_gaussian
 from three_hundred_maps.mapping.views import Contribution, MapContext, View, context_of_halo, evaluate
 from three_hundred_maps.simulation.particles import SPECIES, Cutout, Particles
@@ -32,6 +31,9 @@ BACKENDS: dict[str, str] = {
 
 CHUNK = 1 << 20
 """Particles that are prepared at a time: bounds the memory beside the particles themselves."""
+
+NEIGHBOURS = 32
+"""A kernel ends at this neighbour where particles have none of their own."""
 
 DM_SMOOTHING = ("gaussian", "adaptive")
 ADAPTIVE_SPECIES = ("dark_matter", "low_resolution", "stars", "black_holes")
@@ -334,12 +336,12 @@ def _smoothing_lengths(
         if "smoothing_length" not in particles.fields:
             raise InputError("gas: the cut-out has no smoothing_length")
         return np.asarray(particles.fields["smoothing_length"], dtype=np.float32)
-    if spread is not None:
-        radius = neighbour_distance(particles.position)
-        if len(particles) <= NEIGHBOURS:
-            # too few to hide one among others: each is spread over half the map at least
-            radius = np.maximum(radius, np.float32(0.5 * spread.pixels * spread.pixel_kpc))
-        return radius
-    if dm_smoothing == "adaptive" and species in ADAPTIVE_SPECIES:
-        return neighbour_distance(particles.position)
-    return None
+    if spread is None and not (dm_smoothing == "adaptive" and species in ADAPTIVE_SPECIES):
+        return None
+    from three_hundred_maps.mapping.kd_tree import neighbour_distance  # compiled: few views need it
+
+    radius = neighbour_distance(particles.position, NEIGHBOURS)
+    if spread is not None and len(particles) <= NEIGHBOURS:
+        # too few to hide one among others: each is spread over half the map at least
+        radius = np.maximum(radius, np.float32(0.5 * spread.pixels * spread.pixel_kpc))
+    return radius
