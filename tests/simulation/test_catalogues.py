@@ -80,13 +80,6 @@ def test_hosts(tmp_path):
     np.testing.assert_allclose(from_zero.f_sub, [0.1, 0.1, 0], rtol=1e-6)
 
 
-def test_large_identifiers(tmp_path):
-    """AHF's 19 digits do not fit into a float64."""
-    given = columns(ID=[9_007_199_254_740_993, 9_007_199_254_740_995, 5_000_000_000_000_000_001])
-    halos = ahf(write_ahf(tmp_path / "a.AHF_halos", given))
-    assert halos.halo_id.tolist() == given["ID"]
-
-
 def test_identifiers_above_2_63(tmp_path):
     """Unsigned identifiers come out as int64 with the same bits, hosts too; 2^64 - 1 is none."""
     above = [(1 << 63) + 5, (1 << 64) - 2, 7]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
@@ -29,6 +28,18 @@ CASES = [
     {"format": "gadget2", "position_dtype": np.float64, "id_dtype": np.uint64, "byteorder": "big"},
     {"format": "gadget1", "position_dtype": np.float64, "id_dtype": np.uint64},
 ]
+
+TOLD = {
+    "gizmo": ("gizmo", "GIZMO", "cubic_spline"),
+    "gadget3": ("gadget3", "GADGET", "cubic_spline"),
+    "gadget4": ("gadget4", "GADGET-4", "cubic_spline"),
+    "arepo": ("arepo", "AREPO", "cubic_spline"),
+    "swift": ("swift", "SWIFT", "cubic_spline"),
+    "eagle": ("eagle", "EAGLE", "wendland_c2"),
+    "gadget1": ("gadget1", "GADGET", "cubic_spline"),
+    "gadget2": ("gadgetx", "GADGET-X", "wendland_c4"),
+}
+"""What is told of each format: dialect, code and kernel."""
 
 
 def expected(small, centre, radius, kind, name):
@@ -53,6 +64,7 @@ def expected(small, centre, radius, kind, name):
 def test_particles_survive(tmp_path, case):
     small = small_snapshot(tmp_path, particles=300, low_resolution=True, **case)
     region = Region.open(small.snapshot)
+    assert (region.info.dialect, region.info.code, region.info.kernel) == TOLD[case["format"]]
     h, a = small.header.cosmology.h, small.header.time
     centre, radius = small.centres[0], 5000.0
     cutout = region.cutout(centre * a / h, radius * a / h)
@@ -88,28 +100,6 @@ def test_particles_survive(tmp_path, case):
     assert region.info.cosmology.h == h
     assert region.info.redshift == pytest.approx(0.1)
     assert region.info.box_kpc == pytest.approx(60_000 * a / h)
-
-
-@pytest.mark.parametrize(
-    ("format", "dialect", "code"),
-    [
-        ("gizmo", "gizmo", "GIZMO"),
-        ("gadget3", "gadget3", "GADGET"),
-        ("gadget4", "gadget4", "GADGET-4"),
-        ("arepo", "arepo", "AREPO"),
-        ("swift", "swift", "SWIFT"),
-        ("eagle", "eagle", "EAGLE"),
-        ("gadget1", "gadget1", "GADGET"),
-        ("gadget2", "gadgetx", "GADGET-X"),
-    ],
-)
-def test_dialects_are_told_apart(tmp_path, format, dialect, code):
-    small = small_snapshot(tmp_path, format=format, particles=60)
-    info = open_source(small.snapshot).info
-    assert (info.dialect, info.code) == (dialect, code)
-    kernels = {"gadgetx": "wendland_c4", "eagle": "wendland_c2"}
-    assert info.kernel == kernels.get(dialect, "cubic_spline")
-    assert info.counts["gas"] == 60
 
 
 @pytest.mark.parametrize("given", ["member", "prefix", "folder", "pattern", "last"])
@@ -495,11 +485,3 @@ def test_same_content_same_bytes(tmp_path, format):
     second = small_snapshot(tmp_path / "b", format=format, particles=60)
     assert first.snapshot.read_bytes() == second.snapshot.read_bytes()
     assert first.catalogue.read_bytes() == second.catalogue.read_bytes()
-
-
-def test_catalogue_of_a_small_snapshot(tmp_path):
-    small = small_snapshot(tmp_path, particles=200, halos=3)
-    info = open_source(small.snapshot).info
-    halos = read_catalogue("ahf", small.catalogue, cosmology=info.cosmology, redshift=info.redshift)
-    np.testing.assert_allclose(halos.M200c_msun, small.M200c / 0.6777, rtol=1e-6)
-    assert halos.distinct.all()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
 
-from tests.processes import run_python
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation import block_index
 from three_hundred_maps.simulation.block_index import merged, rows_of, within_rows
@@ -265,55 +262,3 @@ def test_ranges():
     assert within_rows(merged(some), 3, 12) == [(3, 5), (10, 12)]
     assert within_rows(None, 3, 12) == [(3, 12)]
     assert len(rows_of(merged(np.zeros((0, 2), np.int64)))) == 0
-
-
-_CAMPAIGN = """
-import sys
-from pathlib import Path
-import numpy as np
-from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.region import Region
-from tests.helpers import mutated
-damaged, opened, offsets, number = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-data, rng = damaged.read_bytes(), np.random.default_rng(6)
-for _ in range(number):
-    damaged.write_bytes(mutated(data, rng))
-    try:
-        region = Region.open(opened, whole=False, offsets=Path(offsets) if offsets else None)
-        low, high = region.bounds_kpc()
-        region.cutout(0.5 * (low + high), float(np.linalg.norm(high - low)) / 4.1 + 1.0)
-    except InputError as error:
-        assert chr(10) not in str(error)
-        print("refused", flush=True)
-    else:
-        print("read", flush=True)
-"""
-
-
-@pytest.mark.parametrize(
-    "number", [pytest.param(20, id="some"), pytest.param(200, id="many", marks=pytest.mark.long)]
-)
-@pytest.mark.parametrize("what", ["master", "part", "offsets", "chunk", "eagle"])
-def test_damaged_files_by_ranges(tmp_path, what, number):
-    """One line or a cut-out; in a process of its own, as libhdf5 itself may crash."""
-    offsets = ""
-    if what in ("master", "part"):
-        small = small_snapshot(tmp_path / "plain", format="swift", particles=60)
-        opened = write_swift(tmp_path / "snap.hdf5", small.header, small.particles, cells=2, files=2)
-        damaged = opened if what == "master" else opened.with_name("snap.1.hdf5")
-    elif what == "eagle":
-        damaged = opened = small_snapshot(tmp_path / "plain", format="eagle", particles=60).snapshot
-    else:
-        small = small_snapshot(tmp_path / "plain", format="arepo", particles=60)
-        tng = write_tng(tmp_path, small.header, small.particles, small.centres, small.R200c, files=3)
-        tng.snapshot.with_name("snap_099.2.hdf5").unlink()
-        opened, offsets = tng.snapshot, str(tng.offsets)
-        damaged = tng.offsets if what == "offsets" else tng.snapshot
-    done = run_python(
-        "-c", _CAMPAIGN, str(damaged), str(opened), offsets, str(number), cwd=Path(__file__).parents[2]
-    )
-    if done.returncode < 0:
-        pytest.xfail(f"libhdf5 ended with signal {-done.returncode}")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert len(done.stdout.split()) == number
-    assert "refused" in done.stdout

@@ -14,7 +14,6 @@ from three_hundred_maps.mapping.views import context_of_halo
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue
 from three_hundred_maps.simulation.measure import measure
-from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
 
 BOX_FORMATS = ("snapshot_003.hdf5", "snap_003.gad1", "snap_003.gad2")
@@ -199,11 +198,6 @@ def test_format_1_of_another_code(real):
     np.testing.assert_allclose(whole["gas"].mass, 1.08565215e7 / 0.7, rtol=1e-6)
     np.testing.assert_allclose(whole["dark_matter"].mass, 6.66900631e7 / 0.7, rtol=1e-6)
     assert "leaves the region" in str(region.refusal([0.0, 0.0, 0.0], 30_000.0))
-
-
-def test_missing_files_of_a_set(real):
-    with pytest.raises(InputError, match=r"8 files \(NumFilesPerSnapshot\), here is 1"):
-        open_source(real / "pnbody/auriga_cosmo.hdf5")
 
 
 def test_arepo_zoom_in_mpc(real, tmp_path):

@@ -67,17 +67,6 @@ def test_whole_boxes_do_not_matter(small, shift, radius):
         np.testing.assert_allclose(a.position[rows], b.position[others], atol=0.02)
 
 
-def test_smaller_cutouts_nest(small):
-    region = Region.open(small.snapshot)
-    centre = small.centres[0] * small.header.time / 0.6777
-    large, little = region.cutout(centre, 3000.0), region.cutout(centre, 1000.0)
-    for species in ("gas", "dark_matter", "stars"):
-        inside = np.linalg.norm(large[species].position.astype(float), axis=1) <= 1000.0
-        np.testing.assert_array_equal(large[species].index[inside], little[species].index)
-        for name, values in little[species].fields.items():
-            np.testing.assert_array_equal(large[species].fields[name][inside], values)
-
-
 def test_impossible_cutouts(small):
     region = Region.open(small.snapshot)
     for centre, radius, message in (

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.region import Region
@@ -263,20 +262,3 @@ def test_sample_is_flat_in_log_mass() -> None:
     assert counts.max() <= 2.0 * np.median(counts)
     assert counts.min() >= 0.5 * np.median(counts)
     assert 1.3 < (log_mass >= 13.5).sum() / 1500 < 1.6
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"seed": -1, "region": 1, "flavour": "gizmo"}, "seed"),
-        ({"seed": 1, "region": 0, "flavour": "gizmo"}, "region"),
-        ({"seed": 1, "region": 1, "flavour": "arepo"}, "flavour 'arepo'"),
-        ({"seed": 1, "region": 1, "flavour": "gizmo", "resolution": "fine"}, "resolution 'fine'"),
-        ({"seed": 1, "region": 1, "flavour": "gizmo", "format": "txt"}, "format 'txt'"),
-        ({"seed": 1.5, "region": 1, "flavour": "gizmo"}, "seed"),
-    ],
-)
-def test_bad_input_is_named(arguments: dict[str, object], words: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=words):
-        simulate_region(tmp_path, **arguments)  # type: ignore[arg-type]
-    assert not list(tmp_path.iterdir())
