@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.resources
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,19 +42,6 @@ _METAL_BAND_SHARES = {
 """k_B T in keV -> estimated share of the metals' light in `SOFT_BAND_KEV`: see `soft_share`."""
 
 
-class EmissivitySource(Protocol):
-    """What a view needs to know of the X-ray emission of gas."""
-
-    @property
-    def name(self) -> str:
-        """As in the recipe and in the store's attributes."""
-
-    def cooling_rate(
-        self, temperature_K: NDArray[np.generic], metallicity: NDArray[np.generic]
-    ) -> NDArray[np.float64]:
-        """Lambda / n_H^2 in erg cm^3 s^-1, for absolute metal mass fractions; same shape as the inputs."""
-
-
 class TableSource:
     """Lambda / n_H^2 = lambda_0(T) + (Z / Z_sun) lambda_Z(T), interpolated in log T and log Lambda.
 
@@ -82,7 +69,7 @@ class TableSource:
     def cooling_rate(
         self, temperature_K: NDArray[np.generic], metallicity: NDArray[np.generic]
     ) -> NDArray[np.float64]:
-        """See `EmissivitySource.cooling_rate`."""
+        """Lambda / n_H^2 in erg cm^3 s^-1, for absolute metal mass fractions; same shape as the inputs."""
         temperature = np.asarray(temperature_K, np.float64)
         first, last = self.log10_temperature_K[[0, -1]]
         low, high = 10.0**first, 10.0**last
@@ -122,11 +109,14 @@ class Bremsstrahlung:
     def cooling_rate(
         self, temperature_K: NDArray[np.generic], metallicity: NDArray[np.generic]
     ) -> NDArray[np.float64]:
-        """See `EmissivitySource.cooling_rate`; the metallicity does not matter here."""
+        """See `TableSource.cooling_rate`; the metallicity does not matter here."""
         temperature = np.asarray(temperature_K, np.float64)
         helium = (1.0 - HYDROGEN_FRACTION) / (4.0 * HYDROGEN_FRACTION)
         electrons, charges_squared = 1.0 + 2.0 * helium, 1.0 + 4.0 * helium
         return 1.426e-27 * self.gaunt_factor * np.sqrt(temperature) * electrons * charges_squared
+
+
+EmissivitySource = TableSource | Bremsstrahlung
 
 
 @functools.cache

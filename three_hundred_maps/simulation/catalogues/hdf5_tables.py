@@ -30,28 +30,20 @@ class _Columns:
 
     def dataset(self, name: str) -> h5py.Dataset | None:
         """The data set, None where it is not there."""
-        *folders, last = name.split("/")
-        group = self._innermost(folders)
-        if f"/{'/'.join(folders)}" != group.name or group.get(last, getlink=True) is None:
+        folder, _, last = name.rpartition("/")
+        group = safe.optional_group(self.file, folder, self.path)
+        if group is None or group.get(last, getlink=True) is None:
             return None
         return safe.dataset(group, last, self.path, self.rows)
-
-    def _innermost(self, folders: list[str]) -> h5py.Group:
-        """The last of nested groups that is there."""
-        group: h5py.Group = self.file
-        for part in folders:
-            inner = safe.optional_group(group, part, self.path)
-            if inner is None:
-                break
-            group = inner
-        return group
 
     def need(self, names: tuple[str, ...], width: int = 1) -> h5py.Dataset:
         """The first of several data sets, of (n,) or (n, 3)."""
         found = next((found for name in names if (found := self.dataset(name)) is not None), None)
         if found is None:
-            folder = self._innermost(names[0].split("/")[:-1])
-            instead = f"{folder.name} holds {', '.join(sorted(folder)[:8]) or 'nothing'}"
+            folder = names[0]
+            while (group := safe.optional_group(self.file, folder, self.path)) is None:
+                folder = folder.rpartition("/")[0]  # the innermost that is there
+            instead = f"{group.name} holds {', '.join(sorted(group)[:8]) or 'nothing'}"
             raise InputError(f"{self.path}: no {' or '.join(names)}: {instead}")
         if found.shape[1:] != (() if width == 1 else (width,)):
             raise InputError(f"{self.path}: {found.name} has shape {found.shape}")

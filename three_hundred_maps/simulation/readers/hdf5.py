@@ -306,7 +306,7 @@ def _find(group: h5py.Group, name: str, path: Path, rows: int) -> tuple[str, int
     """The data set (and its column) that holds a field, checked; None where there is none."""
     for stored, column in COLUMNS[name]:
         folder, _, last = stored.rpartition("/")
-        inner = safe.optional_group(group, folder, path) if folder else group
+        inner = safe.optional_group(group, folder, path)
         if inner is None or inner.get(last, getlink=True) is None:
             continue
         dataset = safe.dataset(inner, last, path, rows)

@@ -42,16 +42,17 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 
 def optional_group(parent: h5py.Group, name: str, path: Path) -> h5py.Group | None:
-    """A group by a hard link, None where there is nothing of this name."""
-    link = parent.get(name, getlink=True)
-    if link is None:
-        return None
-    if not isinstance(link, h5py.HardLink):
-        raise InputError(f"{path}: {name} is a link elsewhere: give the files that hold the particles")
-    found = parent[name]
-    if not isinstance(found, h5py.Group):
-        raise InputError(f"{path}: {name} is not a group")
-    return found
+    """A group (A/B/C) by hard links, None where there is none of this name; ``parent`` where it is empty."""
+    for part in filter(None, name.split("/")):
+        link = parent.get(part, getlink=True)
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise InputError(f"{path}: {name} is a link elsewhere: give the files that hold the particles")
+        parent = parent[part]
+        if not isinstance(parent, h5py.Group):
+            raise InputError(f"{path}: {name} is not a group")
+    return parent
 
 
 def groups(parent: h5py.Group, names: Iterable[str], path: Path) -> list[h5py.Group]:
