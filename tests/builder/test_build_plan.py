@@ -212,6 +212,8 @@ def test_several_snapshots_of_files_need_regions(tmp_path):
 def test_every_shipped_recipe_is_valid():
     for name in shipped_recipes():
         assert load_recipe(name).name == name
+    with pytest.raises(InputError, match="no recipe 'no-such-recipe'"):
+        load_recipe("no-such-recipe")
 
 
 def test_a_shipped_real_recipe_asks_for_the_simulations_folder(tmp_path, monkeypatch):

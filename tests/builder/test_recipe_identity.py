@@ -12,6 +12,7 @@ from three_hundred_maps.errors import InputError
 
 SMALLEST = {"name": "smallest", "simulation": {"kind": "synthetic", "regions": "1"}}
 DEFAULTS = Path(__file__).with_name("recipe_defaults.yaml")
+SEVERAL = Path(__file__).resolve().parents[2] / "docs" / "recipes" / "several.yaml"
 
 
 def flat(content: dict, name: str = "") -> dict[str, object]:
@@ -42,8 +43,8 @@ def test_only_what_differs_from_the_defaults_counts() -> None:
     assert yaml.safe_load(Recipe(**cut).canonical())["simulation"]["gas"] == {"xray_max_share": 0.1}
 
 
-@pytest.mark.parametrize("name", ["mini", "gizmo-simba"])
-def test_what_a_store_carries_is_a_recipe_of_the_same_identity(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["mini", "gizmo-simba", SEVERAL])
+def test_what_a_store_carries_is_a_recipe_of_the_same_identity(name: str | Path, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     file = tmp_path / "carried.yaml"
     for text in (recipe.canonical(), recipe.full()):

@@ -316,22 +316,30 @@ def test_a_binary_dialect_of_the_recipe(tmp_path):
         open_source(small.snapshot, dialect="arepo")
 
 
-def blocks_of(path):
-    """[(label, data)] of a little-endian format-2 file."""
+def records_of(path):
+    """The records of a little-endian Gadget file; in format 2 one with its label stands before each block."""
     data, where, found = path.read_bytes(), 0, []
     while where < len(data):
-        label = data[where + 4 : where + 8]
-        size = int(np.frombuffer(data, "<u4", 1, where + 16)[0])
-        found.append((label, data[where + 20 : where + 20 + size]))
-        where += 24 + size
+        size = int(np.frombuffer(data, "<u4", 1, where)[0])
+        found.append(data[where + 4 : where + 4 + size])
+        where += 8 + size
     return found
 
 
-def write_blocks(path, blocks):
-    def record(data):
-        return np.uint32(len(data)).tobytes() + data + np.uint32(len(data)).tobytes()
+def write_records(path, records):
+    marked = [np.uint32(len(record)).tobytes() for record in records]
+    path.write_bytes(b"".join(m + record + m for m, record in zip(marked, records, strict=True)))
 
-    path.write_bytes(b"".join(record(n + np.uint32(len(d) + 8).tobytes()) + record(d) for n, d in blocks))
+
+def blocks_of(path):
+    """[(label, data)] of a format-2 file."""
+    records = records_of(path)
+    return [(label[:4], data) for label, data in zip(records[::2], records[1::2], strict=True)]
+
+
+def write_blocks(path, blocks):
+    labelled = [(label + np.uint32(len(data) + 8).tobytes(), data) for label, data in blocks]
+    write_records(path, [record for pair in labelled for record in pair])
 
 
 @pytest.fixture
@@ -343,30 +351,17 @@ def gas_of(path, small):
     return Region.open(path).cutout(small.centres[0] * small.header.time / 0.6777, 4000.0)["gas"]
 
 
-def test_format_2_in_double_precision(format_2, tmp_path):
+@pytest.mark.parametrize(("format", "whole"), [("gadget1", {0, 3}), ("gadget2", {*range(0, 99, 2), 1, 7})])
+def test_blocks_in_double_precision(tmp_path, format, whole):
+    """All but header and identifiers, whose records (in format 2 labels too) stay ``whole``."""
+    small = small_snapshot(tmp_path, format=format, particles=200)
     doubled = [
-        (label, data if label in (b"HEAD", b"ID  ") else np.frombuffer(data, "<f4").astype("<f8").tobytes())
-        for label, data in blocks_of(format_2.snapshot)
+        record if number in whole else np.frombuffer(record, "<f4").astype("<f8").tobytes()
+        for number, record in enumerate(records_of(small.snapshot))
     ]
-    write_blocks(tmp_path / "double", doubled)
-    single, double = gas_of(format_2.snapshot, format_2), gas_of(tmp_path / "double", format_2)
-    np.testing.assert_allclose(double.position, single.position, atol=0.02)
-    for name, values in single.fields.items():
-        np.testing.assert_allclose(double.fields[name], values, rtol=1e-6, err_msg=name)
-
-
-def test_format_1_in_double_precision(tmp_path):
-    small = small_snapshot(tmp_path, format="gadget1", particles=200)
-    data, where, parts = small.snapshot.read_bytes(), 0, []
-    while where < len(data):
-        size = int(np.frombuffer(data, "<u4", 1, where)[0])
-        part = data[where + 4 : where + 4 + size]
-        if len(parts) not in (0, 3):  # header and identifiers
-            part = np.frombuffer(part, "<f4").astype("<f8").tobytes()
-        parts.append(np.uint32(len(part)).tobytes() + part + np.uint32(len(part)).tobytes())
-        where += 8 + size
-    (tmp_path / "double").write_bytes(b"".join(parts))
+    write_records(tmp_path / "double", doubled)
     single, double = gas_of(small.snapshot, small), gas_of(tmp_path / "double", small)
+    np.testing.assert_allclose(double.position, single.position, atol=0.02)
     for name, values in single.fields.items():
         np.testing.assert_allclose(double.fields[name], values, rtol=1e-6, err_msg=name)
 
