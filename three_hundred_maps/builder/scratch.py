@@ -74,14 +74,6 @@ class Scratch:
     def __init__(self, folder: Path, needs: Iterable[Iterable[Place]], *, keep: bool) -> None:
         self.folder, self.keep = folder, keep
         self._left = Counter(place for places in needs for place in set(places))
-        if not keep and folder.exists():
-            self._remove_stale()
-
-    def _remove_stale(self) -> None:
-        needed = {region_folder(self.folder, place).name for place in self._left}
-        for entry in self.folder.iterdir():
-            if entry.is_dir() and entry.name not in needed:
-                shutil.rmtree(entry, ignore_errors=True)
 
     def done(self, places: Iterable[Place]) -> None:
         """One shard that read ``places`` is done."""

@@ -333,8 +333,6 @@ def _smoothing_lengths(
     """(n,) kpc where the particles' kernels end; None for points. ``spread``: to neighbours, on this grid."""
     particles = cutout[species]
     if species == "gas" and len(particles):
-        if "smoothing_length" not in particles.fields:
-            raise InputError("gas: the cut-out has no smoothing_length")
         return np.asarray(particles.fields["smoothing_length"], dtype=np.float32)
     if spread is None and not (dm_smoothing == "adaptive" and species in ADAPTIVE_SPECIES):
         return None

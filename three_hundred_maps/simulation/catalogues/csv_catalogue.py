@@ -26,7 +26,6 @@ LENGTH_ENDINGS = {
 MASS_ENDINGS = {"msun_h": True, "msun": False}
 _OPTIONAL = ("f_high_resolution", "com_offset", "f_sub")
 """Of these a number that is not finite means that the halo has none."""
-_MOST_ROWS = 50_000_000
 
 
 def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halos:
@@ -115,8 +114,6 @@ def _columns(path: Path) -> dict[str, list[str]]:
                     )
                 for name, value in zip(names, row, strict=True):
                     columns[name].append(value)
-                if reader.line_num > _MOST_ROWS:
-                    raise InputError(f"{path}: over {_MOST_ROWS} lines: not a catalogue of one snapshot")
     except (UnicodeDecodeError, csv.Error):
         raise InputError(f"{path}: this is not a CSV file") from None
     except (FileNotFoundError, IsADirectoryError):
