@@ -251,7 +251,7 @@ def test_region_centres_tie_overlapping_zooms(synthetic, tmp_path):
     assert split_of[20] == split_of[2]
     for text, message in (
         ("\n".join(lines), "no centre for region 20"),
-        ("region,x\n1,2\n", "header region,x,y,z,radius"),
+        ("region,x\n1,2\n", "columns region,x,y,z,radius"),
         ("region,x,y,z,radius\n1,0,0,0,-5\n", "positive radii"),
     ):
         (tmp_path / "centres.csv").write_text(text)

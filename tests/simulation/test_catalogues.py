@@ -180,7 +180,7 @@ def test_absent_and_unknown(tmp_path):
         ahf(tmp_path / "absent")
     with pytest.raises(InputError, match="write one of ahf, subfind, rockstar"):
         read_catalogue("hop", tmp_path, cosmology=COSMOLOGY, redshift=0.0)
-    with pytest.raises(InputError, match="FOF/SUBFIND table in HDF5 was expected"):
+    with pytest.raises(InputError, match="a file in HDF5 was expected"):
         read_catalogue(
             "subfind", write_ahf(tmp_path / "x.AHF_halos", columns()), cosmology=COSMOLOGY, redshift=0.0
         )

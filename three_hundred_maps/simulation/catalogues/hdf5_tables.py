@@ -14,7 +14,6 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.halos import Halos, substructure_within
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
-from three_hundred_maps.simulation.readers.snapshot_files import is_hdf5
 from three_hundred_maps.units import KPC_CM, SUN_G
 
 _PHYSICAL_CGS = "Conversion factor to physical CGS (including cosmological corrections)"
@@ -63,13 +62,6 @@ def _rows(file: h5py.File, path: Path, names: tuple[str, ...]) -> _Columns:
     raise InputError(f"{path}: no {' or '.join(names)}: a catalogue of another kind")
 
 
-def _opened(path: str | Path) -> Path:
-    path = Path(path)
-    if not is_hdf5(path):
-        raise InputError(f"{path}: a catalogue in HDF5 was expected")
-    return path
-
-
 def _finite(values: NDArray[np.float64], name: str, path: Path) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         raise InputError(f"{path}: {name} holds numbers that are not finite")
@@ -90,7 +82,7 @@ def read_soap(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Hal
     Halos are named by their index in the input catalogue, and lie in the halo that SOAP names as their host.
     ``f_sub`` counts the bound masses of the satellites within R200c. Units are those of each data set.
     """
-    path = _opened(path)
+    path = Path(path)
     centres = ("InputHalos/HaloCentre", "VR/CentreOfPotential")
     with safe.opened(path) as file:
         columns = _rows(file, path, centres)
@@ -162,7 +154,7 @@ def read_caesar(path: str | Path, *, cosmology: Cosmology, redshift: float) -> H
     Every halo of CAESAR is a friends-of-friends group, so all are distinct; they are centred on the minimum
     of their potential. Units are those of each data set's attribute ``unit``.
     """
-    path = _opened(path)
+    path = Path(path)
     with safe.opened(path) as file:
         columns = _rows(file, path, ("halo_data/GroupID",))
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.readers.snapshot_files import is_hdf5
 
 _LARGEST_CHUNK_BYTES = 1 << 28
 _LARGEST_COMPRESSION = 2000
@@ -27,13 +28,13 @@ _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file open for reading; whatever h5py finds wrong with it becomes one clear line."""
+    if not is_hdf5(path):
+        raise InputError(f"{path}: a file in HDF5 was expected")
     try:
         with h5py.File(path, "r") as file:
             yield file
     except InputError:
         raise
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except PermissionError:
         raise
     except _DAMAGE as error:
