@@ -15,6 +15,7 @@ from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.region import Region
+from three_hundred_maps.simulation.substructure import substructure_from_particles
 
 BOX_FORMATS = ("snapshot_003.hdf5", "snap_003.gad1", "snap_003.gad2")
 
@@ -224,3 +225,11 @@ def test_arepo_zoom_in_mpc(real, tmp_path):
     with pytest.raises(InputError, match="length unit 'pc' is unknown"):
         Region.open(path, length_unit="pc")
     assert Region.open(path, length_unit="kpc/h").info.box_kpc == pytest.approx(67.77 * scale / 1e3)
+
+
+def test_substructure_of_the_zoom(zoom, real):
+    """Lumps without velocities hold less than what a finder binds."""
+    halos = catalogue(zoom, "ahf", real / "gadget4_zoom/zoom.z0.989.AHF_halos")
+    radius = float(halos.R200c_kpc[0])
+    found = substructure_from_particles(zoom.cutout(halos.centre_kpc[0], 1.2 * radius), radius)
+    assert halos.f_sub[0] / 3 < found < halos.f_sub[0] * 1.2

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.mapping.half_sample import in_random_half
 from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
 from three_hundred_maps.mapping.kernels import SPREAD_KERNEL, check_kernel
 from three_hundred_maps.mapping.lines_of_sight import rotations
@@ -37,6 +36,9 @@ NEIGHBOURS = 32
 
 DM_SMOOTHING = ("gaussian", "adaptive")
 ADAPTIVE_SPECIES = ("dark_matter", "low_resolution", "stars", "black_holes")
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def get_backend(name: str) -> Backend:
@@ -307,6 +309,36 @@ def _batches(
         # what is spread to neighbours has no kernel of the simulation's own: one for all codes
         kernel = SPREAD_KERNEL if fields[0].spread else cutout.kernel
         yield Batch(chunk.position, radius, weights, kernel), scales * factor
+
+
+def splitmix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The SplitMix64 generator's output for each state (Steele, Lea & Flood 2014)."""
+    z = values + _STEP
+    z = (z ^ (z >> np.uint64(30))) * _MIX_1
+    z = (z ^ (z >> np.uint64(27))) * _MIX_2
+    return z ^ (z >> np.uint64(31))
+
+
+def in_random_half(species: str, index: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """Which particles are in the random half.
+
+    Parameters
+    ----------
+    species
+        One of `SPECIES`: its number is part of what is hashed.
+    index
+        (n,) rows of the particles within their species in the snapshot.
+    seed
+        Of the choice; any integer.
+
+    Returns
+    -------
+    (n,) bool
+    """
+    key = np.array([seed % 2**64], dtype=np.uint64)
+    key = splitmix64(splitmix64(key) + np.uint64(SPECIES.index(species)))
+    hashed = splitmix64(splitmix64(index.astype(np.uint64)) ^ key)
+    return (hashed & np.uint64(1)) == 0
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
