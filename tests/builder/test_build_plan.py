@@ -70,11 +70,6 @@ def test_quotas(scheme, regions, wanted):
     assert quotas(scheme, regions) == wanted
 
 
-def test_another_seed_gives_other_splits():
-    regions = range(1, 101)
-    assert assign_splits("default", 0, regions) != assign_splits("default", 1, regions)
-
-
 def candidates(n: int, seed: int = 0) -> list[Candidate]:
     generator = np.random.default_rng(seed)
     masses = 10 ** generator.uniform(13.5, 15.3, n)

@@ -14,7 +14,6 @@ from three_hundred_maps.simulation.catalogues.catalogue_checks import check_cata
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.writers.ahf import AHF_COLUMNS, write_ahf
-from three_hundred_maps.simulation.writers.gadget_binary import write_gadget
 from three_hundred_maps.testing.small import small_snapshot
 
 COSMOLOGY = Cosmology(0.7, 0.3, 0.7)
@@ -375,17 +374,6 @@ def test_units_that_do_not_match(pair, mass, length, message):
     )
     with pytest.raises(InputError, match=message):
         check_catalogue(region, wrong)
-
-
-def test_a_snapshot_in_mpc_that_does_not_say_so(tmp_path):
-    """Gadget binary files carry no units: read as kpc/h, particles would lie in a thousandth of it."""
-    small = small_snapshot(tmp_path, particles=500)
-    write_gadget(tmp_path / "mpc", replace(small.header, length_unit="Mpc/h"), small.particles)
-    region = Region.open(tmp_path / "mpc")
-    halos = read_catalogue("ahf", small.catalogue, cosmology=region.info.cosmology, redshift=0.1)
-    with pytest.raises(InputError, match="factor 1000 too large: .* set simulation.length_unit to Mpc/h"):
-        check_catalogue(region, halos)
-    assert check_catalogue(Region.open(tmp_path / "mpc", length_unit="Mpc/h"), halos) == []
 
 
 def test_catalogue_of_another_region(pair):

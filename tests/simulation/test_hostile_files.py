@@ -216,7 +216,31 @@ def _value(name, row, value):
     return change
 
 
+def _delete(name):
+    return lambda file: file.__delitem__(name)
+
+
+def _virtual(file):
+    del file["PartType0/Masses"]
+    layout = h5py.VirtualLayout((40,), "f4")
+    layout[:] = h5py.VirtualSource("/etc/hostname", "x", (40,))
+    file.create_virtual_dataset("PartType0/Masses", layout)
+
+
 HOSTILE = {
+    "virtual data": (_virtual, "keeps its data in other files"),
+    "external data": (
+        _replace("PartType0/Masses", shape=(40,), dtype="f4", external=[("/etc/hostname", 0, 160)]),
+        "keeps its data in other files",
+    ),
+    "no header": (_delete("Header"), "no group Header"),
+    "no type": (_delete("PartType1"), "no group PartType1"),
+    "no positions": (_delete("PartType0/Coordinates"), "40 particles but no Coordinates"),
+    "no masses": (_delete("PartType0/Masses"), "neither Masses nor an entry in MassTable"),
+    "no energies": (
+        _delete("PartType0/InternalEnergy"),
+        "neither an internal energy nor a temperature",
+    ),
     "external link": (
         _link("PartType0/Masses", h5py.ExternalLink("/etc/hostname", "/x")),
         "is a link elsewhere",
@@ -323,38 +347,6 @@ def test_many_zeros_are_damage(tmp_path):
         file["PartType0/ElectronAbundance"][0] = -0.01
     with pytest.raises(InputError, match="electron abundance of row 0 is -0.01"):
         Region.open(small.snapshot)
-
-
-def test_virtual_and_external_data(originals, tmp_path):
-    def virtual(file):
-        del file["PartType0/Masses"]
-        layout = h5py.VirtualLayout((40,), "f4")
-        layout[:] = h5py.VirtualSource("/etc/hostname", "x", (40,))
-        file.create_virtual_dataset("PartType0/Masses", layout)
-
-    def external(file):
-        del file["PartType0/Masses"]
-        file.create_dataset("PartType0/Masses", (40,), "f4", external=[("/etc/hostname", 0, 160)])
-
-    for change in (virtual, external):
-        with pytest.raises(InputError, match="keeps its data in other files"):
-            open_source(damaged(originals, tmp_path, change))
-
-
-def test_missing_pieces(originals, tmp_path):
-    for name, message in {
-        "Header": "no group Header",
-        "PartType1": "no group PartType1",
-        "PartType0/Coordinates": "40 particles but no Coordinates|20 particles but no Coordinates",
-        "PartType0/Masses": "neither Masses nor an entry in MassTable",
-        "PartType0/InternalEnergy": "neither an internal energy nor a temperature",
-    }.items():
-
-        def change(file, name=name):
-            del file[name]
-
-        with pytest.raises(InputError, match=message):
-            read_all(damaged(originals, tmp_path, change))
 
 
 def test_other_files(tmp_path):

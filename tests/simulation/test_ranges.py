@@ -163,11 +163,15 @@ def test_cells_of_swift(tmp_path, monkeypatch, extent, part):
         (tmp_path / "away").rename(gone)
 
 
-def test_cells_that_do_not_add_up_are_not_used(tmp_path, small_blocks):
+@pytest.mark.parametrize("where", ["a file of the set", "a file that there is not"])
+def test_cells_that_do_not_add_up_are_not_used(tmp_path, small_blocks, where):
     small = small_snapshot(tmp_path / "plain", format="swift", particles=600)
     master = write_swift(tmp_path / "snap_0077.hdf5", small.header, small.particles, files=1)
     with h5py.File(master, "r+") as file:
-        file["Cells/Counts/PartType0"][0] += 1
+        cell = int(np.argmin(file["Cells/Counts/PartType0"]))  # an empty one
+        file["Cells/Counts/PartType0"][cell] += 1
+        if where == "a file that there is not":
+            file["Cells/Files/PartType0"][cell] = 99
     centre, radius = next(spheres(small, Region.open(master)))
     same(
         Region.open(master, whole=True).cutout(centre, radius),

@@ -27,7 +27,7 @@ from three_hundred_maps.simulation.readers.hdf5_dialects import (
     kernel_of,
 )
 from three_hundred_maps.simulation.readers.hdf5_index import (
-    BlockTable,
+    in_snapshot,
     swift_cells,
     tng_counts,
     totals,
@@ -72,7 +72,7 @@ class Hdf5Source(Source):
         self.optional = optional
         self._numbers = list(range(len(files)))
         self._absent: dict[int, NDArray[np.int64]] = {}
-        self._cells: dict[int, BlockTable] = {}
+        self._cells: dict[int, BlockIndex] = {}
         if master is not None:
             self._cells = swift_cells([master])
             files = self._from_master(files, master)
@@ -148,7 +148,7 @@ class Hdf5Source(Source):
         if not self._cells:
             self._cells = swift_cells(self._files)
         table = self._cells.get(kind)
-        return None if table is None else table.index(self.spans(kind), origin)
+        return None if table is None else in_snapshot(table, self.spans(kind), origin)
 
     def _name(self, number: int) -> Path:
         """The path of a file of this set that is not here."""
@@ -162,7 +162,7 @@ class Hdf5Source(Source):
                 continue
             counts = np.zeros(8, np.int64)
             for kind, table in self._cells.items():
-                counts[kind] = table.count(number)
+                counts[kind] = np.diff(table.rows[table.file == number]).sum()
             if not self._cells:
                 raise InputError(
                     f"{master} only points to the files of its snapshot, and {path.name} is not beside it"
