@@ -5,6 +5,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
+from simulation_helpers import content, gas_content, set_count
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cosmology import Cosmology
@@ -148,18 +149,8 @@ def test_mass_table_and_mpc(tmp_path):
     rng = np.random.default_rng(1)
     header = SnapshotHeader(1.0, 20_000.0, cosmology, (0.0, 0.5, 0.0, 0.0, 0.0, 0.0), "Mpc/h")
     n = 400
-    particles = {
-        0: {
-            "position": rng.uniform(0, 20_000, (n, 3)),
-            "mass": np.full(n, 0.1),
-            "internal_energy": np.full(n, 1e5),
-            "density": np.full(n, 1e-6),
-            "smoothing_length": np.full(n, 50.0),
-        },
-        1: {"position": rng.uniform(0, 20_000, (n, 3))},
-    }
-    for kind in particles:
-        particles[kind] |= {"velocity": np.zeros((n, 3)), "id": np.arange(n, dtype=np.uint32)}
+    gas, dark = rng.uniform(0, 20_000, (2, n, 3))
+    particles = {0: gas_content(gas), 1: content(dark)}
     found = []
     for name in ("gizmo", "gadget4", "arepo", "swift", 1, 2):
         path = tmp_path / f"snap_{name}"
@@ -197,17 +188,7 @@ def test_double_precision_far_from_the_origin(tmp_path):
     rng = np.random.default_rng(2)
     n = 1000
     position = 500_000.0 + rng.normal(0, 300.0, (n, 3))
-    particles = {
-        0: {
-            "position": position,
-            "mass": np.full(n, 0.02),
-            "internal_energy": np.full(n, 1e5),
-            "density": np.full(n, 1e-6),
-            "smoothing_length": np.full(n, 50.0),
-            "velocity": np.zeros((n, 3)),
-            "id": np.arange(n, dtype=np.uint32),
-        }
-    }
+    particles = {0: gas_content(position)}
     header = SnapshotHeader(0.0, 1_000_000.0, cosmology)
     single = write_hdf5(tmp_path / "f4.hdf5", header, particles)[0]
     double = write_hdf5(tmp_path / "f8.hdf5", header, particles, position_dtype=np.float64)[0]
@@ -433,10 +414,7 @@ def test_arepo_tracers_are_left_out(tmp_path):
     small = small_snapshot(tmp_path, format="arepo", particles=60)
     with h5py.File(small.snapshot, "r+") as file:
         file["PartType3/ParentID"] = np.arange(500)
-        for name in ("NumPart_ThisFile", "NumPart_Total"):
-            numbers = file["Header"].attrs[name]
-            numbers[3] = 500
-            file["Header"].attrs[name] = numbers
+        set_count(file, 3, 500)
     region = Region.open(small.snapshot)
     assert region.info.counts["low_resolution"] == 0
     assert "tracers" in region.info.assumptions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
+from simulation_helpers import set_count
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation import block_index
@@ -247,10 +248,7 @@ def test_neutrinos_count(tmp_path):
         for name in ("Coordinates", "Masses"):
             group[name] = file[f"PartType4/{name}"][()]
         n = len(group["Masses"])
-        for name in ("NumPart_ThisFile", "NumPart_Total"):
-            numbers = file["Header"].attrs[name]
-            numbers[6] = n
-            file["Header"].attrs[name] = numbers
+        set_count(file, 6, n)
     region = Region.open(small.snapshot)
     assert "type 6" in region.info.assumptions["neutrinos"]
     assert region.info.counts["dark_matter"] == len(small.particles[1]["position"]) + n
