@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.block_index import Ranges
+from three_hundred_maps.simulation.block_index import BlockIndex, Ranges, within_rows
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers.gadget_blocks import (
     BLOCKS,
@@ -32,7 +32,6 @@ from three_hundred_maps.simulation.readers.gadget_blocks import (
 from three_hundred_maps.simulation.readers.source import (
     SPECIES_TYPES,
     SnapshotInfo,
-    Source,
     Span,
     check_background,
     check_files_of_set,
@@ -63,7 +62,7 @@ class Column:
     width: int
 
 
-class BinarySource(Source):
+class BinarySource:
     """A Gadget binary snapshot of one or more files: see `Source`.
 
     Raises
@@ -153,6 +152,9 @@ class BinarySource(Source):
             for kind in (0, 4):
                 columns.pop((kind, "metallicity"), None)
 
+    def count(self, kind: int) -> int:
+        return int(sum(header.here[kind] for header in self._headers))
+
     def has(self, kind: int, name: str) -> bool:
         if name == "helium_fraction":
             return self.has(kind, "helium_mass")
@@ -179,6 +181,9 @@ class BinarySource(Source):
         starts = [0, *ends]
         return [Span(i, path, starts[i], ends[i], True) for i, path in enumerate(self._files)]
 
+    def cells(self, kind: int, origin: NDArray[np.float64]) -> BlockIndex | None:
+        return None  # Gadget binary files do not say
+
     def read(
         self,
         kind: int,
@@ -187,36 +192,28 @@ class BinarySource(Source):
         origin: NDArray[np.float64],
         ranges: Ranges | None = None,
     ) -> None:
-        if name != "helium_fraction":
-            super().read(kind, name, out, origin, ranges)
-            return
-        # GADGET-X's Zs are masses of the elements, not fractions.
-        super().read(kind, "helium_mass", out, origin, ranges)
-        if self.has(kind, "mass"):
-            mass = np.empty_like(out)
-            super().read(kind, "mass", mass, origin, ranges)
-            np.divide(out, mass, out=out, where=mass > 0)
-        else:
-            out /= self.mass_table[kind]
-
-    def read_span(
-        self,
-        span: Span,
-        kind: int,
-        name: str,
-        pieces: list[tuple[int, int]],
-        out: NDArray[np.float32],
-        origin: NDArray[np.float64],
-    ) -> None:
-        column = self._columns[span.number][kind, name]
+        stored = "helium_mass" if name == "helium_fraction" else name
         start = 0
-        with open(span.path, "rb") as stream:
-            for first, last in pieces:
-                before = (first - span.start) * column.width * column.dtype.itemsize
-                here = replace(column, offset=column.offset + before, rows=last - first)
-                part = out[start : start + last - first]
-                _fill(stream, span.path, here, part, origin if name == "position" else None)
-                start += last - first
+        for span, columns in zip(self.spans(kind), self._columns, strict=True):
+            column = columns.get((kind, stored))
+            pieces = within_rows(ranges, span.start, span.stop)
+            if column is None or not pieces:
+                continue
+            with open(span.path, "rb") as stream:
+                for first, last in pieces:
+                    part = out[start : start + last - first]
+                    before = (first - span.start) * column.width * column.dtype.itemsize
+                    here = replace(column, offset=column.offset + before, rows=last - first)
+                    _fill(stream, span.path, here, part, origin if name == "position" else None)
+                    start += last - first
+        if name == "helium_fraction":
+            # GADGET-X's Zs are masses of the elements, not fractions.
+            if self.has(kind, "mass"):
+                mass = np.empty_like(out)
+                self.read(kind, "mass", mass, origin, ranges)
+                np.divide(out, mass, out=out, where=mass > 0)
+            else:
+                out /= self.mass_table[kind]
 
 
 def _columns(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.block_index import BlockIndex
+from three_hundred_maps.simulation.block_index import BlockIndex, Ranges, within_rows
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
 from three_hundred_maps.simulation.readers.hdf5_dialects import (
@@ -37,7 +37,6 @@ from three_hundred_maps.simulation.readers.snapshot_files import part_number
 from three_hundred_maps.simulation.readers.source import (
     SPECIES_TYPES,
     SnapshotInfo,
-    Source,
     Span,
     check_background,
     check_files_of_set,
@@ -50,7 +49,7 @@ _CHUNK_ROWS = 1 << 20
 _YEAR_S = 3.15576e7
 
 
-class Hdf5Source(Source):
+class Hdf5Source:
     """An HDF5 snapshot of one or more files: see `Source`.
 
     Raises
@@ -132,6 +131,10 @@ class Hdf5Source(Source):
             assumptions=self._assumptions,
         )
 
+    def count(self, kind: int) -> int:
+        everywhere = [*self._counts, *self._absent.values()]
+        return int(sum(here[kind] for here in everywhere))
+
     def spans(self, kind: int) -> list[Span]:
         here = dict(zip(self._numbers, zip(self._files, self._counts, strict=True), strict=True))
         spans, start = [], 0
@@ -200,27 +203,30 @@ class Hdf5Source(Source):
                     return None if dataset.dtype.itemsize <= 4 else np.asarray(dataset[0], np.float64)
         return None
 
-    def read_span(
+    def read(
         self,
-        span: Span,
         kind: int,
         name: str,
-        pieces: list[tuple[int, int]],
         out: NDArray[np.float32],
         origin: NDArray[np.float64],
+        ranges: Ranges | None = None,
     ) -> None:
         stored, column = self._present[kind][name]
         shift = origin if name == "position" else np.zeros(3)
         start = 0
-        if not span.present:
-            raise InputError(f"{span.path}: this file of the snapshot is not here")
-        with safe.opened(span.path) as file:
-            dataset = file[f"PartType{kind}/{stored}"]
-            for first, last in pieces:
-                part, row = out[start : start + last - first], first - span.start
-                if not _fill_straight(span.path, file, dataset, part, column, shift, row):
-                    _fill(dataset, part, column, shift, row)
-                start += last - first
+        for span in self.spans(kind):
+            pieces = within_rows(ranges, span.start, span.stop)
+            if not pieces:
+                continue
+            if not span.present:
+                raise InputError(f"{span.path}: this file of the snapshot is not here")
+            with safe.opened(span.path) as file:
+                dataset = file[f"PartType{kind}/{stored}"]
+                for first, last in pieces:
+                    part, row = out[start : start + last - first], first - span.start
+                    if not _fill_straight(span.path, file, dataset, part, column, shift, row):
+                        _fill(dataset, part, column, shift, row)
+                    start += last - first
 
     def _read_header(self, file: h5py.File, header: h5py.Group, path: Path, length_unit: str | None) -> None:
         """Everything of the first file's header that the info and the units need."""

@@ -1,4 +1,4 @@
-"""What an opened snapshot is: its header, its units, and the base of every format's reader."""
+"""What an opened snapshot is: its header, its units, and the protocol of every format's reader."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.block_index import BlockIndex, Ranges, within_rows
+from three_hundred_maps.simulation.block_index import BlockIndex, Ranges
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.units import KM_CM, KPC_CM, SUN_G
 
@@ -85,7 +86,7 @@ class Span:
     present: bool
 
 
-class Source:
+class Source(Protocol):
     """A snapshot opened for reading; one class a format.
 
     Columns have the names of `writers.content`'s table, in the order of the files, and ``factors`` turns a
@@ -100,37 +101,11 @@ class Source:
     optional: tuple[str, ...]
     """Columns of `OPTIONAL_FIELDS` that are asked for."""
 
-    def has(self, kind: int, name: str) -> bool:
-        """Whether every file with particles of a type holds column ``name``."""
-        raise NotImplementedError
-
-    def first_position(self, kind: int) -> NDArray[np.float64] | None:
-        """(3,) one position where they are stored in double precision; None in single precision."""
-        raise NotImplementedError
-
-    def spans(self, kind: int) -> list[Span]:
-        """Which rows of a type lie in which file; those that are not here are counted too."""
-        raise NotImplementedError
-
-    def read_span(
-        self,
-        span: Span,
-        kind: int,
-        name: str,
-        pieces: list[tuple[int, int]],
-        out: NDArray[np.float32],
-        origin: NDArray[np.float64],
-    ) -> None:
-        """Fill ``out`` with some rows of a column of one file: ``pieces`` of them, first and before which."""
-        raise NotImplementedError
-
-    def cells(self, kind: int, origin: NDArray[np.float64]) -> BlockIndex | None:
-        """Where the files themselves say that the particles of a type lie; None where they do not."""
-        return None
-
     def count(self, kind: int) -> int:
         """Particles of a Gadget type in all files."""
-        return self.spans(kind)[-1].stop
+
+    def has(self, kind: int, name: str) -> bool:
+        """Whether every file with particles of a type holds column ``name``."""
 
     def read(
         self,
@@ -144,13 +119,15 @@ class Source:
 
         ``origin`` (3,) is taken off positions first.
         """
-        start = 0
-        for span in self.spans(kind):
-            pieces = within_rows(ranges, span.start, span.stop)
-            if pieces:
-                stop = start + sum(last - first for first, last in pieces)
-                self.read_span(span, kind, name, pieces, out[start:stop], origin)
-                start = stop
+
+    def spans(self, kind: int) -> list[Span]:
+        """Which rows of a type lie in which file; those that are not here are counted too."""
+
+    def cells(self, kind: int, origin: NDArray[np.float64]) -> BlockIndex | None:
+        """Where the files themselves say that the particles of a type lie; None where they do not."""
+
+    def first_position(self, kind: int) -> NDArray[np.float64] | None:
+        """(3,) one position where they are stored in double precision; None in single precision."""
 
 
 def check_files_of_set(files: list[Path], declared: int) -> None:
