@@ -1,16 +1,24 @@
-"""Selection, splits and plans: deterministic, nested, and the same across flavours."""
+"""Selection, splits, plans and the identity of recipes: deterministic, nested, the same across flavours."""
 
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from three_hundred_maps.builder.plan import describe_plan, make_plan, sources_for
-from three_hundred_maps.builder.recipe import SelectionRecipe, load_recipe, shipped_recipes
+from three_hundred_maps.builder.recipe import (
+    RECIPE_VERSION,
+    Recipe,
+    SelectionRecipe,
+    load_recipe,
+    shipped_recipes,
+)
 from three_hundred_maps.builder.run import build, shards_of_part
 from three_hundred_maps.builder.selection import Candidate, mass_bin, neighbour_distance, overlapping, thin
 from three_hundred_maps.errors import InputError
@@ -60,11 +68,6 @@ def test_splits_are_a_function_of_the_regions_alone(scheme, regions, seed, pairs
 )
 def test_quotas(scheme, regions, wanted):
     assert quotas(scheme, regions) == wanted
-
-
-def test_another_seed_gives_other_splits():
-    regions = range(1, 101)
-    assert assign_splits("default", 0, regions) != assign_splits("default", 1, regions)
 
 
 def candidates(n: int, seed: int = 0) -> list[Candidate]:
@@ -210,13 +213,10 @@ def test_several_snapshots_of_files_need_regions(tmp_path):
 
 
 def test_every_shipped_recipe_is_valid():
-    assert shipped_recipes() == [
-        "camels-simba", "flamingo", "gadgetx", "gizmo-simba", "mini", "mini-coarse", "mini-gizmo",
-        "mini-hypercube", "mini-matter", "mini-strong", "mini-wide", "mini-z1", "synthetic-gadgetx",
-        "synthetic-gizmo", "tng-cluster", "tng300",
-    ]  # fmt: skip
     for name in shipped_recipes():
         assert load_recipe(name).name == name
+    with pytest.raises(InputError, match="no recipe 'no-such-recipe'"):
+        load_recipe("no-such-recipe")
 
 
 def test_a_shipped_real_recipe_asks_for_the_simulations_folder(tmp_path, monkeypatch):
@@ -254,7 +254,7 @@ def test_region_centres_tie_overlapping_zooms(synthetic, tmp_path):
     assert split_of[20] == split_of[2]
     for text, message in (
         ("\n".join(lines), "no centre for region 20"),
-        ("region,x\n1,2\n", "header region,x,y,z,radius"),
+        ("region,x\n1,2\n", "columns region,x,y,z,radius"),
         ("region,x,y,z,radius\n1,0,0,0,-5\n", "positive radii"),
     ):
         (tmp_path / "centres.csv").write_text(text)
@@ -318,3 +318,52 @@ def test_what_the_hypercube_draws_is_in_the_store(tmp_path):
     assert "feedback_core" in read_split(part, "train", []).halos
     strengths = {f"feedback_{name}" for name in STRENGTHS}
     assert set(schema.OPTIONAL_VARIABLES) == strengths | set(schema.MEASURED_ON_DEMAND)
+
+
+SMALLEST = {"name": "smallest", "simulation": {"kind": "synthetic", "regions": "1"}}
+DEFAULTS = Path(__file__).with_name("recipe_defaults.yaml")
+SEVERAL = Path(__file__).resolve().parents[2] / "docs" / "recipes" / "several.yaml"
+
+
+def flat(content: dict, name: str = "") -> dict[str, object]:
+    """{section.key: value} of a recipe."""
+    parts: dict[str, object] = {}
+    for key, value in content.items():
+        parts |= flat(value, f"{name}{key}.") if isinstance(value, dict) else {f"{name}{key}": value}
+    return parts
+
+
+def test_the_defaults_are_those_of_their_version() -> None:
+    """A changed default would give other data under the same identity: raise RECIPE_VERSION.
+
+    A new key is added to recipe_defaults.yaml with its default (``Recipe.full``), and nothing else changes.
+    """
+    pinned, now = (flat(yaml.safe_load(t)) for t in (DEFAULTS.read_text(), Recipe(**SMALLEST).full()))
+    assert pinned["recipe_version"] == RECIPE_VERSION
+    changed = {key for key in pinned if key not in now or now[key] != pinned[key]}
+    assert not changed, f"raise RECIPE_VERSION and write recipe_defaults.yaml anew: {sorted(changed)}"
+    assert set(now) == set(pinned), f"add to recipe_defaults.yaml: {sorted(set(now) - set(pinned))}"
+
+
+def test_only_what_differs_from_the_defaults_counts() -> None:
+    written_out = {**SMALLEST, "maps": {"pixels": 80}, "selection": {}, "recipe_version": RECIPE_VERSION}
+    assert Recipe(**written_out).sha256() == Recipe(**SMALLEST).sha256()
+    assert Recipe(**SMALLEST, maps={"pixels": 40}).sha256() != Recipe(**SMALLEST).sha256()
+    cut = {**SMALLEST, "simulation": {**SMALLEST["simulation"], "gas": {"xray_max_share": 0.1}}}
+    assert yaml.safe_load(Recipe(**cut).canonical())["simulation"]["gas"] == {"xray_max_share": 0.1}
+
+
+@pytest.mark.parametrize("name", ["mini", "gizmo-simba", SEVERAL])
+def test_what_a_store_carries_is_a_recipe_of_the_same_identity(name: str | Path, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    file = tmp_path / "carried.yaml"
+    for text in (recipe.canonical(), recipe.full()):
+        file.write_text(text)
+        assert load_recipe(file) == recipe and load_recipe(file).sha256() == recipe.sha256()
+
+
+def test_a_recipe_of_another_version_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "later.yaml"
+    file.write_text(yaml.safe_dump({**SMALLEST, "recipe_version": RECIPE_VERSION + 1}))
+    with pytest.raises(InputError, match="recipe_version"):
+        load_recipe(file)

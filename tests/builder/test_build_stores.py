@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -240,12 +238,3 @@ def test_a_dask_scheduler_does_the_work_though_a_worker_is_killed(whole, tmp_pat
     assert hashes(built) == hashes(store)
     with pytest.raises(InputError, match="no Dask scheduler answers there"):
         list(executors.run_tasks(dying.fails, [1], scheduler="tcp://127.0.0.1:9"))
-
-
-def test_build_is_one_function_whatever_was_imported_before():
-    for first in ("import three_hundred_maps.builder.run", "pass"):
-        code = f"{first}\nfrom three_hundred_maps import build\nimport three_hundred_maps\n"
-        code += "import three_hundred_maps.builder.recipe\nassert three_hundred_maps.build is build\n"
-        code += "try:\n    build('no-such-recipe', 'x')\nexcept ValueError as error:\n    print(error)\n"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert "no recipe 'no-such-recipe'" in done.stdout, done.stderr

@@ -141,14 +141,6 @@ def test_flavours_of_one_seed_share_their_splits(tmp_path):
     assert plan.halos > 1.8 * single.halos and "x 2 lines of sight" in describe_plan(plan)
 
 
-def test_identity_is_what_was_said(folder, tmp_path):
-    recipe = load_recipe(folder / "three.yaml")
-    for text in (recipe.canonical(), recipe.full()):
-        (tmp_path / "carried.yaml").write_text(text)
-        assert load_recipe(tmp_path / "carried.yaml") == recipe
-        assert load_recipe(tmp_path / "carried.yaml").sha256() == recipe.sha256()
-
-
 def test_mistakes_are_one_line_that_names_the_source(folder, tmp_path):
     one, _, other = SOURCES.values()
 

@@ -12,7 +12,6 @@ from three_hundred_maps.mapping.emissivity import (
     ENERGIES_KEV,
     METALS,
     TABLE_SOLAR_METALLICITY,
-    TableSource,
     atomdb_source,
     free_free_share,
     soft_share,
@@ -162,6 +161,3 @@ def test_sources_that_are_not_there():
         emissivity_source("mekal")
     with pytest.raises(InputError, match="pip install pyatomdb"):
         emissivity_source("atomdb")
-    bare = TableSource("t", "t", np.array([4.0, 5.0]), np.ones(2), np.ones(2), 0.01)
-    with pytest.raises(ValueError, match="electron"):
-        bare.electrons_per_hydrogen(np.array([1e4]))

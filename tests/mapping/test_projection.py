@@ -233,12 +233,6 @@ def test_adaptive_smoothing_spreads_sparse_dark_matter():
     smooth, same = render(box, [DARK], frame(), *ALONG_Z, dm_smoothing="adaptive")["dark_only"]
     assert same == pytest.approx(total, rel=0.02)
     assert np.mean(plain == 0.0) > 0.7 and np.mean(smooth == 0.0) < 0.2
-    # each kernel ends at the 32nd neighbour
-    from three_hundred_maps.mapping.neighbours import neighbour_distance
-
-    distance = np.linalg.norm(position[:, None] - position[None], axis=2)
-    assert neighbour_distance(position.astype("f4")) == pytest.approx(np.sort(distance)[:, 32], rel=1e-5)
-    assert neighbour_distance(np.zeros((1, 3), np.float32)).tolist() == [0.0]
 
 
 @example(pixels=31, width=0.3, half_depth=1.0, radius=16.0, seed=0)  # wide kernels end within the map

@@ -9,8 +9,8 @@ import pytest
 
 from three_hundred_maps.display import SOLAR_MAGNITUDE, SURFACE_BRIGHTNESS
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.mapping import VIEWS, HaloGrid, MapContext, lines_of_sight, magnitude, render
-from three_hundred_maps.mapping.star_light import BANDS, table
+from three_hundred_maps.mapping import VIEWS, HaloGrid, MapContext, lines_of_sight, render
+from three_hundred_maps.mapping.star_light import BANDS, magnitude, table
 from three_hundred_maps.mapping.views import context_of_halo
 from three_hundred_maps.plot import colour_bar, draw_map, new_figure
 from three_hundred_maps.simulation.cosmology import MDPL2, Cosmology

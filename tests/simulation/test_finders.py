@@ -229,7 +229,7 @@ def test_units_that_are_not_known_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "number", [pytest.param(25, id="some"), pytest.param(200, id="many", marks=pytest.mark.long)]
 )
-@pytest.mark.parametrize("kind", ["rockstar", "soap", "caesar", "subfind"])
+@pytest.mark.parametrize("kind", NAMES)
 def test_damaged_catalogues(tmp_path, kind, number):
     """One line, or finite halos."""
     path, _ = written(kind, tmp_path, halos())

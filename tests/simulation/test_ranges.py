@@ -1,23 +1,22 @@
-"""Snapshots read by ranges: the particles of one halo alone, the same as of a snapshot read whole."""
+"""Snapshots read by ranges, the same particles as of one read whole; files that only point to their parts."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from simulation_helpers import set_count
 
-from tests.processes import run_python
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation import block_index
 from three_hundred_maps.simulation.block_index import merged, rows_of, within_rows
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES
+from three_hundred_maps.simulation.readers.hdf5_index import parts_of
 from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.testing.catalogues import write_catalogue
-from three_hundred_maps.testing.layouts import write_swift, write_tng
+from three_hundred_maps.testing.layouts import write_master, write_swift, write_tng
 from three_hundred_maps.testing.small import FORMATS, small_snapshot
 
 
@@ -54,7 +53,6 @@ def test_ranges_are_the_whole(small_blocks, tmp_path, format, files):
     small = small_snapshot(tmp_path, format=format, files=files, particles=1500, low_resolution=True)
     whole = Region.open(small.snapshot, whole=True, optional=("velocity",))
     ranged = Region.open(small.snapshot, whole=False, optional=("velocity",))
-    assert ranged.nbytes == 0 < whole.nbytes
     np.testing.assert_array_equal(whole.bounds_kpc(), ranged.bounds_kpc())
     assert ranged.mean_density_msun_kpc3() == pytest.approx(whole.mean_density_msun_kpc3(), rel=1e-6)
     assert whole.extent_kpc <= ranged.extent_kpc * (1 + 1e-6) < 1.2 * whole.extent_kpc
@@ -166,11 +164,15 @@ def test_cells_of_swift(tmp_path, monkeypatch, extent, part):
         (tmp_path / "away").rename(gone)
 
 
-def test_cells_that_do_not_add_up_are_not_used(tmp_path, small_blocks):
+@pytest.mark.parametrize("where", ["a file of the set", "a file that there is not"])
+def test_cells_that_do_not_add_up_are_not_used(tmp_path, small_blocks, where):
     small = small_snapshot(tmp_path / "plain", format="swift", particles=600)
     master = write_swift(tmp_path / "snap_0077.hdf5", small.header, small.particles, files=1)
     with h5py.File(master, "r+") as file:
-        file["Cells/Counts/PartType0"][0] += 1
+        cell = int(np.argmin(file["Cells/Counts/PartType0"]))  # an empty one
+        file["Cells/Counts/PartType0"][cell] += 1
+        if where == "a file that there is not":
+            file["Cells/Files/PartType0"][cell] = 99
     centre, radius = next(spheres(small, Region.open(master)))
     same(
         Region.open(master, whole=True).cutout(centre, radius),
@@ -246,10 +248,7 @@ def test_neutrinos_count(tmp_path):
         for name in ("Coordinates", "Masses"):
             group[name] = file[f"PartType4/{name}"][()]
         n = len(group["Masses"])
-        for name in ("NumPart_ThisFile", "NumPart_Total"):
-            numbers = file["Header"].attrs[name]
-            numbers[6] = n
-            file["Header"].attrs[name] = numbers
+        set_count(file, 6, n)
     region = Region.open(small.snapshot)
     assert "type 6" in region.info.assumptions["neutrinos"]
     assert region.info.counts["dark_matter"] == len(small.particles[1]["position"]) + n
@@ -268,53 +267,52 @@ def test_ranges():
     assert len(rows_of(merged(np.zeros((0, 2), np.int64)))) == 0
 
 
-_CAMPAIGN = """
-import sys
-from pathlib import Path
-import numpy as np
-from three_hundred_maps.errors import InputError
-from three_hundred_maps.simulation.region import Region
-from tests.helpers import mutated
-damaged, opened, offsets, number = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-data, rng = damaged.read_bytes(), np.random.default_rng(6)
-for _ in range(number):
-    damaged.write_bytes(mutated(data, rng))
-    try:
-        region = Region.open(opened, whole=False, offsets=Path(offsets) if offsets else None)
-        low, high = region.bounds_kpc()
-        region.cutout(0.5 * (low + high), float(np.linalg.norm(high - low)) / 4.1 + 1.0)
-    except InputError as error:
-        assert chr(10) not in str(error)
-        print("refused", flush=True)
-    else:
-        print("read", flush=True)
-"""
+@pytest.fixture
+def swift(tmp_path):
+    small = small_snapshot(tmp_path, format="swift", files=3, particles=300)
+    parts = sorted(small.snapshot.parent.glob("*.hdf5"))
+    assert len(parts) == 3
+    return small, parts
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(20, id="some"), pytest.param(200, id="many", marks=pytest.mark.long)]
-)
-@pytest.mark.parametrize("what", ["master", "part", "offsets", "chunk", "eagle"])
-def test_damaged_files_by_ranges(tmp_path, what, number):
-    """One line or a cut-out; in a process of its own, as libhdf5 itself may crash."""
-    offsets = ""
-    if what in ("master", "part"):
-        small = small_snapshot(tmp_path / "plain", format="swift", particles=60)
-        opened = write_swift(tmp_path / "snap.hdf5", small.header, small.particles, cells=2, files=2)
-        damaged = opened if what == "master" else opened.with_name("snap.1.hdf5")
-    elif what == "eagle":
-        damaged = opened = small_snapshot(tmp_path / "plain", format="eagle", particles=60).snapshot
-    else:
-        small = small_snapshot(tmp_path / "plain", format="arepo", particles=60)
-        tng = write_tng(tmp_path, small.header, small.particles, small.centres, small.R200c, files=3)
-        tng.snapshot.with_name("snap_099.2.hdf5").unlink()
-        opened, offsets = tng.snapshot, str(tng.offsets)
-        damaged = tng.offsets if what == "offsets" else tng.snapshot
-    done = run_python(
-        "-c", _CAMPAIGN, str(damaged), str(opened), offsets, str(number), cwd=Path(__file__).parents[2]
-    )
-    if done.returncode < 0:
-        pytest.xfail(f"libhdf5 ended with signal {-done.returncode}")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert len(done.stdout.split()) == number
-    assert "refused" in done.stdout
+@pytest.mark.parametrize("folder", ["./", "", "/data/where/it/was/written/"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_master_stands_for_its_parts(swift, tmp_path, folder, reverse):
+    small, parts = swift
+    stem = parts[0].name.removesuffix(".0.hdf5")
+    master = write_master(parts, tmp_path / f"{stem}.hdf5", folder=folder, reverse=reverse)
+    assert parts_of(master) == parts and parts_of(parts[0]) is None
+    factor = small.header.time / small.header.cosmology.h
+    around = small.centres[0] * factor, 4000.0 * factor
+    direct, through = Region.open(small.snapshot).cutout(*around), Region.open(master).cutout(*around)
+    for species in ("gas", "dark_matter", "stars"):
+        assert len(direct[species]) > 0
+        np.testing.assert_array_equal(direct[species].position, through[species].position)
+        np.testing.assert_array_equal(direct[species].mass, through[species].mass)
+
+
+def test_a_folder_with_a_master_holds_one_snapshot(tmp_path):
+    small = small_snapshot(tmp_path / "set", format="swift", files=2, particles=300)
+    small.catalogue.rename(tmp_path / small.catalogue.name)
+    parts = sorted((tmp_path / "set").glob("*.hdf5"))
+    write_master(parts, tmp_path / "set" / parts[0].name.replace(".0.hdf5", ".hdf5"))
+    assert open_source(tmp_path / "set").info == open_source(small.snapshot).info
+
+
+def test_what_a_master_may_not_do(swift, tmp_path):
+    _, parts = swift
+    stem = parts[0].name.removesuffix(".0.hdf5")
+    master = write_master(parts, tmp_path / f"{stem}.hdf5")
+    parts[1].unlink()
+    with pytest.raises(InputError, match=f"{parts[1].name} is not beside it"):
+        open_source(master)
+    for name, source, message in (
+        ("own.hdf5", "own.hdf5", "names itself"),
+        ("away.hdf5", "/etc/hostname", "hostname is not beside it"),
+    ):
+        with h5py.File(tmp_path / name, "w") as file:
+            layout = h5py.VirtualLayout((4, 3), "f4")
+            layout[:] = h5py.VirtualSource(source, "x", (4, 3))
+            file.create_virtual_dataset("PartType0/Coordinates", layout)
+        with pytest.raises(InputError, match=message):
+            open_source(tmp_path / name)

@@ -14,8 +14,8 @@ from three_hundred_maps.mapping.views import context_of_halo
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.catalogues.catalogue_checks import check_catalogue
 from three_hundred_maps.simulation.measure import measure
-from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
+from three_hundred_maps.simulation.substructure import substructure_from_particles
 
 BOX_FORMATS = ("snapshot_003.hdf5", "snap_003.gad1", "snap_003.gad2")
 
@@ -66,7 +66,6 @@ def test_largest_halo_of_the_zoom(zoom, real):
     assert found["Y_500_mpc2"] == pytest.approx(1.572e-6, rel=0.03)
     assert found["com_offset"] == pytest.approx(halos.com_offset[0], rel=0.02)
     assert found["c200c"] == pytest.approx(4.7373, rel=0.25)  # AHF's cNFW is from the circular velocity
-    assert found["low_res_fraction_200"] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -202,11 +201,6 @@ def test_format_1_of_another_code(real):
     assert "leaves the region" in str(region.refusal([0.0, 0.0, 0.0], 30_000.0))
 
 
-def test_missing_files_of_a_set(real):
-    with pytest.raises(InputError, match=r"8 files \(NumFilesPerSnapshot\), here is 1"):
-        open_source(real / "pnbody/auriga_cosmo.hdf5")
-
-
 def test_arepo_zoom_in_mpc(real, tmp_path):
     path = tmp_path / "auriga.hdf5"
     shutil.copyfile(real / "pnbody/auriga_cosmo.hdf5", path)
@@ -231,3 +225,11 @@ def test_arepo_zoom_in_mpc(real, tmp_path):
     with pytest.raises(InputError, match="length unit 'pc' is unknown"):
         Region.open(path, length_unit="pc")
     assert Region.open(path, length_unit="kpc/h").info.box_kpc == pytest.approx(67.77 * scale / 1e3)
+
+
+def test_substructure_of_the_zoom(zoom, real):
+    """Lumps without velocities hold less than what a finder binds."""
+    halos = catalogue(zoom, "ahf", real / "gadget4_zoom/zoom.z0.989.AHF_halos")
+    radius = float(halos.R200c_kpc[0])
+    found = substructure_from_particles(zoom.cutout(halos.centre_kpc[0], 1.2 * radius), radius)
+    assert halos.f_sub[0] / 3 < found < halos.f_sub[0] * 1.2

@@ -1,4 +1,4 @@
-"""Cut-outs against brute force, wrapping, edges, contamination, memory."""
+"""Cut-outs against brute force, wrapping, edges, contamination."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from simulation_helpers import content, gas_content
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cell_grid import CellGrid
@@ -67,17 +68,6 @@ def test_whole_boxes_do_not_matter(small, shift, radius):
         np.testing.assert_allclose(a.position[rows], b.position[others], atol=0.02)
 
 
-def test_smaller_cutouts_nest(small):
-    region = Region.open(small.snapshot)
-    centre = small.centres[0] * small.header.time / 0.6777
-    large, little = region.cutout(centre, 3000.0), region.cutout(centre, 1000.0)
-    for species in ("gas", "dark_matter", "stars"):
-        inside = np.linalg.norm(large[species].position.astype(float), axis=1) <= 1000.0
-        np.testing.assert_array_equal(large[species].index[inside], little[species].index)
-        for name, values in little[species].fields.items():
-            np.testing.assert_array_equal(large[species].fields[name][inside], values)
-
-
 def test_impossible_cutouts(small):
     region = Region.open(small.snapshot)
     for centre, radius, message in (
@@ -93,21 +83,8 @@ def test_impossible_cutouts(small):
 
 
 def region_of(tmp_path, position, box, **types):
-    n = len(position)
-    rng = np.random.default_rng(0)
-    gas = {
-        "position": position,
-        "mass": np.full(n, 0.1),
-        "internal_energy": np.full(n, 1e5),
-        "density": np.full(n, 1e-6),
-        "smoothing_length": np.full(n, 10.0),
-    }
-    particles = {0: gas}
-    for kind, (where, mass) in types.items():
-        particles[int(kind[1:])] = {"position": where, "mass": np.full(len(where), mass)}
-    for fields in particles.values():
-        fields["velocity"] = rng.normal(0, 1, (len(fields["position"]), 3))
-        fields["id"] = np.arange(len(fields["position"]), dtype=np.uint32)
+    others = {int(kind[1:]): content(where, mass=mass) for kind, (where, mass) in types.items()}
+    particles = {0: gas_content(position), **others}
     write_hdf5(tmp_path / "snap.hdf5", SnapshotHeader(0.0, box, COSMOLOGY), particles)
     return Region.open(tmp_path / "snap.hdf5")
 
@@ -167,15 +144,8 @@ def test_missing_columns_are_made_and_said(tmp_path):
     """Without electrons, densities and smoothing lengths the gas is still usable, and the info says how."""
     rng = np.random.default_rng(8)
     n, side = 20_000, 1000.0
-    gas = {
-        "position": rng.uniform(0, side, (n, 3)),
-        "mass": np.full(n, 0.1),
-        "internal_energy": np.full(n, 1e5),
-        "velocity": np.zeros((n, 3)),
-        "id": np.arange(n, dtype=np.uint32),
-    }
-    header = SnapshotHeader(0.0, side, COSMOLOGY)
-    write_gadget(tmp_path / "bare", header, {0: {**gas, "density": np.full(n, 1.0)}})
+    gas = content(rng.uniform(0, side, (n, 3)), mass=0.1, internal_energy=1e5, density=1.0)
+    write_gadget(tmp_path / "bare", SnapshotHeader(0.0, side, COSMOLOGY), {0: gas})
     data = (tmp_path / "bare").read_bytes()
     start = data.index(b"RHO ") - 4
     (tmp_path / "bare").write_bytes(data[:start])  # RHO is the last block
@@ -192,9 +162,3 @@ def test_missing_columns_are_made_and_said(tmp_path):
     held = 4 / 3 * np.pi * inner.fields["smoothing_length"][core] ** 3 * n / (side / 0.7) ** 3
     assert np.median(held) == pytest.approx(48, rel=0.1)
     np.testing.assert_allclose(inner.fields["electron_abundance"], 1 + 0.24 / (2 * 0.76), rtol=1e-6)
-
-
-def test_region_keeps_only_its_columns(small):
-    region = Region.open(small.snapshot)
-    gas = 3 * 4 + 9 * 4  # positions; mass, u, rho, h, ne, sfr, z, he, delay
-    assert region.nbytes == 400 * gas + (800 + 64) * 16 + 80 * 16

@@ -106,17 +106,3 @@ def test_against_the_subhaloes_of_a_catalogue(tmp_path: Path) -> None:
     assert len(found) >= 9
     assert np.corrcoef(*ranks)[0, 1] > 0.6  # 0.87 over 24 halos
     assert 0.7 < np.median(np.array(found) / np.array(bound)) < 1.2
-
-
-def test_of_a_real_zoom(real: Path) -> None:
-    opened = Region.open(real / "gadget4_zoom" / "snapshot_z0.989.hdf5")
-    info = opened.info
-    halos = read_catalogue(
-        "ahf",
-        real / "gadget4_zoom" / "zoom.z0.989.AHF_halos",
-        cosmology=info.cosmology,
-        redshift=info.redshift,
-    )
-    radius = float(halos.R200c_kpc[0])
-    found = substructure_from_particles(opened.cutout(halos.centre_kpc[0], 1.2 * radius), radius)
-    assert halos.f_sub[0] / 3 < found < halos.f_sub[0] * 1.2

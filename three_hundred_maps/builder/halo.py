@@ -114,8 +114,6 @@ def map_halo(
     """
     recipe = sources.recipe
     region, halos = loaded.particles, loaded.halos
-    if halo_id not in loaded.row_of:
-        raise Excluded("it is not in the catalogue")
     row = loaded.row_of[halo_id]
     centre, mass = halos.centre_kpc[row], float(halos.M200c_msun[row])
     radius = cutout_radius(HaloGrid(_SLACK * float(halos.R200c_kpc[row]), recipe.maps.grid()))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from three_hundred_maps.builder import repair
 from three_hundred_maps.builder.executors import run_tasks
 from three_hundred_maps.builder.plan import Plan, make_plan, sources_for
 from three_hundred_maps.builder.probe import warm_up
@@ -20,18 +20,21 @@ from three_hundred_maps.builder.selection import Place
 from three_hundred_maps.builder.shard import ShardTask, forget_region, remake_shard, run_shard
 from three_hundred_maps.builder.sources import Sources
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import write_json
+from three_hundred_maps.io import sha256_file, write_json
+from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.progress import is_quiet, progress, set_quiet
-from three_hundred_maps.store.arrays import root_attrs
+from three_hundred_maps.store.arrays import read_split, root_attrs
 from three_hundred_maps.store.compact import read_compaction
 from three_hundred_maps.store.finishing import finalise
+from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.lock import store_lock
-from three_hundred_maps.store.manifest import MANIFEST, read_manifest
+from three_hundred_maps.store.manifest import MANIFEST, read_manifest, write_manifest
 from three_hundred_maps.store.notes import say_warnings
 from three_hundred_maps.store.records import PROGRESS, is_done, read_layout, read_record
 from three_hundred_maps.store.writer import create_store, describe_difference, recipe_difference
 
 PLAN_FILE = f"{PROGRESS}/plan.json"
+_MAP_FILE = re.compile(r"(train|validation|test)/\w+/c/(\d+)/0/0/0")
 
 
 def build(
@@ -123,6 +126,30 @@ def shards_of_part(shards: Sequence[Any], part: tuple[int, int] | None) -> list[
     return list(shards[len(shards) * (i - 1) // n : len(shards) * i // n])
 
 
+def damaged_shards(store: Path) -> list[tuple[str, int]]:
+    """The (split, shard) of map files that are missing or do not match the manifest's checksum.
+
+    Raises
+    ------
+    InputError
+        Where another file is damaged: then halos or metadata are lost.
+    """
+    damaged = set()
+    files = read_manifest(store)["files"]
+    for name, entry in progress(sorted(files.items()), desc="checking", unit="file"):
+        path = store / name
+        whole = path.is_file() and path.stat().st_size == entry["bytes"]
+        if whole and sha256_file(path) == entry["sha256"]:
+            continue
+        found = _MAP_FILE.fullmatch(name)
+        if found is None:
+            raise InputError(
+                f"{path} is damaged or missing, and is no shard of maps: delete the store and build it again"
+            )
+        damaged.add((found[1], int(found[2])))
+    return sorted(damaged)
+
+
 def _require_same_recipe(store: Path, recipe: Recipe) -> None:
     attrs = root_attrs(store)
     if "derived" in attrs:
@@ -208,16 +235,19 @@ class _Build:
 
     def repair(self) -> None:
         """Make the damaged shards of a finished store again."""
-        places = repair.damaged_shards(self.store)
+        places = damaged_shards(self.store)
         if not places and not (self.store / PROGRESS).exists():
             return
         require_writable(self.store)
         with store_lock(self.store):
-            members = self.sources.members()
+            members, layout = self.sources.members(), Layout.of_store(self.store)
             number_of = {member.recipe.simulation_id: number for number, member in enumerate(members)}
             tasks = []
             for place in places:
-                keys = repair.keys_of_shard(self.store, *place)
+                split, first = place[0], place[1] * layout.shard_halos
+                keys = halo_keys(
+                    read_split(self.store, split, [], slice(first, first + layout.shard_halos)).halos
+                )
                 numbers = [number_of[key.simulation] for key in keys]
                 rows = [
                     (n, members[n].source_of(key.region), *key[1:])
@@ -226,7 +256,12 @@ class _Build:
                 tasks.append(self.task(place, rows))
             remade: list[dict[str, dict[str, Any]]] = []
             self.run_tasks(remake_shard, tasks, lambda _, files: remade.append(files))
-            repair.update_manifest(self.store, remade)
+            # On the same processor the checksums are those of before.
+            manifest = read_manifest(self.store)
+            files = {**manifest["files"], **{name: entry for part in remade for name, entry in part.items()}}
+            if files != manifest["files"]:
+                del manifest["digest"]
+                write_manifest(self.store, {**manifest, "files": files})
             finalise(self.store, locked=True)
         for split, shard in places:
             print(f"note: {self.store}: the damaged shard {shard} of {split} was made again", file=sys.stderr)

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from three_hundred_maps.builder.recipe import Recipe, SimulationRecipe
@@ -14,14 +13,6 @@ from three_hundred_maps.builder.selection import Place
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import naming
 from three_hundred_maps.store.lock import hold
-
-
-@dataclass(frozen=True)
-class ScratchFiles:
-    """The snapshot and the catalogue of one synthetic region."""
-
-    snapshot: Path
-    catalogue: Path
 
 
 def member_folder(scratch: Path, recipe: Recipe, member: int) -> Path:
@@ -34,12 +25,12 @@ def region_folder(scratch: Path, place: Place) -> Path:
     return scratch / f"region-{place[0]:05d}-{place[1]:03d}"
 
 
-def synthetic_files(simulation: SimulationRecipe, place: Place, scratch: Path) -> ScratchFiles:
-    """The files of a synthetic region's snapshot, simulated where they are not there yet.
+def synthetic_files(simulation: SimulationRecipe, place: Place, scratch: Path) -> tuple[Path, Path]:
+    """The snapshot and the catalogue of a synthetic region, simulated where they are not there yet.
 
     Two workers that want one region: the second waits for the first.
     """
-    region, snapshot = place
+    region, number = place
     folder = region_folder(scratch, place)
     names = folder / "files.txt"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -58,13 +49,13 @@ def synthetic_files(simulation: SimulationRecipe, place: Place, scratch: Path) -
                     region=region,
                     flavour=simulation.flavour,
                     resolution=simulation.resolution,
-                    redshift=simulation.epochs()[snapshot],
+                    redshift=simulation.epochs()[number],
                 )
             relative = [made.snapshot.relative_to(making), made.catalogue.relative_to(making)]
             (making / "files.txt").write_text("\n".join(map(str, relative)), encoding="utf-8")
             os.replace(making, folder)
-    files = [folder / name for name in names.read_text(encoding="utf-8").split("\n")]
-    return ScratchFiles(*files)
+    snapshot, catalogue = names.read_text(encoding="utf-8").split("\n")
+    return folder / snapshot, folder / catalogue
 
 
 class Scratch:
@@ -83,14 +74,6 @@ class Scratch:
     def __init__(self, folder: Path, needs: Iterable[Iterable[Place]], *, keep: bool) -> None:
         self.folder, self.keep = folder, keep
         self._left = Counter(place for places in needs for place in set(places))
-        if not keep and folder.exists():
-            self._remove_stale()
-
-    def _remove_stale(self) -> None:
-        needed = {region_folder(self.folder, place).name for place in self._left}
-        for entry in self.folder.iterdir():
-            if entry.is_dir() and entry.name not in needed:
-                shutil.rmtree(entry, ignore_errors=True)
 
     def done(self, places: Iterable[Place]) -> None:
         """One shard that read ``places`` is done."""

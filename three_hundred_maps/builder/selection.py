@@ -86,27 +86,22 @@ def cut(
         Of the simulation.
     """
     massive = halos.M200c_msun * h >= selection.min_mass
-    reasons: list[tuple[int, str]] = []
-    kept = massive.copy()
-    if selection.hosts_only:
-        inside = massive & ~halos.distinct
-        kept &= halos.distinct
-        reasons += [
-            (int(i), f"lies in halo {halos.host_id[i]} (selection.hosts_only)")
-            for i in np.flatnonzero(inside)
-        ]
-    impure = kept & ~(halos.f_high_resolution >= selection.min_high_resolution_fraction)
-    kept &= ~impure
-    limit = selection.min_high_resolution_fraction
+    inside = massive & ~halos.distinct & selection.hosts_only
+    limit, high = selection.min_high_resolution_fraction, halos.f_high_resolution
+    impure = massive & ~inside & ~(high >= limit)
+    reasons = [
+        (i, f"lies in halo {halos.host_id[i]} (selection.hosts_only)")
+        for i in np.flatnonzero(inside).tolist()
+    ]
     reasons += [
         (
-            int(i),
-            f"high-resolution mass fraction {halos.f_high_resolution[i]:.4g} in the catalogue, "
-            f"below {limit:g} (selection.min_high_resolution_fraction)",
+            i,
+            f"high-resolution mass fraction {high[i]:.4g} in the catalogue, below {limit:g} "
+            "(selection.min_high_resolution_fraction)",
         )
-        for i in np.flatnonzero(impure)
+        for i in np.flatnonzero(impure).tolist()
     ]
-    return kept, reasons
+    return massive & ~inside & ~impure, reasons
 
 
 def mass_bin(M200c_msun_h: float, selection: SelectionRecipe) -> int:
@@ -132,23 +127,15 @@ def thin(
     left: list[LeftOut] = []
     for candidate in sorted(candidates, key=order):
         place = mass_bin(candidate.M200c_msun * h, selection)
-        full = selection.max_per_bin is not None and taken.get(place, 0) >= selection.max_per_bin
-        if full:
-            left.append(
-                LeftOut(
-                    *candidate.key,
-                    f"its mass bin holds {selection.max_per_bin} already (selection.max_per_bin)",
-                )
-            )
+        if selection.max_per_bin is not None and taken.get(place, 0) >= selection.max_per_bin:
+            reason = f"its mass bin holds {selection.max_per_bin} already (selection.max_per_bin)"
         elif selection.max_halos is not None and len(kept) >= selection.max_halos:
-            left.append(
-                LeftOut(
-                    *candidate.key, f"the store holds {selection.max_halos} already (selection.max_halos)"
-                )
-            )
+            reason = f"the store holds {selection.max_halos} already (selection.max_halos)"
         else:
             taken[place] = taken.get(place, 0) + 1
             kept.append(candidate)
+            continue
+        left.append(LeftOut(*candidate.key, reason))
     return kept, left
 
 

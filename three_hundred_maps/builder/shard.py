@@ -215,11 +215,11 @@ def read_region(sources: Sources, place: Place, scratch: Path) -> LoadedRegion:
     """Read the particles and the catalogue of a snapshot; InputError where they do not fit."""
     simulation = sources.recipe.simulation
     if sources.synthetic:
-        files = synthetic_files(simulation, place, scratch)
-        catalogue: Paths = files.catalogue
+        catalogue: Paths
+        snapshot, catalogue = synthetic_files(simulation, place, scratch)
         kind: str = "ahf"
         source = open_source(
-            files.snapshot, optional=needed_fields(get_view(name) for name in sources.recipe.maps.views)
+            snapshot, optional=needed_fields(get_view(name) for name in sources.recipe.maps.views)
         )
     else:
         assert simulation.catalogue is not None

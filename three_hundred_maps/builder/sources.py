@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping import MapContext, emissivity_source
 from three_hundred_maps.mapping.views import get_view, needed_fields
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
+from three_hundred_maps.simulation.catalogues.csv_catalogue import numbers, read_columns
 from three_hundred_maps.simulation.catalogues.halos import Halos
 from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.readers.snapshot_files import Paths, first_path
@@ -118,10 +118,6 @@ class Sources:
         declared = self.recipe.simulation.region_list()
         return {self.region(number): number for number in declared}[region] if declared else BOX
 
-    def info(self, place: Place) -> SnapshotInfo:
-        """The snapshot's header."""
-        return self.open(place).info
-
     def open(self, place: Place) -> Source:
         """The snapshot, opened for reading."""
         simulation = self.recipe.simulation
@@ -146,7 +142,7 @@ class Sources:
             region, number = place
             redshift = simulation.epochs()[number]
             return draw_halos(simulation.seed, region, simulation.flavour, redshift), COSMOLOGY.h, 0.0
-        info = info or self.info(place)
+        info = info or self.open(place).info
         path = self.catalogue_path(place)
         assert simulation.catalogue is not None
         halos = read_catalogue(
@@ -206,7 +202,7 @@ class Sources:
             synthetic = True
         else:
             first = self.places()[0]
-            info = self.info(first)
+            info = self.open(first).info
             cosmology, redshift, synthetic = info.cosmology, info.redshift, info.synthetic
             text = {
                 "code": info.code,
@@ -228,15 +224,15 @@ class Sources:
         path = self.recipe.simulation.region_centres
         if path is None:
             return []
-        numbers, centres, radii, box = read_region_centres(self.base / Path(path).expanduser())
-        missing = sorted(set(self.numbers()) - set(numbers))
+        regions, centres, radii, box = read_region_centres(self.base / Path(path).expanduser())
+        missing = sorted(set(self.numbers()) - set(regions))
         if missing:
             raise InputError(f"{path}: no centre for region {missing[0]} (of {len(missing)} missing)")
         declared = set(self.numbers())
         return [
-            (self.region(numbers[i]), self.region(numbers[j]))
+            (self.region(regions[i]), self.region(regions[j]))
             for i, j in overlapping(centres, radii, box)
-            if numbers[i] in declared and numbers[j] in declared
+            if regions[i] in declared and regions[j] in declared
         ]
 
 
@@ -265,26 +261,20 @@ def _require_inside(halos: Halos, info: SnapshotInfo, path: Path, snapshot: Path
 def read_region_centres(path: Path) -> tuple[list[int], np.ndarray, np.ndarray, float]:
     """Read the centres of zoom regions in their parent box.
 
-    A CSV with the header ``region,x,y,z,radius`` (one length unit throughout, comoving) and, where the
-    parent box is periodic, a column ``box`` with its side.
+    A CSV with the columns ``region,x,y,z,radius`` (one length unit throughout, comoving) and, where the
+    parent box is periodic, ``box`` with its side.
 
     Returns
     -------
     Region numbers, centres (n, 3), radii (n,), and the box's side (0 where it is not given).
     """
-    try:
-        with open(path, newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(line for line in stream if not line.startswith("#")))
-    except FileNotFoundError:
-        raise InputError(f"simulation.region_centres: there is no file {path}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file; a CSV region,x,y,z,radius is wanted") from None
-    try:
-        numbers = [int(row["region"]) for row in rows]
-        values = np.array([[float(row[k]) for k in ("x", "y", "z", "radius")] for row in rows]).reshape(-1, 4)
-        box = float(rows[0].get("box") or 0.0) if rows else 0.0
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: a CSV with the header region,x,y,z,radius is wanted ({error})") from None
-    if len(set(numbers)) != len(numbers) or not np.isfinite(values).all() or (values[:, 3] <= 0).any():
-        raise InputError(f"{path}: regions must be there once each, with finite centres and positive radii")
-    return numbers, values[:, :3], values[:, 3], box
+    columns = read_columns(path)
+    if not {"region", "x", "y", "z", "radius"} <= columns.keys():
+        raise InputError(f"{path}: a CSV with the columns region,x,y,z,radius is wanted")
+    regions = numbers(columns, "region", path, int).tolist()
+    centres = np.stack([numbers(columns, axis, path) for axis in "xyz"], 1)
+    radii = numbers(columns, "radius", path)
+    if len(set(regions)) != len(regions) or (radii <= 0).any():
+        raise InputError(f"{path}: regions must be there once each, with positive radii")
+    box = numbers(columns, "box", path)[0] if columns.get("box") else 0.0
+    return regions, centres, radii, float(box)

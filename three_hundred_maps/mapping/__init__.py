@@ -1,12 +1,11 @@
 """From particles to maps: views, lines of sight, projection."""
 
-from three_hundred_maps.mapping.emissivity import EmissivitySource, emissivity_source
-from three_hundred_maps.mapping.gas_views import entropy_keV_cm2, metallicity
+import three_hundred_maps.mapping.gas_views
+import three_hundred_maps.mapping.star_light  # noqa: F401  # both register their views
+from three_hundred_maps.mapping.emissivity import emissivity_source
 from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
 from three_hundred_maps.mapping.lines_of_sight import lines_of_sight
-from three_hundred_maps.mapping.motion_views import kinetic_area
-from three_hundred_maps.mapping.render import BACKENDS, render
-from three_hundred_maps.mapping.star_light import magnitude
+from three_hundred_maps.mapping.render import render
 from three_hundred_maps.mapping.views import (
     VIEWS,
     GasCuts,
@@ -17,21 +16,15 @@ from three_hundred_maps.mapping.views import (
 )
 
 __all__ = [
-    "BACKENDS",
     "VIEWS",
-    "EmissivitySource",
     "GasCuts",
     "HaloGrid",
     "MapContext",
     "View",
     "cutout_radius",
     "emissivity_source",
-    "entropy_keV_cm2",
     "get_view",
-    "kinetic_area",
     "lines_of_sight",
-    "magnitude",
-    "metallicity",
     "register_view",
     "render",
 ]

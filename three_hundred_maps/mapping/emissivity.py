@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.resources
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,46 +42,25 @@ _METAL_BAND_SHARES = {
 """k_B T in keV -> estimated share of the metals' light in `SOFT_BAND_KEV`: see `soft_share`."""
 
 
-class EmissivitySource(Protocol):
-    """What a view needs to know of the X-ray emission of gas."""
-
-    @property
-    def name(self) -> str:
-        """As in the recipe and in the store's attributes."""
-
-    @property
-    def description(self) -> str:
-        """One line on where the numbers come from."""
-
-    def cooling_rate(
-        self, temperature_K: NDArray[np.generic], metallicity: NDArray[np.generic]
-    ) -> NDArray[np.float64]:
-        """Lambda / n_H^2 in erg cm^3 s^-1, for absolute metal mass fractions; same shape as the inputs."""
-
-
 class TableSource:
     """Lambda / n_H^2 = lambda_0(T) + (Z / Z_sun) lambda_Z(T), interpolated in log T and log Lambda.
 
-    Nothing below the table, sqrt(T) above it.
+    Nothing below the table, which is evenly spaced in log T, and sqrt(T) above it.
     """
 
     def __init__(
         self,
         name: str,
-        description: str,
         log10_temperature_K: NDArray[np.float64],
         primordial: NDArray[np.float64],
         metals: NDArray[np.float64],
         solar_metallicity: float,
-        electrons: NDArray[np.float64] | None = None,
+        electrons: NDArray[np.float64],
     ) -> None:
         self.name = name
-        self.description = description
         self.log10_temperature_K = np.asarray(log10_temperature_K, np.float64)
         self.solar_metallicity = float(solar_metallicity)
         self._electrons = electrons
-        if not np.allclose(np.diff(self.log10_temperature_K, 2), 0.0, atol=1e-9):
-            raise ValueError(f"the emissivity table {name} must be evenly spaced in log T")
         tiny = np.finfo(np.float64).tiny
         # log Lambda is what varies smoothly; a zero in the table becomes a number too small to matter
         self._log_primordial = np.log(np.maximum(primordial, tiny))
@@ -90,7 +69,7 @@ class TableSource:
     def cooling_rate(
         self, temperature_K: NDArray[np.generic], metallicity: NDArray[np.generic]
     ) -> NDArray[np.float64]:
-        """See `EmissivitySource.cooling_rate`."""
+        """Lambda / n_H^2 in erg cm^3 s^-1, for absolute metal mass fractions; same shape as the inputs."""
         temperature = np.asarray(temperature_K, np.float64)
         first, last = self.log10_temperature_K[[0, -1]]
         low, high = 10.0**first, 10.0**last
@@ -112,9 +91,7 @@ class TableSource:
         return np.where(temperature < low, 0.0, rate)
 
     def electrons_per_hydrogen(self, temperature_K: NDArray[np.generic]) -> NDArray[np.float64]:
-        """n_e / n_H in equilibrium, of the table that has it."""
-        if self._electrons is None:
-            raise ValueError(f"the emissivity table {self.name} does not hold electron abundances")
+        """n_e / n_H in equilibrium."""
         log_t = np.log10(np.asarray(temperature_K, np.float64))
         return np.interp(log_t, self.log10_temperature_K, self._electrons)
 
@@ -127,22 +104,24 @@ class Bremsstrahlung:
     """
 
     name = "bremsstrahlung"
-    description = "analytic free-free emission, Gaunt factor 1.2 (Rybicki & Lightman 1979)"
     gaunt_factor = 1.2
 
     def cooling_rate(
         self, temperature_K: NDArray[np.generic], metallicity: NDArray[np.generic]
     ) -> NDArray[np.float64]:
-        """See `EmissivitySource.cooling_rate`; the metallicity does not matter here."""
+        """See `TableSource.cooling_rate`; the metallicity does not matter here."""
         temperature = np.asarray(temperature_K, np.float64)
         helium = (1.0 - HYDROGEN_FRACTION) / (4.0 * HYDROGEN_FRACTION)
         electrons, charges_squared = 1.0 + 2.0 * helium, 1.0 + 4.0 * helium
         return 1.426e-27 * self.gaunt_factor * np.sqrt(temperature) * electrons * charges_squared
 
 
+EmissivitySource = TableSource | Bremsstrahlung
+
+
 @functools.cache
 def cie_table() -> TableSource:
-    """The shipped collisional-equilibrium table (Wiersma, Schaye & Smith 2009), 1e4 to 1e9 K."""
+    """The shipped table of collisional equilibrium (Wiersma, Schaye & Smith 2009), 1e4 to 1e9 K."""
     file = importlib.resources.files("three_hundred_maps") / "data" / "cooling_cie.csv"
     lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     header = lines[0].split(",")
@@ -150,7 +129,6 @@ def cie_table() -> TableSource:
     table = dict(zip(header, columns, strict=True))
     return TableSource(
         "cie",
-        "collisional ionisation equilibrium, Wiersma, Schaye & Smith 2009 (MNRAS 393, 99)",
         table["log10_T_K"],
         table["lambda_hhe"],
         table["lambda_metals"],
@@ -201,11 +179,11 @@ def atomdb_source(session: Any = None) -> TableSource:
     electrons = cie_table().electrons_per_hydrogen(10.0**ATOMDB_LOG10_T_K)
     return TableSource(
         "atomdb",
-        "AtomDB through pyatomdb, elements at Anders & Grevesse 1989 abundances, metals scaled together",
         ATOMDB_LOG10_T_K,
         primordial * electrons,
         metals * electrons,
         AG89_METALLICITY,
+        electrons,
     )
 
 

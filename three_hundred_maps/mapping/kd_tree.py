@@ -24,14 +24,19 @@ _SLACK = np.float32(1.0 + 1e-5)
 """What rounding may take from a bound."""
 
 
-def nth_neighbour(position: NDArray[np.float32], number: int) -> NDArray[np.float32]:
-    """(n,) distance to the ``number``-th nearest other particle; ``number`` is under n.
+def neighbour_distance(position: NDArray[np.float32], number: int) -> NDArray[np.float32]:
+    """(n,) distance of each particle to its ``number``-th nearest other, in the units of ``position``.
+
+    Where there are fewer others, the distance to the farthest; 0 for a particle alone.
 
     Parameters
     ----------
     position
         (n, 3), finite.
     """
+    number = min(number, len(position) - 1)
+    if number <= 0:
+        return np.zeros(len(position), np.float32)
     depth = 0
     while len(position) > LEAF << depth:
         depth += 1

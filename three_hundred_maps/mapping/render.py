@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.mapping.half_sample import in_random_half
 from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
 from three_hundred_maps.mapping.kernels import SPREAD_KERNEL, check_kernel
 from three_hundred_maps.mapping.lines_of_sight import rotations
-from three_hundred_maps.mapping.neighbours import NEIGHBOURS, neighbour_distance
 from three_hundred_maps.mapping.projection import Backend, Batch, Grid, gaussian_matrix, split_gaussian
 from three_hundred_maps.mapping.views import Contribution, MapContext, View, context_of_halo, evaluate
 from three_hundred_maps.simulation.particles import SPECIES, Cutout, Particles
@@ -33,8 +31,14 @@ BACKENDS: dict[str, str] = {
 CHUNK = 1 << 20
 """Particles that are prepared at a time: bounds the memory beside the particles themselves."""
 
+NEIGHBOURS = 32
+"""A kernel ends at this neighbour where particles have none of their own."""
+
 DM_SMOOTHING = ("gaussian", "adaptive")
 ADAPTIVE_SPECIES = ("dark_matter", "low_resolution", "stars", "black_holes")
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def get_backend(name: str) -> Backend:
@@ -307,6 +311,36 @@ def _batches(
         yield Batch(chunk.position, radius, weights, kernel), scales * factor
 
 
+def splitmix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The SplitMix64 generator's output for each state (Steele, Lea & Flood 2014)."""
+    z = values + _STEP
+    z = (z ^ (z >> np.uint64(30))) * _MIX_1
+    z = (z ^ (z >> np.uint64(27))) * _MIX_2
+    return z ^ (z >> np.uint64(31))
+
+
+def in_random_half(species: str, index: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """Which particles are in the random half.
+
+    Parameters
+    ----------
+    species
+        One of `SPECIES`: its number is part of what is hashed.
+    index
+        (n,) rows of the particles within their species in the snapshot.
+    seed
+        Of the choice; any integer.
+
+    Returns
+    -------
+    (n,) bool
+    """
+    key = np.array([seed % 2**64], dtype=np.uint64)
+    key = splitmix64(splitmix64(key) + np.uint64(SPECIES.index(species)))
+    hashed = splitmix64(splitmix64(index.astype(np.uint64)) ^ key)
+    return (hashed & np.uint64(1)) == 0
+
+
 def _ahead(items: Iterator[T]) -> Iterator[T]:
     """The same items, each made in a thread of its own while the one before it is used."""
     end = object()
@@ -331,15 +365,13 @@ def _smoothing_lengths(
     """(n,) kpc where the particles' kernels end; None for points. ``spread``: to neighbours, on this grid."""
     particles = cutout[species]
     if species == "gas" and len(particles):
-        if "smoothing_length" not in particles.fields:
-            raise InputError("gas: the cut-out has no smoothing_length")
         return np.asarray(particles.fields["smoothing_length"], dtype=np.float32)
-    if spread is not None:
-        radius = neighbour_distance(particles.position)
-        if len(particles) <= NEIGHBOURS:
-            # too few to hide one among others: each is spread over half the map at least
-            radius = np.maximum(radius, np.float32(0.5 * spread.pixels * spread.pixel_kpc))
-        return radius
-    if dm_smoothing == "adaptive" and species in ADAPTIVE_SPECIES:
-        return neighbour_distance(particles.position)
-    return None
+    if spread is None and not (dm_smoothing == "adaptive" and species in ADAPTIVE_SPECIES):
+        return None
+    from three_hundred_maps.mapping.kd_tree import neighbour_distance  # compiled: few views need it
+
+    radius = neighbour_distance(particles.position, NEIGHBOURS)
+    if spread is not None and len(particles) <= NEIGHBOURS:
+        # too few to hide one among others: each is spread over half the map at least
+        radius = np.maximum(radius, np.float32(0.5 * spread.pixels * spread.pixel_kpc))
+    return radius

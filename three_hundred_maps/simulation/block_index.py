@@ -96,7 +96,9 @@ def within_rows(ranges: Ranges | None, start: int, stop: int) -> list[tuple[int,
     return [(int(a), int(b)) for a, b in zip(first, last, strict=True) if b > a]
 
 
-def scan(ranges: Sequence[tuple[int, int, int]], read: Callable[[Ranges], NDArray[np.float32]]) -> BlockIndex:
+def scan(
+    ranges: Sequence[tuple[int, int, int]], read: Callable[[Ranges], NDArray[np.float32]], of: str
+) -> BlockIndex:
     """The index of positions that nothing tells where they lie: every one is read once.
 
     Parameters
@@ -105,6 +107,8 @@ def scan(ranges: Sequence[tuple[int, int, int]], read: Callable[[Ranges], NDArra
         (file, first row, row after the last) of every file that is here.
     read
         Gives the positions (n, 3) of some ranges.
+    of
+        Whose positions they are, for the error where one is not finite.
     """
     rows: list[Ranges] = []
     low, high, file = [], [], []
@@ -114,7 +118,8 @@ def scan(ranges: Sequence[tuple[int, int, int]], read: Callable[[Ranges], NDArra
             position = read(np.array([[first, last]], np.int64))
             if not np.isfinite(position).all():
                 row = first + int(np.argmin(np.isfinite(position).all(1)))
-                raise InputError(f"the position of row {row} is {position[row - first].tolist()}, not finite")
+                bad = position[row - first].tolist()
+                raise InputError(f"{of}: the position of row {row} is {bad}, not finite")
             begin = _block_starts(position)
             low.append(np.minimum.reduceat(position, begin).astype(np.float64))
             high.append(np.maximum.reduceat(position, begin).astype(np.float64))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.compiled import njit
+from three_hundred_maps.errors import InputError
 
 _PER_CELL = 16
 _MOST_CELLS = 128
@@ -149,14 +150,14 @@ class CellGrid:
     cells: int
 
     @staticmethod
-    def build(position: NDArray[np.float32]) -> CellGrid:
-        """Sort particles into cells over their bounding box; ValueError naming the first bad row."""
+    def build(position: NDArray[np.float32], of: str = "particles") -> CellGrid:
+        """Sort particles into cells over their bounding box; InputError names the first bad row."""
         n = len(position)
         if n >= 2**31:
-            raise ValueError(f"{n} particles of one species are too many for one region")
+            raise InputError(f"{of}: {n} particles of one species are too many for one region")
         low, high, bad = _bounds(position)
         if bad >= 0:
-            raise ValueError(f"the position of row {bad} is {position[bad].tolist()}, not finite")
+            raise InputError(f"{of}: the position of row {bad} is {position[bad].tolist()}, not finite")
         cells = int(np.clip(round((max(n, 1) / _PER_CELL) ** (1 / 3)), 1, _MOST_CELLS))
         if not n:
             low, high = np.zeros(3), np.zeros(3)

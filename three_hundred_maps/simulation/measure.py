@@ -41,8 +41,7 @@ def measure(cutout: Cutout) -> dict[str, float]:
         1 R200c, NaN where there are too few particles. ``f_gas_500``, ``f_star_500``: all gas and all stars
         over M500c. ``com_offset``: distance of the centre of mass within R200c from the centre, in R200c.
         ``T_mw_500_keV``: mass-weighted temperature of the gas within R500c (NaN without gas).
-        ``Y_500_mpc2``: spherical Compton Y within R500c, proper Mpc^2. ``low_res_fraction``: share of the
-        whole cut-out's mass in low-resolution particles. ``low_res_fraction_200``: the same within R200c.
+        ``Y_500_mpc2``: spherical Compton Y within R500c, proper Mpc^2.
 
     Raises
     ------
@@ -73,12 +72,10 @@ def measure(cutout: Cutout) -> dict[str, float]:
     compton = compton_y_mpc2(gas_500.mass, gas_500.fields)
     stars = float(cutout["stars"].mass[radius["stars"] <= r500].sum(dtype=np.float64))
     centre_of_mass = np.zeros(3)
-    low_200 = 0.0
     for name in SPECIES:
         within = radius[name] <= r200
         part = cutout[name].mass[within].astype(np.float64)
         centre_of_mass += part @ cutout[name].position[within].astype(np.float64)
-        low_200 += float(part.sum()) if name == "low_resolution" else 0.0
     return {
         "M200c": m200,
         "R200c": r200,
@@ -90,8 +87,6 @@ def measure(cutout: Cutout) -> dict[str, float]:
         "com_offset": float(np.linalg.norm(centre_of_mass)) / m200 / r200,
         "T_mw_500_keV": warm / KEV_K,
         "Y_500_mpc2": float(compton[coupled].sum()),
-        "low_res_fraction": cutout.low_resolution_fraction,
-        "low_res_fraction_200": low_200 / m200,
     }
 
 

@@ -56,16 +56,6 @@ class Particles:
     index: NDArray[np.int64]
     fields: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        n = len(self.mass)
-        if self.position.shape != (n, 3) or self.index.shape != (n,):
-            raise ValueError(
-                f"particles: {n} masses, positions {self.position.shape}, indices {self.index.shape}"
-            )
-        for name, values in self.fields.items():
-            if len(values) != n:
-                raise ValueError(f"particles: field {name!r} has {len(values)} rows for {n} particles")
-
     def __len__(self) -> int:
         return len(self.mass)
 

@@ -56,7 +56,6 @@ class Region:
         self._origin = _origin(source)
         complete = is_complete(source)
         whole = is_held_whole(source) if whole is None else whole
-        self._whole = whole
         self._stored: Stored
         if whole:
             self._stored = WholeSnapshot(source, self._origin)
@@ -110,11 +109,6 @@ class Region:
     def corrections(self) -> dict[str, int]:
         """How many values were mended, by what was done."""
         return self._stored.checks.corrections
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the columns held (not of the index)."""
-        return self._stored.nbytes
 
     def bounds_kpc(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(3,) and (3,): the corners of the box around all particles, proper kpc."""
@@ -171,11 +165,13 @@ class Region:
     def expect(self, members: GroupMembers) -> None:
         """Note which rows the groups of a catalogue have: what of them is in missing files is `absent`."""
         scale = self._factors["position"]
-        self._stored.expect(members.centre_kpc / scale - self._origin, members.radius_kpc / scale, members)
+        if isinstance(self._stored, RangedSnapshot):
+            centre = members.centre_kpc / scale - self._origin
+            self._stored.expect(centre, members.radius_kpc / scale, members)
 
     def absent(self, centre_kpc: ArrayLike, radius_kpc: float) -> str | None:
         """Which missing files hold particles of a sphere, in words; None where all of it is here."""
-        if self._whole:
+        if isinstance(self._stored, WholeSnapshot):
             return None
         missing = self._stored.absent(*self._sphere(centre_kpc, radius_kpc), self._box)
         return not_here(missing) if missing else None

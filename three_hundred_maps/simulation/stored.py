@@ -173,21 +173,12 @@ class WholeSnapshot:
         self._mass: dict[str, Mass] = {}
         self._columns: dict[str, dict[str, NDArray[np.float32]]] = {}
         for species in SPECIES:
-            try:
-                self._grids[species] = CellGrid.build(reader.read(species, "position"))
-            except ValueError as error:
-                raise InputError(f"{source.path}: {species}: {error}") from None
+            self._grids[species] = CellGrid.build(
+                reader.read(species, "position"), f"{source.path}: {species}"
+            )
             mass = reader.read_mass(species)
             self._mass[species], self._columns[species] = reader.read_others(species, mass)
         self._massless = {s for s, m in self._mass.items() if isinstance(m, np.ndarray) and (m <= 0).any()}
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the columns held (not of the index)."""
-        arrays = [grid.position for grid in self._grids.values()]
-        arrays += [mass for mass in self._mass.values() if isinstance(mass, np.ndarray)]
-        arrays += [column for columns in self._columns.values() for column in columns.values()]
-        return sum(array.nbytes for array in arrays)
 
     def near(self, species: str, at: NDArray[np.float64], radius: float, box: float) -> Near:
         """The particles within ``radius`` of ``at``."""
@@ -213,13 +204,6 @@ class WholeSnapshot:
     def total_mass(self) -> float:
         """Of all particles, in the file's unit."""
         return sum(_sum(self._mass[species], len(grid.position)) for species, grid in self._grids.items())
-
-    def absent(self, at: NDArray[np.float64], radius: float, box: float) -> list[str]:
-        """Nothing: every file was read."""
-        return []
-
-    def expect(self, centre: NDArray[np.float64], radius: NDArray[np.float64], groups: GroupMembers) -> None:
-        """Nothing: every file was read."""
 
 
 class RangedSnapshot:
@@ -249,19 +233,12 @@ class RangedSnapshot:
             )
 
         def make() -> BlockIndex:
-            try:
-                return scan([(span.number, span.start, span.stop) for span in spans], read)
-            except InputError as error:
-                raise InputError(f"{source.path}: {species}: {error}") from None
+            ranges = [(span.number, span.start, span.stop) for span in spans]
+            return scan(ranges, read, f"{source.path}: {species}")
 
         stats = [(span.path, span.path.stat()) for span in spans]
         of = [kinds[i], [[str(path.resolve()), s.st_size, s.st_mtime_ns] for path, s in stats]]
         return kept(folder, of, make)
-
-    @property
-    def nbytes(self) -> int:
-        """Nothing is held but the index."""
-        return 0
 
     def near(self, species: str, at: NDArray[np.float64], radius: float, box: float) -> Near:
         """The particles within ``radius`` of ``at``.
@@ -280,10 +257,7 @@ class RangedSnapshot:
         position = self._reader.read(species, "position", ranges)
         of_kind = [rows_of(part) for part in ranges]
         rows = np.concatenate([np.zeros(0, np.int64), *(r + f for r, f in zip(of_kind, first, strict=False))])
-        try:
-            grid = CellGrid.build(position)
-        except ValueError as error:
-            raise InputError(f"{self._source.path}: {species}: {error}") from None
+        grid = CellGrid.build(position, f"{self._source.path}: {species}")
         found = grid.within(at, radius, box)
         rows = rows[found]
         relative = grid.relative(found, at, box, self._scale)

@@ -24,8 +24,8 @@ from numpy.typing import NDArray  # noqa: E402
 
 from three_hundred_maps.io import write_json  # noqa: E402
 from three_hundred_maps.mapping import fast, get_view, lines_of_sight, render, stamps  # noqa: E402
+from three_hundred_maps.mapping.kd_tree import neighbour_distance  # noqa: E402
 from three_hundred_maps.mapping.lines_of_sight import rotations  # noqa: E402
-from three_hundred_maps.mapping.neighbours import neighbour_distance  # noqa: E402
 from three_hundred_maps.mapping.projection import Batch, Grid  # noqa: E402
 from three_hundred_maps.simulation.particles import Cutout  # noqa: E402
 from tools.speed import projection_judge, projection_peers  # noqa: E402

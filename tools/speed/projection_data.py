@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.mapping import HaloGrid
-from three_hundred_maps.mapping.neighbours import neighbour_distance
+from three_hundred_maps.mapping.kd_tree import neighbour_distance
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.particles import Cutout, Particles
 

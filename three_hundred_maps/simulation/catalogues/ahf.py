@@ -49,7 +49,6 @@ def read_ahf(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
     mass, radius = table["mass"] / cosmology.h, table["radius"] * unit
     high, named = table.get("f_high_resolution"), _REDSHIFT.search(file.name)
     with np.errstate(divide="ignore", invalid="ignore"):
-        inside = substructure_fraction(halo_id, host, mass)
         offset = table["com_offset"] * unit / radius if "com_offset" in table else None
     return Halos.of(
         file,
@@ -60,7 +59,7 @@ def read_ahf(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
         R200c_kpc=radius,
         f_high_resolution=None if high is None else np.nan_to_num(high, nan=1.0),
         com_offset=offset,
-        f_sub=inside,
+        f_sub=substructure_fraction(halo_id, host, mass),
         redshift=float(named["z"]) if named else math.nan,
         source="ahf",
     )

@@ -55,14 +55,10 @@ def read_catalogue(kind: str, path: Paths, *, cosmology: Cosmology, redshift: fl
             f"{first_path(path)}: a list of files is understood for a catalogue of kind subfind alone"
         )
     halos = _READERS[kind](path, cosmology=cosmology, redshift=redshift)
-    _check_redshift(halos, path, redshift)
-    return halos
-
-
-def _check_redshift(halos: Halos, path: Paths, redshift: float) -> None:
-    """Refuse a catalogue of another snapshot; file names of AHF carry three decimals."""
+    # File names of AHF carry three decimals.
     if math.isfinite(halos.redshift) and abs(halos.redshift - redshift) > 0.002 * (1.0 + redshift):
         raise InputError(
             f"{first_path(path)}: this catalogue is of redshift {halos.redshift:.4g}, "
             f"the snapshot of {redshift:.4g}; give the catalogue of the same snapshot"
         )
+    return halos

@@ -26,7 +26,6 @@ LENGTH_ENDINGS = {
 MASS_ENDINGS = {"msun_h": True, "msun": False}
 _OPTIONAL = ("f_high_resolution", "com_offset", "f_sub")
 """Of these a number that is not finite means that the halo has none."""
-_MOST_ROWS = 50_000_000
 
 
 def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halos:
@@ -48,13 +47,13 @@ def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
         Naming the file, the line and the column.
     """
     path = Path(path)
-    columns = _columns(path)
+    columns = read_columns(path)
 
     def length(axis: str) -> NDArray[np.float64] | None:
         for ending, (kpc, with_h, comoving) in LENGTH_ENDINGS.items():
             if f"{axis}_{ending}" in columns:
                 unit = kpc / (cosmology.h if with_h else 1.0) / (1.0 + redshift if comoving else 1.0)
-                return _numbers(columns, f"{axis}_{ending}", path) * unit
+                return numbers(columns, f"{axis}_{ending}", path) * unit
         return None
 
     axes = [length(axis) for axis in "xyz"]
@@ -65,29 +64,21 @@ def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
             f"{path}: needs columns halo_id, x_U, y_U, z_U (U one of {', '.join(LENGTH_ENDINGS)}) and "
             f"M200c_msun_h or M200c_msun; found {', '.join(columns)[:300]}"
         )
-    mass = _numbers(columns, f"M200c_{masses[0]}", path) / (cosmology.h if MASS_ENDINGS[masses[0]] else 1.0)
+    mass = numbers(columns, f"M200c_{masses[0]}", path) / (cosmology.h if MASS_ENDINGS[masses[0]] else 1.0)
     radius = length("R200c")
     if radius is None:
         radius = cosmology.radius_200c_kpc(mass, redshift)
-    if not len(mass):
-        raise InputError(f"{path}: the catalogue has no halos")
-    if (mass <= 0).any() or (radius <= 0).any():
-        raise InputError(
-            f"{path}: line {int(np.argmin(np.minimum(mass, radius))) + 2}: a mass or radius of zero"
-        )
-    halo_id = _numbers(columns, "halo_id", path, int)
-    if len(np.unique(halo_id)) != len(halo_id):
-        raise InputError(f"{path}: a halo_id occurs twice")
+    halo_id = numbers(columns, "halo_id", path, int)
     host = None
     if "host_id" in columns:
-        host = np.maximum(_numbers(columns, "host_id", path, int), NO_HOST)
+        host = np.maximum(numbers(columns, "host_id", path, int), NO_HOST)
     own = math.nan
-    if "redshift" in columns:
-        redshifts = _numbers(columns, "redshift", path)
+    if columns.get("redshift"):
+        redshifts = numbers(columns, "redshift", path)
         if np.ptp(redshifts) > 1e-6:
             raise InputError(f"{path}: holds halos of several redshifts: give one file a snapshot")
         own = float(redshifts[0])
-    given_of = {name: _numbers(columns, name, path) for name in _OPTIONAL if name in columns}
+    given_of = {name: numbers(columns, name, path) for name in _OPTIONAL if name in columns}
     if host is not None and "f_sub" not in given_of:
         given_of["f_sub"] = substructure_fraction(halo_id, host, mass)
     if "f_high_resolution" in given_of:
@@ -105,7 +96,7 @@ def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
     )
 
 
-def _columns(path: Path) -> dict[str, list[str]]:
+def read_columns(path: Path) -> dict[str, list[str]]:
     """The text of every column by name."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
@@ -123,8 +114,6 @@ def _columns(path: Path) -> dict[str, list[str]]:
                     )
                 for name, value in zip(names, row, strict=True):
                     columns[name].append(value)
-                if reader.line_num > _MOST_ROWS:
-                    raise InputError(f"{path}: over {_MOST_ROWS} lines: not a catalogue of one snapshot")
     except (UnicodeDecodeError, csv.Error):
         raise InputError(f"{path}: this is not a CSV file") from None
     except (FileNotFoundError, IsADirectoryError):
@@ -132,7 +121,7 @@ def _columns(path: Path) -> dict[str, list[str]]:
     return columns
 
 
-def _numbers(columns: dict[str, list[str]], name: str, path: Path, kind: type = float) -> NDArray[Any]:
+def numbers(columns: dict[str, list[str]], name: str, path: Path, kind: type = float) -> NDArray[Any]:
     """(n,) a column of floats, or of whole numbers: int64."""
     values = np.empty(len(columns[name]), np.int64 if kind is int else np.float64)
     for row, text in enumerate(columns[name]):

@@ -138,7 +138,8 @@ def substructure_fraction(
     where = np.searchsorted(halo_id, host_id, sorter=order)
     where = order[np.minimum(where, len(order) - 1)]
     inside = (halo_id[where] == host_id) & (host_id != NO_HOST)
-    return np.bincount(where[inside], weights=mass[inside], minlength=len(mass)) / mass
+    held = np.bincount(where[inside], weights=mass[inside], minlength=len(mass))
+    return np.divide(held, mass, out=np.zeros(len(mass)), where=mass > 0)
 
 
 def substructure_within(

@@ -14,7 +14,6 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.halos import Halos, substructure_within
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
-from three_hundred_maps.simulation.readers.snapshot_files import is_hdf5
 from three_hundred_maps.units import KPC_CM, SUN_G
 
 _PHYSICAL_CGS = "Conversion factor to physical CGS (including cosmological corrections)"
@@ -30,28 +29,20 @@ class _Columns:
 
     def dataset(self, name: str) -> h5py.Dataset | None:
         """The data set, None where it is not there."""
-        *folders, last = name.split("/")
-        group = self._innermost(folders)
-        if f"/{'/'.join(folders)}" != group.name or group.get(last, getlink=True) is None:
+        folder, _, last = name.rpartition("/")
+        group = safe.optional_group(self.file, folder, self.path)
+        if group is None or group.get(last, getlink=True) is None:
             return None
         return safe.dataset(group, last, self.path, self.rows)
-
-    def _innermost(self, folders: list[str]) -> h5py.Group:
-        """The last of nested groups that is there."""
-        group: h5py.Group = self.file
-        for part in folders:
-            inner = safe.optional_group(group, part, self.path)
-            if inner is None:
-                break
-            group = inner
-        return group
 
     def need(self, names: tuple[str, ...], width: int = 1) -> h5py.Dataset:
         """The first of several data sets, of (n,) or (n, 3)."""
         found = next((found for name in names if (found := self.dataset(name)) is not None), None)
         if found is None:
-            folder = self._innermost(names[0].split("/")[:-1])
-            instead = f"{folder.name} holds {', '.join(sorted(folder)[:8]) or 'nothing'}"
+            folder = names[0]
+            while (group := safe.optional_group(self.file, folder, self.path)) is None:
+                folder = folder.rpartition("/")[0]  # the innermost that is there
+            instead = f"{group.name} holds {', '.join(sorted(group)[:8]) or 'nothing'}"
             raise InputError(f"{self.path}: no {' or '.join(names)}: {instead}")
         if found.shape[1:] != (() if width == 1 else (width,)):
             raise InputError(f"{self.path}: {found.name} has shape {found.shape}")
@@ -69,13 +60,6 @@ def _rows(file: h5py.File, path: Path, names: tuple[str, ...]) -> _Columns:
                 raise InputError(f"{path}: the catalogue has no halos")
             return _Columns(file, path, shape[0])
     raise InputError(f"{path}: no {' or '.join(names)}: a catalogue of another kind")
-
-
-def _opened(path: str | Path) -> Path:
-    path = Path(path)
-    if not is_hdf5(path):
-        raise InputError(f"{path}: a catalogue in HDF5 was expected")
-    return path
 
 
 def _finite(values: NDArray[np.float64], name: str, path: Path) -> NDArray[np.float64]:
@@ -98,7 +82,7 @@ def read_soap(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Hal
     Halos are named by their index in the input catalogue, and lie in the halo that SOAP names as their host.
     ``f_sub`` counts the bound masses of the satellites within R200c. Units are those of each data set.
     """
-    path = _opened(path)
+    path = Path(path)
     centres = ("InputHalos/HaloCentre", "VR/CentreOfPotential")
     with safe.opened(path) as file:
         columns = _rows(file, path, centres)
@@ -170,7 +154,7 @@ def read_caesar(path: str | Path, *, cosmology: Cosmology, redshift: float) -> H
     Every halo of CAESAR is a friends-of-friends group, so all are distinct; they are centred on the minimum
     of their potential. Units are those of each data set's attribute ``unit``.
     """
-    path = _opened(path)
+    path = Path(path)
     with safe.opened(path) as file:
         columns = _rows(file, path, ("halo_data/GroupID",))
 

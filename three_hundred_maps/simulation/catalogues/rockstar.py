@@ -65,8 +65,6 @@ def read_rockstar(path: str | Path, *, cosmology: Cosmology, redshift: float) ->
     mass, origin = _m200c(text, file, cosmology, redshift_own, said)
     centre = np.stack([text.numbers(axis) for axis in "xyz"], 1) * said.length_kpc(cosmology, redshift_own)
     used = mass > 0
-    if not used.any():
-        raise InputError(f"{file}: no halo has an M200c above 0")
     parent = text.integers("parent")[used] if "parent" in text.words else None
     halo_id, mass, centre = halo_id[used], mass[used], centre[used]
     radius = cosmology.radius_200c_kpc(mass, redshift_own)

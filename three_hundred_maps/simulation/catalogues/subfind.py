@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import h5py
@@ -13,8 +12,8 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.halos import GroupMembers, Halos, substructure_within
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
-from three_hundred_maps.simulation.readers.snapshot_files import Paths, is_hdf5, snapshot_files
-from three_hundred_maps.simulation.readers.source import gadget_units
+from three_hundred_maps.simulation.readers.hdf5_dialects import file_units
+from three_hundred_maps.simulation.readers.snapshot_files import Paths, snapshot_files
 
 _GROUP_COLUMNS = {
     "mass": "Group_M_Crit200",
@@ -44,12 +43,11 @@ def read_subfind(path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos
     subhalos: dict[str, list[NDArray[np.float64]]] = {name: [] for name in _SUBHALO_COLUMNS}
     header: dict[str, float] = {}
     for number, part in enumerate(files):
-        if not is_hdf5(part):
-            raise InputError(f"{part}: a FOF/SUBFIND table in HDF5 was expected")
         with safe.opened(part) as file:
             attrs = safe.group(file, "Header", part)
             if number == 0:
-                header = _header(file, attrs, part)
+                header = _header(attrs, part)
+                units = file_units(file, part, "gadget4", cosmology, redshift, None, {})
             here = safe.number(attrs, part, "Ngroups_ThisFile")
             inside = safe.first_number(
                 [attrs], part, ("Nsubhalos_ThisFile", "Nsubgroups_ThisFile"), default=0.0
@@ -74,13 +72,6 @@ def read_subfind(path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos
             f"{files[0]}: the header counts {header['groups']:.0f} groups, the files hold "
             f"{len(table.get('mass', ()))}"
         )
-    units = gadget_units(
-        h=cosmology.h,
-        redshift=redshift,
-        length_unit=None,
-        length_cm=header["length_cm"],
-        mass_g=header["mass_g"],
-    )
     for name in ("mass", "radius", "centre"):
         if not np.isfinite(table[name]).all():
             raise InputError(f"{files[0]}: {_GROUP_COLUMNS[name]} holds numbers that are not finite")
@@ -89,8 +80,6 @@ def read_subfind(path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos
             raise InputError(f"{files[0]}: not every file of this table has {stored}")
     f_sub = _substructure(table, subs, header["box"])
     used = (table["mass"] > 0) & (table["radius"] > 0)
-    if not used.any():
-        raise InputError(f"{files[0]}: no group has an M200c")
     return Halos.of(
         files[0],
         halo_id=np.flatnonzero(used).astype(np.int64),
@@ -124,19 +113,13 @@ def _members(
     )
 
 
-def _header(file: h5py.File, attrs: h5py.Group, path: Path) -> dict[str, float]:
-    found = {
+def _header(attrs: h5py.Group, path: Path) -> dict[str, float]:
+    return {
         "redshift": safe.number(attrs, path, "Redshift"),
         "groups": safe.first_number([attrs], path, ("Ngroups_Total", "Ngroups_ThisFile")),
         "files": safe.first_number([attrs], path, ("NumFiles", "NTask"), default=1.0),
         "box": safe.number(attrs, path, "BoxSize", default=0.0),
     }
-    places = safe.groups(file, ("Units", "Parameters", "Header"), path)
-    for name, stored in (("length_cm", "UnitLength_in_cm"), ("mass_g", "UnitMass_in_g")):
-        found[name] = value = safe.first_number(places, path, (stored,), default=math.nan)
-        if not (math.isnan(value) or 1e-40 < value < 1e60):
-            raise InputError(f"{path}: {stored} is {value!r}, which makes no sense")
-    return found
 
 
 def _read(

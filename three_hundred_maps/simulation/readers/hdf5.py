@@ -27,7 +27,7 @@ from three_hundred_maps.simulation.readers.hdf5_dialects import (
     kernel_of,
 )
 from three_hundred_maps.simulation.readers.hdf5_index import (
-    BlockTable,
+    in_snapshot,
     swift_cells,
     tng_counts,
     totals,
@@ -71,7 +71,7 @@ class Hdf5Source:
         self.optional = optional
         self._numbers = list(range(len(files)))
         self._absent: dict[int, NDArray[np.int64]] = {}
-        self._cells: dict[int, BlockTable] = {}
+        self._cells: dict[int, BlockIndex] = {}
         if master is not None:
             self._cells = swift_cells([master])
             files = self._from_master(files, master)
@@ -133,7 +133,7 @@ class Hdf5Source:
 
     def count(self, kind: int) -> int:
         everywhere = [*self._counts, *self._absent.values()]
-        return int(sum(here[kind] for here in everywhere if kind < len(here)))
+        return int(sum(here[kind] for here in everywhere))
 
     def spans(self, kind: int) -> list[Span]:
         here = dict(zip(self._numbers, zip(self._files, self._counts, strict=True), strict=True))
@@ -151,7 +151,7 @@ class Hdf5Source:
         if not self._cells:
             self._cells = swift_cells(self._files)
         table = self._cells.get(kind)
-        return None if table is None else table.index(self.spans(kind), origin)
+        return None if table is None else in_snapshot(table, self.spans(kind), origin)
 
     def _name(self, number: int) -> Path:
         """The path of a file of this set that is not here."""
@@ -165,7 +165,7 @@ class Hdf5Source:
                 continue
             counts = np.zeros(8, np.int64)
             for kind, table in self._cells.items():
-                counts[kind] = table.count(number)
+                counts[kind] = np.diff(table.rows[table.file == number]).sum()
             if not self._cells:
                 raise InputError(
                     f"{master} only points to the files of its snapshot, and {path.name} is not beside it"
@@ -197,7 +197,7 @@ class Hdf5Source:
         if not self.count(kind):
             return None
         for here, name in zip(self._counts, self._files, strict=True):
-            if kind < len(here) and here[kind]:
+            if here[kind]:
                 with safe.opened(name) as file:
                     dataset = file[f"PartType{kind}/Coordinates"]
                     return None if dataset.dtype.itemsize <= 4 else np.asarray(dataset[0], np.float64)
@@ -281,7 +281,7 @@ class Hdf5Source:
         """Which columns every type has, after checking link, shape and storage of each."""
         for kinds in self.species_types.values():
             for kind in kinds:
-                rows = int(here[kind]) if kind < len(here) else 0
+                rows = int(here[kind])
                 if not rows:
                     continue
                 group = safe.group(file, f"PartType{kind}", path)
@@ -312,7 +312,7 @@ def _find(group: h5py.Group, name: str, path: Path, rows: int) -> tuple[str, int
     """The data set (and its column) that holds a field, checked; None where there is none."""
     for stored, column in COLUMNS[name]:
         folder, _, last = stored.rpartition("/")
-        inner = safe.optional_group(group, folder, path) if folder else group
+        inner = safe.optional_group(group, folder, path)
         if inner is None or inner.get(last, getlink=True) is None:
             continue
         dataset = safe.dataset(inner, last, path, rows)

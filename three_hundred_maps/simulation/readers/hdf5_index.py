@@ -1,11 +1,15 @@
-"""What files say of where particles lie: SWIFT's cells, and the offsets of IllustrisTNG's files."""
+"""What files say of where particles lie: SWIFT's cells, TNG's offsets, files that name the parts of a set.
+
+SWIFT writes a file without particles beside the parts of every distributed snapshot: virtual data sets that
+name the parts. Joined views of TNG-like sets look alike. The parts are read themselves: a virtual data set
+would hide a missing part behind fill values.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import h5py
 import numpy as np
@@ -14,44 +18,33 @@ from numpy.typing import NDArray
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.block_index import BlockIndex
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
+from three_hundred_maps.simulation.readers.snapshot_files import part_number
 from three_hundred_maps.simulation.readers.source import Span
 from three_hundred_maps.simulation.tables import join, take
 
 _DRIFT = 0.1
 """Of a cell's side: how far a particle may have left the cell that holds it, where SWIFT does not say."""
 _MOST_CELLS = 1 << 24
+_MOST_PARTS = 1 << 16
 
 
-@dataclass(frozen=True)
-class BlockTable:
-    """SWIFT's cells of one type: the file of each, its first row there, how many rows, and its box."""
+def in_snapshot(cells: BlockIndex, spans: Sequence[Span], origin: NDArray[np.float64]) -> BlockIndex | None:
+    """Cells whose rows are counted in their file, as the index of a type in all files.
 
-    file: NDArray[np.int64]
-    offset: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-
-    def count(self, file: int) -> int:
-        """Particles in a file."""
-        return int(self.rows[self.file == file].sum())
-
-    def index(self, spans: Sequence[Span], origin: NDArray[np.float64]) -> BlockIndex | None:
-        """The index of a type; None where the cells do not account for every particle of the files."""
-        first = np.zeros(1 + max(span.number for span in spans), np.int64)
-        for span in spans:
-            first[span.number] = span.start
-            mine = np.flatnonzero(self.file == span.number)
-            order = mine[np.argsort(self.offset[mine], kind="stable")]
-            ends = np.cumsum(self.rows[order])
-            if not np.array_equal(self.offset[order], ends - self.rows[order]):
-                return None
-            if (int(ends[-1]) if len(ends) else 0) != span.stop - span.start:
-                return None
-        start = first[self.file] + self.offset
-        return BlockIndex(
-            np.stack([start, start + self.rows], 1), self.low - origin, self.high - origin, self.file
-        )
+    None where they do not account for every particle of every file.
+    """
+    start = np.zeros(1 + max(span.number for span in spans), np.int64)
+    if (cells.file >= len(start)).any():
+        return None
+    for span in spans:
+        start[span.number] = span.start
+        rows = cells.rows[cells.file == span.number]
+        rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        ends = np.concatenate([[0], rows[:, 1]])  # each cell begins where the one before ends
+        if not np.array_equal(rows[:, 0], ends[:-1]) or ends[-1] != span.stop - span.start:
+            return None
+    rows = cells.rows + start[cells.file][:, None]
+    return BlockIndex(rows, cells.low - origin, cells.high - origin, cells.file)
 
 
 def type_counts(header: h5py.Group, path: Path, name: str) -> NDArray[np.int64]:
@@ -77,14 +70,14 @@ def totals(header: h5py.Group, path: Path) -> NDArray[np.int64] | None:
     return total
 
 
-def swift_cells(files: Sequence[Path]) -> dict[int, BlockTable]:
-    """By particle type, the cells that SWIFT snapshots list; nothing where a file lists none.
+def swift_cells(files: Sequence[Path]) -> dict[int, BlockIndex]:
+    """By particle type, the cells that SWIFT snapshots list, rows counted in each file; nothing without them.
 
     Centres, Counts, Files, OffsetsInFile and (newer) MinPositions and MaxPositions of the group ``Cells``, as
     the documentation of SWIFT's snapshots describes them. The files of a distributed snapshot list their own
     cells; a file that stands for all lists all of them.
     """
-    found: dict[int, list[BlockTable]] = {}
+    found: dict[int, list[BlockIndex]] = {}
     for number, path in enumerate(files):
         with safe.opened(path) as file:
             cells = safe.optional_group(file, "Cells", path)
@@ -100,7 +93,7 @@ def swift_cells(files: Sequence[Path]) -> dict[int, BlockTable]:
                 kind = int(name[-1]) if re.fullmatch(r"PartType\d", name) else -1
                 if kind >= 0:
                     table = _cells_of(cells, name, path, centre, size)
-                    here = table.rows > 0
+                    here = table.rows[:, 1] > table.rows[:, 0]
                     if len(files) > 1:
                         here &= table.file == number
                     found.setdefault(kind, []).append(take(table, here))
@@ -109,7 +102,7 @@ def swift_cells(files: Sequence[Path]) -> dict[int, BlockTable]:
 
 def _cells_of(
     cells: h5py.Group, name: str, path: Path, centre: NDArray[np.float64], size: NDArray[np.float64]
-) -> BlockTable:
+) -> BlockIndex:
     n = len(centre)
     rows = _table(safe.group(cells, "Counts", path), name, path, n).astype(np.int64)
     offset = _table(safe.group(cells, "OffsetsInFile", path), name, path, n).astype(np.int64)
@@ -120,7 +113,7 @@ def _cells_of(
         low, high = _table(least, name, path, n), _table(most, name, path, n)
     if (rows < 0).any() or (offset < 0).any() or (file < 0).any() or (file > 1 << 16).any():
         raise InputError(f"{path}: the cells of {name} have negative counts or offsets: damaged")
-    return BlockTable(file, offset, rows, low, high)
+    return BlockIndex(np.stack([offset, offset + rows], 1), low, high, file)
 
 
 def _table(group: h5py.Group, name: str, path: Path, rows: int) -> NDArray[np.float64]:
@@ -149,3 +142,55 @@ def tng_counts(offsets: Path, snapshot: Path) -> list[NDArray[np.int64]]:
             f"{offsets}: the offsets do not rise to NumPart_Total of {snapshot.name}: another snapshot"
         )
     return [np.append(part, [0, 0]).astype(np.int64) for part in rows]
+
+
+def parts_of(path: Path) -> list[Path] | None:
+    """The files that a snapshot's virtual data sets name, in their order.
+
+    Parameters
+    ----------
+    path
+        An HDF5 file.
+
+    Returns
+    -------
+    list of Path or None
+        None where the file holds its particles itself.
+
+        A virtual data set may name any file of the machine: only those beside ``path`` are meant, and whether
+        they are there is not looked at.
+    """
+    parts: list[Path] = []
+    with safe.opened(path) as file:
+        for kind in range(7):
+            particles = safe.optional_group(file, f"PartType{kind}", path)
+            link = None if particles is None else particles.get("Coordinates", getlink=True)
+            if particles is None or not isinstance(link, h5py.HardLink):
+                continue
+            dataset = particles["Coordinates"]
+            if isinstance(dataset, h5py.Dataset) and dataset.is_virtual:
+                # A part without gas is named by another type alone.
+                parts += [part for part in _named(dataset, path) if part not in parts]
+            elif not parts:
+                return None
+    if all(part_number(part) is not None for part in parts):
+        parts.sort(key=part_number)  # type: ignore[arg-type]  # none of them is None
+    return parts or None
+
+
+def _named(dataset: h5py.Dataset, path: Path) -> list[Path]:
+    where = f"{path}: {dataset.name}"
+    number = dataset.id.get_create_plist().get_virtual_count()
+    if not 1 <= number <= _MOST_PARTS:
+        raise InputError(f"{where} is put together from {number} pieces: damaged")
+    pieces = sorted(dataset.virtual_sources(), key=lambda piece: piece.vspace.get_select_bounds()[0])
+    parts: list[Path] = []
+    for piece in pieces:
+        name = PurePosixPath(piece.file_name)
+        beside = path.with_name(name.name)
+        # Folders in a name are those of the machine that wrote it: a moved set is found all the same.
+        if not name.name or beside == path:
+            raise InputError(f"{where} names itself as the file that holds its particles")
+        if beside not in parts:
+            parts.append(beside)
+    return parts

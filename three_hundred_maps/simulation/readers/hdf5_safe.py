@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.simulation.readers.snapshot_files import is_hdf5
 
 _LARGEST_CHUNK_BYTES = 1 << 28
 _LARGEST_COMPRESSION = 2000
@@ -27,13 +28,13 @@ _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file open for reading; whatever h5py finds wrong with it becomes one clear line."""
+    if not is_hdf5(path):
+        raise InputError(f"{path}: a file in HDF5 was expected")
     try:
         with h5py.File(path, "r") as file:
             yield file
     except InputError:
         raise
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except PermissionError:
         raise
     except _DAMAGE as error:
@@ -42,16 +43,17 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 
 def optional_group(parent: h5py.Group, name: str, path: Path) -> h5py.Group | None:
-    """A group by a hard link, None where there is nothing of this name."""
-    link = parent.get(name, getlink=True)
-    if link is None:
-        return None
-    if not isinstance(link, h5py.HardLink):
-        raise InputError(f"{path}: {name} is a link elsewhere: give the files that hold the particles")
-    found = parent[name]
-    if not isinstance(found, h5py.Group):
-        raise InputError(f"{path}: {name} is not a group")
-    return found
+    """A group (A/B/C) by hard links, None where there is none of this name; ``parent`` where it is empty."""
+    for part in filter(None, name.split("/")):
+        link = parent.get(part, getlink=True)
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise InputError(f"{path}: {name} is a link elsewhere: give the files that hold the particles")
+        parent = parent[part]
+        if not isinstance(parent, h5py.Group):
+            raise InputError(f"{path}: {name} is not a group")
+    return parent
 
 
 def groups(parent: h5py.Group, names: Iterable[str], path: Path) -> list[h5py.Group]:

@@ -9,7 +9,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.gas import assumptions, columns_of
 from three_hundred_maps.simulation.readers.gadget_binary import BinarySource
 from three_hundred_maps.simulation.readers.hdf5 import Hdf5Source
-from three_hundred_maps.simulation.readers.hdf5_virtual import parts_of
+from three_hundred_maps.simulation.readers.hdf5_index import parts_of
 from three_hundred_maps.simulation.readers.snapshot_files import Paths, is_hdf5, snapshot_files
 from three_hundred_maps.simulation.readers.source import LENGTH_UNITS, Source
 

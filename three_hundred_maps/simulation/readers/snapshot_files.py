@@ -65,7 +65,7 @@ def snapshot_files(paths: Paths, *, some: bool = False) -> list[Path]:
     if path.is_dir():
         names = [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
         sets = {tuple(_siblings(name)) for name in names}
-        # NAME.hdf5 beside NAME.0.hdf5, ... only points to them: see hdf5_virtual.
+        # NAME.hdf5 beside NAME.0.hdf5, ... only points to them: see hdf5_index.
         sets = {files for files in sets if len(files) > 1 or _first_part(files[0]) not in names}
         if len(sets) != 1:
             raise InputError(f"{path}: this folder holds {len(sets)} snapshots; name the one that is meant")

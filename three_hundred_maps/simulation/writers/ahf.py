@@ -24,14 +24,7 @@ AHF_COLUMNS: Sequence[str] = (
 _AHF_INTEGERS = frozenset(("ID", "hostHalo", "numSubStruct", "npart", "nbins", "n_gas", "n_star"))
 
 
-def write_ahf(
-    path: str | Path,
-    columns: Mapping[str, ArrayLike],
-    *,
-    naming: str = "new",
-    separator: str = "\t",
-    inserted: Sequence[str] = (),
-) -> Path:
+def write_ahf(path: str | Path, columns: Mapping[str, ArrayLike]) -> Path:
     """Write an AHF_halos catalogue.
 
     Parameters
@@ -40,30 +33,21 @@ def write_ahf(
         The file.
     columns
         Arrays (n,) by AHF's column name, in AHF's units (Msun/h, comoving kpc/h, km/s); names of
-        `AHF_COLUMNS` that are not given are written as 0. ``Mvir`` and ``Rvir`` are taken for ``Mhalo``
-        and ``Rhalo``.
-    naming
-        ``new`` (Mhalo, Rhalo) or ``old`` (Mvir, Rvir).
-    separator
-        Between columns: a tab, or spaces.
-    inserted
-        Names of columns put in after the 42nd, as some builds of AHF do.
+        `AHF_COLUMNS` that are not given are written as 0.
 
     Returns
     -------
     Path
         The file.
     """
-    given = {{"Mvir": "Mhalo", "Rvir": "Rhalo"}.get(name, name): np.asarray(v) for name, v in columns.items()}
-    names = [*AHF_COLUMNS[:42], *inserted, *AHF_COLUMNS[42:]]
-    unknown = set(given) - set(names)
+    given = {name: np.asarray(values) for name, values in columns.items()}
+    unknown = set(given) - set(AHF_COLUMNS)
     if unknown:
         raise ValueError(f"not columns of AHF: {', '.join(sorted(unknown))}")
     rows = count(given)
-    old = {"Mhalo": "Mvir", "Rhalo": "Rvir"} if naming == "old" else {}
-    text = ["#" + separator.join(f"{old.get(name, name)}({i + 1})" for i, name in enumerate(names))]
+    text = ["#" + "\t".join(f"{name}({i + 1})" for i, name in enumerate(AHF_COLUMNS))]
     values = []
-    for name in names:
+    for name in AHF_COLUMNS:
         column = given.get(name, np.zeros(rows))
         if name in _AHF_INTEGERS:
             values.append([str(int(value)) for value in column])
@@ -71,7 +55,7 @@ def write_ahf(
             values.append([f"{float(value):.8f}" for value in column])
         else:
             values.append([f"{float(value):.8g}" for value in column])
-    text += [separator.join(row) for row in zip(*values, strict=True)]
+    text += ["\t".join(row) for row in zip(*values, strict=True)]
     path = Path(path)
     with renamed_into_place(path) as partial:
         partial.write_text("\n".join(text) + "\n", encoding="ascii")

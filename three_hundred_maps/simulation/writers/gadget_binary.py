@@ -76,8 +76,6 @@ def write_gadget(
     list of Path
         The files written.
     """
-    if format not in (1, 2):
-        raise ValueError(f"Gadget binary format {format!r}: 1 or 2")
     path = Path(path)
     order: Literal["<", ">"] = "<" if byteorder == "little" else ">"
     total = counts(particles)
@@ -104,12 +102,6 @@ def _write_one(
 ) -> None:
     """Write one file: ``total`` are the particle numbers of the whole set, ``order`` is ``<`` or ``>``."""
     here = counts(particles)
-    for kind in range(6):
-        has_mass = "mass" in particles.get(kind, {})
-        if here[kind] and not has_mass and header.mass_table[kind] <= 0:
-            raise ValueError(f"type {kind}: neither masses nor an entry in the mass table")
-        if here[kind] and has_mass and header.mass_table[kind] > 0:
-            raise ValueError(f"type {kind}: both masses and an entry in the mass table")
     length = {"kpc/h": 1.0, "Mpc/h": 1e-3}[header.length_unit]
     factors = {
         "position": length,
