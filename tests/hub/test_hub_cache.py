@@ -18,8 +18,9 @@ from tests.snippets import snippets
 from three_hundred_maps.builder import build
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub import cache, load_dataset
+from three_hundred_maps.hub import cache
 from three_hundred_maps.hub.configs import SAMPLE, find_source, sample_folder
+from three_hundred_maps.hub.loading import load_dataset
 from three_hundred_maps.hub.rows import row_features
 from three_hundred_maps.hub.sample import MAX_BYTES, ROWS, refresh_sample, why_stale
 from three_hundred_maps.hub.sources import ParquetSource, StoreSource

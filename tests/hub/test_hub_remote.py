@@ -14,7 +14,7 @@ from fake_hub import TOKEN, FakeHub, Run, Trouble, files_of
 
 from tests.snippets import snippets
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub import publish
+from three_hundred_maps.hub.publishing import publish
 from three_hundred_maps.hub.remote import checked_repository
 from three_hundred_maps.store.arrays import read_split
 
@@ -156,7 +156,8 @@ class TestDownload:
         code = f"""
 import numpy as np, sys
 from pathlib import Path
-from three_hundred_maps.hub import download, load_dataset
+from three_hundred_maps.hub.downloading import download
+from three_hundred_maps.hub.loading import load_dataset
 from three_hundred_maps.store.arrays import read_split, root_attrs
 from three_hundred_maps.store.manifest import read_manifest, store_files
 from three_hundred_maps.io import sha256_file
@@ -346,7 +347,7 @@ print(len(next(rows)["mass"]))
         assert "Fatal" not in result.stderr
 
     def test_a_new_commit_is_seen(self, run: Run, published: FakeHub, tmp_path: Path, exported: Path) -> None:
-        from three_hundred_maps.hub import export
+        from three_hundred_maps.hub.exporting import export
         from three_hundred_maps.testing import tiny_store
 
         other = tiny_store(tmp_path / "other", halos=(2, 1, 1), n_los=1, seed=9)
@@ -386,7 +387,7 @@ FETCH = (
 import hashlib, json, sys
 from pathlib import Path
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub import publish
+from three_hundred_maps.hub.publishing import publish
 from three_hundred_maps.hub import remote
 from three_hundred_maps.hub.remote import fetch_into
 for name, (sha256, size) in json.loads(sys.argv[1]).items():
@@ -526,7 +527,7 @@ class TestTrouble:
         code = """
 from pathlib import Path
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub import download
+from three_hundred_maps.hub.downloading import download
 from three_hundred_maps.io import OWN_LIST, write_json
 from three_hundred_maps.store.lock import hold
 write_json(Path("out/.download") / OWN_LIST, {"kind": ".download", "files": []})
@@ -625,7 +626,8 @@ download("org/maps", "out")
 MALFORMED = """
 import sys
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub import download, load_dataset
+from three_hundred_maps.hub.downloading import download
+from three_hundred_maps.hub.loading import load_dataset
 for i in range(int(sys.argv[2])):
     try:
         if sys.argv[1] == "load":
@@ -641,7 +643,7 @@ REASONS = (
     + """
 import sys
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub import publish
+from three_hundred_maps.hub.publishing import publish
 from three_hundred_maps.hub.remote import fetch_manifest
 for name in sys.argv[1:]:
     try:

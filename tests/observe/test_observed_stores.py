@@ -11,8 +11,8 @@ import xarray as xr
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
-from three_hundred_maps.hub import export
 from three_hundred_maps.hub.configs import config_names, observed_configs
+from three_hundred_maps.hub.exporting import export
 from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.observe.build import observe
 from three_hundred_maps.observe.frame import Frame, cosmology_of, draw_redshift, place
