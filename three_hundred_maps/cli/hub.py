@@ -43,20 +43,11 @@ def publish(
         False, "--pull-request", help="Open a pull request, for a repository of someone else."
     ),
     tag: str | None = typer.Option(None, "--tag", help="Tag the commit as this version."),
-    message: str | None = typer.Option(None, "--message", help="The commit's message."),
 ) -> None:
     """Send an export to the Hub: only what changed. Shows the plan first; --go carries it out."""
     from three_hundred_maps.hub.publishing import publish as send
 
-    plan, address = send(
-        folder,
-        repository,
-        go=go,
-        public=public,
-        pull_request=pull_request,
-        tag=tag,
-        message=message,
-    )
+    plan, address = send(folder, repository, go=go, public=public, pull_request=pull_request, tag=tag)
     print(plan.describe())
     if not go:
         print("nothing was sent; add --go to do it")
