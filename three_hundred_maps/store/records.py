@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,6 @@ from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
 from three_hundred_maps.store.statistics import Statistics
 
 PROGRESS = "progress"
-_INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,8 @@ class ShardRecord:
             "shard": self.shard,
             "layout": self.layout,
             "files": {name: dict(value) for name, value in self.files.items()},
-            "halos": {name: [_plain(v) for v in values.tolist()] for name, values in self.halos.items()},
+            # As text, which has words for NaN and infinity and holds every digit.
+            "halos": {name: values.astype(np.str_).tolist() for name, values in self.halos.items()},
             "lines_of_sight": next(iter(self.totals.values())).shape[1],
             "totals": {name: values.tolist() for name, values in self.totals.items()},
             "refused": self.refused,
@@ -76,11 +75,7 @@ class ShardRecord:
     def from_json(value: Mapping[str, Any]) -> ShardRecord:
         """The inverse of `to_json`."""
         halos = {
-            name: variable.column(
-                value["halos"][name]
-                if variable.dtype == "string"
-                else [_special(v) for v in value["halos"][name]]
-            )
+            name: variable.column(value["halos"][name])
             for name, variable in schema.halo_variables(value["halos"]).items()
         }
         n, n_los = len(halos["region"]), value["lines_of_sight"]
@@ -94,18 +89,6 @@ class ShardRecord:
             value["refused"],
             None if value["statistics"] is None else Statistics.from_json(value["statistics"]),
         )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    return value
-
-
-def _special(value: Any) -> Any:
-    if value is None:
-        return math.nan
-    return _INFINITE.get(value, value) if isinstance(value, str) else value
 
 
 def record_path(store: Path, split: str, shard: int, folder: str = PROGRESS) -> Path:
