@@ -394,7 +394,7 @@ def test_every_step_of_closing_gaps_may_be_the_last(tmp_path, monkeypatch):
         with monkeypatch.context() as broken:
             broken.setattr(compact.os, "replace", crashing(os.replace))
             broken.setattr(compact.shutil, "rmtree", crashing(shutil.rmtree))
-            for name in ("write_json", "write_record", "fsync_folder"):
+            for name in ("write_json", "write_shard", "fsync_folder"):
                 broken.setattr(compact, name, crashing(getattr(compact, name)))
             try:
                 compact.close_gaps(store, layout)

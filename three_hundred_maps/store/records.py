@@ -91,19 +91,19 @@ class ShardRecord:
         )
 
 
-def record_path(store: Path, split: str, shard: int, folder: str = PROGRESS) -> Path:
+def record_path(store: Path, split: str, shard: int) -> Path:
     """Where a shard's record lies."""
-    return store / folder / f"{split}-{shard:05d}.json"
+    return store / PROGRESS / f"{split}-{shard:05d}.json"
 
 
-def write_record(store: Path, record: ShardRecord, folder: str = PROGRESS) -> None:
+def write_record(store: Path, record: ShardRecord) -> None:
     """Write a shard's record: from then on the shard counts as done."""
-    write_json(record_path(store, record.split, record.shard, folder), record.to_json())
+    write_json(record_path(store, record.split, record.shard), record.to_json())
 
 
-def read_record(store: Path, split: str, shard: int, folder: str = PROGRESS) -> ShardRecord | None:
+def read_record(store: Path, split: str, shard: int) -> ShardRecord | None:
     """A shard's record, or None where the shard is not done."""
-    path = record_path(store, split, shard, folder)
+    path = record_path(store, split, shard)
     try:
         return ShardRecord.from_json(json.loads(path.read_bytes()))
     except FileNotFoundError:
@@ -114,17 +114,14 @@ def read_record(store: Path, split: str, shard: int, folder: str = PROGRESS) -> 
         ) from None
 
 
-def is_done(
-    store: Path, layout: Layout, split: str, shard: int, folder: str = PROGRESS, *, checksums: bool = False
-) -> bool:
+def is_done(store: Path, layout: Layout, split: str, shard: int, *, checksums: bool = False) -> bool:
     """Whether a shard's record and all its files are there, of the right size; with ``checksums``, whole."""
-    record = read_record(store, split, shard, folder)
+    record = read_record(store, split, shard)
     if record is None:
         return False
     if record.layout != layout.digest():
         raise InputError(
-            f"{record_path(store, split, shard, folder)} was written for another recipe; "
-            "build into an empty folder"
+            f"{record_path(store, split, shard)} was written for another recipe; build into an empty folder"
         )
     return all(
         (store / name).is_file()

@@ -195,16 +195,15 @@ def write_maps(
     split: str,
     shard: int,
     maps: Mapping[str, NDArray[np.float32]],
-    folder: str = "",
 ) -> dict[str, dict[str, Any]]:
-    """Write a shard's map files (below ``folder`` of the store) and return their checksums and sizes."""
+    """Write a shard's map files and return their checksums and sizes."""
     files: dict[str, dict[str, Any]] = {}
     for variable in layout.map_variables(split):
         if not len(maps[variable.name]):
             continue
         data = encode_shard(maps[variable.name], layout.shard_halos)
         name = shard_file(f"{split}/{variable.name}", shard)
-        write_bytes(store / folder / name, data)
+        write_bytes(store / name, data)
         files[name] = {"sha256": sha256_bytes(data), "bytes": len(data)}
     return files
 
