@@ -171,8 +171,8 @@ class ParquetSource:
         """One table a row group, of the columns that are wanted alone."""
         path, first, last = chunk
         if self.repository is not None and last is None:
-            size = self.entries[path]["bytes"]
-            with RemoteFile(self.repository, path, size, revision=self.revision) as stream:
+            url = f"hf://datasets/{self.repository}@{self.revision}/{path}"
+            with RemoteFile(url, self.entries[path]["bytes"]) as stream:
                 # pre_buffer: a request for neighbouring columns together, not for each.
                 file = pq.ParquetFile(stream, pre_buffer=True)
                 yield from self._row_groups(file, first, last, views, columns)
