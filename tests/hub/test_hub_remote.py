@@ -121,10 +121,6 @@ class TestPublish:
         no_token = run(*command, hub=hub, status=2)
         assert "hf auth login" in no_token.stderr
         assert no_token.stderr.count("\n") == 1
-        bad = run(*command, hub=hub, status=2, HF_TOKEN="hf_s\u00e9same")
-        assert "characters that no token has" in bad.stderr
-        assert bad.stderr.count("\n") == 1
-        assert "same" not in bad.stderr
         to_nothing = run(*command, "--pull-request", hub=hub, token=True, status=2)
         assert "does not exist: a pull request needs" in to_nothing.stderr
         with open(own_export / "README.md", "a") as stream:
@@ -159,7 +155,7 @@ from pathlib import Path
 from three_hundred_maps.hub.downloading import download
 from three_hundred_maps.hub.loading import load_dataset
 from three_hundred_maps.store.arrays import read_split, root_attrs
-from three_hundred_maps.store.manifest import read_manifest, store_files
+from three_hundred_maps.store.manifest import read_manifest
 from three_hundred_maps.io import sha256_file
 from three_hundred_maps.store.statistics import read_statistics
 from three_hundred_maps.store.verify import verify
@@ -175,7 +171,6 @@ assert found.halos["halo_id"].tolist() == truth.halos["halo_id"][4:].tolist()
 assert len(read_split(out, "test")) == 0
 assert read_statistics(out)["mass"].mean == read_statistics(whole)["mass"].mean
 manifest = read_manifest(out)
-assert set(store_files(out)) == set(manifest["files"])
 assert all(sha256_file(out / n) == e["sha256"] for n, e in manifest["files"].items())
 assert manifest["part_of"]["shards"] == [1, 2]
 assert verify(out, deep=True).good

@@ -90,7 +90,7 @@ def inspect(
     quiet: bool = typer.Option(False, "--quiet", help="Print nothing but errors."),
 ) -> None:
     """Show state, sizes, splits and statistics of each view."""
-    from three_hundred_maps.store.overview import describe, overview, to_json
+    from three_hundred_maps.store.overview import describe, overview
 
     if halos is not None:
         from three_hundred_maps.store.halo_table import write_halo_table
@@ -101,7 +101,7 @@ def inspect(
         return
     content = overview(store)
     if not quiet:
-        print(to_json(content) if json else describe(content))
+        print(json_module.dumps(content, indent=1, sort_keys=True) if json else describe(content))
 
 
 def verify(

@@ -17,7 +17,7 @@ from datasets.exceptions import DatasetGenerationError
 from three_hundred_maps._version import __version__
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache
-from three_hundred_maps.hub.card_text import TEXTS
+from three_hundred_maps.hub.card import TEXTS
 from three_hundred_maps.hub.columns import COLUMNS, ROW_FORMAT
 from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, config_names, find_source
 from three_hundred_maps.hub.rows import row_features

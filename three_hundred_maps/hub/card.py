@@ -8,15 +8,18 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
 from huggingface_hub import DatasetCardData
 
-from three_hundred_maps.display import markdown_table
-from three_hundred_maps.hub.card_text import TEXTS
+from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.hub.columns import COLUMN_VARIABLES, LOS_VECTOR
 from three_hundred_maps.store.overview import instrument_text
 from three_hundred_maps.store.schema import SPLITS
+
+TEXTS = sections(files(__package__).joinpath("card.md"))
+"""The texts that are the same for every data set, by name; `str.format` fills the names in."""
 
 SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{1,40}")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#!~])")

@@ -22,11 +22,11 @@ from three_hundred_maps.store.duplicates import CoarseSplit, copies_between, fin
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.manifest import (
     MANIFEST,
+    OUTSIDE,
     PROVENANCE,
     check_schema_version,
     parse_manifest,
     self_check,
-    store_files,
     unfinished_message,
 )
 from three_hundred_maps.store.names import resolve_store
@@ -142,9 +142,12 @@ def _check_files(store: Path, files: dict[str, Any], report: Report) -> None:
         elif sha256_file(file) != wanted["sha256"]:
             report.problems.append(f"{name} does not match its checksum")
     report.checks["files"] = len(files)
-    report.problems += [f"{name} is not in the manifest" for name in store_files(store) if name not in files]
-    links = (place for place in store.rglob("*") if place.is_symlink() and place.is_dir())
-    report.problems += [f"{link.relative_to(store)} is a link" for link in links]
+    for place in sorted(store.rglob("*")):
+        name = place.relative_to(store).as_posix()
+        if place.is_symlink() and name not in files:
+            report.problems.append(f"{name} is a link")
+        elif not place.is_dir() and name not in (*files, *OUTSIDE):
+            report.problems.append(f"{name} is not in the manifest")
     try:
         wrong = self_check((store / PROVENANCE).read_bytes())
     except FileNotFoundError:
