@@ -15,7 +15,7 @@ from fake_hub import TOKEN, FakeHub, Run, Trouble, files_of
 from tests.snippets import snippets
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.publishing import publish
-from three_hundred_maps.hub.remote import checked_repository
+from three_hundred_maps.hub.remote import checked_repository, partial_path
 from three_hundred_maps.store.arrays import read_split
 
 COMMAND = ("-m", "three_hundred_maps")
@@ -382,7 +382,6 @@ FETCH = (
 import hashlib, json, sys
 from pathlib import Path
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub.publishing import publish
 from three_hundred_maps.hub import remote
 from three_hundred_maps.hub.remote import fetch_into
 for name, (sha256, size) in json.loads(sys.argv[1]).items():
@@ -471,52 +470,36 @@ class TestTrouble:
         assert "True" in run("-c", FETCH, wanted_of({"large.bin": data}), str(tmp_path), hub=hub).stdout
         assert hub.ranges == [f"bytes={12 * MIB}-", f"bytes={18 * MIB}-"]
 
-    def killed_half_way(self, run: Run, hub: FakeHub, data: bytes, out: Path) -> str:
-        """Fetch a file until half of it is there; what was asked for."""
-        hub.add("org/files", {"large.bin": data})
-        hub.troubles, hub.ranges[:] = [Trouble("large", "stall")], []
-        wanted = wanted_of({"large.bin": data})
-        run("-c", KILLED, wanted, str(out), str(len(data) // 2), hub=hub, status=-9)
-        assert not (out / "large.bin").exists()
-        return wanted
-
     def test_a_killed_process_goes_on_at_its_byte(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
-        wanted = self.killed_half_way(run, hub, random.Random(1).randbytes(6 * MIB), tmp_path)
+        data = random.Random(1).randbytes(6 * MIB)
+        hub.add("org/files", {"large.bin": data})
+        hub.troubles, wanted = [Trouble("large", "stall")], wanted_of({"large.bin": data})
+        run("-c", KILLED, wanted, str(tmp_path), str(3 * MIB), hub=hub, status=-9)
+        assert not (tmp_path / "large.bin").exists() and not hub.ranges
         assert "True" in run("-c", FETCH, wanted, str(tmp_path), hub=hub).stdout
         assert hub.ranges == [f"bytes={3 * MIB}-"]
         assert not list(tmp_path.glob("*.partial"))
 
-    def test_killed_before_the_name_nothing_is_sent_again(
-        self, run: Run, hub: FakeHub, tmp_path: Path
+    @pytest.mark.parametrize(
+        ("there", "of_another", "kinds", "first"),
+        [
+            (2, False, (), 2),  # all had come: answered by 416
+            (1, False, ("no-ranges",), 1),  # all of it is sent
+            (1, True, (), 1),  # found by the checksum, and fetched from its first byte
+        ],
+    )
+    def test_what_an_earlier_process_left(
+        self, run: Run, hub: FakeHub, tmp_path: Path, there: int, of_another: bool, kinds, first: int
     ) -> None:
-        data = random.Random(2).randbytes(2 * MIB)
-        wanted = self.killed_half_way(run, hub, data, tmp_path)
-        (partial,) = tmp_path.glob(".*.partial")
-        partial.write_bytes(data)
-        assert "True" in run("-c", FETCH, wanted, str(tmp_path), hub=hub).stdout
-        assert hub.ranges == [f"bytes={2 * MIB}-"]  # answered by 416: there is no more
-
-    def test_a_server_without_ranges_sends_all_of_it(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
-        wanted = self.killed_half_way(run, hub, random.Random(3).randbytes(6 * MIB), tmp_path)
-        hub.troubles = [Trouble("large", "no-ranges")]
-        assert "True" in run("-c", FETCH, wanted, str(tmp_path), hub=hub).stdout
-        assert hub.ranges == [f"bytes={3 * MIB}-"]
-
-    def test_a_file_that_has_changed_since_starts_anew(self, run: Run, hub: FakeHub, tmp_path: Path) -> None:
-        wanted = self.killed_half_way(run, hub, random.Random(4).randbytes(6 * MIB), tmp_path)
-        other = random.Random(5).randbytes(6 * MIB)
-        # The manifest tells of the new content: nothing of the old one is built upon.
-        hub.add("org/files", {"large.bin": other})
-        new = wanted_of({"large.bin": other})
-        assert "True" in run("-c", FETCH, new, str(tmp_path), hub=hub).stdout
-        assert hub.ranges == []
-        # A half that is of something else is found by the checksum, and fetched from its first byte.
-        (partial,) = tmp_path.glob(".*.partial")
-        (tmp_path / "large.bin").unlink()
-        partial.rename(tmp_path / f".large.bin.{hashlib.sha256(other).hexdigest()[:16]}.partial")
-        assert "True" in run("-c", FETCH, new, str(tmp_path), hub=hub).stdout
-        assert hub.ranges == [f"bytes={3 * MIB}-"]
-        assert json.loads(wanted) != json.loads(new)
+        data, other = (random.Random(seed).randbytes(2 * MIB) for seed in (2, 3))
+        hub.add("org/files", {"large.bin": data})
+        hub.troubles = [Trouble("large", kind) for kind in kinds]
+        partial = partial_path(tmp_path / "large.bin", hashlib.sha256(data).hexdigest())
+        partial.write_bytes((other if of_another else data)[: there * MIB])
+        # A half of what the manifest named before is not built upon.
+        partial_path(tmp_path / "large.bin", "0" * 64).write_bytes(other[:MIB])
+        assert "True" in run("-c", FETCH, wanted_of({"large.bin": data}), str(tmp_path), hub=hub).stdout
+        assert hub.ranges == [f"bytes={first * MIB}-"]
 
     def test_one_download_at_a_time(self, run: Run, published: FakeHub, tmp_path: Path) -> None:
         code = """
@@ -638,7 +621,6 @@ REASONS = (
     + """
 import sys
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub.publishing import publish
 from three_hundred_maps.hub.remote import fetch_manifest
 for name in sys.argv[1:]:
     try:
