@@ -242,41 +242,18 @@ def test_what_lacks_an_attribute_is_refused(missing, said):
 
 
 class DiskFull:
-    """`open` for writing fails with ENOSPC at the n-th file, after half of it is written."""
+    """`open` for writing fails with ENOSPC at the n-th file, after a part of it is written."""
 
     def __init__(self, monkeypatch, at: int):
         self.count, self.at = 0, at
-        real = open
+        monkeypatch.setattr(files_io, "open", self, raising=False)
 
-        def failing(path, mode="r", *args, **kwargs):
-            stream = real(path, mode, *args, **kwargs)
-            if "w" in mode:
-                self.count += 1
-                if self.count == self.at:
-                    write = stream.write
-
-                    def half(data):
-                        write(data[: len(data) // 2])
-                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-                    return _Wrapped(stream, half)
-            return stream
-
-        monkeypatch.setattr(files_io, "open", failing, raising=False)
-
-
-class _Wrapped:
-    def __init__(self, stream, write):
-        self._stream, self.write = stream, write
-
-    def __getattr__(self, name):
-        return getattr(self._stream, name)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *details):
-        self._stream.close()
+    def __call__(self, path, mode="r", *args, **kwargs):
+        self.count += "w" in mode
+        if "w" in mode and self.count == self.at:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return open(path, mode, *args, **kwargs)
 
 
 def build_small(store: Path) -> None:
