@@ -204,7 +204,7 @@ def test_a_device_that_fails_names_the_file(store: Path, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", fail)
     with pytest.raises(OSError) as caught:
-        export([store], tmp_path / "out", zarr=False)
+        export([store], tmp_path / "out")
     assert str(caught.value.filename).endswith(".parquet")
     assert "input/output error" in describe_os_error(caught.value)
 

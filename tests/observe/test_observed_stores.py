@@ -42,7 +42,7 @@ def test_an_observed_store_is_whole(deep):
 
 
 def test_card_and_croissant_say_the_instruments(deep, wide, tmp_path):
-    export([deep, wide], tmp_path / "hub", zarr=False)
+    export([deep, wide], tmp_path / "hub")
     card = (tmp_path / "hub" / "README.md").read_text("utf-8")
     title = LEVELS["deep"].title
     assert f"Seen as by: {title}. Redshifts 0.1 to 0.6" in card

@@ -19,14 +19,13 @@ def export(
     ),
     out: Path = typer.Option(..., "--out", help="A new folder, or one exported before."),
     repo: str = typer.Option("ORG/three_hundred_maps", "--repo", help="ORG/NAME for the card's snippets."),
-    zarr: bool = typer.Option(True, "--zarr/--no-zarr", help="Whether the Zarr stores go along."),
     quiet: bool = QUIET,
 ) -> None:
     """Write the layout of a Hub repository: card, Parquet, Zarr, Croissant; one folder a config."""
     from three_hundred_maps.hub.exporting import export as write
 
     set_quiet(quiet)
-    manifest = write(stores, out, repository=repo, zarr=zarr)
+    manifest = write(stores, out, repository=repo)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     for name, record in manifest["configs"].items():
         counts = ", ".join(f"{split} {entry['rows']:,}" for split, entry in record["splits"].items())

@@ -199,17 +199,3 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
             if not (Path(self._output_dir) / datasets.config.DATASET_INFO_FILENAME).is_file():
                 raise cache.unwritable(Path(self._cache_dir_root), error) from None
             self.info = self._load_info()
-
-    def as_dataset(self, split: Any = None, **kwargs: Any) -> Any:
-        """As in `datasets`; a split that is not there is an `InputError`."""
-        try:
-            return super().as_dataset(split, **kwargs)
-        except ValueError as error:
-            raise InputError(f"split={split!r}: {error}") from None
-
-    def as_streaming_dataset(self, split: str | None = None, **kwargs: Any) -> Any:
-        """As in `datasets`; a split that is not there is an `InputError`."""
-        try:
-            return super().as_streaming_dataset(split, **kwargs)
-        except ValueError as error:
-            raise InputError(f"split={split!r}: {error}") from None

@@ -134,10 +134,7 @@ def store_of_config(name: str) -> Path | None:
 
 def _sample() -> Source:
     folder = sample_folder()
-    file = folder / MANIFEST
-    if not file.is_file():
-        raise InputError(f"the shipped sample is missing from {folder}: install three_hundred_maps again")
-    manifest = parse_manifest(file.read_bytes(), str(folder))
+    manifest = parse_manifest((folder / MANIFEST).read_bytes(), str(folder))
     return ParquetSource.from_manifest(manifest, SAMPLE, root=folder.parent)
 
 

@@ -56,7 +56,7 @@ def parquet_ratio(store: Path, folder: Path) -> float:
     """Bytes of the exported Parquet over raw float32."""
     from three_hundred_maps.hub.exporting import export
 
-    manifest = export([store], folder, zarr=False)
+    manifest = export([store], folder)
     (record,) = manifest["configs"].values()
     height, width = record["pixels"]
     rows = sum(split["rows"] for split in record["splits"].values())
