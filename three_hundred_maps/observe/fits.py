@@ -72,7 +72,8 @@ def write_image(path: Path, values: NDArray[np.floating], header: Any, units: st
     header["ORIGIN"] = f"three_hundred_maps {__version__}"
     header["HISTORY"] = history
     image = fits.PrimaryHDU(np.asarray(values, ">f4"), header)
-    image.writeto(path, overwrite=True, checksum=True)
+    image.add_checksum(when="as written")  # else astropy states the time, and no two files are the same
+    image.writeto(path, overwrite=True)
     return path
 
 
