@@ -118,38 +118,25 @@ def test_statistics_of_signed_views(deep):
         np.testing.assert_array_equal(again.negative, found[view].negative)
 
 
+def few(folder, wide=None, **more):
+    """A store of three halos, with the cosmology of ``wide``."""
+    simulation = {"simulation": root_attrs(wide)["simulation"]} if wide else {}
+    return tiny_store(folder, halos=(1, 1, 1), n_los=1, **simulation, **more)
+
+
 @pytest.mark.parametrize(
     ("make", "level", "said"),
     [
         (lambda tmp, wide, deep: wide, "shallow", "--level shallow: there are pointed"),
         (lambda tmp, wide, deep: deep, "deep", "observed store already"),
-        (lambda tmp, wide, deep: tiny_store(tmp / "n", halos=(1, 1, 1), n_los=1), "deep", "cosmology"),
-        (
-            lambda tmp, wide, deep: tiny_store(
-                tmp / "n",
-                halos=(1, 1, 1),
-                n_los=1,
-                simulation=root_attrs(wide)["simulation"],
-            ),
-            "deep",
-            "need maps of 3",
-        ),
-        (
-            lambda tmp, wide, deep: tiny_store(
-                tmp / "n",
-                halos=(1, 1, 1),
-                n_los=1,
-                views=("sz", "mass"),
-                simulation=root_attrs(wide)["simulation"],
-            ),
-            "deep",
-            "no view xray, star",
-        ),
+        (lambda tmp, wide, deep: few(tmp), "deep", "cosmology"),
+        (lambda tmp, wide, deep: few(tmp, wide), "deep", "need maps of 3"),
+        (lambda tmp, wide, deep: few(tmp, wide, views=("sz", "mass")), "deep", "no view xray"),
     ],
 )
 def test_what_cannot_be_observed_is_one_line(make, level, said, tmp_path, wide, deep):
     with pytest.raises(InputError, match=said):
-        observe(make(tmp_path, wide, deep), tmp_path / "out", level)
+        observe(make(tmp_path / "few", wide, deep), tmp_path / "out", level)
     assert not (tmp_path / "out").exists()
 
 
