@@ -21,12 +21,12 @@ from tests.helpers import flip
 from tests.snippets import snippets
 from three_hundred_maps.errors import InputError, describe_os_error
 from three_hundred_maps.hub import exporting
-from three_hundred_maps.hub.columns import ROW_FORMAT
 from three_hundred_maps.hub.exporting import check_limits, export
 from three_hundred_maps.hub.loading import load_dataset
 from three_hundred_maps.hub.manifests import MANIFEST, checked_path, parse_manifest
 from three_hundred_maps.hub.parquet import plan_files
 from three_hundred_maps.hub.pictures import LEVELS, levels
+from three_hundred_maps.hub.rows import ROW_FORMAT
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import OWN_LIST, sha256_file
 from three_hundred_maps.store.arrays import read_split

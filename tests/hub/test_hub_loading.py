@@ -16,9 +16,9 @@ from three_hundred_maps import open_store
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache
-from three_hundred_maps.hub.columns import COLUMN_VARIABLES, COLUMNS
 from three_hundred_maps.hub.configs import config_names
 from three_hundred_maps.hub.loading import load_dataset
+from three_hundred_maps.hub.rows import COLUMN_VARIABLES, COLUMNS
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.simulation.synthetic.setup import GENERATOR_VERSION
 from three_hundred_maps.store.arrays import read_split, root_attrs, store_digest

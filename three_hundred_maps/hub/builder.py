@@ -18,9 +18,8 @@ from three_hundred_maps._version import __version__
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache
 from three_hundred_maps.hub.card import TEXTS
-from three_hundred_maps.hub.columns import COLUMNS, ROW_FORMAT
 from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, config_names, find_source
-from three_hundred_maps.hub.rows import row_features
+from three_hundred_maps.hub.rows import COLUMNS, ROW_FORMAT, row_features
 from three_hundred_maps.hub.sources import Chunk, Source
 from three_hundred_maps.io import cache_home, sha256_bytes
 from three_hundred_maps.progress import note

@@ -14,7 +14,7 @@ from typing import Any
 from huggingface_hub import DatasetCardData
 
 from three_hundred_maps.display import markdown_table, sections
-from three_hundred_maps.hub.columns import COLUMN_VARIABLES, LOS_VECTOR
+from three_hundred_maps.hub.rows import COLUMN_VARIABLES, LOS_VECTOR
 from three_hundred_maps.store.overview import instrument_text
 from three_hundred_maps.store.schema import SPLITS
 

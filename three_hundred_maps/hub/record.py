@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from three_hundred_maps.hub.columns import ROW_FORMAT
+from three_hundred_maps.hub.rows import ROW_FORMAT
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import sha256_file
 from three_hundred_maps.store.arrays import open_group

@@ -17,13 +17,14 @@ from three_hundred_maps.store.names import resolve_store
 from three_hundred_maps.store.overview import instrument_text
 
 
-def find_halo(path: str | Path, halo: str) -> tuple[str, int]:
-    """The split and row of a halo named ``REGION:ID``, or by its whole key.
+def read_halo(path: str | Path, halo: str, los: int) -> tuple[str, SplitArrays]:
+    """The split of a halo that is named ``REGION:ID``, or by its whole key; its maps and values.
 
     Raises
     ------
     InputError
-        Where the text names no halo of the store, or more than one.
+        Where the text names no halo of the store, or more than one; or no line of sight has the number
+        ``los``.
     """
     wanted = HaloKey.parse(halo)
     root = open_group(path)
@@ -41,7 +42,12 @@ def find_halo(path: str | Path, halo: str) -> tuple[str, int]:
         raise InputError(f"{path} holds no halo {halo}; it holds for instance {example}")
     if len(found) > 1:
         raise InputError(f"--halo {halo}: there are {len(found)}; write SIMULATION:REGION:SNAPSHOT:ID")
-    return found[0]
+    split, row = found[0]
+    data = read_split(path, split, None, slice(row, row + 1))
+    n_los = len(data.los_vector)
+    if not 0 <= los < n_los:
+        raise InputError(f"--los {los}: this store has lines of sight 0 to {n_los - 1}")
+    return split, data
 
 
 def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
@@ -64,11 +70,7 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
         Where there is no such halo or line of sight, or the suffix is none that can be drawn.
     """
     path = resolve_store(path)
-    split, row = find_halo(path, halo)
-    data = read_split(path, split, None, slice(row, row + 1))
-    n_los = len(data.los_vector)
-    if not 0 <= los < n_los:
-        raise InputError(f"--los {los}: this store has lines of sight 0 to {n_los - 1}")
+    split, data = read_halo(path, halo, los)
     target = Path(out)
     figure, axes = new_figure(1, len(data.maps), (4.1 * len(data.maps), 4.8))
     supported = figure.canvas.get_supported_filetypes()
