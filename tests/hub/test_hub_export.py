@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -168,18 +169,8 @@ def test_exporting_again_keeps_what_others_put_there(tmp_path: Path) -> None:
 
 def test_large_splits_become_files_of_bounded_size(store: Path) -> None:
     source = StoreSource.open(store)
-    big = StoreSource(
-        source.path,
-        source.name,
-        source.digest,
-        VIEWS,
-        (80, 80),
-        dict.fromkeys(SPLITS, 5041 * 29),
-        source.about,
-        source.view_info,
-        dict.fromkeys(SPLITS, 5041),
-        32,
-    )
+    many = {"rows": dict.fromkeys(SPLITS, 5041 * 29), "halos": dict.fromkeys(SPLITS, 5041), "shard_halos": 32}
+    big = replace(source, **many)
     files = plan_files(big, "train")
     assert files[0][0] == f"train-00000-of-{len(files):05d}.parquet"
     chunks = [chunk for _, part in files for chunk in part]

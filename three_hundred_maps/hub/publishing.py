@@ -193,9 +193,8 @@ def make_plan(api: HfApi, root: Path, manifest: Mapping[str, Any], repository: s
     send: dict[str, int] = {}
     keep: list[str] = []
     for path, entry in sorted(local.items()):
-        known = there.get(path, "")
-        same = entry["sha256"] if len(known) == 64 else git_hash((root / path).read_bytes())
-        if known == same:
+        known = there.get(path, "")  # sha256 of a large file, git's own of a small one
+        if known and known == (entry["sha256"] if len(known) == 64 else git_hash((root / path).read_bytes())):
             keep.append(path)
         else:
             send[path] = int(entry["bytes"])
