@@ -28,6 +28,7 @@ from three_hundred_maps.io import (
     renamed_into_place,
     sha256_bytes,
     sha256_file,
+    sweep_partial,
     write_bytes,
     write_json,
 )
@@ -160,14 +161,16 @@ def export_config(source: StoreSource, root: Path, before: Set[str]) -> tuple[di
     planned += [f"{ZARR}/{name}" for name in store_checksums(source.path)]
     own = {path.removeprefix(f"{source.name}/") for path in before} | (own_files(folder, KIND) or set())
     mark = {"kind": KIND, "digest": source.digest, "row_format": record["row_format"]}
+    if own:
+        sweep_partial(folder)
     if own and not _is_marked(folder, mark):
-        write_json(folder / OWN_LIST, {"kind": KIND, "files": sorted(own | set(map(_partial, own)))})
+        write_json(folder / OWN_LIST, {"kind": KIND, "files": sorted(own)})
         remove_own(folder, KIND)
     for name in planned:
         if name not in own and (folder / name).exists():
             raise InputError(f"{folder / name} is not this command's own file; move it away")
     listed = {*own, *planned}
-    write_json(folder / OWN_LIST, {**mark, "files": sorted(listed | set(map(_partial, listed)))})
+    write_json(folder / OWN_LIST, {**mark, "files": sorted(listed)})
     entries: dict[str, Any] = {}
     record["zarr"] = f"{source.name}/{ZARR}"
     entries.update(copy_store(Path(source.path), folder / ZARR, root))
@@ -179,18 +182,10 @@ def export_config(source: StoreSource, root: Path, before: Set[str]) -> tuple[di
     picture = folder / "images" / "clusters.png"
     write_bytes(picture, draw_gallery(source, ranges))
     record["images"] = [add_file(entries, root, picture)]
-    stale = {f"{source.name}/{name}" for name in listed | set(map(_partial, listed))} - set(entries)
-    write_json(
-        folder / OWN_LIST, {"kind": KIND, "files": sorted(p.removeprefix(f"{source.name}/") for p in stale)}
-    )
+    stale = listed - {path.removeprefix(f"{source.name}/") for path in entries}
+    write_json(folder / OWN_LIST, {"kind": KIND, "files": sorted(stale)})
     remove_own(folder, KIND)
     return record, entries
-
-
-def _partial(name: str) -> str:
-    """Where a file grows before it has its name."""
-    folder, slash, file = name.rpartition("/")
-    return f"{folder}{slash}.{file}.partial"
 
 
 def _is_marked(folder: Path, mark: Mapping[str, Any]) -> bool:
@@ -229,7 +224,7 @@ def copy_store(store: Path, target: Path, root: Path) -> dict[str, Any]:
                     f"{store}: {path} does not match its checksum; see three-hundred-maps verify"
                 )
             # Not made durable one by one: the source is at hand, and what is sent is checked again.
-            with renamed_into_place(copy, copy.with_name(f".{copy.name}.partial")) as partial:
+            with renamed_into_place(copy) as partial:
                 partial.write_bytes(data)
         add_file(entries, root, copy, sha256)
     return entries
