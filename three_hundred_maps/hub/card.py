@@ -53,17 +53,6 @@ def fenced(value: Any, language: str = "") -> str:
     return f"{fence}{language}\n{body}\n{fence}"
 
 
-def number(value: Any, digits: int = 3) -> str:
-    """A number for a table: `-` where it is not known."""
-    if value is None:
-        return "-"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if value != 0 and not 1e-2 <= abs(value) < 1e4:
-        return f"{value:.{digits - 1}e}"
-    return f"{value:.{digits}g}"
-
-
 def render_card(manifest: Mapping[str, Any], repository: str, *, shipped: bool = False) -> str:
     """The README.md of a Hub repository, or (``shipped``) of the package folder with its sample."""
     configs: Mapping[str, Any] = manifest["configs"]
@@ -237,7 +226,7 @@ def making(configs: Mapping[str, Any], *, shipped: bool) -> str:
         origin = c.get("description") or "no description"
         lines.append(f"**`{name}`**: {plain(origin)}")
         frame = ", ".join(
-            f"{what} {number(c[key])} R200c"
+            f"{what} {c[key]:g} R200c"
             for key, what in (
                 ("width_R200c", "width"),
                 ("half_depth_R200c", "half depth"),
