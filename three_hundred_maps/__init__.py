@@ -17,17 +17,18 @@ from three_hundred_maps.store import names as _names
 
 if TYPE_CHECKING:
     from three_hundred_maps.builder import build
-    from three_hundred_maps.hub import load_dataset
+    from three_hundred_maps.hub.loading import load_dataset
     from three_hundred_maps.mapping import VIEWS, View, register_view
-    from three_hundred_maps.store import open_store, read_split
+    from three_hundred_maps.store.arrays import read_split
+    from three_hundred_maps.store.reader import open_store
     from three_hundred_maps.torch_data import MapDataset, StreamDataset
     from three_hundred_maps.torch_transforms import Transforms
 
 _HOME = {
     "build": "builder",
-    "load_dataset": "hub",
-    "open_store": "store",
-    "read_split": "store",
+    "load_dataset": "hub.loading",
+    "open_store": "store.reader",
+    "read_split": "store.arrays",
     "MapDataset": "torch_data",
     "StreamDataset": "torch_data",
     "Transforms": "torch_transforms",

@@ -43,10 +43,10 @@ def naming(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def renamed_into_place(path: Path, partial: Path | None = None) -> Iterator[Path]:
+def renamed_into_place(path: Path) -> Iterator[Path]:
     """A name beside ``path`` that becomes ``path`` once the block ends well; errors name ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial or path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
         os.replace(partial, path)

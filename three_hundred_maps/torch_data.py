@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, SEALED_KEY
-from three_hundred_maps.store.arrays import SplitArrays, open_group, read_split, root_attrs, split_length
+from three_hundred_maps.store.arrays import SplitArrays, read_split, root_attrs, split_group
 from three_hundred_maps.store.schema import SPLITS, TARGET, not_inputs, simulation_ids
 from three_hundred_maps.torch_inputs import LogTransform
 from three_hundred_maps.torch_symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
@@ -33,7 +33,6 @@ __all__ = [
     "undo_symmetry",
 ]
 
-Item = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 NAMES = ("inputs", "target", "key")
 """Of an item's parts, where it is a dict."""
 
@@ -55,7 +54,63 @@ def check_views(store: str | Path, split: str, views: Sequence[str], target: str
         raise InputError(f"a view is named twice: {','.join(views)}")
 
 
-class MapDataset(Dataset[Any]):
+class _Rows:
+    """What both data sets are made of: a split of a store, its views, their transforms and target."""
+
+    def __init__(
+        self,
+        store: str | Path,
+        split: str,
+        views: Sequence[str],
+        transforms: Transforms | None,
+        target: bool | str,
+        *,
+        symmetries: bool,
+        as_dict: bool,
+    ) -> None:
+        known = TARGET if transforms is None else transforms.target_view
+        self.target_view = target if isinstance(target, str) else known
+        check_views(store, split, views, self.target_view)
+        if transforms is not None and transforms.views != tuple(views):
+            raise InputError(
+                f"these transforms are for the views {', '.join(transforms.views)}, not {', '.join(views)}"
+            )
+        if transforms is not None and self.target_view != known:
+            raise InputError(f"these transforms are for the target {known}, not {target}")
+        self.store, self.split, self.views, self.transforms = store, split, tuple(views), transforms
+        self.read = [*views, *([self.target_view] if target else [])]
+        self.symmetries, self.as_dict, self.scale_only = symmetries, as_dict, False
+        group, _ = split_group(store, split)
+        self.halos, self.lines = (int(group[name].shape[0]) for name in ("redshift", "los_vector"))
+        # By their number in keys; none for sealed inputs.
+        self.simulations = simulation_ids(group["simulation"].attrs) if "simulation" in group else ()
+
+    def item(self, arrays: SplitArrays, halo: int, los: int, symmetry: int) -> Any:
+        """One row of what was read."""
+        transforms, redshift = self.transforms, arrays.halos["redshift"][halo]
+        inputs = torch.from_numpy(np.stack([arrays.maps[view][halo, los] for view in self.views]))
+        if self.target_view not in arrays.maps:
+            target = inputs.new_zeros((0, *inputs.shape[1:]))
+        else:
+            target = torch.from_numpy(arrays.maps[self.target_view][halo, los][None].copy())
+            if transforms is not None:
+                prepare = transforms.scale_mass if self.scale_only else transforms.target
+                target = prepare(target, redshift)
+        if transforms is not None:
+            prepare = transforms.scale if self.scale_only else transforms.standardise
+            inputs = prepare(inputs[None], redshift)[0]
+        halos = arrays.halos
+        if SEALED_KEY in halos:
+            key = [int(halos[SEALED_KEY][halo])]
+        else:
+            simulation = self.simulations.index(str(halos["simulation"][halo]))
+            key = [simulation, *(int(halos[name][halo]) for name in KEY[1:])]
+        inputs = apply_symmetry(inputs, symmetry, self.views)
+        item = inputs, apply_symmetry(target, symmetry), torch.tensor([*key, los])
+        return dict(zip(NAMES, item, strict=True)) if self.as_dict else item
+
+
+class MapDataset(_Rows, Dataset[Any]):
     """Rows (halo, line of sight) of one split, held in memory.
 
     Item ``i`` is ``(inputs (C, H, W), target (1, H, W), key (5,))``, float32, float32 and int64; ``key`` is
@@ -95,14 +150,8 @@ class MapDataset(Dataset[Any]):
         halos: slice | None = None,
         as_dict: bool = False,
     ) -> None:
-        self.target_view = _target_view(target, transforms)
-        check_views(store, split, views, self.target_view)
-        check_transforms(transforms, views)
-        self.arrays = read_split(store, split, [*views, *([self.target_view] if target else [])], halos)
-        self.store, self.split, self.simulations = store, split, simulation_names(store, split)
-        self.views, self.transforms, self.symmetries = tuple(views), transforms, symmetries
-        self.scale_only, self.as_dict = False, as_dict
-        self.lines = len(self.arrays.los_vector)
+        super().__init__(store, split, views, transforms, target, symmetries=symmetries, as_dict=as_dict)
+        self.arrays = read_split(store, split, self.read, halos)
 
     def __len__(self) -> int:
         return len(self.arrays) * self.lines
@@ -112,11 +161,10 @@ class MapDataset(Dataset[Any]):
             raise IndexError(f"row {row} of {len(self)}")
         number = int(torch.randint(SYMMETRIES, ())) if self.symmetries else 0
         halo, los = divmod(row % len(self), self.lines)
-        item = _item(self, self.arrays, halo, los, number)
-        return dict(zip(NAMES, item, strict=True)) if self.as_dict else item
+        return self.item(self.arrays, halo, los, number)
 
 
-class StreamDataset(IterableDataset[Any]):
+class StreamDataset(_Rows, IterableDataset[Any]):
     """The items of `MapDataset`, read block by block: for stores that memory does not hold.
 
     Each epoch goes once through every row: blocks of halos in an order drawn from (seed, epoch), dealt out
@@ -153,16 +201,10 @@ class StreamDataset(IterableDataset[Any]):
         ranks: int = 1,
         as_dict: bool = False,
     ) -> None:
-        self.target_view = _target_view(target, transforms)
-        check_views(store, split, views, self.target_view)
-        check_transforms(transforms, views)
-        self.store, self.split, self.views, self.transforms = store, split, tuple(views), transforms
-        self.read = [*views, *([self.target_view] if target else [])]
-        self.symmetries, self.seed, self.block, self.buffer = symmetries, seed, block, max(buffer, 1)
-        self.rank, self.ranks, self.epoch, self.scale_only = rank, ranks, 0, False
-        self.halos, self.simulations = split_length(store, split), simulation_names(store, split)
-        self.lines = int(open_group(store)[split]["los_vector"].shape[0])
-        self.as_dict, self._given, self._start = as_dict, 0, 0
+        super().__init__(store, split, views, transforms, target, symmetries=symmetries, as_dict=as_dict)
+        self.seed, self.block, self.buffer = seed, block, max(buffer, 1)
+        self.rank, self.ranks, self.epoch = rank, ranks, 0
+        self._given = self._start = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Where the epoch stands: its number, the rows given, and what decides their order."""
@@ -185,10 +227,10 @@ class StreamDataset(IterableDataset[Any]):
         self._given, self._start = self._start, 0
         for item in self._rows(self._given):
             self._given += 1
-            yield dict(zip(NAMES, item, strict=True)) if self.as_dict else item
+            yield item
         self._given = 0
 
-    def _rows(self, skip: int) -> Iterator[Item]:
+    def _rows(self, skip: int) -> Iterator[Any]:
         """The rows of this epoch and process without the first ``skip``."""
         worker = get_worker_info()
         workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
@@ -216,58 +258,10 @@ class StreamDataset(IterableDataset[Any]):
             ]
             for place, symmetry in self._draw(draw, count)[skip:]:
                 arrays, halo, los = rows[place]
-                yield _item(self, arrays, halo, los, symmetry)
+                yield self.item(arrays, halo, los, symmetry)
             skip = 0
 
     def _draw(self, draw: np.random.Generator, count: int) -> list[tuple[int, int]]:
         """Order and symmetry of so many rows."""
         places = draw.permutation(count).tolist()
         return [(place, int(draw.integers(SYMMETRIES)) if self.symmetries else 0) for place in places]
-
-
-def check_transforms(transforms: Transforms | None, views: Sequence[str]) -> None:
-    """InputError where transforms are for other views, or for the same in another order."""
-    if transforms is not None and transforms.views != tuple(views):
-        raise InputError(
-            f"these transforms are for the views {', '.join(transforms.views)}, not {', '.join(views)}"
-        )
-
-
-def _target_view(target: bool | str, transforms: Transforms | None) -> str:
-    """The view that items hold as their target; InputError where it is not that of the transforms."""
-    known = TARGET if transforms is None else transforms.target_view
-    if isinstance(target, str) and transforms is not None and target != known:
-        raise InputError(f"these transforms are for the target {known}, not {target}")
-    return target if isinstance(target, str) else known
-
-
-def simulation_names(store: str | Path, split: str) -> tuple[str, ...]:
-    """The simulations of a store by their number in keys; none for sealed inputs."""
-    group = open_group(store)[split]
-    return simulation_ids(group["simulation"].attrs) if "simulation" in group else ()
-
-
-def _item(
-    dataset: MapDataset | StreamDataset, arrays: SplitArrays, halo: int, los: int, symmetry: int
-) -> Item:
-    transforms, redshift = dataset.transforms, arrays.halos["redshift"][halo]
-    inputs = torch.from_numpy(np.stack([arrays.maps[view][halo, los] for view in dataset.views]))
-    if dataset.target_view not in arrays.maps:
-        target = inputs.new_zeros((0, *inputs.shape[1:]))
-    else:
-        target = torch.from_numpy(arrays.maps[dataset.target_view][halo, los][None].copy())
-        if transforms is not None and dataset.scale_only:
-            target = transforms.scale_mass(target, redshift)
-        elif transforms is not None:
-            target = transforms.target(target, redshift)
-    if transforms is not None:
-        prepare = transforms.scale if dataset.scale_only else transforms.standardise
-        inputs = prepare(inputs[None], redshift)[0]
-    halos = arrays.halos
-    if SEALED_KEY in halos:
-        key = [int(halos[SEALED_KEY][halo])]
-    else:
-        simulation = dataset.simulations.index(str(halos["simulation"][halo]))
-        key = [simulation, *(int(halos[name][halo]) for name in KEY[1:])]
-    inputs = apply_symmetry(inputs, symmetry, dataset.views)
-    return inputs, apply_symmetry(target, symmetry), torch.tensor([*key, los])

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.histograms import LOG_BINS, LOG_MIN, LOG_STEP
+from three_hundred_maps.keys import SHEAR
 from three_hundred_maps.store.statistics import ViewStatistics
-from three_hundred_maps.torch_symmetries import SPIN_2
 
 SATURATION_DEX = 0.1
 """Beyond the training range, an input grows by this times log(1 + excess / this)."""
@@ -105,7 +105,7 @@ def _asinh_transform(view: str, statistics: ViewStatistics) -> LogTransform:
     mean = (np.dot(statistics.histogram, size) - np.dot(statistics.negative, size)) / total
     square = np.dot(statistics.histogram + statistics.negative, size**2) / total
     # A component of a field without a preferred direction has no mean, and changes sign with the axes.
-    mean = 0.0 if view in SPIN_2 else mean
+    mean = 0.0 if view in SHEAR else mean
     std = math.sqrt(square - mean**2)
     return LogTransform(view, scale, float(mean), std, low, high, signed=True)
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from numba.core import caching
 
 from tests.recipes import write_box
-from three_hundred_maps.cli import COMMANDS, main
+from three_hundred_maps.cli import COMMANDS, main, project
+from three_hundred_maps.compiled import cache_folder, njit
 from three_hundred_maps.errors import declared_packages
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.testing import tiny_store
@@ -106,6 +108,14 @@ def test_doctor_lists_what_the_project_declares(run, monkeypatch):
         assert all(f"{package} " in line for package in packages)
     monkeypatch.setattr("three_hundred_maps.cli.project.installed_version", lambda name: None)
     assert "pip install 'three_hundred_maps[cluster]'" in run("doctor")[1]
+
+
+def test_without_a_folder_for_the_cache_code_is_compiled_in_every_process(monkeypatch):
+    assert cache_folder()
+    monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
+    assert njit(cache=True, nogil=True)(lambda x: x + 1)(2) == 3
+    assert cache_folder() is None
+    assert project._compiled().startswith("nowhere: set NUMBA_CACHE_DIR")
 
 
 def test_a_package_of_an_extra_that_is_missing_is_named_with_the_extra(run, monkeypatch):

@@ -26,7 +26,7 @@ from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.explore import explorer_server, write_page
 from three_hundred_maps.explore.server import page_files
-from three_hundred_maps.store import read_split
+from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.testing import tiny_store
 
 

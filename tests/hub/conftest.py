@@ -13,7 +13,7 @@ import pytest
 from fake_hub import TOKEN, FakeHub, Run, files_of
 
 from tests.processes import run_python
-from three_hundred_maps.hub import export
+from three_hundred_maps.hub.exporting import export
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.testing import tiny_store
 

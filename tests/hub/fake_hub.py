@@ -1,6 +1,6 @@
 """A stand-in for the Hugging Face Hub on a loopback port: enough of its API for what the package does.
 
-Reads (metadata, tree, paths-info, refs, resolve with ranges), writes (repositories, preupload, LFS, commits,
+Reads (metadata, tree, refs, resolve with ranges), writes (repositories, preupload, LFS, commits,
 pull requests, tags), and trouble on demand. Real HTTP; nothing of the clients is replaced.
 """
 
@@ -205,24 +205,11 @@ class _Handler(BaseHTTPRequestHandler):
         for p, data in sorted(inside.items()):
             head, slash, _ = p[len(prefix) :].partition("/")
             if slash:
-                listed.setdefault(prefix + head, self.folder(prefix + head))
+                folder = {"type": "directory", "path": prefix + head, "size": 0, "oid": git_sha(b"")}
+                listed.setdefault(prefix + head, folder)
             if not slash or query.get("recursive", "").lower() == "true":
                 listed[p] = self.entry(p, data)
         self.json(list(listed.values()))
-
-    @staticmethod
-    def folder(path: str) -> dict[str, object]:
-        return {"type": "directory", "path": path, "size": 0, "oid": git_sha(path.encode())}
-
-    def paths_info(self, query: dict[str, str], trouble: object, name: str, revision: str) -> None:
-        body = self.body()
-        asked = json.loads(body) if body.startswith(b"{") else {"paths": parse_qs(body.decode())["paths"]}
-        found = self.at(name, revision)
-        if found:
-            files = found[1]
-            answer = [self.entry(p, files[p]) for p in asked["paths"] if p in files]
-            folders = [p for p in asked["paths"] if any(f.startswith(p + "/") for f in files)]
-            self.json(answer + [self.folder(p) for p in folders])
 
     def resolve(
         self, query: dict[str, str], trouble: Trouble | None, name: str, revision: str, path: str
@@ -400,7 +387,6 @@ _ROUTES = (
     (rf"/api/{_KIND}/{_NAME}/revision/{_REVISION}", "info"),
     (rf"/api/{_KIND}/{_NAME}/refs", "refs"),
     (rf"/api/{_KIND}/{_NAME}/tree/{_REVISION}(?P<path>/.*)?", "tree"),
-    (rf"/api/{_KIND}/{_NAME}/paths-info/{_REVISION}", "paths_info"),
     (rf"/api/{_KIND}/{_NAME}/preupload/{_REVISION}", "preupload"),
     (rf"/api/{_KIND}/{_NAME}/commit/{_REVISION}", "commit"),
     (rf"/api/{_KIND}/{_NAME}/tag/{_REVISION}", "tag"),

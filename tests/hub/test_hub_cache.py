@@ -18,10 +18,11 @@ from tests.snippets import snippets
 from three_hundred_maps.builder import build
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub import cache, load_dataset
+from three_hundred_maps.hub import cache
 from three_hundred_maps.hub.configs import SAMPLE, find_source, sample_folder
+from three_hundred_maps.hub.loading import load_dataset
 from three_hundred_maps.hub.rows import row_features
-from three_hundred_maps.hub.sample import MAX_BYTES, ROWS, refresh_sample, why_stale
+from three_hundred_maps.hub.sample import ROWS, refresh_sample, why_stale
 from three_hundred_maps.hub.sources import ParquetSource, StoreSource
 from three_hundred_maps.io import cache_home, sha256_file
 from three_hundred_maps.store.arrays import read_split
@@ -72,11 +73,6 @@ except InputError as error:
         said = run("-c", code, hub=hub, THREE_HUNDRED_MAPS_REPO="org/nothing").stdout
         assert said.startswith("org/nothing")
         assert "no such data set" in said
-
-    def test_data_dir_comes_first(self, home: Path, store: Path) -> None:
-        source = find_source("mini", data_dir=store)
-        assert isinstance(source, StoreSource)
-        assert source.path == store
 
     def test_a_changed_recipe_or_version_has_another_place(self, home: Path, monkeypatch) -> None:
         recipe = load_recipe("mini")
@@ -207,15 +203,6 @@ load_dataset("three_hundred_maps")
         with pytest.raises(InputError, match=r"could not be built: .*simulation\.kind"):
             cache.build_on_the_spot(str(recipe), known)
 
-    def test_something_else_where_the_store_should_go(self, home: Path, tmp_path: Path) -> None:
-        recipe = tmp_path / "spot.yaml"
-        recipe.write_text(RECIPE)
-        path = cache.store_path(load_recipe(recipe))
-        path.mkdir(parents=True)
-        (path / "notes.txt").write_text("mine")
-        with pytest.raises(InputError, match=r"could not be built: .*is not empty"):
-            cache.build_on_the_spot(str(recipe), load_recipe(recipe))
-
 
 class TestSample:
     """The 24 rows that come with the package."""
@@ -240,12 +227,6 @@ class TestSample:
         assert isinstance(source, ParquetSource)
         schema = pq.read_schema(source.local_file(source.files["train"][0]))
         assert schema.equals(row_features(source.views, source.pixels).arrow_schema)
-
-    def test_it_is_small_and_labelled(self) -> None:
-        folder = sample_folder()
-        assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) < MAX_BYTES
-        card = (folder.parent / "README.md").read_text()
-        assert card.split("---")[2].strip().splitlines()[2].startswith("**Synthetic.**")
 
     def test_its_card_runs(self, run: Run) -> None:
         found = snippets(sample_folder().parent / "README.md", "python")

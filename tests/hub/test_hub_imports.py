@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -69,22 +67,6 @@ def test_a_folder_named_datasets_is_left_alone(run: Run, tmp_path: Path) -> None
     assert run("-c", "import three_hundred_maps, datasets; print(datasets.mine)").stdout.split() == ["1"]
 
 
-def test_an_import_of_datasets_that_fails_may_be_tried_again(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "datasets.py").write_text("raise RuntimeError('not today')\n")
-    code = """
-import pathlib, sys, three_hundred_maps
-try:
-    import datasets
-except RuntimeError:
-    pathlib.Path("datasets.py").unlink()
-    sys.path_importer_cache.clear()
-    import importlib; importlib.invalidate_caches()
-import datasets
-print("mini" in datasets.get_dataset_config_names("three_hundred_maps"))
-"""
-    assert run("-c", code).stdout.split() == ["True"]
-
-
 def test_a_version_without_the_factory_warns_and_says_what_to_use(run: Run, tmp_path: Path) -> None:
     package = tmp_path / "datasets"
     package.mkdir()
@@ -115,10 +97,3 @@ print(sum(rows.num_rows for rows in found.values()), found["train"].features["ma
 assert found["train"].info.config_name == "sample"
 """
     assert run("-c", code, cwd=cwd).stdout.strip() == "24 Array2D(shape=(80, 80), dtype='float32')"
-
-
-def test_the_hook_costs_no_import_of_datasets() -> None:
-    from three_hundred_maps.hub import hook
-
-    assert importlib.util.find_spec("datasets") is not None
-    assert not [finder for finder in sys.meta_path if isinstance(finder, hook._DatasetsFinder)]

@@ -53,6 +53,7 @@ def test_exported_images_stand_on_the_sky(deep, files):
             header, data = file[0].header, file[0].data
             assert data.shape == (80, 80) and header["SYNTHET"] is True and header["LOS"] == 1
             assert header["REDSHIFT"] > 0.1 and header["M200C"] > 1e13
+            assert header.comments["CHECKSUM"] == "as written"
             if view in wanted:
                 assert units.Unit(header["BUNIT"], format="fits") == wanted[view]
             if view == "sz":

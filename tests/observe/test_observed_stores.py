@@ -11,8 +11,8 @@ import xarray as xr
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
-from three_hundred_maps.hub import export
 from three_hundred_maps.hub.configs import config_names, observed_configs
+from three_hundred_maps.hub.exporting import export
 from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.observe.build import observe
 from three_hundred_maps.observe.frame import Frame, cosmology_of, draw_redshift, place
@@ -42,7 +42,7 @@ def test_an_observed_store_is_whole(deep):
 
 
 def test_card_and_croissant_say_the_instruments(deep, wide, tmp_path):
-    export([deep, wide], tmp_path / "hub", zarr=False)
+    export([deep, wide], tmp_path / "hub")
     card = (tmp_path / "hub" / "README.md").read_text("utf-8")
     title = LEVELS["deep"].title
     assert f"Seen as by: {title}. Redshifts 0.1 to 0.6" in card
@@ -118,38 +118,25 @@ def test_statistics_of_signed_views(deep):
         np.testing.assert_array_equal(again.negative, found[view].negative)
 
 
+def few(folder, wide=None, **more):
+    """A store of three halos, with the cosmology of ``wide``."""
+    simulation = {"simulation": root_attrs(wide)["simulation"]} if wide else {}
+    return tiny_store(folder, halos=(1, 1, 1), n_los=1, **simulation, **more)
+
+
 @pytest.mark.parametrize(
     ("make", "level", "said"),
     [
         (lambda tmp, wide, deep: wide, "shallow", "--level shallow: there are pointed"),
         (lambda tmp, wide, deep: deep, "deep", "observed store already"),
-        (lambda tmp, wide, deep: tiny_store(tmp / "n", halos=(1, 1, 1), n_los=1), "deep", "cosmology"),
-        (
-            lambda tmp, wide, deep: tiny_store(
-                tmp / "n",
-                halos=(1, 1, 1),
-                n_los=1,
-                simulation=root_attrs(wide)["simulation"],
-            ),
-            "deep",
-            "need maps of 3",
-        ),
-        (
-            lambda tmp, wide, deep: tiny_store(
-                tmp / "n",
-                halos=(1, 1, 1),
-                n_los=1,
-                views=("sz", "mass"),
-                simulation=root_attrs(wide)["simulation"],
-            ),
-            "deep",
-            "no view xray, star",
-        ),
+        (lambda tmp, wide, deep: few(tmp), "deep", "cosmology"),
+        (lambda tmp, wide, deep: few(tmp, wide), "deep", "need maps of 3"),
+        (lambda tmp, wide, deep: few(tmp, wide, views=("sz", "mass")), "deep", "no view xray"),
     ],
 )
 def test_what_cannot_be_observed_is_one_line(make, level, said, tmp_path, wide, deep):
     with pytest.raises(InputError, match=said):
-        observe(make(tmp_path, wide, deep), tmp_path / "out", level)
+        observe(make(tmp_path / "few", wide, deep), tmp_path / "out", level)
     assert not (tmp_path / "out").exists()
 
 

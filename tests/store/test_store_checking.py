@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import multiprocessing
 import shutil
 import subprocess
@@ -9,11 +10,13 @@ import sys
 from itertools import pairwise
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from conftest_store import rewritten, set_value
 
-from tests.helpers import hashes
+from tests.helpers import command, hashes
 from three_hundred_maps import open_store
+from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.plot import colour_bar, draw_map, new_figure
@@ -21,6 +24,7 @@ from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import iter_shards, read_split, store_digest
 from three_hundred_maps.store.derive import merge, subset
 from three_hundred_maps.store.duplicates import find_duplicates, symmetries
+from three_hundred_maps.store.halo_table import halo_table, write_halo_table
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.overview import describe, overview
 from three_hundred_maps.store.preview import preview
@@ -167,23 +171,6 @@ def test_missing_cut_and_extra_files_are_named(copy):
         "train/sz/c/1/0/0/0 is missing" in problems and "train/extra.txt is not in the manifest" in problems
     )
     assert any(p.startswith("test/mass/c/0/0/0/0 has 100 bytes") for p in problems)
-    with pytest.raises(InputError, match="1/0/0/0 is missing: the store is not whole"):
-        read_split(copy, "train", ["sz"])
-    with pytest.raises(InputError, match="damaged"):
-        read_split(copy, "test", ["mass"])
-
-
-def test_a_damaged_chunk_is_never_read_as_maps(copy):
-    """Its index, the index's checksum, a chunk's header: each is looked at before a map is decoded."""
-    file = copy / "train/sz/c/0/0/0/0"
-    whole = file.read_bytes()
-    for place in (len(whole) - 2, len(whole) - 30, 5):
-        flipped = bytearray(whole)
-        flipped[place] ^= 0xFF
-        file.write_bytes(flipped)
-        with pytest.raises(InputError, match="damaged"):
-            read_split(copy, "train", ["sz"])
-    file.write_bytes(whole)
 
 
 @pytest.mark.parametrize(
@@ -335,6 +322,25 @@ def test_preview_draws_and_says_what_is_wrong(tiny, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             preview(tiny, halo_text, los, tmp_path / name)
+
+
+def test_table_of_halos(tmp_path):
+    store = tiny_store(tmp_path / "store", halos=(3, 1, 2), n_los=2, pixels=8)
+    table = halo_table(store)
+    assert table["split"] == ["train"] * 3 + ["validation"] + ["test"] * 2
+    assert set(schema.HALO_VARIABLES) < set(table)
+    opened = open_store(store)
+    np.testing.assert_array_equal(table["M200c"][:3], opened["train"]["M200c"].values)
+    np.testing.assert_allclose(table["total_sz"][4:], opened["test"]["total_sz"].values.mean(1))
+    assert write_halo_table(store, tmp_path / "halos.parquet") == 6
+    assert pq.read_table(tmp_path / "halos.parquet").to_pydict() == table
+    assert command(main, "inspect", store, "--halos", tmp_path / "halos.csv").returncode == 0
+    with open(tmp_path / "halos.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [float(row["R200c"]) for row in rows] == table["R200c"]
+    assert {row["simulation"] for row in rows} == set(table["simulation"]) == {"blobs"}
+    with pytest.raises(InputError, match=r"written as .csv or .parquet"):
+        write_halo_table(store, tmp_path / "halos.txt")
 
 
 SPANS = [(3e7, 1.5e8), (6e7, 7.4e7), (9e-4, 2e-2), (2.0, 70.0), (1.5, 300.0), (1e8, 1e11)]

@@ -19,7 +19,6 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import names, schema
 from three_hundred_maps.store.arrays import iter_shards, read_split
 from three_hundred_maps.store.derive import merge, subset
-from three_hundred_maps.store.duplicates import find_duplicates
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.manifest import read_manifest
@@ -36,7 +35,8 @@ from three_hundred_maps.testing.stores import write_store
 def test_no_flipped_bit_of_a_shard_is_read_as_a_map(copy):
     file = copy / "train/sz/c/0/0/0/0"
     whole = file.read_bytes()
-    for place in np.random.default_rng(3).integers(len(whole), size=40).tolist():
+    last = len(whole) - 1  # of the index's checksum, of the index, of the first chunk's header, of chunks
+    for place in [last, last - 28, 5, *np.random.default_rng(3).integers(last, size=37).tolist()]:
         flip(file, place)
         with pytest.raises(InputError, match="train/sz/c/0/0/0/0 is damaged"):
             read_split(copy, "train", ["sz"])
@@ -288,22 +288,6 @@ def test_the_same_cluster_under_another_catalogue_is_found_against_a_store(tmp_p
     problems = verify(source, against=other).problems
     assert len(problems) == 6 and all("look the same" in problem for problem in problems)
     assert verify(source, against=rebuilt(source, tmp_path / "c")).good
-
-
-def test_noise_does_not_hide_a_copy(tmp_path):
-    source = tiny_store(tmp_path / "a", halos=(3, 1, 3), n_los=2)
-    mass = read_split(source, "train").maps["mass"]
-    noise = 10.0 ** (0.08 * np.random.default_rng(0).normal(size=mass.shape))
-
-    def content(split: str):
-        data = read_split(source, split)
-        if split == "test":
-            data.maps["mass"][:] = np.float32(noise) * mass
-            data.maps.update(read_split(source, split, ["mass_half"]).maps)
-        return data.maps, data.halos
-
-    assert len(find_duplicates(write_store(tmp_path / "b", Layout.of_store(source), content))) == 3
-    assert find_duplicates(source) == []
 
 
 def test_two_builds_of_one_simulation_are_not_joined(tmp_path):

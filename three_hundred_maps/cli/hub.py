@@ -6,7 +6,6 @@ from pathlib import Path
 
 import typer
 
-from three_hundred_maps import hub
 from three_hundred_maps.cli.app import listed, ranges
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import set_quiet
@@ -20,12 +19,13 @@ def export(
     ),
     out: Path = typer.Option(..., "--out", help="A new folder, or one exported before."),
     repo: str = typer.Option("ORG/three_hundred_maps", "--repo", help="ORG/NAME for the card's snippets."),
-    zarr: bool = typer.Option(True, "--zarr/--no-zarr", help="Whether the Zarr stores go along."),
     quiet: bool = QUIET,
 ) -> None:
     """Write the layout of a Hub repository: card, Parquet, Zarr, Croissant; one folder a config."""
+    from three_hundred_maps.hub.exporting import export as write
+
     set_quiet(quiet)
-    manifest = hub.export(stores, out, repository=repo, zarr=zarr)
+    manifest = write(stores, out, repository=repo)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     for name, record in manifest["configs"].items():
         counts = ", ".join(f"{split} {entry['rows']:,}" for split, entry in record["splits"].items())
@@ -42,18 +42,11 @@ def publish(
         False, "--pull-request", help="Open a pull request, for a repository of someone else."
     ),
     tag: str | None = typer.Option(None, "--tag", help="Tag the commit as this version."),
-    message: str | None = typer.Option(None, "--message", help="The commit's message."),
 ) -> None:
     """Send an export to the Hub: only what changed. Shows the plan first; --go carries it out."""
-    plan, address = hub.publish(
-        folder,
-        repository,
-        go=go,
-        public=public,
-        pull_request=pull_request,
-        tag=tag,
-        message=message,
-    )
+    from three_hundred_maps.hub.publishing import publish as send
+
+    plan, address = send(folder, repository, go=go, public=public, pull_request=pull_request, tag=tag)
     print(plan.describe())
     if not go:
         print("nothing was sent; add --go to do it")
@@ -72,8 +65,10 @@ def download(
     quiet: bool = QUIET,
 ) -> None:
     """Fetch a store from the Hub, whole or in part; resumable, every file checked by its sha256."""
+    from three_hundred_maps.hub.downloading import download as fetch
+
     set_quiet(quiet)
-    store = hub.download(
+    store = fetch(
         repository,
         out,
         config=config,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
+import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -88,7 +90,7 @@ def inspect(
     quiet: bool = typer.Option(False, "--quiet", help="Print nothing but errors."),
 ) -> None:
     """Show state, sizes, splits and statistics of each view."""
-    from three_hundred_maps.store.overview import describe, overview, to_json
+    from three_hundred_maps.store.overview import describe, overview
 
     if halos is not None:
         from three_hundred_maps.store.halo_table import write_halo_table
@@ -99,7 +101,7 @@ def inspect(
         return
     content = overview(store)
     if not quiet:
-        print(to_json(content) if json else describe(content))
+        print(json_module.dumps(content, indent=1, sort_keys=True) if json else describe(content))
 
 
 def verify(
@@ -199,6 +201,67 @@ def merge(
     made = join(stores, out, name=name)
     if not quiet:
         print(made)
+
+
+def observe(
+    store: str = typer.Argument(..., help="A wide ideal store: a folder, or a config as mini-wide."),
+    out: Path = typer.Option(..., "--out", help="The observed store: a new folder, or one to resume."),
+    level: str = typer.Option(..., "--level", help="The instruments: pointed, deep, wide or rosat."),
+    name: str | None = NAME,
+    workers: int = typer.Option(0, "--workers", min=0, help="Local processes; 0: one a core."),
+    quiet: bool = QUIET,
+) -> None:
+    """Write what a level's telescopes would see of an ideal store; re-run to resume."""
+    from three_hundred_maps.observe.build import observe as make
+
+    if quiet:
+        set_quiet(True)
+    made = make(store, out, level, name=name, workers=workers or cores())
+    if not quiet:
+        print(made)
+
+
+def export_fits(
+    store: str = STORE,
+    halo: str = typer.Option(..., "--halo", help="REGION:ID, as 1:128000000000001."),
+    los: int = typer.Option(0, "--los", help="Number of the line of sight, from 0."),
+    out: Path = typer.Option(..., "--out", help="Folder of the images, VIEW.fits each."),
+    redshift: float | None = typer.Option(None, "--redshift", help="Where an ideal halo is placed."),
+    quiet: bool = QUIET,
+) -> None:
+    """Write every view of a halo along a line of sight as a FITS image on the sky."""
+    from three_hundred_maps.observe.fits import export_fits as export
+
+    for path in export(store, halo, los, out, redshift=redshift):
+        if not quiet:
+            print(path)
+
+
+def explore(
+    store: str = typer.Argument(help="A finished store: a name, a folder, or a URL (https:// or hf://)."),
+    predictions: str = typer.Option(None, "--predictions", help="A submission's folder, beside the truth."),
+    port: int = typer.Option(
+        0, "--port", min=0, max=65535, help="Port on this machine; any free one by default."
+    ),
+    out: Path = typer.Option(None, "--out", "-o", help="Write a static folder for a web host instead."),
+    no_browser: bool = typer.Option(False, "--no-browser", help="Print the address; open no browser."),
+) -> None:
+    """Turn clusters through their lines of sight in the browser: maps, read-out, profiles, predictions.
+
+    The page reads the store's own Zarr and nothing else. Ctrl-C ends it.
+    """
+    from three_hundred_maps.explore import explorer_server, write_page
+
+    if out is not None:
+        print(write_page(out, store, predictions))
+        return
+    with explorer_server(store, predictions, port) as server:
+        address = f"http://127.0.0.1:{server.server_port}/"
+        print(f"{address}  (Ctrl-C ends it)", flush=True)
+        if not no_browser:
+            webbrowser.open(address)
+        with suppress(KeyboardInterrupt):  # the way to end it, so no failure
+            server.serve_forever()
 
 
 def recipe(

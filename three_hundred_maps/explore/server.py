@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import replaced_folder, write_json
+from three_hundred_maps.store.manifest import read_manifest
 from three_hundred_maps.store.names import find_store, is_url
 
 PAGE = ("index.html", "style.css", "explorer.js", "store.js", "draw.js", "colours.js")
@@ -44,8 +45,7 @@ def prediction_store(address: str) -> str:
 def local_store(address: str) -> Path:
     """The folder of a finished store, given by name or folder; InputError where there is none."""
     folder = find_store(address)
-    if not (folder / "manifest.json").is_file():
-        raise InputError(f"{address} is not finished; finish it with three-hundred-maps build or finalise")
+    read_manifest(folder)
     return folder
 
 

@@ -17,10 +17,9 @@ from datasets.exceptions import DatasetGenerationError
 from three_hundred_maps._version import __version__
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub import cache
-from three_hundred_maps.hub.card_text import TEXTS
-from three_hundred_maps.hub.columns import COLUMNS, ROW_FORMAT
+from three_hundred_maps.hub.card import TEXTS
 from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, config_names, find_source
-from three_hundred_maps.hub.rows import row_features
+from three_hundred_maps.hub.rows import COLUMNS, ROW_FORMAT, row_features
 from three_hundred_maps.hub.sources import Chunk, Source
 from three_hundred_maps.io import cache_home, sha256_bytes
 from three_hundred_maps.progress import note
@@ -199,17 +198,3 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
             if not (Path(self._output_dir) / datasets.config.DATASET_INFO_FILENAME).is_file():
                 raise cache.unwritable(Path(self._cache_dir_root), error) from None
             self.info = self._load_info()
-
-    def as_dataset(self, split: Any = None, **kwargs: Any) -> Any:
-        """As in `datasets`; a split that is not there is an `InputError`."""
-        try:
-            return super().as_dataset(split, **kwargs)
-        except ValueError as error:
-            raise InputError(f"split={split!r}: {error}") from None
-
-    def as_streaming_dataset(self, split: str | None = None, **kwargs: Any) -> Any:
-        """As in `datasets`; a split that is not there is an `InputError`."""
-        try:
-            return super().as_streaming_dataset(split, **kwargs)
-        except ValueError as error:
-            raise InputError(f"split={split!r}: {error}") from None

@@ -51,14 +51,9 @@ def unwritable(folder: Path, error: OSError) -> InputError:
     )
 
 
-def missing_packages(extra: str = "build") -> list[str]:
-    """Packages of an extra that are not installed."""
-    return [name for name in declared_packages().get(extra, []) if installed_version(name) is None]
-
-
 def require_packages(config: str, extra: str) -> None:
     """InputError where a config is made on this machine and packages of ``extra`` are missing."""
-    missing = missing_packages(extra)
+    missing = [name for name in declared_packages().get(extra, []) if installed_version(name) is None]
     if missing:
         raise InputError(
             f"config {config!r} is built on this machine, which needs {', '.join(missing)}; install them "

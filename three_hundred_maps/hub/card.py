@@ -8,15 +8,18 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
 from huggingface_hub import DatasetCardData
 
-from three_hundred_maps.display import markdown_table
-from three_hundred_maps.hub.card_text import TEXTS
-from three_hundred_maps.hub.columns import COLUMN_VARIABLES, LOS_VECTOR
+from three_hundred_maps.display import markdown_table, sections
+from three_hundred_maps.hub.rows import COLUMN_VARIABLES, LOS_VECTOR
 from three_hundred_maps.store.overview import instrument_text
 from three_hundred_maps.store.schema import SPLITS
+
+TEXTS = sections(files(__package__).joinpath("card.md"))
+"""The texts that are the same for every data set, by name; `str.format` fills the names in."""
 
 SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{1,40}")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#!~])")
@@ -48,17 +51,6 @@ def fenced(value: Any, language: str = "") -> str:
     longest = max((len(run) for run in re.findall(r"`+", body)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{body}\n{fence}"
-
-
-def number(value: Any, digits: int = 3) -> str:
-    """A number for a table: `-` where it is not known."""
-    if value is None:
-        return "-"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if value != 0 and not 1e-2 <= abs(value) < 1e4:
-        return f"{value:.{digits - 1}e}"
-    return f"{value:.{digits}g}"
 
 
 def render_card(manifest: Mapping[str, Any], repository: str, *, shipped: bool = False) -> str:
@@ -234,7 +226,7 @@ def making(configs: Mapping[str, Any], *, shipped: bool) -> str:
         origin = c.get("description") or "no description"
         lines.append(f"**`{name}`**: {plain(origin)}")
         frame = ", ".join(
-            f"{what} {number(c[key])} R200c"
+            f"{what} {c[key]:g} R200c"
             for key, what in (
                 ("width_R200c", "width"),
                 ("half_depth_R200c", "half depth"),

@@ -49,15 +49,6 @@ def _recipe(config: str) -> Recipe:
     return load_recipe(config)
 
 
-def check_config(config: str) -> None:
-    """InputError where no such config exists and no repository is configured that may hold it."""
-    if config not in config_names() and not os.environ.get(REPOSITORY_VARIABLE):
-        raise InputError(
-            f"no config {config!r}; there are {', '.join(config_names())} "
-            "(a store of your own is loaded by data_dir=)"
-        )
-
-
 def find_source(
     config: str | None,
     *,
@@ -92,7 +83,11 @@ def find_source(
     config = config or DEFAULT
     if config == SAMPLE:
         return _sample()
-    check_config(config)
+    if config not in config_names() and repository is None:
+        raise InputError(
+            f"no config {config!r}; there are {', '.join(config_names())} "
+            "(a store of your own is loaded by data_dir=)"
+        )
     ideal, level = observed_configs().get(config, (config, None))
     recipe = _recipe(ideal) if ideal in shipped_recipes() else None
     if recipe is not None and cache.is_finished(cache.store_path(recipe, level)):
@@ -139,10 +134,7 @@ def store_of_config(name: str) -> Path | None:
 
 def _sample() -> Source:
     folder = sample_folder()
-    file = folder / MANIFEST
-    if not file.is_file():
-        raise InputError(f"the shipped sample is missing from {folder}: install three_hundred_maps again")
-    manifest = parse_manifest(file.read_bytes(), str(folder))
+    manifest = parse_manifest((folder / MANIFEST).read_bytes(), str(folder))
     return ParquetSource.from_manifest(manifest, SAMPLE, root=folder.parent)
 
 

@@ -13,9 +13,8 @@ from importlib.resources import files
 from typing import Any
 
 from three_hundred_maps._version import __version__
-from three_hundred_maps.hub.card import limits, opening
-from three_hundred_maps.hub.card_text import TEXTS
-from three_hundred_maps.hub.columns import COLUMN_VARIABLES, LOS_VECTOR
+from three_hundred_maps.hub.card import TEXTS, limits, opening
+from three_hundred_maps.hub.rows import COLUMN_VARIABLES, LOS_VECTOR
 from three_hundred_maps.store.overview import instrument_text
 from three_hundred_maps.store.schema import SPLITS
 

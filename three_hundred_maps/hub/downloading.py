@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,8 +15,8 @@ import numpy as np
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.manifests import choose_config
-from three_hundred_maps.hub.remote import fetch_into, fetch_manifest, partial_path
-from three_hundred_maps.io import OWN_LIST, own_files, remove_own, sha256_file, write_json
+from three_hundred_maps.hub.remote import fetch_into, fetch_manifest
+from three_hundred_maps.io import OWN_LIST, own_files, sha256_file, write_json
 from three_hundred_maps.progress import progress
 from three_hundred_maps.simulation.tables import take
 from three_hundred_maps.store import schema
@@ -91,10 +92,7 @@ def download(
     staging = store / STAGING
     busy = f"{store} is being downloaded by another process; wait for it, or stop it first"
     fetched = staging / record["zarr"]
-    own = [fetched / path for path in wanted]
-    own += [partial_path(fetched / path, entry["sha256"]) for path, entry in wanted.items()]
-    names = {path.relative_to(staging).as_posix() for path in own} | (own_files(staging, STAGING) or set())
-    write_json(staging / OWN_LIST, {"kind": STAGING, "files": sorted(names)})
+    write_json(staging / OWN_LIST, {"kind": STAGING, "files": []})
     with hold(staging / ".lock", busy):
         _fetch_all(repository, commit, prefix, wanted, staging)
         if whole:
@@ -105,9 +103,7 @@ def download(
             read_manifest(store)
         else:
             _assemble(fetched, store, part, sorted(wanted), str(record["digest"]))
-        remove_own(staging, STAGING)
-    if not any(staging.iterdir()):
-        staging.rmdir()
+        shutil.rmtree(staging)
     return store
 
 

@@ -28,6 +28,7 @@ from three_hundred_maps.io import (
     renamed_into_place,
     sha256_bytes,
     sha256_file,
+    sweep_partial,
     write_bytes,
     write_json,
 )
@@ -56,7 +57,6 @@ def export(
     out: str | os.PathLike[str],
     *,
     repository: str = PLACEHOLDER,
-    zarr: bool = True,
 ) -> dict[str, Any]:
     """Write the Hub layout of finished stores into ``out``: one folder a config, named after its store.
 
@@ -71,8 +71,6 @@ def export(
         A new folder, or one that was exported before.
     repository
         ``ORG/NAME`` that the card's snippets load from; `publish` writes the right one in.
-    zarr
-        Whether the Zarr stores go along with the Parquet files.
 
     Returns
     -------
@@ -102,10 +100,10 @@ def export(
     root.mkdir(parents=True, exist_ok=True)
     for source in sources:
         old = configs.get(source.name)
-        if old is not None and _unchanged(root, old, source, files, zarr=zarr):
+        if old is not None and _unchanged(root, old, source, files):
             continue
         mine = {path for path in files if path.startswith(f"{source.name}/")}
-        record, entries = export_config(source, root, mine, zarr=zarr)
+        record, entries = export_config(source, root, mine)
         files = {path: entry for path, entry in files.items() if path not in mine}
         configs[source.name] = record
         files.update(entries)
@@ -134,14 +132,11 @@ def check_folder(root: Path) -> dict[str, Any]:
     return manifest
 
 
-def _unchanged(
-    root: Path, record: Mapping[str, Any], source: StoreSource, files: Mapping[str, Any], *, zarr: bool
-) -> bool:
+def _unchanged(root: Path, record: Mapping[str, Any], source: StoreSource, files: Mapping[str, Any]) -> bool:
     mine = {path: entry for path, entry in files.items() if path.startswith(f"{source.name}/")}
     return (
         record.get("digest") == source.digest
         and record.get("row_format") == describe_store(source)["row_format"]
-        and bool(record.get("zarr")) == zarr
         and all(
             (root / path).is_file() and (root / path).stat().st_size == entry["bytes"]
             for path, entry in mine.items()
@@ -149,9 +144,7 @@ def _unchanged(
     )
 
 
-def export_config(
-    source: StoreSource, root: Path, before: Set[str] = frozenset(), *, zarr: bool = True
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def export_config(source: StoreSource, root: Path, before: Set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Write the folder of one config; its record and the manifest's lines of its files.
 
     Parameters
@@ -165,21 +158,22 @@ def export_config(
     splits = [split for split in SPLITS if source.halos[split]]
     planned = ["images/clusters.png", *(f"halos/{split}.parquet" for split in splits)]
     planned += [f"parquet/{name}" for split in splits for name, _ in plan_files(source, split)]
-    planned += [f"{ZARR}/{name}" for name in store_checksums(source.path)] if zarr else []
+    planned += [f"{ZARR}/{name}" for name in store_checksums(source.path)]
     own = {path.removeprefix(f"{source.name}/") for path in before} | (own_files(folder, KIND) or set())
     mark = {"kind": KIND, "digest": source.digest, "row_format": record["row_format"]}
+    if own:
+        sweep_partial(folder)
     if own and not _is_marked(folder, mark):
-        write_json(folder / OWN_LIST, {"kind": KIND, "files": sorted(own | set(map(_partial, own)))})
+        write_json(folder / OWN_LIST, {"kind": KIND, "files": sorted(own)})
         remove_own(folder, KIND)
     for name in planned:
         if name not in own and (folder / name).exists():
             raise InputError(f"{folder / name} is not this command's own file; move it away")
     listed = {*own, *planned}
-    write_json(folder / OWN_LIST, {**mark, "files": sorted(listed | set(map(_partial, listed)))})
+    write_json(folder / OWN_LIST, {**mark, "files": sorted(listed)})
     entries: dict[str, Any] = {}
-    record["zarr"] = f"{source.name}/{ZARR}" if zarr else None
-    if zarr:
-        entries.update(copy_store(Path(source.path), folder / ZARR, root))
+    record["zarr"] = f"{source.name}/{ZARR}"
+    entries.update(copy_store(Path(source.path), folder / ZARR, root))
     ranges = colour_ranges(read_statistics(source.path), source.views)
     for split in progress(splits, desc=f"{source.name}: Parquet", unit="split"):
         paths, catalogue = write_split(source, split, folder, ranges)
@@ -188,18 +182,10 @@ def export_config(
     picture = folder / "images" / "clusters.png"
     write_bytes(picture, draw_gallery(source, ranges))
     record["images"] = [add_file(entries, root, picture)]
-    stale = {f"{source.name}/{name}" for name in listed | set(map(_partial, listed))} - set(entries)
-    write_json(
-        folder / OWN_LIST, {"kind": KIND, "files": sorted(p.removeprefix(f"{source.name}/") for p in stale)}
-    )
+    stale = listed - {path.removeprefix(f"{source.name}/") for path in entries}
+    write_json(folder / OWN_LIST, {"kind": KIND, "files": sorted(stale)})
     remove_own(folder, KIND)
     return record, entries
-
-
-def _partial(name: str) -> str:
-    """Where a file grows before it has its name."""
-    folder, slash, file = name.rpartition("/")
-    return f"{folder}{slash}.{file}.partial"
 
 
 def _is_marked(folder: Path, mark: Mapping[str, Any]) -> bool:
@@ -238,7 +224,7 @@ def copy_store(store: Path, target: Path, root: Path) -> dict[str, Any]:
                     f"{store}: {path} does not match its checksum; see three-hundred-maps verify"
                 )
             # Not made durable one by one: the source is at hand, and what is sent is checked again.
-            with renamed_into_place(copy, copy.with_name(f".{copy.name}.partial")) as partial:
+            with renamed_into_place(copy) as partial:
                 partial.write_bytes(data)
         add_file(entries, root, copy, sha256)
     return entries

@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from three_hundred_maps.errors import InputError
-
 NAME = "three_hundred_maps"
 """The name under which the data set is loaded."""
 
@@ -96,8 +94,6 @@ def _wrapped(original: Any, load: ModuleType) -> Any:
     def dataset_module_factory(path: Any, *args: Any, **kwargs: Any) -> Any:
         if path != NAME:
             return original(path, *args, **kwargs)
-        if kwargs.get("data_files") is not None:
-            raise InputError(f"{NAME}: data_files is not understood here; give a store by data_dir=")
         given = {key: kwargs[key] for key in ("data_dir", "revision") if kwargs.get(key) is not None}
         # The hash is the builder's own business: it follows the content of the store that is found.
         return load.DatasetModule(BUILDER_MODULE, NAME, {"dataset_name": NAME, **given})

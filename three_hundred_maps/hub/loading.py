@@ -88,10 +88,6 @@ def load_dataset(
                 f"({', '.join(config_names())}), a folder or URL of a store, or 'ORG/NAME' of the Hub"
             )
     check_split(split)
-    if streaming and num_proc is not None:
-        raise InputError("num_proc fills the cache, which streaming=True does not: give one or the other")
-    if "data_files" in kwargs:
-        raise InputError("data_files is not understood here; give a store by data_dir=")
     install()
     if data_dir is not None:
         kwargs["data_dir"] = os.fspath(data_dir)

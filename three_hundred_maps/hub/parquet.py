@@ -164,7 +164,7 @@ def colour_ranges(statistics: Mapping[str, Any], views: Sequence[str]) -> dict[s
 
 def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema, group: int) -> None:
     with (
-        renamed_into_place(path, path.with_name(f".{path.name}.partial")) as partial,
+        renamed_into_place(path) as partial,
         open_writer(partial, schema) as writer,
     ):
         for table in tables:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import glob
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from typing import Any
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.utils.sha import git_hash
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.exporting import write_root_files
@@ -68,10 +69,10 @@ def publish(
     public: bool = False,
     pull_request: bool = False,
     tag: str | None = None,
-    message: str | None = None,
-    token: str | None = None,
 ) -> tuple[Plan, str | None]:
     """Send an exported folder to a data set repository of the Hub.
+
+    The token is the one that ``hf auth login`` stored, or ``HF_TOKEN``; it is never printed.
 
     Files whose bytes are there already are not sent; what an interrupted run sent is not sent again. Files
     of the repository that the export no longer holds are removed with the same commit.
@@ -90,10 +91,6 @@ def publish(
         Open a pull request instead of committing: for a repository of someone else.
     tag
         A version to tag the commit with: a new name, because a version that was published stays what it is.
-    message
-        The commit's message.
-    token
-        By default the one that ``hf auth login`` stored, or ``HF_TOKEN``. It is never printed.
 
     Returns
     -------
@@ -114,7 +111,7 @@ def publish(
     manifest = read_export(root)
     if manifest["repository"] != repository:
         manifest = write_root_files(root, manifest, repository)
-    api = HfApi(token=token)
+    api = HfApi()
     plan = make_plan(api, root, manifest, repository, public=public)
     if tag is not None and not plan.new:
         check_tag(api, repository, tag, changes=bool(plan.send or plan.remove))
@@ -134,9 +131,9 @@ def publish(
                 repo_id=repository,
                 repo_type="dataset",
                 folder_path=root,
-                allow_patterns=[escape_pattern(path) for path in plan.send],
-                delete_patterns=[escape_pattern(path) for path in plan.remove] or None,
-                commit_message=message or "Publish maps",
+                allow_patterns=[glob.escape(path) for path in plan.send],
+                delete_patterns=[glob.escape(path) for path in plan.remove] or None,
+                commit_message="Publish maps",
                 create_pr=pull_request,
             ),
             repository,
@@ -196,7 +193,8 @@ def make_plan(api: HfApi, root: Path, manifest: Mapping[str, Any], repository: s
     send: dict[str, int] = {}
     keep: list[str] = []
     for path, entry in sorted(local.items()):
-        if path in there and there[path] == checksum_like(there[path], root / path, entry):
+        known = there.get(path, "")  # sha256 of a large file, git's own of a small one
+        if known and known == (entry["sha256"] if len(known) == 64 else git_hash((root / path).read_bytes())):
             keep.append(path)
         else:
             send[path] = int(entry["bytes"])
@@ -220,16 +218,3 @@ def remote_checksums(api: HfApi, repository: str) -> dict[str, str]:
         return with_retries(listing, repository, let_through=(EntryNotFoundError,))
     except EntryNotFoundError:
         return {}
-
-
-def checksum_like(there: str, file: Path, entry: Mapping[str, Any]) -> str:
-    """The checksum of a local file, of the kind that the repository gave: sha256, or a git blob's sha1."""
-    if len(there) == 64:
-        return str(entry["sha256"])
-    data = file.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
-def escape_pattern(path: str) -> str:
-    """A path as a pattern that matches it alone."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in path)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from fsspec import AbstractFileSystem
+from fsspec.spec import AbstractBufferedFile
 from huggingface_hub import hf_hub_url
 
 from three_hundred_maps.errors import InputError
@@ -71,57 +72,6 @@ def read_range(
     return with_retries(call, repository, path)
 
 
-class RemoteFile(io.RawIOBase):
-    """A file of a repository, of a size that is known, for reading.
-
-    Parameters
-    ----------
-    repository, path, revision
-        Which file.
-    size
-        In bytes.
-    """
-
-    def __init__(self, repository: str, path: str, size: int, *, revision: str | None = None) -> None:
-        super().__init__()
-        self._file = (repository, path)
-        self._revision, self._size, self._at = revision, size, 0
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """Where the next byte is read."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a byte, as `io.IOBase.seek`."""
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, start + offset)
-        return self._at
-
-    def read(self, size: int | None = -1) -> bytes:
-        """As `io.RawIOBase.read`, with one request."""
-        rest = max(0, self._size - self._at)
-        last = self._at + (rest if size is None or size < 0 else min(size, rest))
-        data = read_range(*self._file, self._at, last, revision=self._revision)
-        if len(data) != last - self._at:
-            raise InputError(f"{'/'.join(self._file)}: the file is shorter than its manifest says")
-        self._at = last
-        return data
-
-    def readinto(self, buffer: Any) -> int:
-        """As `io.RawIOBase.readinto`."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
 class HubFiles(AbstractFileSystem):
     """What zarr needs of a file system to read a store at ``hf://datasets/ORG/NAME[@REVISION]/STORE``."""
 
@@ -139,6 +89,20 @@ class HubFiles(AbstractFileSystem):
         """Name and type; FileNotFoundError where there is no such file."""
         self.cat_file(path, 0, 1)
         return {"name": path, "type": "file", "size": None}
+
+
+class RemoteFile(AbstractBufferedFile):
+    """A file at a URL as of `HubFiles`, of a size that is known, for reading: one request a read."""
+
+    def __init__(self, url: str, size: int) -> None:
+        super().__init__(HubFiles(), url, size=size, cache_type="none")
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        repository, revision, path = split_url(self.path)
+        data = read_range(repository, path, start, end, revision=revision)
+        if len(data) != end - start:
+            raise InputError(f"{repository}/{path}: the file is shorter than its manifest says")
+        return data
 
 
 def split_url(path: str) -> tuple[str, str | None, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from three_hundred_maps.hub.columns import ROW_FORMAT
+from three_hundred_maps.hub.rows import ROW_FORMAT
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import sha256_file
 from three_hundred_maps.store.arrays import open_group
@@ -27,8 +27,7 @@ def describe_store(source: StoreSource) -> dict[str, Any]:
     root: Any = open_group(source.path)
     attrs = dict(root.attrs)
     manifest = read_manifest(source.path)
-    excluded = manifest.get("excluded", manifest.get("refused", []))
-    planned = manifest.get("halos_planned", {})
+    excluded, planned = manifest["refused"], manifest["halos_planned"]
     statistics = read_statistics(source.path)
     train = root["train"]
     instruments = attrs.get("view_attrs") or {}
@@ -56,7 +55,7 @@ def describe_store(source: StoreSource) -> dict[str, Any]:
         "warnings": list(attrs.get("warnings") or ()),
         **{name: attrs[name] for name in ("observed", "corrections") if attrs.get(name)},
         "splits": {
-            split: describe_split(root[split], n, int(planned.get(split, n)), source.rows[split])
+            split: describe_split(root[split], n, planned[split], source.rows[split])
             for split, n in source.halos.items()
         },
     }

@@ -135,11 +135,6 @@ def with_retries(
             last = attempt == ATTEMPTS - 1 or time.monotonic() - begun > PATIENCE_S
             if last or not is_transient(error):
                 raise explain(error, repository, path) from None
-        except UnicodeEncodeError:
-            raise InputError(
-                "your token of the Hub holds characters that no token has: log in again by: hf auth login, "
-                "or set HF_TOKEN anew"
-            ) from None
         except _MALFORMED as error:
             raise InputError(
                 f"{repository}: the server's answer cannot be understood ({type(error).__name__}): "

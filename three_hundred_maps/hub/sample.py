@@ -12,13 +12,12 @@ import pyarrow as pa
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.card import render_card
-from three_hundred_maps.hub.columns import ROW_FORMAT
 from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, sample_folder
 from three_hundred_maps.hub.exporting import draw_gallery
 from three_hundred_maps.hub.manifests import MANIFEST, new_manifest, parse_manifest
 from three_hundred_maps.hub.parquet import colour_ranges, write_rows
 from three_hundred_maps.hub.record import add_file, describe_split, describe_store
-from three_hundred_maps.hub.rows import to_table
+from three_hundred_maps.hub.rows import ROW_FORMAT, to_table
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import sha256_bytes, sha256_file, write_bytes, write_json
 from three_hundred_maps.store.arrays import read_split

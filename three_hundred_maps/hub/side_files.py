@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from three_hundred_maps._version import __version__
-from three_hundred_maps.hub.card_text import TEXTS
+from three_hundred_maps.hub.card import TEXTS
 
 TARGET = "mass"
 TRACKS = (("sz",), ("xray",), ("star",), ("sz", "xray", "star"))

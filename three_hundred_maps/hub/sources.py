@@ -15,11 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub.columns import COLUMNS
 from three_hundred_maps.hub.manifests import MANIFEST, VIEW, checked_name, choose_config, parse_manifest
 from three_hundred_maps.hub.ranges import RemoteFile
 from three_hundred_maps.hub.remote import fetch_cached
-from three_hundred_maps.hub.rows import map_column, map_values, row_features, to_table
+from three_hundred_maps.hub.rows import COLUMNS, map_column, map_values, row_features, to_table
 from three_hundred_maps.store.arrays import open_group, read_split, shard_size, store_digest
 from three_hundred_maps.store.schema import SPLITS
 
@@ -171,8 +170,8 @@ class ParquetSource:
         """One table a row group, of the columns that are wanted alone."""
         path, first, last = chunk
         if self.repository is not None and last is None:
-            size = self.entries[path]["bytes"]
-            with RemoteFile(self.repository, path, size, revision=self.revision) as stream:
+            url = f"hf://datasets/{self.repository}@{self.revision}/{path}"
+            with RemoteFile(url, self.entries[path]["bytes"]) as stream:
                 # pre_buffer: a request for neighbouring columns together, not for each.
                 file = pq.ParquetFile(stream, pre_buffer=True)
                 yield from self._row_groups(file, first, last, views, columns)

@@ -14,9 +14,9 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.observe.frame import Frame, cosmology_of, place
-from three_hundred_maps.store.arrays import open_group, read_split, root_attrs
+from three_hundred_maps.store.arrays import open_group, root_attrs
 from three_hundred_maps.store.names import find_store
-from three_hundred_maps.store.preview import find_halo
+from three_hundred_maps.store.preview import read_halo
 
 ORIGIN = (180.0, 0.0)
 """Right ascension and declination, deg, at which a simulated halo is placed."""
@@ -72,7 +72,8 @@ def write_image(path: Path, values: NDArray[np.floating], header: Any, units: st
     header["ORIGIN"] = f"three_hundred_maps {__version__}"
     header["HISTORY"] = history
     image = fits.PrimaryHDU(np.asarray(values, ">f4"), header)
-    image.writeto(path, overwrite=True, checksum=True)
+    image.add_checksum(when="as written")  # else astropy states the time, and no two files are the same
+    image.writeto(path, overwrite=True)
     return path
 
 
@@ -99,10 +100,7 @@ def export_fits(
     """
     source = find_store(store)
     attrs = root_attrs(source)
-    split, row = find_halo(source, halo)
-    data = read_split(source, split, None, slice(row, row + 1))
-    if not 0 <= los < len(data.los_vector):
-        raise InputError(f"--los {los}: this store has lines of sight 0 to {len(data.los_vector) - 1}")
+    split, data = read_halo(source, halo, los)
     key, R200c = halo_keys(data.halos)[0], float(data.halos["R200c"][0])
     own, frame = float(data.halos["redshift"][0]), Frame()
     if "observed" in attrs:

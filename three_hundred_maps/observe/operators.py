@@ -23,20 +23,15 @@ COLD_BAND_FRACTION = 0.30
 """Share of the bolometric light in 0.5-2 keV where no temperature is known."""
 
 
-def beam_matrix(pixels: int, fwhm_pixels: float, truncate: float = 5.0) -> NDArray[np.float64]:
+def beam_matrix(pixels: int, fwhm_pixels: float) -> NDArray[np.float64]:
     """(pixels, pixels): a Gaussian along one axis, integrated over pixels; what leaves the map is lost.
 
-    Parameters
-    ----------
-    fwhm_pixels
-        0 for none.
-    truncate
-        In standard deviations.
+    It is cut at 5 standard deviations; of FWHM 0 there is none.
     """
     if fwhm_pixels <= 0:
         return np.eye(pixels)
     sigma = fwhm_pixels * SIGMA_PER_FWHM
-    reach = max(int(math.ceil(truncate * sigma)), 1)
+    reach = max(int(math.ceil(5.0 * sigma)), 1)
     edges = (np.arange(2 * reach + 2) - reach - 0.5) / (sigma * math.sqrt(2.0))
     cumulative = np.array([math.erf(edge) for edge in edges])
     kernel = np.diff(cumulative)
@@ -201,9 +196,9 @@ def convergence_from_shear(gamma1: Floats, gamma2: Floats, padding: int = 2) -> 
     return np.fft.irfft2(total, s=(padding * ny, padding * nx))[..., :ny, :nx]
 
 
-def reduced_shear(kappa: Floats, padding: int = 2) -> tuple[Floats, Floats]:
+def reduced_shear(kappa: Floats) -> tuple[Floats, Floats]:
     """g = gamma / (1 - kappa), its modulus at most 1."""
-    gamma1, gamma2 = shear_from_convergence(kappa, padding)
+    gamma1, gamma2 = shear_from_convergence(kappa)
     below = 1.0 - kappa
     modulus = np.hypot(gamma1, gamma2)
     # |gamma| / |1 - kappa| <= 1 without a division by what may be 0.

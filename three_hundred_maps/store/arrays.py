@@ -130,7 +130,8 @@ def store_digest(path: str | Path) -> str:
     return str(read_manifest(path)["digest"])
 
 
-def _split_group(path: str | Path, split: str) -> tuple[Any, list[str]]:
+def split_group(path: str | Path, split: str) -> tuple[Any, list[str]]:
+    """The Zarr group of a split and the views of its store; InputError where it cannot be read."""
     if split not in schema.SPLITS:
         raise InputError(f"no split {split!r}: a store has {', '.join(schema.SPLITS)}")
     root = open_group(path)
@@ -157,7 +158,7 @@ def _chosen(path: str | Path, group: Any, views: Sequence[str] | None, default: 
 
 def split_length(path: str | Path, split: str) -> int:
     """Number of halos of a split."""
-    return int(_split_group(path, split)[0]["redshift"].shape[0])
+    return int(split_group(path, split)[0]["redshift"].shape[0])
 
 
 def read_split(
@@ -196,7 +197,7 @@ class _Opened:
 
     def __init__(self, path: str | Path, split: str, views: Sequence[str] | None) -> None:
         self._path = path = resolve_store(path)
-        self.group, self.views = _split_group(path, split)
+        self.group, self.views = split_group(path, split)
         self._names = _chosen(path, self.group, views, self.views)
         axes = (read_array(path, self.group, name) for name in ("los_vector", "los_up"))
         self.values = SplitArrays({}, halo_columns(path, self.group), *axes)

@@ -1,6 +1,6 @@
 """Closing the gaps that refused halos leave: rows are packed anew into whole shards.
 
-New shards are first written beside the old ones; then a marker says so, and each is moved into place.
+New shards are first written beside the old ones; then a marker says so, and they are moved into place.
 Every step may be repeated, so a kill at any moment is harmless.
 """
 
@@ -18,18 +18,11 @@ from three_hundred_maps.simulation.tables import join, take
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import read_shard_file, shard_file
 from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
-from three_hundred_maps.store.records import (
-    PROGRESS,
-    ShardRecord,
-    is_done,
-    read_record,
-    record_path,
-    write_record,
-)
-from three_hundred_maps.store.statistics import Statistics
-from three_hundred_maps.store.writer import write_maps
+from three_hundred_maps.store.records import PROGRESS, ShardRecord, is_done, read_record, record_path
+from three_hundred_maps.store.writer import write_shard
 
 STAGING = f"{PROGRESS}/compact"
+"""Where the new shards are written, in a store's own order of files."""
 MARKER = f"{PROGRESS}/compact.json"
 
 
@@ -79,8 +72,7 @@ def _stage(store: Path, layout: Layout, packed: Layout, split: str, records: lis
     source = [(record.shard, row) for record in records for row in range(record.rows)]
     of_shard = {record.shard: record for record in records}
     for shard in range(packed.shards(split)):
-        staged = read_record(store, split, shard, STAGING)
-        if staged is not None and all((store / STAGING / name).is_file() for name in staged.files):
+        if is_done(store / STAGING, packed, split, shard):
             continue
         rows = source[shard * packed.shard_halos : (shard + 1) * packed.shard_halos]
         parts = []
@@ -92,33 +84,23 @@ def _stage(store: Path, layout: Layout, packed: Layout, split: str, records: lis
                 for name in (variable.name for variable in layout.map_variables(split))
             }
             parts.append(take((maps, record.totals, record.halos), mine))
-        maps, totals, halos = join(parts)
-        files = write_maps(store, packed, split, shard, maps, folder=STAGING)
-        statistics = None
-        if split == "train":
-            statistics = Statistics.of({v: maps[v] for v in layout.views}, halos, layout.grid.pixel)
-        record = ShardRecord(split, shard, packed.digest(), files, halos, totals, [], statistics)
-        write_record(store, record, STAGING)
+        write_shard(store / STAGING, split, shard, *join(parts), layout=packed)
 
 
 def _swap(store: Path, packed: Layout, split: str, old_shards: int) -> None:
-    """Move a split's staged shards into place and drop what lies beyond them."""
-    shards = packed.shards(split)
-    for shard in range(shards):
-        staged = read_record(store, split, shard, STAGING)
-        if staged is None:
-            # Its record is the last thing moved: it is in place already.
-            if not is_done(store, packed, split, shard):
-                raise RuntimeError(f"{store}: the compaction of {split} shard {shard} lost its files")
-            continue
-        for name in staged.files:
-            if (store / STAGING / name).exists():
-                (store / name).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(store / STAGING / name, store / name)
-                fsync_folder((store / name).parent)
-        os.replace(record_path(store, split, shard, STAGING), record_path(store, split, shard))
-        fsync_folder(store / PROGRESS)
-    for shard in range(shards, old_shards):
-        for variable in packed.map_variables(split):
-            shutil.rmtree(store / split / variable.name / "c" / str(shard), ignore_errors=True)
-        record_path(store, split, shard).unlink(missing_ok=True)
+    """Move a split's staged shards and their records into the place of the old ones."""
+    for variable in packed.map_variables(split):
+        name = f"{split}/{variable.name}/c"
+        staged = store / STAGING / name
+        if staged.exists() or not packed.shards(split):
+            shutil.rmtree(store / name, ignore_errors=True)
+        if staged.exists():
+            os.replace(staged, store / name)
+            fsync_folder((store / name).parent)
+    for shard in range(old_shards):
+        record, staged = (record_path(folder, split, shard) for folder in (store, store / STAGING))
+        if staged.exists():
+            os.replace(staged, record)
+        elif shard >= packed.shards(split):
+            record.unlink(missing_ok=True)
+    fsync_folder(store / PROGRESS)

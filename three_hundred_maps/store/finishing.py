@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +17,15 @@ import numpy as np
 from three_hundred_maps.climatology import RING_EDGES
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.histograms import LOG_BINS, bin_edges
-from three_hundred_maps.io import sha256_bytes, sha256_file, sweep_partial, write_bytes
+from three_hundred_maps.io import canonical_json, sha256_bytes, sha256_file, sweep_partial, write_bytes
 from three_hundred_maps.keys import HaloKey, halo_keys
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.compact import close_gaps, read_compaction
 from three_hundred_maps.store.hierarchy import Hierarchy
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.lock import store_lock
-from three_hundred_maps.store.manifest import MANIFEST, read_manifest, write_manifest
+from three_hundred_maps.store.manifest import MANIFEST, PROVENANCE, read_manifest, with_digest, write_manifest
 from three_hundred_maps.store.notes import closing_attrs
-from three_hundred_maps.store.provenance import write_provenance
 from three_hundred_maps.store.records import (
     PROGRESS,
     ShardRecord,
@@ -33,6 +35,9 @@ from three_hundred_maps.store.records import (
     record_path,
 )
 from three_hundred_maps.store.statistics import Statistics
+
+PACKAGES = ("three_hundred_maps", "numpy", "zarr", "numcodecs", "numba", "h5py", "scipy", "xarray")
+"""Whose versions shape a store's bytes."""
 
 
 def finalise(
@@ -135,6 +140,31 @@ def withdraw_damaged(store: Path, layout: Layout) -> list[tuple[str, int]]:
                 damaged.append((split, shard))
                 break
     return damaged
+
+
+def write_provenance(store: Path, extra: Mapping[str, Any] | None) -> None:
+    """Write ``provenance.json``: versions, processor and back end, which are outside of what is hashed."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    content = {
+        "versions": versions,
+        "processor": processor(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        **(extra or {}),
+    }
+    write_bytes(store / PROVENANCE, canonical_json(with_digest(content)))
+
+
+def processor() -> str:
+    """The type of processor, as the system names it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _remove_progress(store: Path) -> None:

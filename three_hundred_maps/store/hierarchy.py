@@ -94,23 +94,24 @@ class Hierarchy:
 
         With ``consolidated`` each group repeats the metadata of all below it, so that it is opened at once.
         """
-        texts = {path: _dumps(document) for path, document in self._documents.items()}
+        documents = dict(self._documents)
         if consolidated:
-            groups = [path for path, document in self._documents.items() if document["node_type"] == "group"]
-            bare = {path: _dumps(_with_members(self._documents[path])) for path in groups}
-            for path in groups:
-                texts[path] = _filled(bare[path], self._below(path, {**texts, **bare}))
-        paths = sorted(texts, key=lambda path: (-len(Path(path).parts), path))
-        written = {f"{path}/{METADATA}".lstrip("/"): texts[path].encode() for path in paths}
+            groups = [path for path, document in documents.items() if document["node_type"] == "group"]
+            documents |= {path: _consolidated(documents[path], {}) for path in groups}
+            whole = {path: _consolidated(documents[path], self._below(path, documents)) for path in groups}
+            documents |= whole
+        paths = sorted(documents, key=lambda path: (-len(Path(path).parts), path))
+        written = {
+            f"{path}/{METADATA}".lstrip("/"): json.dumps(documents[path], indent=2).encode() for path in paths
+        }
         return dict(sorted(self._chunks.items(), key=lambda item: (-item[0].count("/"), item[0]))) | written
 
-    def _below(self, path: str, texts: Mapping[str, str]) -> dict[str, str]:
-        """Texts of all below a group by their path within it, as zarr orders them."""
+    @staticmethod
+    def _below(path: str, documents: Mapping[str, Any]) -> dict[str, Any]:
+        """Documents of all below a group by their path within it, as zarr orders them."""
         start = f"{path}/" if path else ""
-        inner = {p.removeprefix(start): text for p, text in texts.items() if p and p.startswith(start)}
-        return {
-            name: inner[name] for name in sorted(inner, key=lambda name: (name.count("/"), name.casefold()))
-        }
+        inner = {p.removeprefix(start): d for p, d in documents.items() if p and p.startswith(start)}
+        return dict(sorted(inner.items(), key=lambda item: (item[0].count("/"), item[0].casefold())))
 
 
 def _bytes_codec(dtype: np.dtype[Any]) -> dict[str, Any]:
@@ -119,27 +120,11 @@ def _bytes_codec(dtype: np.dtype[Any]) -> dict[str, Any]:
     return {"name": "bytes", "configuration": {"endian": "little"}}
 
 
-_NO_MEMBERS = '"metadata": {}'
-
-
-def _with_members(group: Mapping[str, Any]) -> dict[str, Any]:
-    """A group's document with consolidated metadata of no members yet."""
-    inline = {"kind": "inline", "must_understand": False, "metadata": {}}
+def _consolidated(group: Mapping[str, Any], members: Mapping[str, Any]) -> dict[str, Any]:
+    """A group's document with those of its members."""
     return {
         "attributes": group["attributes"],
         "zarr_format": 3,
-        "consolidated_metadata": inline,
+        "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": members},
         "node_type": "group",
     }
-
-
-def _filled(group: str, members: Mapping[str, str]) -> str:
-    """The text of such a document with its members' texts: each is formed once, not once a group above it."""
-    before, _, after = group.rpartition(_NO_MEMBERS)
-    inner = [f"{json.dumps(name)}: {text}".replace("\n", "\n      ") for name, text in members.items()]
-    filled = "{\n      " + ",\n      ".join(inner) + "\n    }" if inner else "{}"
-    return f'{before}"metadata": {filled}{after}'
-
-
-def _dumps(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2)

@@ -67,14 +67,6 @@ class Layout:
                     )
         if len({v.name for v in self.maps}) != len(self.maps) or not self.maps:
             raise InputError("a store needs at least one view, each named once")
-        if set(self.splits) != set(schema.SPLITS):
-            raise InputError(
-                f"a store has the splits {', '.join(schema.SPLITS)}, not {', '.join(self.splits)}"
-            )
-        if self.vectors.shape != self.ups.shape or self.vectors.ndim != 2 or self.vectors.shape[1:] != (3,):
-            raise InputError(
-                f"lines of sight: vectors {self.vectors.shape}, ups {self.ups.shape}, wanted (n, 3)"
-            )
         missing = [name for name in schema.ROOT_ATTRS if name not in self.attrs and name != "schema_version"]
         if missing:
             raise InputError(f"the store's attributes lack {', '.join(missing)}")

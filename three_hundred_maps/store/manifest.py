@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +132,3 @@ def read_store_file(path: str | Path, name: str) -> bytes | None:
         return read_url(f"{str(path).rstrip('/')}/{name}")
     except FileNotFoundError:
         return None
-
-
-def store_files(store: Path) -> Iterator[str]:
-    """Names of the files, and of any links, in a finished store's folder beside `OUTSIDE`, sorted."""
-    for file in sorted(store.rglob("*")):
-        name = file.relative_to(store).as_posix()
-        if (file.is_symlink() or not file.is_dir()) and name not in OUTSIDE:
-            yield name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -232,8 +231,3 @@ def _bytes(value: float) -> str:
             return f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:.3g} TB"
-
-
-def to_json(content: Mapping[str, Any]) -> str:
-    """`overview` as JSON."""
-    return json.dumps(content, indent=1, sort_keys=True)

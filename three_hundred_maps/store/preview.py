@@ -10,20 +10,21 @@ import numpy as np
 from three_hundred_maps.display import SOLAR_MAGNITUDE, SURFACE_BRIGHTNESS
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, HaloKey
-from three_hundred_maps.plot import colour_bar, draw_map
+from three_hundred_maps.plot import colour_bar, draw_map, new_figure
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import SplitArrays, halo_columns, open_group, read_split
 from three_hundred_maps.store.names import resolve_store
 from three_hundred_maps.store.overview import instrument_text
 
 
-def find_halo(path: str | Path, halo: str) -> tuple[str, int]:
-    """The split and row of a halo named ``REGION:ID``, or by its whole key.
+def read_halo(path: str | Path, halo: str, los: int) -> tuple[str, SplitArrays]:
+    """The split of a halo that is named ``REGION:ID``, or by its whole key; its maps and values.
 
     Raises
     ------
     InputError
-        Where the text names no halo of the store, or more than one.
+        Where the text names no halo of the store, or more than one; or no line of sight has the number
+        ``los``.
     """
     wanted = HaloKey.parse(halo)
     root = open_group(path)
@@ -41,7 +42,12 @@ def find_halo(path: str | Path, halo: str) -> tuple[str, int]:
         raise InputError(f"{path} holds no halo {halo}; it holds for instance {example}")
     if len(found) > 1:
         raise InputError(f"--halo {halo}: there are {len(found)}; write SIMULATION:REGION:SNAPSHOT:ID")
-    return found[0]
+    split, row = found[0]
+    data = read_split(path, split, None, slice(row, row + 1))
+    n_los = len(data.los_vector)
+    if not 0 <= los < n_los:
+        raise InputError(f"--los {los}: this store has lines of sight 0 to {n_los - 1}")
+    return split, data
 
 
 def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
@@ -63,25 +69,16 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
     InputError
         Where there is no such halo or line of sight, or the suffix is none that can be drawn.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     path = resolve_store(path)
-    split, row = find_halo(path, halo)
-    data = read_split(path, split, None, slice(row, row + 1))
-    n_los = len(data.los_vector)
-    if not 0 <= los < n_los:
-        raise InputError(f"--los {los}: this store has lines of sight 0 to {n_los - 1}")
+    split, data = read_halo(path, halo, los)
     target = Path(out)
-    canvas = FigureCanvasAgg(Figure(figsize=(4.1 * len(data.maps), 4.8), dpi=110, layout="constrained"))
-    figure = canvas.figure
+    figure, axes = new_figure(1, len(data.maps), (4.1 * len(data.maps), 4.8))
     supported = figure.canvas.get_supported_filetypes()
     if target.suffix.lstrip(".").lower() not in supported:
         raise InputError(f"-o {out}: the suffix must be one of {', '.join(sorted(supported))}")
     root = open_group(path)
     group = root[split]
-    axes = figure.subplots(1, len(data.maps), squeeze=False)[0]
-    for axis, (name, maps) in zip(axes, data.maps.items(), strict=True):
+    for axis, (name, maps) in zip(axes[0], data.maps.items(), strict=True):
         attrs = dict(group[name].attrs)
         width = float(attrs["width_R200c"])
         drawn = draw_map(axis, name, maps[0, los], width=width, R200c_kpc=float(data.halos["R200c"][0]))
@@ -95,7 +92,7 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
         axis.set_xlabel("x / R200c", fontsize=8)
     figure.suptitle(_title(data, split, los, synthetic=bool(root.attrs["synthetic"])), fontsize=11)
     target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target)
+    figure.savefig(target, dpi=110)
     return target
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,6 @@ from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
 from three_hundred_maps.store.statistics import Statistics
 
 PROGRESS = "progress"
-_INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,8 @@ class ShardRecord:
             "shard": self.shard,
             "layout": self.layout,
             "files": {name: dict(value) for name, value in self.files.items()},
-            "halos": {name: [_plain(v) for v in values.tolist()] for name, values in self.halos.items()},
+            # As text, which has words for NaN and infinity and holds every digit.
+            "halos": {name: values.astype(np.str_).tolist() for name, values in self.halos.items()},
             "lines_of_sight": next(iter(self.totals.values())).shape[1],
             "totals": {name: values.tolist() for name, values in self.totals.items()},
             "refused": self.refused,
@@ -76,11 +75,7 @@ class ShardRecord:
     def from_json(value: Mapping[str, Any]) -> ShardRecord:
         """The inverse of `to_json`."""
         halos = {
-            name: variable.column(
-                value["halos"][name]
-                if variable.dtype == "string"
-                else [_special(v) for v in value["halos"][name]]
-            )
+            name: variable.column(value["halos"][name])
             for name, variable in schema.halo_variables(value["halos"]).items()
         }
         n, n_los = len(halos["region"]), value["lines_of_sight"]
@@ -96,31 +91,19 @@ class ShardRecord:
         )
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    return value
-
-
-def _special(value: Any) -> Any:
-    if value is None:
-        return math.nan
-    return _INFINITE.get(value, value) if isinstance(value, str) else value
-
-
-def record_path(store: Path, split: str, shard: int, folder: str = PROGRESS) -> Path:
+def record_path(store: Path, split: str, shard: int) -> Path:
     """Where a shard's record lies."""
-    return store / folder / f"{split}-{shard:05d}.json"
+    return store / PROGRESS / f"{split}-{shard:05d}.json"
 
 
-def write_record(store: Path, record: ShardRecord, folder: str = PROGRESS) -> None:
+def write_record(store: Path, record: ShardRecord) -> None:
     """Write a shard's record: from then on the shard counts as done."""
-    write_json(record_path(store, record.split, record.shard, folder), record.to_json())
+    write_json(record_path(store, record.split, record.shard), record.to_json())
 
 
-def read_record(store: Path, split: str, shard: int, folder: str = PROGRESS) -> ShardRecord | None:
+def read_record(store: Path, split: str, shard: int) -> ShardRecord | None:
     """A shard's record, or None where the shard is not done."""
-    path = record_path(store, split, shard, folder)
+    path = record_path(store, split, shard)
     try:
         return ShardRecord.from_json(json.loads(path.read_bytes()))
     except FileNotFoundError:
@@ -131,17 +114,14 @@ def read_record(store: Path, split: str, shard: int, folder: str = PROGRESS) -> 
         ) from None
 
 
-def is_done(
-    store: Path, layout: Layout, split: str, shard: int, folder: str = PROGRESS, *, checksums: bool = False
-) -> bool:
+def is_done(store: Path, layout: Layout, split: str, shard: int, *, checksums: bool = False) -> bool:
     """Whether a shard's record and all its files are there, of the right size; with ``checksums``, whole."""
-    record = read_record(store, split, shard, folder)
+    record = read_record(store, split, shard)
     if record is None:
         return False
     if record.layout != layout.digest():
         raise InputError(
-            f"{record_path(store, split, shard, folder)} was written for another recipe; "
-            "build into an empty folder"
+            f"{record_path(store, split, shard)} was written for another recipe; build into an empty folder"
         )
     return all(
         (store / name).is_file()

@@ -195,8 +195,6 @@ class Statistics(dict[str, ViewStatistics]):
 
     def merge(self, other: Statistics) -> Statistics:
         """Of both together; the views must be the same."""
-        if set(self) != set(other):
-            raise InputError(f"statistics of different views: {sorted(self)} and {sorted(other)}")
         result = Statistics({view: self[view].merge(other[view]) for view in self})
         if self.climatology is not None and other.climatology is not None:
             result.climatology = self.climatology.merge(other.climatology)

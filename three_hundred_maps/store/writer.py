@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import sha256_bytes, write_bytes, write_json
-from three_hundred_maps.keys import halo_keys
+from three_hundred_maps.io import canonical_json, sha256_bytes, write_bytes, write_json
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import shard_file
 from three_hundred_maps.store.layout import LAYOUT_FILE, Layout
@@ -73,7 +71,7 @@ def _whole(folder: Path) -> list[Path]:
 
 
 def _require_same(store: Path, there: Layout, wanted: Layout) -> None:
-    if json.dumps(there.to_json(), sort_keys=True) == json.dumps(wanted.to_json(), sort_keys=True):
+    if canonical_json(there.to_json()) == canonical_json(wanted.to_json()):
         return
     raise InputError(
         f"{store} was begun with other settings ({describe_difference(there, wanted)});"
@@ -82,25 +80,21 @@ def _require_same(store: Path, there: Layout, wanted: Layout) -> None:
 
 
 def describe_difference(there: Layout, wanted: Layout) -> str:
-    """What differs between two layouts, on one line: the recipe's lines first."""
-    before, after = there.to_json(), wanted.to_json()
-    recipe = recipe_difference(str(there.attrs.get("recipe", "")), str(wanted.attrs.get("recipe", "")))
-    if recipe:
-        return recipe
-    keys = [key for key in before if before[key] != after[key]]
-    if keys == ["attrs"]:
-        return "; ".join(
-            f"{k}: there {there.attrs.get(k)!r:.80}, now {wanted.attrs.get(k)!r:.80}"
-            for k in sorted({*there.attrs, *wanted.attrs})
-            if there.attrs.get(k) != wanted.attrs.get(k)
-        )
-    return "; ".join(f"{key}: there {str(before[key])[:80]}, now {str(after[key])[:80]}" for key in keys)
+    """What differs between two layouts, on one line: their recipes, else all that they state."""
+    recipes = (str(layout.attrs["recipe"]) for layout in (there, wanted))
+    return recipe_difference(*recipes) or _difference(there.to_json(), wanted.to_json())
 
 
 def recipe_difference(there: str, wanted: str) -> str:
     """The lines in which two recipes differ, on one line; nothing where they are the same."""
+    import yaml
+
+    return _difference(*(yaml.safe_load(recipe) or {} for recipe in (there, wanted)))
+
+
+def _difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     lines = [
-        f"{line[0]} {line[1:]}"
+        f"{line[0]} {line[1:]:.160}"
         for line in difflib.unified_diff(_settings(there), _settings(wanted), lineterm="", n=0)
         if line[:1] in ("+", "-") and line[:3] not in ("+++", "---")
     ]
@@ -110,9 +104,8 @@ def recipe_difference(there: str, wanted: str) -> str:
     return f"there - now +, defaults left out: {'; '.join(lines[:SHOWN_LINES])}{more}"
 
 
-def _settings(recipe: str) -> list[str]:
-    """A recipe's settings, one a line, each with its section: ``selection.seed: 0``."""
-    import yaml
+def _settings(content: Mapping[str, Any]) -> list[str]:
+    """Settings, one a line, each with its section: ``selection.seed: 0``."""
 
     def lines(value: Any, name: str) -> Iterator[str]:
         if isinstance(value, dict) and value:
@@ -121,7 +114,7 @@ def _settings(recipe: str) -> list[str]:
         else:
             yield f"{name}: {value}"
 
-    return list(lines(yaml.safe_load(recipe) or {}, ""))
+    return list(lines(content, ""))
 
 
 def write_shard(
@@ -202,16 +195,15 @@ def write_maps(
     split: str,
     shard: int,
     maps: Mapping[str, NDArray[np.float32]],
-    folder: str = "",
 ) -> dict[str, dict[str, Any]]:
-    """Write a shard's map files (below ``folder`` of the store) and return their checksums and sizes."""
+    """Write a shard's map files and return their checksums and sizes."""
     files: dict[str, dict[str, Any]] = {}
     for variable in layout.map_variables(split):
         if not len(maps[variable.name]):
             continue
         data = encode_shard(maps[variable.name], layout.shard_halos)
         name = shard_file(f"{split}/{variable.name}", shard)
-        write_bytes(store / folder / name, data)
+        write_bytes(store / name, data)
         files[name] = {"sha256": sha256_bytes(data), "bytes": len(data)}
     return files
 
@@ -230,8 +222,4 @@ def _check_halos(halos: Mapping[str, NDArray[Any]], where: str) -> dict[str, NDA
     if len(lengths) != 1:
         raise InputError(f"{where}: halo variables of different lengths {sorted(lengths)}")
     schema.flag_attrs(sorted(set(columns["simulation"].tolist())))
-    keys = halo_keys(columns)
-    if len(set(keys)) != len(keys):
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise InputError(f"{where}: the halo {twice} is there twice")
     return columns

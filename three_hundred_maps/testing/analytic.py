@@ -15,6 +15,8 @@ from three_hundred_maps.simulation.particles import Cutout, Particles
 from three_hundred_maps.units import KEV_K
 
 COSMOLOGY = Cosmology(h=0.678, omega_m=0.307, omega_lambda=0.693, omega_b=0.048)
+CONCENTRATION, GAS_FRACTION = 4.0, 0.12
+"""Of the dark matter; gas mass inside R200c over M200c."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,9 @@ def analytic_cluster(
     R200c_kpc: float = 1500.0,
     extent: float = 2.6,
     core: float = 0.15,
-    concentration: float = 4.0,
     temperature_keV: float = 5.0,
     metallicity: float = 0.004,
-    gas_fraction: float = 0.12,
     neighbours: int = 64,
-    kernel: str = "cubic_spline",
     redshift: float = 0.0,
     seed: int = 0,
 ) -> AnalyticCluster:
@@ -90,8 +89,6 @@ def analytic_cluster(
         Radius of the cut-out in R200c: the profiles end there.
     core
         Core radius of the gas in R200c.
-    gas_fraction
-        Gas mass inside R200c over M200c.
     neighbours
         Particles within a smoothing length, on average.
     redshift
@@ -117,7 +114,7 @@ def analytic_cluster(
     grid = np.concatenate([[0.0], np.geomspace(1e-5 * edge, edge, 4000)])
     core_kpc = core * R200c_kpc
     beta_volume = core_kpc**2 * 4.0 * math.pi * (grid - core_kpc * np.arctan(grid / core_kpc))
-    density_0 = gas_fraction * mass / float(np.interp(R200c_kpc, grid, beta_volume))
+    density_0 = GAS_FRACTION * mass / float(np.interp(R200c_kpc, grid, beta_volume))
     gas_position = place(beta_volume, grid, n_gas)
     radius = np.linalg.norm(gas_position.astype(np.float64), axis=1)
     density = density_0 / (1.0 + (radius / core_kpc) ** 2)
@@ -137,8 +134,8 @@ def analytic_cluster(
         wind=0.0 * ones,
     )
 
-    nfw = enclosed_mass(grid * concentration / R200c_kpc)
-    nfw_total = mass * float(nfw[-1] / enclosed_mass(concentration))
+    nfw = enclosed_mass(grid * CONCENTRATION / R200c_kpc)
+    nfw_total = mass * float(nfw[-1] / enclosed_mass(CONCENTRATION))
     hernquist = (grid / (grid + 0.05 * R200c_kpc)) ** 2
     particles = {
         "gas": gas,
@@ -147,8 +144,8 @@ def analytic_cluster(
         "stars": species(place(hernquist, grid, n_stars), 0.01 * mass),
         "black_holes": species(np.zeros((1, 3), np.float32), 1e9),
     }
-    cutout = Cutout(particles, edge, redshift, COSMOLOGY, kernel)
+    cutout = Cutout(particles, edge, redshift, COSMOLOGY, "cubic_spline")
     return AnalyticCluster(
         cutout, R200c_kpc, mass, core_kpc, density_0, temperature_keV * KEV_K, 0.76, 1.158, metallicity,
-        concentration,
+        CONCENTRATION,
     )  # fmt: skip

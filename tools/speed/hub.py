@@ -54,9 +54,9 @@ def in_order(rows: Any, view: str) -> Callable[[], None]:
 
 def parquet_ratio(store: Path, folder: Path) -> float:
     """Bytes of the exported Parquet over raw float32."""
-    from three_hundred_maps.hub import export
+    from three_hundred_maps.hub.exporting import export
 
-    manifest = export([store], folder, zarr=False)
+    manifest = export([store], folder)
     (record,) = manifest["configs"].values()
     height, width = record["pixels"]
     rows = sum(split["rows"] for split in record["splits"].values())
@@ -76,7 +76,7 @@ def main() -> None:
 
     import pyarrow
 
-    from three_hundred_maps.hub import load_dataset
+    from three_hundred_maps.hub.loading import load_dataset
     from three_hundred_maps.progress import set_quiet
     from three_hundred_maps.testing import tiny_store
 
