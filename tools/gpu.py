@@ -131,7 +131,7 @@ def full_size(cores: int) -> Size:
         steps=plan.steps,
         flagship=plan.flagship,
         flagship_steps=plan.flagship_steps,
-        flow=("--preset", "gpu", "--device", "cuda", "--no-compile", *FLOW_SIZE),
+        flow=("--device", "cuda", "--no-compile", *FLOW_SIZE),
         speed=("--seconds", "0.6", "--rounds", "3"),
         projection=("--only-torch", "--particles", "1000000"),
     )

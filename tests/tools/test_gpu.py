@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load, load_file
 
+from baselines import flow
 from tests.helpers import command, settings_of
 from tools import gpu, steps
 
@@ -116,6 +117,9 @@ def test_the_small_size_has_the_same_steps_for_any_machine(
     for step in (ran[name] for name in runs[:-1]):
         settings = settings_of(step.words)
         assert settings.device == "cpu" and settings.steps == 10 and not settings.compile
+    monkeypatch.setattr(flow, "run", lambda *_: None)
+    for size in (gpu.full_size(16), gpu.small_size(2)):
+        assert command(flow.main, *size.flow).returncode == 0
 
 
 def test_a_step_is_stopped_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
