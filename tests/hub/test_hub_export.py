@@ -130,7 +130,7 @@ def test_an_interrupted_export_goes_on(store: Path, exported: Path, tmp_path: Pa
     mark = {"kind": "export", "digest": source.digest, "row_format": ROW_FORMAT}
     (out / "tiny" / OWN_LIST).write_text(json.dumps({**mark, "files": sorted(files_of(out / "tiny"))}))
     (out / "tiny" / "parquet" / "test-00000-of-00001.parquet").unlink()
-    (out / "tiny" / "parquet" / ".test-00000-of-00001.parquet.partial").write_bytes(b"half")
+    (out / "tiny" / "parquet" / ".test-00000-of-00001.parquet.123.partial").write_bytes(b"half")
     kept = out / "tiny" / "parquet" / "train-00000-of-00001.parquet"
     before = kept.stat().st_mtime_ns
     manifest = export([store], out, repository="org/maps")
