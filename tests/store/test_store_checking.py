@@ -327,6 +327,7 @@ def test_preview_draws_and_says_what_is_wrong(tiny, tmp_path):
 def test_table_of_halos(tmp_path):
     store = tiny_store(tmp_path / "store", halos=(3, 1, 2), n_los=2, pixels=8)
     table = halo_table(store)
+    assert list(table)[:6] == ["split", "simulation", "region", "snapshot", "halo_id", "redshift"]
     assert table["split"] == ["train"] * 3 + ["validation"] + ["test"] * 2
     assert set(schema.HALO_VARIABLES) < set(table)
     opened = open_store(store)

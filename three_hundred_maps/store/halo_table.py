@@ -16,25 +16,21 @@ FORMATS = (".csv", ".parquet")
 
 
 def halo_table(store: str | Path) -> dict[str, list[Any]]:
-    """Columns by name: ``split``, every halo variable, ``total_VIEW`` averaged over lines of sight."""
+    """Columns by name: ``split``, the key, other variables, ``total_VIEW`` averaged over lines of sight."""
     opened = open_store(store)
     table: dict[str, list[Any]] = {"split": []}
     for split in schema.SPLITS:
         data = opened[split]
         n = data.sizes["halo"]
         table["split"] += [split] * n
-        for name, variable in data.variables.items():
+        names = list(map(str, data.variables))
+        for name in schema.halo_variables(names):
+            values = data[name].values
             if name == "simulation":
-                values = schema.decode_ids(
-                    variable.values, schema.simulation_ids(variable.attrs, store), store
-                )
-            elif name in schema.halo_variables(list(map(str, data.variables))):
-                values = variable.values
-            elif str(name).startswith("total_"):
-                values = variable.values.mean(axis=1)
-            else:
-                continue
-            table.setdefault(str(name), []).extend(values.tolist())
+                values = schema.decode_ids(values, schema.simulation_ids(data[name].attrs, store), store)
+            table.setdefault(name, []).extend(values.tolist())
+        for name in sorted(name for name in names if name.startswith("total_")):
+            table.setdefault(name, []).extend(data[name].values.mean(axis=1).tolist())
     return table
 
 
