@@ -334,7 +334,9 @@ def test_table_of_halos(tmp_path):
     np.testing.assert_array_equal(table["M200c"][:3], opened["train"]["M200c"].values)
     np.testing.assert_allclose(table["total_sz"][4:], opened["test"]["total_sz"].values.mean(1))
     assert write_halo_table(store, tmp_path / "halos.parquet") == 6
-    assert pq.read_table(tmp_path / "halos.parquet").to_pydict() == table
+    kept = pq.read_table(tmp_path / "halos.parquet")
+    assert kept.to_pydict() == table and kept.schema.field("M200c").metadata[b"unit"] == b"Msun"
+    assert kept.schema.field("total_sz").metadata[b"unit"] == b"kpc2"
     assert command(main, "inspect", store, "--halos", tmp_path / "halos.csv").returncode == 0
     with open(tmp_path / "halos.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))

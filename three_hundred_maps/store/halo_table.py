@@ -37,6 +37,8 @@ def halo_table(store: str | Path) -> dict[str, list[Any]]:
 def write_halo_table(store: str | Path, path: Path) -> int:
     """Write `halo_table` as CSV or Parquet, by the ending of ``path``; the number of halos.
 
+    Fields of a Parquet table carry ``unit`` and ``long_name``.
+
     Raises
     ------
     InputError
@@ -55,7 +57,14 @@ def write_halo_table(store: str | Path, path: Path) -> int:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        buffer = io.BytesIO()
-        pq.write_table(pa.table(table), buffer)
+        buffer, columns = io.BytesIO(), open_store(store)["train"].variables
+        made = pa.table(table)
+        fields = [
+            field.with_metadata({"unit": attrs["units"], "long_name": attrs["long_name"]})
+            if (attrs := columns[field.name].attrs if field.name in columns else {})
+            else field
+            for field in made.schema
+        ]
+        pq.write_table(made.cast(pa.schema(fields)), buffer)
         write_bytes(path, buffer.getvalue())
     return len(table["split"])
