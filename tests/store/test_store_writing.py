@@ -22,7 +22,7 @@ from tests.processes import Forked
 from three_hundred_maps import io as files_io
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import compact, schema
-from three_hundred_maps.store.arrays import iter_shards, read_split
+from three_hundred_maps.store.arrays import iter_shards, read_split, root_attrs
 from three_hundred_maps.store.derive import subset
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
@@ -403,6 +403,24 @@ def test_leftovers_of_killed_writers_are_swept(tmp_path):
     finalise(store)
     assert not list(store.rglob("*.partial"))
     assert verify(store).problems == []
+
+
+def test_a_write_that_fails_says_why_though_its_cleaning_up_fails_too(tmp_path, monkeypatch):
+    """A read-only file system refuses to remove even what is not there."""
+
+    def refuse(path, *args, **kwargs):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OSError) as caught, files_io.renamed_into_place(tmp_path / "file") as partial:
+        refuse(partial)
+    assert caught.value.filename == str(tmp_path / "file")
+
+
+@pytest.mark.parametrize("read", [root_attrs, read_manifest])
+def test_a_url_of_no_known_kind_is_refused(read):
+    with pytest.raises(InputError, match="foo://store.* cannot be read: Protocol not known"):
+        read("foo://store")
 
 
 # -- locks -------------------------------------------------------------------------------------------------
