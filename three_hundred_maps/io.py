@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,8 @@ def renamed_into_place(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only file system refuses this too; the first error counts
+            partial.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -65,15 +66,20 @@ def write_bytes(path: Path, data: bytes) -> None:
     fsync_folder(path.parent)
 
 
+def is_partial(path: Path) -> bool:
+    """Whether a file has the very name of one that `renamed_into_place` was writing (a process's number)."""
+    return re.fullmatch(r"\..+\.\d+\.partial", path.name) is not None and path.is_file()
+
+
 def sweep_partial(folder: Path) -> None:
     """Remove what killed writers left unfinished below ``folder``; nobody may be writing there.
 
-    That is what has the very names of `renamed_into_place` (a process's number) and `replaced_folder`.
+    That is what has the very names of `renamed_into_place` and `replaced_folder`.
     """
     for partial in list(folder.rglob(".*.partial")):
         if partial.is_dir() and re.fullmatch(r"\..+\.[a-z0-9_]{8}\.partial", partial.name):
             shutil.rmtree(partial, ignore_errors=True)
-        elif partial.is_file() and re.fullmatch(r"\..+\.\d+\.partial", partial.name):
+        elif is_partial(partial):
             partial.unlink(missing_ok=True)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -137,6 +138,39 @@ def test_an_interrupted_export_goes_on(store: Path, exported: Path, tmp_path: Pa
     assert kept.stat().st_mtime_ns == before
     assert manifest == manifest_of(exported)
     assert set(files_of(out)) == {*manifest["files"], MANIFEST}
+
+
+def test_every_step_of_an_export_may_be_the_last(tmp_path: Path, monkeypatch) -> None:
+    """Between any two of its lists and root files, the first and the last too."""
+    store = one_each(tmp_path / "store")
+    export([store], tmp_path / "whole")
+    wanted, out = files_of(tmp_path / "whole"), tmp_path / "out"
+    for step in range(1, 99, 3):
+        calls = 0
+
+        def stopping(real, step=step):
+            def wrapped(*args):
+                nonlocal calls
+                calls += 1
+                if calls == step:
+                    raise KeyboardInterrupt
+                return real(*args)
+
+            return wrapped
+
+        with monkeypatch.context() as broken, suppress(KeyboardInterrupt):
+            for name in ("write_json", "write_bytes", "remove_own"):
+                broken.setattr(exporting, name, stopping(getattr(exporting, name)))
+            export([store], out)
+        for name in (f".{MANIFEST}.1.partial", f"tiny/.{OWN_LIST}.1.partial"):
+            (out / name).parent.mkdir(exist_ok=True)
+            (out / name).write_text("half")
+        export([store], out)
+        assert files_of(out) == wanted, f"after a stop at step {step}"
+        shutil.rmtree(out)
+        if calls < step:
+            break
+    assert 10 < step < 98
 
 
 def test_exporting_again_keeps_what_others_put_there(tmp_path: Path) -> None:

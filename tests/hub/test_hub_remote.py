@@ -177,6 +177,10 @@ assert verify(out, deep=True).good
 assert open_store(out)["train"]["mass"].shape == (6, 3, 80, 80)
 assert load_dataset(data_dir=out, split="train").num_rows == 18
 download("org/maps", out, splits=["train"], views=["sz", "mass"], shards=[1, 2])   # there already
+(out / ".download").mkdir()
+(out / ".download" / "left.by.a.kill").touch()
+download("org/maps", out, splits=["train"], views=["sz", "mass"], shards=[1, 2])
+assert verify(out).good
 last = Path("last")
 download("org/maps", last, shards=[0, 2])
 assert len(read_split(last, "train")) == 6 and len(read_split(last, "test")) == 3

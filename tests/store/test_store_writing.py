@@ -22,7 +22,8 @@ from tests.processes import Forked
 from three_hundred_maps import io as files_io
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import compact, schema
-from three_hundred_maps.store.arrays import iter_shards, read_split
+from three_hundred_maps.store.arrays import iter_shards, read_split, root_attrs
+from three_hundred_maps.store.derive import subset
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.manifest import read_manifest
@@ -31,6 +32,7 @@ from three_hundred_maps.store.records import read_layout
 from three_hundred_maps.store.shards import encode_shard
 from three_hundred_maps.store.verify import verify
 from three_hundred_maps.store.writer import create_store, write_shard
+from three_hundred_maps.testing import tiny_store
 
 
 def rows_of(store: Path) -> dict[str, list[int]]:
@@ -368,10 +370,30 @@ def test_every_step_of_closing_gaps_may_be_the_last(tmp_path, monkeypatch):
                 break
             except KeyboardInterrupt:
                 pass
+        staged = store / compact.STAGING / "progress"
+        if step % 2 and compact.read_compaction(store) and staged.exists():
+            # As an earlier version left them, which moved a record only after its files, too.
+            for record in staged.iterdir():
+                record.rename(staged.parent / record.name)
+            staged.rmdir()
+        (store / "train" / "mass" / "c" / "mine.txt").write_text("a user's")
         resumed, planned, refused = compact.close_gaps(store, read_layout(store))
+        (store / "train" / "mass" / "c" / "mine.txt").unlink()
         assert resumed.splits == wanted_layout.splits and planned == layout.splits and len(refused) == 1
         assert hashes(store) == wanted, f"after a stop at step {step}"
     assert 10 < step < 59
+
+
+def test_what_a_builder_killed_at_its_very_end_leaves_is_tidied(tmp_path):
+    """The manifest is there; progress and lock files are still to be removed."""
+    source = tiny_store(tmp_path / "source", halos=(2, 1, 1), n_los=1, pixels=8)
+    store = subset(source, tmp_path / "store", los=1)
+    wanted = hashes(store)
+    for leftover in ("progress/layout.json", ".lock", ".lock.owner"):
+        (store / leftover).parent.mkdir(exist_ok=True)
+        (store / leftover).write_text("")
+        assert subset(source, store, los=1) == store
+        assert hashes(store) == wanted and verify(store).problems == []
 
 
 def test_leftovers_of_killed_writers_are_swept(tmp_path):
@@ -381,6 +403,24 @@ def test_leftovers_of_killed_writers_are_swept(tmp_path):
     finalise(store)
     assert not list(store.rglob("*.partial"))
     assert verify(store).problems == []
+
+
+def test_a_write_that_fails_says_why_though_its_cleaning_up_fails_too(tmp_path, monkeypatch):
+    """A read-only file system refuses to remove even what is not there."""
+
+    def refuse(path, *args, **kwargs):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OSError) as caught, files_io.renamed_into_place(tmp_path / "file") as partial:
+        refuse(partial)
+    assert caught.value.filename == str(tmp_path / "file")
+
+
+@pytest.mark.parametrize("read", [root_attrs, read_manifest])
+def test_a_url_of_no_known_kind_is_refused(read):
+    with pytest.raises(InputError, match="foo://store.* cannot be read: Protocol not known"):
+        read("foo://store")
 
 
 # -- locks -------------------------------------------------------------------------------------------------

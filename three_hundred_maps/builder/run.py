@@ -25,7 +25,7 @@ from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.progress import is_quiet, progress, set_quiet
 from three_hundred_maps.store.arrays import read_split, root_attrs
 from three_hundred_maps.store.compact import read_compaction
-from three_hundred_maps.store.finishing import finalise
+from three_hundred_maps.store.finishing import finalise, tidy
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest, write_manifest
@@ -236,7 +236,8 @@ class _Build:
     def repair(self) -> None:
         """Make the damaged shards of a finished store again."""
         places = damaged_shards(self.store)
-        if not places and not (self.store / PROGRESS).exists():
+        if not places:
+            tidy(self.store)
             return
         require_writable(self.store)
         with store_lock(self.store):

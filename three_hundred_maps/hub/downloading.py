@@ -82,6 +82,7 @@ def download(
     part = _Part.choose(record, name, splits, views, shards)
     whole = splits is None and views is None and shards is None
     if _is_there(store, record["digest"], None if whole else part):
+        _remove_staging(store)
         return store
     prefix = f"{record['zarr']}/"
     files = {p.removeprefix(prefix): e for p, e in manifest["files"].items() if p.startswith(prefix)}
@@ -103,7 +104,7 @@ def download(
             read_manifest(store)
         else:
             _assemble(fetched, store, part, sorted(wanted), str(record["digest"]))
-        shutil.rmtree(staging)
+        _remove_staging(store)
     return store
 
 
@@ -159,6 +160,11 @@ def _is_there(store: Path, digest: str, part: _Part | None) -> bool:
     if own_files(store / STAGING, STAGING) is None:
         raise InputError(f"{store} holds other things; choose a new folder for --out")
     return False
+
+
+def _remove_staging(store: Path) -> None:
+    # Another process may have come to its end at the same time.
+    shutil.rmtree(store / STAGING, ignore_errors=True)
 
 
 def _fetch_all(repository: str, commit: str, prefix: str, wanted: Mapping[str, Any], staging: Path) -> None:

@@ -23,6 +23,7 @@ from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import (
     OWN_LIST,
     canonical_json,
+    is_partial,
     own_files,
     remove_own,
     renamed_into_place,
@@ -98,18 +99,20 @@ def export(
         path: entry for path, entry in before.get("files", {}).items() if path.split("/")[0] in configs
     }
     root.mkdir(parents=True, exist_ok=True)
+    sweep_partial(root)
     for source in sources:
         old = configs.get(source.name)
-        if old is not None and _unchanged(root, old, source, files):
-            continue
-        mine = {path for path in files if path.startswith(f"{source.name}/")}
-        record, entries = export_config(source, root, mine)
-        files = {path: entry for path, entry in files.items() if path not in mine}
-        configs[source.name] = record
-        files.update(entries)
-        check_limits(files)
-        # Written after each config, so that an interrupted export of many keeps those it finished.
-        write_root_files(root, {"configs": configs, "files": files}, repository)
+        if old is None or not _unchanged(root, old, source, files):
+            mine = {path for path in files if path.startswith(f"{source.name}/")}
+            record, entries = export_config(source, root, mine)
+            files = {path: entry for path, entry in files.items() if path not in mine}
+            configs[source.name] = record
+            files.update(entries)
+            check_limits(files)
+            # Written after each config, so that an interrupted export of many keeps those it finished.
+            write_root_files(root, {"configs": configs, "files": files}, repository)
+        # Only then: until the manifest names the config, its list says whose the folder is.
+        _remove_stale(root / source.name, {path.removeprefix(f"{source.name}/") for path in files})
     return write_root_files(root, {"configs": configs, "files": files}, repository)
 
 
@@ -123,13 +126,20 @@ def check_folder(root: Path) -> dict[str, Any]:
     known = {MANIFEST, ".cache", *manifest.get("configs", {})} if manifest else set()
     known |= {name for name in ROOT_FILES if name in manifest.get("files", {})}
     foreign = sorted(
-        entry.name for entry in root.iterdir() if entry.name not in known and own_files(entry, KIND) is None
+        entry.name
+        for entry in root.iterdir()
+        if entry.name not in known and own_files(entry, KIND) is None and not _is_left(entry)
     )
     if foreign:
         raise InputError(
             f"{root} holds other things ({', '.join(foreign[:5])}); choose a new folder for --out"
         )
     return manifest
+
+
+def _is_left(entry: Path) -> bool:
+    """Whether there is nothing but what an export that was killed at once left."""
+    return all(is_partial(path) for path in (entry, *entry.rglob("*")) if not path.is_dir())
 
 
 def _unchanged(root: Path, record: Mapping[str, Any], source: StoreSource, files: Mapping[str, Any]) -> bool:
@@ -161,8 +171,6 @@ def export_config(source: StoreSource, root: Path, before: Set[str]) -> tuple[di
     planned += [f"{ZARR}/{name}" for name in store_checksums(source.path)]
     own = {path.removeprefix(f"{source.name}/") for path in before} | (own_files(folder, KIND) or set())
     mark = {"kind": KIND, "digest": source.digest, "row_format": record["row_format"]}
-    if own:
-        sweep_partial(folder)
     if own and not _is_marked(folder, mark):
         write_json(folder / OWN_LIST, {"kind": KIND, "files": sorted(own)})
         remove_own(folder, KIND)
@@ -182,10 +190,15 @@ def export_config(source: StoreSource, root: Path, before: Set[str]) -> tuple[di
     picture = folder / "images" / "clusters.png"
     write_bytes(picture, draw_gallery(source, ranges))
     record["images"] = [add_file(entries, root, picture)]
-    stale = listed - {path.removeprefix(f"{source.name}/") for path in entries}
-    write_json(folder / OWN_LIST, {"kind": KIND, "files": sorted(stale)})
-    remove_own(folder, KIND)
     return record, entries
+
+
+def _remove_stale(folder: Path, files: Set[str]) -> None:
+    """Remove the list of a config's folder, and what is on it but is none of the export's files."""
+    own = own_files(folder, KIND)
+    if own is not None:
+        write_json(folder / OWN_LIST, {"kind": KIND, "files": sorted(own - files)})
+        remove_own(folder, KIND)
 
 
 def _is_marked(folder: Path, mark: Mapping[str, Any]) -> bool:
@@ -267,18 +280,18 @@ def check_limits(files: Mapping[str, Any]) -> None:
 
 
 def write_root_files(root: Path, content: Mapping[str, Any], repository: str) -> dict[str, Any]:
-    """Write card, Croissant, eval.yaml and citation, then the manifest, which marks the export as whole."""
+    """Write the manifest, then card, Croissant, eval.yaml and citation, which it lists."""
     files = {path: entry for path, entry in content["files"].items() if path not in ROOT_FILES}
     manifest = new_manifest(dict(content["configs"]), files, repository)
     texts = {
-        "README.md": render_card(manifest, repository),
-        "croissant.json": canonical_json(render_croissant(manifest, repository)).decode(),
-        "eval.yaml": render_eval(manifest),
-        "CITATION.cff": render_citation(manifest, repository),
+        "README.md": render_card(manifest, repository).encode(),
+        "croissant.json": canonical_json(render_croissant(manifest, repository)),
+        "eval.yaml": render_eval(manifest).encode(),
+        "CITATION.cff": render_citation(manifest, repository).encode(),
     }
-    for name, text in texts.items():
-        data = text.encode()
-        write_bytes(root / name, data)
-        files[name] = {"bytes": len(data), "sha256": sha256_bytes(data)}
+    files.update({name: {"bytes": len(data), "sha256": sha256_bytes(data)} for name, data in texts.items()})
+    # Before them: by it an interrupted export knows them for its own.
     write_json(root / MANIFEST, manifest)
+    for name, data in texts.items():
+        write_bytes(root / name, data)
     return manifest

@@ -1,7 +1,7 @@
 """Closing the gaps that refused halos leave: rows are packed anew into whole shards.
 
-New shards are first written beside the old ones; then a marker says so, and they are moved into place.
-Every step may be repeated, so a kill at any moment is harmless.
+New shards are first written beside the old ones; then a marker says so, and they are moved into place, the
+record of each after its files. Every step may be repeated, so a kill at any moment is harmless.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ def close_gaps(store: Path, layout: Layout) -> tuple[Layout, dict[str, int], lis
             _stage(store, layout, packed, split, records[split])
         marker = {"planned": planned, "kept": kept, "gaps": gaps, "refused": refused}
         write_json(store / MARKER, marker)
+    # An earlier version kept the records of staged shards beside their folders.
+    for place in (store / STAGING).glob("*.json"):
+        (place.parent / PROGRESS).mkdir(exist_ok=True)
+        os.replace(place, place.parent / PROGRESS / place.name)
     packed = layout.with_splits(marker["kept"])
     for split in marker["gaps"]:
         _swap(store, packed, split, old_shards=-(-marker["planned"][split] // layout.shard_halos))
@@ -89,15 +93,15 @@ def _stage(store: Path, layout: Layout, packed: Layout, split: str, records: lis
 
 def _swap(store: Path, packed: Layout, split: str, old_shards: int) -> None:
     """Move a split's staged shards and their records into the place of the old ones."""
-    for variable in packed.map_variables(split):
-        name = f"{split}/{variable.name}/c"
-        staged = store / STAGING / name
-        if staged.exists() or not packed.shards(split):
-            shutil.rmtree(store / name, ignore_errors=True)
-        if staged.exists():
-            os.replace(staged, store / name)
-            fsync_folder((store / name).parent)
     for shard in range(old_shards):
+        for variable in packed.map_variables(split):
+            name = shard_file(f"{split}/{variable.name}", shard)
+            if shard >= packed.shards(split):
+                shutil.rmtree((store / name).parents[2], ignore_errors=True)
+            elif (store / STAGING / name).exists():
+                (store / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(store / STAGING / name, store / name)
+                fsync_folder((store / name).parent)
         record, staged = (record_path(folder, split, shard) for folder in (store, store / STAGING))
         if staged.exists():
             os.replace(staged, record)

@@ -18,7 +18,7 @@ from three_hundred_maps.simulation.tables import join, take
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import halo_columns, open_group, read_array, read_split, store_digest
 from three_hundred_maps.store.duplicates import CORRELATION, map_correlation
-from three_hundred_maps.store.finishing import finalise
+from three_hundred_maps.store.finishing import finalise, tidy
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest
@@ -263,6 +263,7 @@ def write_derived(
     if (out / MANIFEST).exists():
         if _settings(Layout.of_store(out)) != _settings(layout):
             raise InputError(f"{out} is another finished store; give a new folder")
+        tidy(out)
         return out
     out.mkdir(parents=True, exist_ok=True)
     with store_lock(out):

@@ -167,6 +167,12 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def tidy(store: Path) -> None:
+    """Remove what a builder leaves of a finished store that is killed at its very end."""
+    if (store / PROGRESS).exists() or any(store.glob(".lock*")):
+        finalise(store)
+
+
 def _remove_progress(store: Path) -> None:
     # The manifest holds what the records held; the layout goes last of all, with its folder.
     shutil.rmtree(store / PROGRESS, ignore_errors=True)

@@ -53,7 +53,16 @@ def read_url(url: str) -> bytes:
 
 
 def _registered(url: str) -> Any:
-    make = _FILESYSTEMS.get(url.partition("://")[0]) if is_url(url) else None
+    """The registered file system of a URL, None where fsspec has its own; InputError for no such."""
+    protocol = url.partition("://")[0].rpartition("::")[2]
+    make = _FILESYSTEMS.get(protocol) if is_url(url) else None
+    if make is None and is_url(url):
+        import fsspec
+
+        try:
+            fsspec.get_filesystem_class(protocol)
+        except (ImportError, ValueError) as error:
+            raise InputError(f"{url} cannot be read: {error}") from None
     return make() if make is not None else None
 
 
