@@ -216,8 +216,10 @@ def test_reading_has_a_budget(
     monkeypatch.setattr(predictions, budget, decoded)
     found = Predictions(folder)
     found.read("mass", np.arange(12))
-    with pytest.raises(InputError, match=f"{decoded:,} decoded bytes; write one halo a chunk"):
+    with pytest.raises(InputError, match=f"{decoded:,} decoded bytes; write one halo a chunk") as caught:
         found.read("mass", np.arange(1))
+    # Through zarr it would leave tasks behind, of which asyncio complains on the terminal.
+    assert not any("zarr" in Path(entry.path).parts for entry in caught.traceback)
     monkeypatch.setattr(predictions, budget, decoded - 1)
     with pytest.raises(InputError, match="decoded bytes"):
         Predictions(folder)
@@ -409,7 +411,6 @@ def test_a_blosc_frame_cannot_lie_of_its_own_size(submit: Callable[..., Path], s
         )
         assert done.returncode == 0, f"size {size}: status {done.returncode}"
         assert "cut short or longer than it says" in done.stdout
-        assert not done.stderr, "what was being read is not left behind"
 
 
 @pytest.mark.parametrize(
