@@ -85,6 +85,8 @@ def score(
         # Before the scoring, which may take long.
         if out.exists() and not overwrite:
             raise InputError(f"{out} is there already; give another name or --overwrite")
+        if out.is_dir():
+            raise InputError(f"{out} is a folder; --out is the result's file, as result.json")
         out.parent.mkdir(parents=True, exist_ok=True)
     with opened(submission) as folder:
         result = score_submission(

@@ -60,10 +60,14 @@ def is_tie(difference: Estimate) -> bool | None:
 
 def ties_with_best(results: Sequence[Mapping[str, Any]], score: str = RANKING) -> list[bool | None]:
     """For results in the order of a board: whether each ties with the first (None: cannot be told)."""
+    given = [result.get("regions") or {} for result in results]
+    first = given[0] if given else {}
     return [
         None
         if place == 0
-        or any(not (r.get("regions") or {}).get(_FIGURES[score][0]) for r in (result, results[0]))
+        or any(not found.get(_FIGURES[score][0]) for found in (regions, first))
+        # What claims other regions keeps nobody else's board from being made.
+        or regions["id"] != first["id"]
         else is_tie(paired_difference(result, results[0], score=score))
-        for place, result in enumerate(results)
+        for place, (result, regions) in enumerate(zip(results, given, strict=True))
     ]

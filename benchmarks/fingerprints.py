@@ -49,5 +49,5 @@ def dataset_key(dataset: Mapping[str, Any], training: Sequence[Mapping[str, Any]
     else:
         identity += ["digest", dataset["digest"]]
     zero = [part for data in training for part in dataset_key({**data, "split": "train"})]
-    target = [dataset["target"]] if dataset.get("target", TARGET) != TARGET else []
-    return (*identity, dataset.get("split", "test"), *target, *zero)
+    target = dataset.get("target") or TARGET
+    return (*identity, dataset.get("split", "test"), *([target] if target != TARGET else []), *zero)

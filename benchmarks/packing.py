@@ -12,12 +12,20 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.manifest import MANIFEST, PREDICTIONS, load_json, parse_json, parse_manifest
-from benchmarks.predictions import MAX_CHUNK_BYTES, MAX_DECODED_BYTES, MAX_DEPTH, MAX_FILES
+from benchmarks.manifest import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    PREDICTIONS,
+    load_json,
+    parse_json,
+    parse_manifest,
+)
+from benchmarks.predictions import MAX_CHUNK_BYTES, MAX_DECODED_BYTES, MAX_DEPTH, MAX_FILES, MAX_HALOS
 from benchmarks.submissions import tree_digest, write_submission
 from benchmarks.tasks import MASS_MAP, TASKS
 from benchmarks.texts import shown
@@ -25,6 +33,7 @@ from benchmarks.validation import validate
 from benchmarks.variables import MASS, SAMPLES, SIGMA, array_name
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import OWN_LIST, canonical_json, renamed_into_place
+from three_hundred_maps.keys import KEY, SEALED_KEY
 
 SUFFIX = ".thm.tar"
 ALLOWED = (MANIFEST, PREDICTIONS, OWN_LIST)
@@ -193,7 +202,10 @@ def _open_zip(stream: BinaryIO, path: Path) -> zipfile.ZipFile:
     source = zipfile.ZipFile(stream)
     total = sum(info.file_size for info in source.infolist())
     if total > min(MAX_DECODED_BYTES, MAX_RATIO * path.stat().st_size):
-        raise InputError(f"{path.name}: unpacks to {total:,} bytes; at most {MAX_RATIO} times its own size")
+        raise InputError(
+            f"{path.name}: unpacks to {total:,} bytes; at most {MAX_RATIO} times its own size "
+            "(numpy.savez and tar do not compress)"
+        )
     for info in source.infolist():
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise InputError(f"{path.name}: {shown(info.filename)!r} is encrypted or not deflated")
@@ -208,30 +220,46 @@ def _unpack_zip(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
 
 
 def _unpack_npz(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
-    arrays = {}
-    for info in source.infolist():
-        array = np.lib.format.open_memmap(source.extract(info, folder.parent / "npz"), mode="r")
-        # Of maps, a halo is read at once.
-        if array.nbytes > MAX_CHUNK_BYTES * (len(array) if array.ndim > 3 else 1):
-            raise ValueError(f"{info.filename} has {array.nbytes:,} bytes")
-        arrays[PurePosixPath(info.filename).stem] = array
+    members = {info.filename.removesuffix(".npy"): info for info in source.infolist()}
+    if len(members) != len(source.infolist()):
+        raise InputError(f"{path.name}: holds an array twice")
+
+    def array(name: str) -> NDArray[Any] | None:
+        if name not in members:
+            return None
+        # Only names that are known are extracted: of others several may be one file, cut while it is mapped.
+        found = np.lib.format.open_memmap(source.extract(members.pop(name), folder.parent / "npz"), mode="r")
+        # Of maps, a halo is read at once, which takes a pass over the whole where halos do not lie together.
+        limit = MAX_CHUNK_BYTES * len(found) if found.ndim > 3 else MAX_CHUNK_BYTES
+        if not found.flags.c_contiguous or not 0 < found.nbytes <= limit:
+            order = "" if found.flags.c_contiguous else " in Fortran order (numpy.ascontiguousarray turns it)"
+            raise ValueError(f"{name}.npy has {found.nbytes:,} bytes{order}")
+        return found
+
     manifest, target = None, MASS
-    if "submission" in arrays:
-        text = str(arrays.pop("submission").item()).encode()
-        manifest = parse_manifest(parse_json(text, MANIFEST))
+    about = array("submission")
+    if about is not None:
+        if about.nbytes > 4 * MAX_MANIFEST_BYTES:
+            raise ValueError(f"submission.npy has {about.nbytes:,} bytes")
+        manifest = parse_manifest(parse_json(str(about.item()).encode(), MANIFEST))
         target = TASKS.get(manifest.task, MASS_MAP).target
     named = {name: array_name(name, target) for name in (MASS, SIGMA, SAMPLES)}
-    maps = {name: arrays.pop(array, None) for name, array in named.items()}
-    if manifest is None or (maps[MASS] is None and maps[SAMPLES] is None):
+    maps = {name: array(member) for name, member in named.items()}
+    keys = {name: found for name in (*KEY, SEALED_KEY) if (found := array(name)) is not None}
+    if manifest is None or (maps[MASS] is None and maps[SAMPLES] is None) or members:
+        other = f"; {shown(min(members), 60)!r} is none of these" if members else ""
         raise InputError(
-            f"{path.name}: an .npz submission holds {named[MASS]} or {named[SAMPLES]}, the keys, and "
-            f"submission, the text of {MANIFEST}"
+            f"{path.name}: an .npz submission holds {named[MASS]} or {named[SAMPLES]}, "
+            f"{named[SIGMA]} if there is one, the keys, and submission, the text of {MANIFEST}{other}"
         )
+    for name, values in keys.items():
+        if values.ndim != 1 or len(values) > MAX_HALOS:
+            raise InputError(f"{path.name}: {name} has the shape {values.shape}; expected one key a halo")
     write_submission(
         folder,
         **manifest.model_dump(exclude_none=True, exclude={"predictions_sha256"}),
         maps=maps[MASS],
         mass_sigma=maps[SIGMA],
         mass_samples=maps[SAMPLES],
-        rows=arrays,
+        rows=keys,
     )

@@ -96,7 +96,7 @@ class _Metadata(_Part):
     zarr_format: Literal[3]
     node_type: Literal["array"]
     data_type: str
-    shape: list[Annotated[int, Field(ge=0, le=MAX_HALOS)]]
+    shape: list[_Length]
     chunk_grid: _Grid
     chunk_key_encoding: _Encoding
     codecs: list[_Codec]
@@ -147,7 +147,7 @@ def _accept(root: Path, name: str, types: tuple[str, ...], variable: str = "") -
     least, most = SAMPLE_COUNT
     if variable == SAMPLES and not least <= shape[2] <= most:
         raise array_error(name, f"{shape[2]} samples of a map; give {least} to {most}")
-    if any(c > max(s, 1) for s, c in zip(shape, chunk, strict=True)):
+    if any(c > s for s, c in zip(shape, chunk, strict=True)):
         raise array_error(name, f"chunks of {chunk} are larger than the array's shape {shape}")
     if variable and found.dimension_names not in (None, list(expected)):
         raise array_error(
@@ -239,13 +239,20 @@ class _CheckedStore(LocalStore):
         super().__init__(root, read_only=True)
         self.arrays: dict[str, _Accepted] = {}
         self.bytes_left, self.seconds_left, self.since = MAX_DECODED_BYTES, MAX_SECONDS, math.inf
+        self.failed: InputError | OSError | None = None
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
-        """Metadata as checked, or a chunk as plain bytes; both always whole."""
+        """Metadata as checked, or a chunk as plain bytes; both always whole. Zeros where one has failed."""
         name, _, rest = key.partition("/")
         if rest == "zarr.json" and name in self.arrays:
             return prototype.buffer.from_bytes(self.arrays[name].metadata)
-        return prototype.buffer.from_bytes(await asyncio.to_thread(self._chunk, self.arrays[name], key))
+        try:
+            data = await asyncio.to_thread(self._chunk, self.arrays[name], key)
+        except (InputError, OSError) as error:
+            # Raised through zarr it leaves tasks behind, of which asyncio complains on the terminal.
+            self.failed = self.failed or error
+            data = bytes(self.arrays[name].chunk_bytes)
+        return prototype.buffer.from_bytes(data)
 
     def _chunk(self, array: _Accepted, key: str) -> bytes:
         self.bytes_left -= array.chunk_bytes
@@ -355,12 +362,15 @@ class Predictions:
     def _take(self, array: Any, rows: Any) -> NDArray[Any]:
         """Rows of an array, its chunks read within the budget."""
         chunk_bytes = self._store.arrays[array.basename].chunk_bytes
-        self._store.since = time.monotonic()
+        self._store.since, self._store.failed = time.monotonic(), None
         try:
             with zarr.config.set({"async.concurrency": max(1, min(8, BLOCK_BYTES // max(chunk_bytes, 1)))}):
-                return np.asarray(array.oindex[rows])
+                values = np.asarray(array.oindex[rows])
         finally:
             self._store.seconds_left -= time.monotonic() - self._store.since
+        if self._store.failed is not None:
+            raise self._store.failed
+        return values
 
     def read(self, name: str, rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """Maps (halo, los, y, x), or samples (halo, los, sample, y, x), at some rows, in that order."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
 from benchmarks.cases import MAX_SIDE, SHOWN_SAMPLES, unpack_image
 from benchmarks.constants import VERSION
@@ -118,8 +118,9 @@ class Curve(Part):
 
     @model_validator(mode="after")
     def _same_length(self) -> Self:
-        axes = [axis for axis in (self.k, self.radius, self.mass, self.credibility) if axis is not None]
-        if len(axes) != 1:
+        # Of an axis that is there as null, pages would draw nothing.
+        axes = [getattr(self, name) for name in self.model_fields_set - {"value", "low", "high"}]
+        if len(axes) != 1 or axes[0] is None:
             raise ValueError("must have one axis of k, radius, mass, credibility")
         if {len(self.value), len(self.low), len(self.high)} != {len(axes[0])}:
             raise ValueError("value, low and high must be as many numbers as the axis")
@@ -297,16 +298,16 @@ class Result(Description):
     dataset: Dataset
     in_domain: InDomain | None = None
     ranked: bool
-    flags: list[Text]
+    flags: Annotated[list[Text], FailFast()]
     scores: RankedScores
     secondary: Scores = {}
     curves: Curves = {}
     histogram: Histogram | None = None
     samples: Annotated[int, Field(ge=SAMPLE_COUNT[0], le=SAMPLE_COUNT[1])] | None = None
     rank_histogram: Histogram | None = None
-    tables: dict[Name, list[Row]] = {}
-    training: list[Training] = []
-    halos: list[HaloRow] = []
+    tables: dict[Name, Annotated[list[Row], FailFast()]] = {}
+    training: Annotated[list[Training], FailFast()] = []
+    halos: Annotated[list[HaloRow], FailFast()] = []
     regions: Regions | None = None
     residual_maps: dict[Literal["mean", "rms"], Image] = {}
     cases: dict[Literal["best", "median", "worst"], Case] = {}

@@ -24,7 +24,7 @@ from benchmarks.posterior import measure_samples, references_of
 from benchmarks.predictions import Predictions
 from benchmarks.records import check_store
 from benchmarks.registry import BELOW_NOISE, RANKING
-from benchmarks.results import SCHEMA, read_result
+from benchmarks.results import SCHEMA, check_result, read_result
 from benchmarks.submissions import check_values
 from benchmarks.summary import Summary, score_values
 from benchmarks.tables import conditional_tables, halo_rows
@@ -280,7 +280,8 @@ def score_submission(
         difference = paired_difference(result, other, constants)
         result["scores"]["degradation"] = difference.to_json()
         result["in_domain"] = {"name": other["name"], "track": other["track"]}
-    return disclosed(result, constants) if truth.sealed else result
+    # Scores beyond what boards can show are told here, not when a board is made.
+    return check_result(disclosed(result, constants) if truth.sealed else result, f"what {folder} scores")
 
 
 def _check_zero(manifest: Manifest, truth: Truth) -> None:
@@ -293,6 +294,10 @@ def _check_zero(manifest: Manifest, truth: Truth) -> None:
         raise InputError(
             f"the task {manifest.task} needs --trained-on STORE: the store that the model was trained on, "
             "whose climatology is the zero of the skill"
+        )
+    if truth.digest in [data["digest"] for data in truth.training]:
+        raise InputError(
+            f"--trained-on {truth.path}: a model trained on what is scored is no {manifest.task}"
         )
     names = "+".join(str(data["name"]) for data in truth.training)
     if manifest.trained_on is not None and manifest.trained_on != names:

@@ -19,6 +19,7 @@ _FORBIDDEN = {
     "Zp": "separators of paragraphs",
 }
 _INVISIBLE = ("Z", "C", "M")
+MOST_PROBLEMS = 1000
 
 
 def text_problem(value: str, *, lines: bool = False) -> str | None:
@@ -60,6 +61,9 @@ def _latin(character: str) -> str:
 
 def field_problems(error: ValidationError) -> list[str]:
     """What a pydantic model found wrong with an untrusted object, one line a field; no value is repeated."""
+    if error.error_count() > MOST_PROBLEMS:
+        # To word millions of them takes gigabytes.
+        return [f"{error.error_count():,} fields are missing, unknown or of another type"]
     problems = []
     for found in error.errors(include_input=False, include_url=False):
         where = ".".join(shown(part, 40) for part in found["loc"])

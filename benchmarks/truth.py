@@ -138,6 +138,9 @@ class Truth:
         self.grid: Grid = make_grid(MapGrid.from_attrs(self.attrs, store), self.constants)
         self.trained_on = tuple(map(Path, trained_on))
         self.train_stores = self.trained_on or (self.path,)
+        for path in self.trained_on:
+            if (path / SEAL_FILE).exists() or root_attrs(path).get("sealed"):
+                raise InputError(f"{path} is sealed: it has no maps of train, whose climatology is asked for")
         self.sealed = (self.path / SEAL_FILE).exists()
         if split == ALL and self.sealed:
             raise InputError(f"{store} is sealed: of it the test split alone can be scored")
@@ -157,7 +160,10 @@ class Truth:
             )
         self._sealed_climatology = Climatology.from_json(content["climatology"])
         self.digest, self.mass_relation = str(content["digest"]), content["mass_relation"]
-        return {SEALED_KEY: np.asarray(content["keys"], np.int64)}
+        keys = np.asarray(content["keys"], np.int64)
+        if len(keys) != self.n_halos:
+            raise InputError(f"{self.path / SEAL_FILE} has {len(keys)} keys for {self.n_halos} halos")
+        return {SEALED_KEY: keys}
 
     @functools.cached_property
     def climatology(self) -> Climatology:

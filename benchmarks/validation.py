@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.manifest import MANIFEST, PREDICTIONS, DatasetIdentity, Manifest, read_manifest
-from benchmarks.predictions import MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, Predictions
+from benchmarks.predictions import (
+    MAX_DECODED_BYTES,
+    MAX_DEPTH,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    Predictions,
+)
 from benchmarks.rows import ALL, Rows
 from benchmarks.submissions import check_values, tree_digest
 from benchmarks.tasks import MASS_MAP, OBSERVED, TASKS, Task, find_task
@@ -167,7 +173,7 @@ def check_tree(root: Path) -> list[str]:
     if root.is_symlink():
         return [f"{shown(root.name)} is a link; a submission holds plain files only"]
     problems: list[str] = []
-    files, folders = 0, [root]
+    files, total, folders = 0, 0, [root]
     while folders:
         folder = folders.pop()
         try:
@@ -192,12 +198,16 @@ def check_tree(root: Path) -> list[str]:
             else:
                 files += 1
                 size = entry.stat(follow_symlinks=False).st_size
+                total += size
                 if size > MAX_FILE_BYTES:
                     problems.append(f"{name} has {size:,} bytes; at most {MAX_FILE_BYTES:,}")
             if files + len(folders) > MAX_FILES:
                 return [*problems, f"more than {MAX_FILES:,} files; write a chunk for each halo"]
             if len(problems) >= 20:
                 return problems
+    if total > MAX_DECODED_BYTES:
+        # All of them are read for the checksum, and files of nothing cost nothing to make.
+        problems.append(f"its files have {total:,} bytes; at most {MAX_DECODED_BYTES:,}")
     return problems
 
 

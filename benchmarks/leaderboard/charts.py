@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -41,6 +42,8 @@ class Series:
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers that span low to high."""
     raw = (high - low) / max(count, 1)
+    if raw < sys.float_info.min:
+        return [low]
     power = 10 ** math.floor(math.log10(raw))
     step = min((m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw), default=raw)
     first = math.ceil(low / step - 1e-9)

@@ -223,7 +223,7 @@ def _halos(result: Mapping[str, Any]) -> Table | None:
 
 def _peaks(result: Mapping[str, Any]) -> Table | None:
     peaks = result.get("curves", {}).get("peak_completeness_by_mass")
-    if not peaks:
+    if not peaks or "mass" not in peaks:
         return None
     found = [dict(zip(ENDS, ends, strict=True)) for ends in zip(*(peaks[end] for end in ENDS), strict=True)]
     row = ("completeness", [value("peak_completeness", score) for score in found])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.constants import VERSION
-from benchmarks.eval_results import write_eval_results
+from benchmarks.eval_results import HUB_SCORE, write_eval_results
 from benchmarks.leaderboard import cells
 from benchmarks.leaderboard.boards import Board, Entry, make_boards
 from benchmarks.leaderboard.cells import COLUMNS
@@ -152,7 +152,7 @@ def _write(boards: list[Board], out: Path, repository: str | None, mapper: Mappe
         # A result has one page, whatever boards it stands on.
         for entry in (*board.entries, *board.history):
             jobs.append((out / PAGES, head, entry, beside, odds.get(entry.slug)))
-            if repository is not None:
+            if repository is not None and entry.result["scores"].get(HUB_SCORE, {}).get("value") is not None:
                 write_eval_results(entry.result, repository, out / "hub" / entry.slug)
     for _ in progress(mapper(_write_page, jobs), total=len(jobs), desc="pages", unit="page"):
         pass

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from benchmarks import packing
+from benchmarks.manifest import MAX_MANIFEST_BYTES
 from benchmarks.packing import opened, pack
 from benchmarks.predictions import MAX_FILES, Predictions
 from benchmarks.validation import validate
@@ -230,10 +231,29 @@ def test_an_npz_is_a_submission(tmp_path: Path, store: Path, test_split: SplitAr
         ({"region": np.arange(3)}, "lengths"),
         ({"region": None}, "lack region"),
         ({"halo_id": np.array(["a"] * 12)}, "not an archive|keys"),
+        ({"halo_id": np.zeros((12, 1), np.int8)}, "expected one key a halo"),
+        ({"mass_std": np.zeros(3)}, "'mass_std' is none of these"),
+        ({"mass": np.zeros((3, 2, 8, 8), order="F")}, "in Fortran order"),
+        ({"mass": np.zeros((12, 0, 8, 8))}, "mass.npy has 0 bytes"),
+        ({"submission": "x" * (MAX_MANIFEST_BYTES + 1)}, "submission.npy has 4,000,004 bytes"),
     ],
 )
 def test_npz_that_are_none(tmp_path: Path, test_split: SplitArrays, changes: dict, words: str) -> None:
     refused(npz(tmp_path / "s.npz", test_split, **changes), words)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("mass.npy/..", "none of these"), ("../mass.npy", "none of these"), ("mass", "twice")]
+)
+def test_no_two_members_of_an_npz_are_one_file(
+    tmp_path: Path, test_split: SplitArrays, name: str, words: str
+) -> None:
+    """The second would cut the first short while it is mapped, of which the process dies."""
+    path, small = npz(tmp_path / "s.npz", test_split), io.BytesIO()
+    np.save(small, np.arange(1))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, small.getvalue())
+    refused(path, words)
 
 
 def test_the_maps_of_a_halo_have_a_limit(
@@ -259,3 +279,7 @@ def test_an_npz_whose_header_claims_more(tmp_path: Path) -> None:
     np.save(text, json.dumps(manifest))
     path = zipped(tmp_path / "s.npz", ("mass.npy", data.getvalue()), ("submission.npy", text.getvalue()))
     refused(path, "not an archive")
+    keys = io.BytesIO()
+    np.lib.format.write_array_header_1_0(keys, {"descr": "<U0", "fortran_order": False, "shape": (10**12,)})
+    path = zipped(tmp_path / "t.npz", ("region.npy", keys.getvalue()), ("submission.npy", text.getvalue()))
+    refused(path, "region.npy has 0 bytes")

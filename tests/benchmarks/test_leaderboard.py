@@ -291,6 +291,7 @@ def test_charts_break_where_values_are_missing_and_escape_their_texts() -> None:
     path = re.search(r'class="line s0" d="([^"]*)"', svg)
     assert path is not None and path.group(1).count("M") == 2
     assert ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert ticks(0.0, 5e-324) == [0.0]
     assert "Nothing to draw" in str(chart("t", [Series("a", [], [])], "x", "y"))
 
 
@@ -513,6 +514,19 @@ def _places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
         content = dict(enumerate(content[:2]))
     for key, value in content.items() if isinstance(content, dict) else ():
         yield from _places(value, (*path, key))
+
+
+def test_odd_results_keep_no_board_from_being_made(verified: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Without the score of the Hub, of other regions, of a target that is null, of peaks by wave number."""
+    odd = copy.deepcopy({**verified[0], "name": "Odd"})
+    odd["scores"].pop("skill")
+    odd["regions"]["id"] = [number + 1 for number in odd["regions"]["id"]]
+    odd["dataset"]["target"] = None
+    odd["curves"]["peak_completeness_by_mass"] = {"k": [1.0], "value": [0.5], "low": [0.4], "high": [0.6]}
+    (board,) = map_boards([odd, verified[0]])
+    assert [(entry.rank, entry.tie) for entry in board.entries] == [(1, None), (2, None)]
+    render([odd, verified[0]], tmp_path / "site", repository="org/name")
+    assert [path.name for path in (tmp_path / "site" / "hub").iterdir()] == [slug_of(verified[0])]
 
 
 def test_a_spoilt_result_is_refused_or_drawn(verified: list[dict[str, Any]], tmp_path: Path) -> None:

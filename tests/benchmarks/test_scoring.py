@@ -300,6 +300,13 @@ def test_what_cannot_be_scored_against(tmp_path: Path) -> None:
         Truth(no_train)
 
 
+def test_scores_that_no_board_shows_are_told_at_once(
+    submit: Callable[..., Path], store: Path, fair: np.ndarray
+) -> None:
+    with pytest.raises(InputError, match="scores is not a result: 'scores.*less than or equal to 1000000000"):
+        score_submission(submit(maps=np.full_like(fair, 3e38)), store)
+
+
 def test_results_follow_their_schema(scored: dict) -> None:
     import jsonschema
 
@@ -329,6 +336,12 @@ def test_results_follow_their_schema(scored: dict) -> None:
             "as many numbers as the axis",
         ),
         ({"curves": {"power_ratio": {"k": [2, 1], "value": [1, 1]}}}, "rising"),
+        (
+            {"curves": {"power_ratio": {"k": None, "mass": [1], "value": [1], "low": [1], "high": [1]}}},
+            "one axis",
+        ),
+        ({"flags": [1] * 9}, "is not a result: 'flags.0' input should be a valid string$"),
+        ({"regions": {"id": [1] * 9, "mse": ["x"] * 2000}}, "2,000 fields are missing, unknown or"),
         ({"cases": None}, "'cases' input should be a valid dictionary"),
         ({"histogram": {"edges": [0, 1], "share": []}}, "histogram"),
         ({"dataset": {}}, "'dataset.name' is missing"),

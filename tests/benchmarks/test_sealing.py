@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from benchmarks.results import result_problems
 from benchmarks.rows import find_rows
 from benchmarks.scoring import score_submission
 from benchmarks.sealing import FILE_TIME, opaque_keys, public_seed, seal
-from benchmarks.truth import Truth
+from benchmarks.truth import SEAL_FILE, Truth
 from tests.helpers import submitted
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
@@ -131,6 +132,15 @@ def test_sealed_and_open_score_alike(
 def test_open_keys_do_not_fit_a_sealed_truth(sealed: tuple[Path, Path], submit: Callable[..., Path]) -> None:
     with pytest.raises(InputError, match="expected key"):
         score_submission(submit(dataset=None), sealed[1])
+
+
+def test_a_seal_of_other_halos_is_none(sealed: tuple[Path, Path], tmp_path: Path) -> None:
+    truth = shutil.copytree(sealed[1], tmp_path / "truth")
+    seal_file = truth / SEAL_FILE
+    content = json.loads(seal_file.read_text())
+    seal_file.write_text(json.dumps({**content, "keys": content["keys"][:-2]}))
+    with pytest.raises(InputError, match="has 10 keys for 12 halos"):
+        Truth(truth)
 
 
 def test_what_cannot_be_sealed(sealed: tuple[Path, Path], store: Path, tmp_path: Path) -> None:

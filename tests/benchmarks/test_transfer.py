@@ -15,6 +15,7 @@ from benchmarks.features import Features
 from benchmarks.registry import RANKING
 from benchmarks.results import result_problems
 from benchmarks.scoring import score_submission
+from benchmarks.sealing import seal
 from benchmarks.truth import Truth
 from tests.helpers import submitted
 from three_hundred_maps.errors import InputError
@@ -112,6 +113,12 @@ def test_what_it_needs(home: Path, target: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             score_submission(folder, target, **options)
+    unnamed = submit(tmp_path / "u", target, 1.1)
+    with pytest.raises(InputError, match="trained on what is scored is no transfer"):
+        score_submission(unnamed, target, trained_on=[target])
+    for sealed in seal(home, tmp_path / "sealed"):
+        with pytest.raises(InputError, match="is sealed: it has no maps of train"):
+            score_submission(unnamed, target, trained_on=[sealed])
     plain = submitted(
         tmp_path / "p", read_split(target, "test", ["mass"]).maps["mass"], rows=(target, "test")
     )
