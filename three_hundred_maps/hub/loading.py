@@ -67,6 +67,8 @@ def load_dataset(
     ------
     InputError
         An unknown config, view, column, split or argument; an unfinished store; no source that serves.
+    ValueError
+        A slice of a split that `datasets` does not take.
     """
     path = os.fspath(path)
     if repository := _REPOSITORY_URL.fullmatch(path):
