@@ -168,7 +168,8 @@ def _score(run: Path, store: Path) -> None:
         [sys.executable, "-m", "benchmarks", *words], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise InputError(f"{run} could not be scored: {done.stderr.strip().splitlines()[-1]}")
+        why = done.stderr.strip().splitlines()[-1].removeprefix("error: ")
+        raise InputError(f"{run} could not be scored: {why}")
 
 
 def _data_of(run: Path) -> str:
