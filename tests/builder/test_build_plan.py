@@ -248,7 +248,7 @@ def test_real_recipes_say_where_their_files_should_be(tmp_path):
 def test_region_centres_tie_overlapping_zooms(synthetic, tmp_path):
     recipe = synthetic(regions="1-20", region_centres="centres.csv")
     lines = ["region,x,y,z,radius,box"] + [f"{r},{100 * r},0,0,15,5000" for r in range(1, 20)]
-    (tmp_path / "centres.csv").write_text("\n".join([*lines, "20,220,0,0,15,5000"]))
+    (tmp_path / "centres.csv").write_text("\n".join([*lines, "# centres in Mpc", "20,220,0,0,15,5000"]))
     plan = make_plan(sources_for(load_recipe(recipe), recipe, None))
     split_of = {c.region: split for split, rows in plan.rows.items() for c in rows}
     assert split_of[20] == split_of[2]
@@ -256,6 +256,8 @@ def test_region_centres_tie_overlapping_zooms(synthetic, tmp_path):
         ("\n".join(lines), "no centre for region 20"),
         ("region,x\n1,2\n", "columns region,x,y,z,radius"),
         ("region,x,y,z,radius\n1,0,0,0,-5\n", "positive radii"),
+        ("\n".join([*lines, "20,220,0,0,15,500"]), "box must be the same"),
+        ("region,x,y,z,radius,box\n1,0,0,0,5,-1\n", "no less than 0"),
     ):
         (tmp_path / "centres.csv").write_text(text)
         with pytest.raises(InputError, match=message):
