@@ -30,6 +30,7 @@ from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.derive import subset
 from three_hundred_maps.store.splits import assign_splits, merge_groups, quotas
 from three_hundred_maps.store.verify import verify
+from three_hundred_maps.testing.small import small_snapshot
 
 
 @given(
@@ -243,6 +244,21 @@ def test_memory_and_time_follow_the_particles(lcdm, synthetic):
 def test_real_recipes_say_where_their_files_should_be(tmp_path):
     with pytest.raises(InputError, match="NewMDCLUSTER_0001/snap_128"):
         make_plan(sources_for(load_recipe("gadgetx"), "gadgetx", tmp_path))
+
+
+@pytest.mark.parametrize(("regions", "number"), [("1-2", "7"), ("1", "[7, 8]")])
+def test_two_regions_are_not_of_the_same_files(tmp_path, regions, number):
+    small = small_snapshot(tmp_path, particles=60)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"name: same\nsimulation:\n  kind: gadget\n  snapshot: {small.snapshot.name}\n"
+        f"  catalogue: {{kind: ahf, path: {small.catalogue.name}}}\n  regions: {regions}\n"
+        f"  number: {number}\nselection: {{min_mass: 1e13}}\n"
+    )
+    with pytest.raises(InputError, match=r"region 1, snapshot 7 and region \d, snapshot \d are both read"):
+        make_plan(sources_for(load_recipe(recipe), recipe, None))
+    one = load_recipe(recipe, overrides=("simulation.regions=1", "simulation.number=7"))
+    assert make_plan(sources_for(one, recipe, None)).halos == 2
 
 
 def test_region_centres_tie_overlapping_zooms(synthetic, tmp_path):
