@@ -30,6 +30,7 @@ from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.derive import subset
 from three_hundred_maps.store.splits import assign_splits, merge_groups, quotas
 from three_hundred_maps.store.verify import verify
+from three_hundred_maps.testing.small import small_snapshot
 
 
 @given(
@@ -245,10 +246,25 @@ def test_real_recipes_say_where_their_files_should_be(tmp_path):
         make_plan(sources_for(load_recipe("gadgetx"), "gadgetx", tmp_path))
 
 
+@pytest.mark.parametrize(("regions", "number"), [("1-2", "7"), ("1", "[7, 8]")])
+def test_two_regions_are_not_of_the_same_files(tmp_path, regions, number):
+    small = small_snapshot(tmp_path, particles=60)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"name: same\nsimulation:\n  kind: gadget\n  snapshot: {small.snapshot.name}\n"
+        f"  catalogue: {{kind: ahf, path: {small.catalogue.name}}}\n  regions: {regions}\n"
+        f"  number: {number}\nselection: {{min_mass: 1e13}}\n"
+    )
+    with pytest.raises(InputError, match=r"region 1, snapshot 7 and region \d, snapshot \d are both read"):
+        make_plan(sources_for(load_recipe(recipe), recipe, None))
+    one = load_recipe(recipe, overrides=("simulation.regions=1", "simulation.number=7"))
+    assert make_plan(sources_for(one, recipe, None)).halos == 2
+
+
 def test_region_centres_tie_overlapping_zooms(synthetic, tmp_path):
     recipe = synthetic(regions="1-20", region_centres="centres.csv")
     lines = ["region,x,y,z,radius,box"] + [f"{r},{100 * r},0,0,15,5000" for r in range(1, 20)]
-    (tmp_path / "centres.csv").write_text("\n".join([*lines, "20,220,0,0,15,5000"]))
+    (tmp_path / "centres.csv").write_text("\n".join([*lines, "# centres in Mpc", "20,220,0,0,15,5000"]))
     plan = make_plan(sources_for(load_recipe(recipe), recipe, None))
     split_of = {c.region: split for split, rows in plan.rows.items() for c in rows}
     assert split_of[20] == split_of[2]
@@ -256,6 +272,8 @@ def test_region_centres_tie_overlapping_zooms(synthetic, tmp_path):
         ("\n".join(lines), "no centre for region 20"),
         ("region,x\n1,2\n", "columns region,x,y,z,radius"),
         ("region,x,y,z,radius\n1,0,0,0,-5\n", "positive radii"),
+        ("\n".join([*lines, "20,220,0,0,15,500"]), "box must be the same"),
+        ("region,x,y,z,radius,box\n1,0,0,0,5,-1\n", "no less than 0"),
     ):
         (tmp_path / "centres.csv").write_text(text)
         with pytest.raises(InputError, match=message):

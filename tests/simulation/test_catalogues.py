@@ -239,6 +239,7 @@ def test_csv_hosts(tmp_path):
         (CSV.replace("7,1000", "7.5,1000"), "line 2: halo_id is '7.5'"),
         (CSV.replace("9,", "7,"), "identifiers occur twice"),
         (CSV.replace("5000", "five"), "line 3: y_ckpc_h is 'five'"),
+        (CSV.replace("\n9", "\n\n# the small one\n9").replace("5000", "five"), "line 5: y_ckpc_h is 'five'"),
         (CSV.replace("5000", "nan"), "not a finite number"),
         (CSV.replace("5000,", ""), "line 3 has 5 fields, expected 6"),
         (CSV.replace("7e13", "0"), "halo 9 has a mass or radius of zero"),

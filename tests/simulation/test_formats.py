@@ -452,6 +452,19 @@ def test_synthetic_mark(tmp_path):
         assert open_source(path).info.synthetic
 
 
+def test_a_set_is_of_one_format(tmp_path):
+    """Blocks are named by their order where a file has no labels: such a set would lose columns."""
+    small = small_snapshot(tmp_path, particles=60)
+    for first, second in ((1, 2), (2, 1)):
+        for part, format in enumerate((first, second)):
+            files = write_gadget(
+                tmp_path / f"f{format}", small.header, small.particles, format=format, files=2
+            )
+            files[part].rename(tmp_path / f"mixed.{part}")
+        with pytest.raises(InputError, match="some files of this set are of format 1, others of format 2"):
+            open_source(tmp_path / "mixed.0")
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_same_content_same_bytes(tmp_path, format):
     first = small_snapshot(tmp_path / "a", format=format, particles=60)

@@ -16,7 +16,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.mapping import MapContext, emissivity_source
 from three_hundred_maps.mapping.views import get_view, needed_fields
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
-from three_hundred_maps.simulation.catalogues.csv_catalogue import numbers, read_columns
+from three_hundred_maps.simulation.catalogues.csv_catalogue import CsvTable
 from three_hundred_maps.simulation.catalogues.halos import Halos
 from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.readers.snapshot_files import Paths, first_path
@@ -268,13 +268,15 @@ def read_region_centres(path: Path) -> tuple[list[int], np.ndarray, np.ndarray, 
     -------
     Region numbers, centres (n, 3), radii (n,), and the box's side (0 where it is not given).
     """
-    columns = read_columns(path)
-    if not {"region", "x", "y", "z", "radius"} <= columns.keys():
+    table = CsvTable.read(path)
+    if not {"region", "x", "y", "z", "radius"} <= table.columns.keys():
         raise InputError(f"{path}: a CSV with the columns region,x,y,z,radius is wanted")
-    regions = numbers(columns, "region", path, int).tolist()
-    centres = np.stack([numbers(columns, axis, path) for axis in "xyz"], 1)
-    radii = numbers(columns, "radius", path)
+    regions = table.numbers("region", int).tolist()
+    centres = np.stack([table.numbers(axis) for axis in "xyz"], 1)
+    radii = table.numbers("radius")
     if len(set(regions)) != len(regions) or (radii <= 0).any():
         raise InputError(f"{path}: regions must be there once each, with positive radii")
-    box = numbers(columns, "box", path)[0] if columns.get("box") else 0.0
-    return regions, centres, radii, float(box)
+    boxes = np.unique(table.numbers("box")) if table.columns.get("box") else np.zeros(1)
+    if len(boxes) > 1 or boxes[0] < 0:
+        raise InputError(f"{path}: box must be the same in every line, and no less than 0")
+    return regions, centres, radii, float(boxes[0])

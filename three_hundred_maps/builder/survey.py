@@ -88,9 +88,18 @@ def _survey(sources: Sources, views: Sequence[View], member: int) -> Survey:
     recipe = sources.recipe
     check_views(views, sources.context())
     found = Survey(sources)
+    read: dict[str, Place] = {}
     for place in sources.places():
         source, number = place
         if not sources.synthetic:
+            files = f"{sources.snapshot_path(place)} and {sources.catalogue_path(place)}"
+            if (before := read.setdefault(files, place)) != place:
+                # The same clusters would lie in several splits.
+                raise InputError(
+                    f"region {before[0]}, snapshot {before[1]} and region {source}, snapshot {number} are "
+                    f"both read from {files}: write {{region}} or {{snapshot}} into simulation.snapshot and "
+                    "simulation.catalogue.path"
+                )
             opened = sources.open(place)
             require_optional(opened)
             found.infos[place] = opened.info

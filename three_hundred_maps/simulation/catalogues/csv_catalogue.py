@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,14 @@ def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
         Naming the file, the line and the column.
     """
     path = Path(path)
-    columns = read_columns(path)
+    table = CsvTable.read(path)
+    columns = table.columns
 
     def length(axis: str) -> NDArray[np.float64] | None:
         for ending, (kpc, with_h, comoving) in LENGTH_ENDINGS.items():
             if f"{axis}_{ending}" in columns:
                 unit = kpc / (cosmology.h if with_h else 1.0) / (1.0 + redshift if comoving else 1.0)
-                return numbers(columns, f"{axis}_{ending}", path) * unit
+                return table.numbers(f"{axis}_{ending}") * unit
         return None
 
     axes = [length(axis) for axis in "xyz"]
@@ -64,21 +66,21 @@ def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
             f"{path}: needs columns halo_id, x_U, y_U, z_U (U one of {', '.join(LENGTH_ENDINGS)}) and "
             f"M200c_msun_h or M200c_msun; found {', '.join(columns)[:300]}"
         )
-    mass = numbers(columns, f"M200c_{masses[0]}", path) / (cosmology.h if MASS_ENDINGS[masses[0]] else 1.0)
+    mass = table.numbers(f"M200c_{masses[0]}") / (cosmology.h if MASS_ENDINGS[masses[0]] else 1.0)
     radius = length("R200c")
     if radius is None:
         radius = cosmology.radius_200c_kpc(mass, redshift)
-    halo_id = numbers(columns, "halo_id", path, int)
+    halo_id = table.numbers("halo_id", int)
     host = None
     if "host_id" in columns:
-        host = np.maximum(numbers(columns, "host_id", path, int), NO_HOST)
+        host = np.maximum(table.numbers("host_id", int), NO_HOST)
     own = math.nan
     if columns.get("redshift"):
-        redshifts = numbers(columns, "redshift", path)
+        redshifts = table.numbers("redshift")
         if np.ptp(redshifts) > 1e-6:
             raise InputError(f"{path}: holds halos of several redshifts: give one file a snapshot")
         own = float(redshifts[0])
-    given_of = {name: numbers(columns, name, path) for name in _OPTIONAL if name in columns}
+    given_of = {name: table.numbers(name) for name in _OPTIONAL if name in columns}
     if host is not None and "f_sub" not in given_of:
         given_of["f_sub"] = substructure_fraction(halo_id, host, mass)
     if "f_high_resolution" in given_of:
@@ -96,43 +98,50 @@ def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
     )
 
 
-def read_columns(path: Path) -> dict[str, list[str]]:
-    """The text of every column by name."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
-            names = [name.strip() for name in next(reader, [])]
-            if len(set(names)) != len(names) or not names:
-                raise InputError(f"{path}: the first line must name the columns, each once")
-            columns: dict[str, list[str]] = {name: [] for name in names}
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(names):
-                    raise InputError(
-                        f"{path}: line {reader.line_num} has {len(row)} fields, expected {len(names)}"
-                    )
-                for name, value in zip(names, row, strict=True):
-                    columns[name].append(value)
-    except (UnicodeDecodeError, csv.Error):
-        raise InputError(f"{path}: this is not a CSV file") from None
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{path}: no such file") from None
-    return columns
+@dataclass(frozen=True)
+class CsvTable:
+    """The text of every column by name, and the line of the file that each row ends on."""
 
+    path: Path
+    columns: dict[str, list[str]]
+    lines: list[int]
 
-def numbers(columns: dict[str, list[str]], name: str, path: Path, kind: type = float) -> NDArray[Any]:
-    """(n,) a column of floats, or of whole numbers: int64."""
-    values = np.empty(len(columns[name]), np.int64 if kind is int else np.float64)
-    for row, text in enumerate(columns[name]):
+    @staticmethod
+    def read(path: Path) -> CsvTable:
+        """Read a file whose first line names the columns; empty lines and lines of # are skipped."""
         try:
-            values[row] = kind(text)
-        except (ValueError, OverflowError):
-            what = "a whole number" if kind is int else "a number"
-            raise InputError(f"{path}: line {row + 2}: {name} is {text!r}, not {what}") from None
-    for row in np.flatnonzero(~np.isfinite(values)).tolist():
-        if name not in _OPTIONAL:
-            text = columns[name][row]
-            raise InputError(f"{path}: line {row + 2}: {name} is {text!r}, not a finite number")
-        values[row] = math.nan
-    return values
+            with open(path, encoding="utf-8-sig", newline="") as stream:
+                reader = csv.reader(stream)
+                rows = [(reader.line_num, row) for row in reader if row and not row[0].startswith("#")]
+        except (UnicodeDecodeError, csv.Error):
+            raise InputError(f"{path}: this is not a CSV file") from None
+        except (FileNotFoundError, IsADirectoryError):
+            raise InputError(f"{path}: no such file") from None
+        names = [name.strip() for name in rows[0][1]] if rows else []
+        if len(set(names)) != len(names) or not names:
+            raise InputError(f"{path}: the first line must name the columns, each once")
+        for line, row in rows:
+            if len(row) != len(names):
+                raise InputError(f"{path}: line {line} has {len(row)} fields, expected {len(names)}")
+        cells = [row for _, row in rows[1:]]
+        columns = {name: [row[place] for row in cells] for place, name in enumerate(names)}
+        return CsvTable(path, columns, [line for line, _ in rows[1:]])
+
+    def numbers(self, name: str, kind: type = float) -> NDArray[Any]:
+        """(n,) a column of floats, or of whole numbers: int64."""
+        column = self.columns[name]
+        values = np.empty(len(column), np.int64 if kind is int else np.float64)
+        for row, text in enumerate(column):
+            try:
+                values[row] = kind(text)
+            except (ValueError, OverflowError):
+                what = "a whole number" if kind is int else "a number"
+                raise InputError(self._bad(name, row, what)) from None
+        for row in np.flatnonzero(~np.isfinite(values)).tolist():
+            if name not in _OPTIONAL:
+                raise InputError(self._bad(name, row, "a finite number"))
+            values[row] = math.nan
+        return values
+
+    def _bad(self, name: str, row: int, wanted: str) -> str:
+        return f"{self.path}: line {self.lines[row]}: {name} is {self.columns[name][row]!r}, not {wanted}"

@@ -84,13 +84,16 @@ class BinarySource:
         if dialect not in (None, *_DIALECTS):
             raise InputError(f"{self.path}: a Gadget binary file cannot be of dialect {dialect}")
         said: dict[str, str] = {}
-        headers, chains = [], []
+        headers, chains, formats = [], [], set()
         for name in files:
             with open(name, "rb") as stream:
                 size = name.stat().st_size
                 header, labelled = read_header(stream, name, size)
                 chains.append(read_chain(stream, name, size, header, labelled))
             headers.append(header)
+            formats.add(labelled)
+        if len(formats) > 1:
+            raise InputError(f"{self.path}: some files of this set are of format 1, others of format 2")
         if not labelled:
             chains, said = name_by_order(files, headers, chains)
         first = headers[0]
