@@ -156,7 +156,7 @@ from three_hundred_maps.hub.downloading import download
 from three_hundred_maps.hub.loading import load_dataset
 from three_hundred_maps.store.arrays import read_split, root_attrs
 from three_hundred_maps.store.manifest import read_manifest
-from three_hundred_maps.io import sha256_file
+from three_hundred_maps.io import OWN_LIST, sha256_file, write_json
 from three_hundred_maps.store.statistics import read_statistics
 from three_hundred_maps.store.verify import verify
 from three_hundred_maps import open_store
@@ -177,8 +177,13 @@ assert verify(out, deep=True).good
 assert open_store(out)["train"]["mass"].shape == (6, 3, 80, 80)
 assert load_dataset(data_dir=out, split="train").num_rows == 18
 download("org/maps", out, splits=["train"], views=["sz", "mass"], shards=[1, 2])   # there already
-(out / ".download").mkdir()
-(out / ".download" / "left.by.a.kill").touch()
+left, mine = (out / ".download" / "a" / name for name in ("left.by.a.kill", "notes.txt"))
+write_json(out / ".download" / OWN_LIST, {{"kind": ".download", "files": ["a/left.by.a.kill"]}})
+left.parent.mkdir()
+left.touch(), mine.touch()
+download("org/maps", out, splits=["train"], views=["sz", "mass"], shards=[1, 2])
+assert mine.exists() and not left.exists()   # a user's file stays
+mine.unlink()
 download("org/maps", out, splits=["train"], views=["sz", "mass"], shards=[1, 2])
 assert verify(out).good
 last = Path("last")

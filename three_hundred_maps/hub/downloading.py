@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ import numpy as np
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.hub.manifests import choose_config
-from three_hundred_maps.hub.remote import fetch_into, fetch_manifest
-from three_hundred_maps.io import OWN_LIST, own_files, sha256_file, write_json
+from three_hundred_maps.hub.remote import fetch_into, fetch_manifest, partial_path
+from three_hundred_maps.io import OWN_LIST, own_files, remove_own, sha256_file, write_json
 from three_hundred_maps.progress import progress
 from three_hundred_maps.simulation.tables import take
 from three_hundred_maps.store import schema
@@ -93,7 +93,10 @@ def download(
     staging = store / STAGING
     busy = f"{store} is being downloaded by another process; wait for it, or stop it first"
     fetched = staging / record["zarr"]
-    write_json(staging / OWN_LIST, {"kind": STAGING, "files": []})
+    own = [fetched / path for path in wanted]
+    own += [partial_path(fetched / path, entry["sha256"]) for path, entry in wanted.items()]
+    names = {path.relative_to(staging).as_posix() for path in own} | (own_files(staging, STAGING) or set())
+    write_json(staging / OWN_LIST, {"kind": STAGING, "files": sorted({*names, ".lock", ".lock.owner"})})
     with hold(staging / ".lock", busy):
         _fetch_all(repository, commit, prefix, wanted, staging)
         if whole:
@@ -104,7 +107,7 @@ def download(
             read_manifest(store)
         else:
             _assemble(fetched, store, part, sorted(wanted), str(record["digest"]))
-        _remove_staging(store)
+    _remove_staging(store)
     return store
 
 
@@ -163,8 +166,13 @@ def _is_there(store: Path, digest: str, part: _Part | None) -> bool:
 
 
 def _remove_staging(store: Path) -> None:
-    # Another process may have come to its end at the same time.
-    shutil.rmtree(store / STAGING, ignore_errors=True)
+    """Remove what downloads put into their folder, and it where nothing else is there."""
+    staging = store / STAGING
+    remove_own(staging, STAGING)
+    folders = [place for place in (staging, *staging.rglob("*")) if place.is_dir()]
+    for folder in sorted(folders, key=lambda place: -len(place.parts)):
+        with suppress(OSError):  # not empty, or another process came to its end at the same time
+            folder.rmdir()
 
 
 def _fetch_all(repository: str, commit: str, prefix: str, wanted: Mapping[str, Any], staging: Path) -> None:
