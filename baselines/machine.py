@@ -14,6 +14,9 @@ from three_hundred_maps.errors import InputError
 SHARE = 0.7
 """Share of the free memory that a training set may take; the rest is for the network's activations."""
 
+UNKNOWN_MEMORY = 4 << 30
+"""Bytes taken to be free where the system does not say (Windows)."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -69,7 +72,7 @@ def find_machine(device: str = "auto") -> Machine:
     return Machine(chosen, rank, ranks)
 
 
-CPU_INFO = Path("/proc/cpuinfo")
+CPU_INFO, MEMORY_INFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
 BF16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 """Flags of x86 processors that multiply in bfloat16."""
 
@@ -89,11 +92,12 @@ def free_memory(device: torch.device) -> int:
     """Bytes free on a device; of a CPU, what the system could give without swapping."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    info = Path("/proc/meminfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
+    if MEMORY_INFO.is_file():
+        for line in MEMORY_INFO.read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
+    if not hasattr(os, "sysconf"):
+        return UNKNOWN_MEMORY
     return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES")) // 2
 
 

@@ -411,8 +411,12 @@ def test_streaming_trains_too(tmp_path, settings):
     assert all(torch.isfinite(value).all() for value in weights(run.folder).values())
 
 
-def test_a_set_too_large_for_the_memory_is_streamed_or_refused(settings):
+@pytest.mark.parametrize("system_tells", [True, False], ids=["told", "windows"])
+def test_a_set_too_large_for_the_memory_is_streamed_or_refused(settings, monkeypatch, tmp_path, system_tells):
     machine = Machine(CPU)
+    if not system_tells:
+        monkeypatch.setattr("baselines.machine.MEMORY_INFO", tmp_path / "none")
+        monkeypatch.delattr("os.sysconf")
     assert choose_place(settings, machine, 10, 80) == "device"
     assert choose_place(settings, machine, 10**9, 80) == "stream"
     with pytest.raises(InputError, match=r"takes 71525.\d GiB and .* are free; --place stream would do"):

@@ -486,6 +486,21 @@ def test_a_look_at_the_lock_does_not_refuse_a_builder(tmp_path):
         pass
 
 
+def test_a_store_is_written_where_folders_cannot_be_opened(tmp_path, monkeypatch):
+    """As on Windows."""
+    opened = os.open
+
+    def refuse(path, *args, **kwargs):
+        # shutil removes folders another way on Windows; here it opens them with dir_fd.
+        if not kwargs and os.path.isdir(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.delattr("os.O_DIRECTORY")
+    monkeypatch.setattr("os.open", refuse)
+    assert verify(tiny_store(tmp_path / "store")).good
+
+
 def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, capsys):
     from three_hundred_maps.store import lock
 

@@ -9,6 +9,7 @@ import typer
 from three_hundred_maps.cli.app import listed, ranges
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import set_quiet
+from three_hundred_maps.store.schema import SPLITS
 
 QUIET = typer.Option(False, "--quiet", help="No progress bars.")
 
@@ -24,11 +25,12 @@ def export(
     """Write the layout of a Hub repository: card, Parquet, Zarr, Croissant; one folder a config."""
     from three_hundred_maps.hub.exporting import export as write
 
-    set_quiet(quiet)
+    if quiet:
+        set_quiet(True)
     manifest = write(stores, out, repository=repo)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     for name, record in manifest["configs"].items():
-        counts = ", ".join(f"{split} {entry['rows']:,}" for split, entry in record["splits"].items())
+        counts = ", ".join(f"{split} {record['splits'][split]['rows']:,}" for split in SPLITS)
         print(f"{name}: rows {counts}")
     print(f"{len(manifest['files']):,} files, {size / 1e6:,.1f} MB in {out}")
 
@@ -67,7 +69,8 @@ def download(
     """Fetch a store from the Hub, whole or in part; resumable, every file checked by its sha256."""
     from three_hundred_maps.hub.downloading import download as fetch
 
-    set_quiet(quiet)
+    if quiet:
+        set_quiet(True)
     store = fetch(
         repository,
         out,
