@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,13 @@ def find_machine(device: str = "auto") -> Machine:
     return Machine(chosen, rank, ranks)
 
 
-CPU_INFO, MEMORY_INFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+CPU_INFO, MEMORY_INFO, GROUPS_INFO = (Path(f"/proc/{name}") for name in ("cpuinfo", "meminfo", "self/cgroup"))
+GROUPS = Path("/sys/fs/cgroup")
+GROUP_FILES = {
+    "": ("", "memory.max", "anon"),
+    "memory": ("memory", "memory.limit_in_bytes", "total_rss"),
+}
+"""Of Linux's control groups, version 2 and version 1: folder, file of the limit, entry of what is used."""
 BF16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 """Flags of x86 processors that multiply in bfloat16."""
 
@@ -89,16 +96,33 @@ def best_precision(device: torch.device) -> str:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes free on a device; of a CPU, what the system could give without swapping."""
+    """Bytes free on a device; of a CPU, what the system and the job's limit leave without swapping."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    free = UNKNOWN_MEMORY
     if MEMORY_INFO.is_file():
-        for line in MEMORY_INFO.read_text(encoding="utf-8").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    if not hasattr(os, "sysconf"):
-        return UNKNOWN_MEMORY
-    return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES")) // 2
+        words = MEMORY_INFO.read_text(encoding="utf-8").split()
+        free = int(words[words.index("MemAvailable:") + 1]) * 1024
+    elif hasattr(os, "sysconf"):
+        free = int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES")) // 2
+    return min([free, *_left_in_groups()])
+
+
+def _left_in_groups() -> list[int]:
+    """Bytes left below each limit of memory on this process: those of a batch job, of a container."""
+    left = []
+    lines = GROUPS_INFO.read_text(encoding="utf-8").splitlines() if GROUPS_INFO.is_file() else []
+    for kind, place in (line.split(":", 2)[1:] for line in lines):
+        if kind not in GROUP_FILES:
+            continue
+        tree, limit, used = GROUP_FILES[kind]
+        folder = GROUPS / tree / place.lstrip("/")
+        for group in (folder, *folder.parents):
+            with suppress(OSError, ValueError):  # a group without a limit has no number, or no file
+                size = int((group / limit).read_text("ascii"))
+                words = (group / "memory.stat").read_text("ascii").split()
+                left.append(size - int(words[words.index(used) + 1]))
+    return left
 
 
 def choose_place(

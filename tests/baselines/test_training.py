@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from baselines.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from baselines.data import ResidentBatches, Rows, StreamBatches, apply_symmetries, load_rows
 from baselines.losses import MassLoss, residual_rms_dex
-from baselines.machine import Machine, best_precision, choose_place, find_machine
+from baselines.machine import Machine, best_precision, choose_place, find_machine, free_memory
 from baselines.model import Architecture, MassModel
 from baselines.settings import read_config
 from baselines.training import learning_rate, make_optimiser, update_average
@@ -409,6 +409,22 @@ def test_streaming_trains_too(tmp_path, settings):
     run = train(replace(settings, place="stream"), tmp_path / "run", submission=False)
     assert run.progress.step == settings.steps
     assert all(torch.isfinite(value).all() for value in weights(run.folder).values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "limit", "used"),
+    [("0:", "", "memory.max", "anon"), ("4:memory", "memory", "memory.limit_in_bytes", "total_rss")],
+)
+def test_the_memory_of_a_batch_job_is_what_its_limit_leaves(monkeypatch, tmp_path, kind, folder, limit, used):
+    group = tmp_path / folder / "slurm" / "job_1" / "step_0"
+    group.mkdir(parents=True)
+    (group / limit).write_text("max\n")
+    (group.parent / limit).write_text("3000000\n")
+    (group.parent / "memory.stat").write_text(f"cache 7\n{used} 1000000\nfile 9\n")
+    (tmp_path / "groups").write_text(f"9:pids:/\n{kind}:/slurm/job_1/step_0\n")
+    monkeypatch.setattr("baselines.machine.GROUPS", tmp_path)
+    monkeypatch.setattr("baselines.machine.GROUPS_INFO", tmp_path / "groups")
+    assert free_memory(CPU) == 2_000_000
 
 
 @pytest.mark.parametrize("system_tells", [True, False], ids=["told", "windows"])
