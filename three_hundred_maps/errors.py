@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import re
 import shutil
 import sys
@@ -108,8 +109,10 @@ def error_handling() -> Iterator[None]:
     """Turn what ends a command early into an exit status and one line.
 
     2 for bad input (`InputError`, a file system that refuses, a package of an extra that is not installed);
-    130 after Ctrl-C.
+    130 after Ctrl-C. Names that the terminal's encoding lacks are printed escaped.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
     except InputError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from numba.core import caching
 from tests.recipes import write_box
 from three_hundred_maps.cli import COMMANDS, main, project
 from three_hundred_maps.compiled import cache_folder, njit
-from three_hundred_maps.errors import declared_packages
+from three_hundred_maps.errors import declared_packages, error_handling
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.testing import tiny_store
 
@@ -242,3 +243,11 @@ def test_a_full_disk_is_one_line_and_the_build_goes_on(run, recipe, tmp_path, mo
     refused(run("verify", tmp_path / "store"), "not finished")
     assert run("build", path, "--out", tmp_path / "store", "--workers", 1)[0] == 0
     assert run("verify", tmp_path / "store")[0] == 0
+
+
+def test_a_name_that_the_terminal_cannot_show_is_escaped(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, "cp1252"))
+    with error_handling():
+        print("amas/Σ/é.zarr is good", flush=True)
+    assert written.getvalue().strip() == b"amas/\\u03a3/\xe9.zarr is good"
