@@ -26,6 +26,7 @@ from benchmarks.registry import SCORES
 from benchmarks.summary import Summary, above_noise, score_values
 from benchmarks.truth import Truth
 from three_hundred_maps.climatology import column_scale
+from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import cache_home, write_json
 from three_hundred_maps.store.arrays import iter_shards
 from three_hundred_maps.store.schema import TARGET
@@ -212,6 +213,6 @@ def keep_background(truth: Truth, background: Background) -> None:
     """Keep a background, where the cache folder can be written."""
     try:
         write_json(background_path(truth.identity, truth.training, truth.constants), background.to_json())
-    except OSError:
+    except (OSError, InputError):
         # Nothing is lost: it is measured again next time.
         return

@@ -225,6 +225,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def full_path(path: str | os.PathLike[str]) -> Path:
+    """``path`` with its ``~`` filled in; InputError where that home folder is not known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{path}: the home folder is not known; write the whole path, or set HOME (HF_HOME for caches)"
+        ) from None
+
+
 def cache_home() -> Path:
     """Where what is built or downloaded is kept.
 
@@ -233,6 +243,6 @@ def cache_home() -> Path:
     """
     home = os.environ.get("THREE_HUNDRED_MAPS_HOME")
     if home:
-        return Path(home).expanduser()
+        return full_path(home)
     base = os.environ.get("HF_HOME") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "three_hundred_maps"
+    return full_path(base) / "three_hundred_maps"

@@ -142,11 +142,15 @@ def test_scoring_is_the_same_every_time_whatever_the_threads_and_the_cache(
     assert canonical_json(first) == canonical_json(second)
 
 
-def test_a_damaged_cache_is_measured_again(submit: Callable[..., Path], store: Path, own_cache: Path) -> None:
+def test_a_damaged_cache_is_measured_again_and_one_that_is_nowhere_not_kept(
+    submit: Callable[..., Path], store: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = submit()
     first = score_submission(folder, store)
     (path,) = [p for p in (own_cache / "benchmark").glob("*.json") if Truth(store).digest[:32] in p.name]
     path.write_text("{}")
+    assert canonical_json(score_submission(folder, store)) == canonical_json(first)
+    monkeypatch.setenv("THREE_HUNDRED_MAPS_HOME", "~nobody-of-this-name")
     assert canonical_json(score_submission(folder, store)) == canonical_json(first)
 
 

@@ -99,6 +99,16 @@ except InputError as error:
             monkeypatch.setenv(name, value)
         assert cache_home() == Path(wanted)
 
+    def test_a_user_without_a_home_folder_is_told(self, monkeypatch) -> None:
+        """As in a container that runs under any user's number."""
+        for name in ("THREE_HUNDRED_MAPS_HOME", "HF_HOME", "XDG_CACHE_HOME", "HOME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+        monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", Path("~/.cache/huggingface/datasets"))
+        for call in (cache_home, lambda: load_dataset("sample"), lambda: load_dataset("~/mine")):
+            with pytest.raises(InputError, match="~.*: the home folder is not known; .* set HOME"):
+                call()
+
 
 READ_ONLY = """
 import sys, three_hundred_maps

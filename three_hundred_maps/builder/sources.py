@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from three_hundred_maps.builder.recipe import Recipe
 from three_hundred_maps.builder.selection import Place, overlapping
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import full_path
 from three_hundred_maps.mapping import MapContext, emissivity_source
 from three_hundred_maps.mapping.views import get_view, needed_fields
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
@@ -102,7 +103,7 @@ class Sources:
                 f"{key}: {pattern!r} may hold {{region:04d}}, {{region+352}} and {{snapshot:03d}}, "
                 f"nothing else ({error})"
             ) from None
-        return self.base / Path(filled).expanduser()
+        return self.base / full_path(filled)
 
     def region(self, number: int) -> int:
         """The region that a declared number, or a halo of a box, stands for in the store.
@@ -154,7 +155,7 @@ class Sources:
     def context(self) -> MapContext:
         """What the recipe says of gas, its emissivity and starlight."""
         simulation, own = self.recipe.simulation, self.recipe.maps.star_light
-        table = None if own is None else (self.base / Path(own.path).expanduser(), own.sha256)
+        table = None if own is None else (self.base / full_path(own.path), own.sha256)
         return MapContext(simulation.gas, emissivity_source(simulation.emissivity), star_light=table)
 
     def region_values(self, region: int) -> dict[str, float]:
@@ -224,7 +225,7 @@ class Sources:
         path = self.recipe.simulation.region_centres
         if path is None:
             return []
-        regions, centres, radii, box = read_region_centres(self.base / Path(path).expanduser())
+        regions, centres, radii, box = read_region_centres(self.base / full_path(path))
         missing = sorted(set(self.numbers()) - set(regions))
         if missing:
             raise InputError(f"{path}: no centre for region {missing[0]} (of {len(missing)} missing)")

@@ -21,7 +21,7 @@ from three_hundred_maps.hub.card import TEXTS
 from three_hundred_maps.hub.configs import DEFAULT, SAMPLE, config_names, find_source
 from three_hundred_maps.hub.rows import COLUMNS, ROW_FORMAT, row_features
 from three_hundred_maps.hub.sources import Chunk, Source
-from three_hundred_maps.io import cache_home, sha256_bytes
+from three_hundred_maps.io import cache_home, full_path, sha256_bytes
 from three_hundred_maps.progress import note
 from three_hundred_maps.store.schema import SPLITS, generator_of
 
@@ -117,6 +117,8 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
         # The cache follows the content of the source: its digest is in the path of what is cached.
         if cache_dir is None and os.environ.get(cache.HOME_VARIABLE):
             cache_dir = str(cache_home() / "arrow")
+        # Where no home folder is known, datasets takes "~" for the name of a folder.
+        full_path(cache_dir or datasets.config.HF_DATASETS_CACHE)
         name = config_name or DEFAULT
         known = name in config_names()
         kept = [self.source.name, *self.views]
@@ -138,7 +140,7 @@ class ThreeHundredMaps(datasets.ArrowBasedBuilder):
             self._cache_error = error
             with tempfile.TemporaryDirectory() as scratch:
                 super().__init__(cache_dir=scratch, **arguments)
-            self._cache_dir_root = str(Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser())
+            self._cache_dir_root = str(full_path(cache_dir or datasets.config.HF_DATASETS_CACHE))
             self._cache_dir = self._output_dir = self._build_cache_dir()
         self.config.name = self.info.config_name = self.source.name
 

@@ -19,6 +19,7 @@ from three_hundred_maps.hub.manifests import MANIFEST, VIEW, checked_name, choos
 from three_hundred_maps.hub.ranges import RemoteFile
 from three_hundred_maps.hub.remote import fetch_cached
 from three_hundred_maps.hub.rows import COLUMNS, map_column, map_values, row_features, to_table
+from three_hundred_maps.io import full_path
 from three_hundred_maps.store.arrays import open_group, read_split, shard_size, store_digest
 from three_hundred_maps.store.schema import SPLITS
 
@@ -219,7 +220,7 @@ def open_folder(where: str | Path, config: str | None = None) -> Source:
     """
     if "://" in str(where):
         return StoreSource.open(str(where))
-    path = Path(where).expanduser()
+    path = full_path(where)
     if not path.exists():
         raise InputError(f"data_dir: {path} does not exist")
     if (path / "zarr.json").exists():
