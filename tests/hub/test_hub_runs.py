@@ -47,6 +47,7 @@ def test_a_run_is_sent_and_loads_from_there(run: Run, hub: FakeHub, model: Path)
     files = repo.commits[repo.refs["main"]]
     assert {"README.md", "config.json", "model.safetensors", "config.yaml"} <= set(files)
     assert "checkpoint.pt" not in files
+    assert b"\nScored on `mini` (test split): " in files["README.md"]
     (entry,) = yaml.safe_load(files[".eval_results/three_hundred_maps.yaml"])
     assert entry["dataset"]["task_id"] == "mini-mass-map-sz-xray-star"
 
