@@ -78,7 +78,7 @@ def site(
 
 
 def map_boards(*given: Any) -> list[Board]:
-    """Without the boards of the odds, on which each of these results stands as well."""
+    """Without the probabilistic boards, on which each of these results stands as well."""
     return [board for board in make_boards(*given) if board.key.score == RANKING]
 
 
