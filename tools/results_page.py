@@ -337,9 +337,12 @@ def _further(summary: Mapping[str, Any], text: Mapping[str, str]) -> str:
     best = min(extra, key=lambda row: row["scores"]["residual_rms_dex"]["value"])
     scores, long = best["scores"], ""
     if gain := summary["long_gain"]:
+        best_single = sorted({by_seed["best_single"] for by_seed in summary["gains"]})
+        other = ", ".join(map(view_names, best_single))
         long = text["LONG"].format(
             share=_percent(gain["share"]),
             single=view_names(gain["best_single"]),
+            better="" if gain["best_single"] in best_single else f"; the best single view above is {other}",
             difference=gain["difference"]["value"],
             interval=interval(gain["difference"], MAIN[0]),
         )
