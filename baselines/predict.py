@@ -86,15 +86,20 @@ class Predicted:
 @command_line
 def main(args: list[str]) -> None:
     """The command line."""
-    parser = Parser(prog="python -m baselines.predict", description="Predict a split of a store.")
+    parser = Parser(
+        prog="python -m baselines.predict",
+        description="Predict a split of a store, or a cluster on the sky from FITS images.",
+    )
     parser.add_argument("run", help="a run's folder, a shipped model's name, or a Hub repository")
     parser.add_argument("--data", help="a store, or the name of a config")
     parser.add_argument(
-        "--fits", action="append", help="VIEW=FILE[,exposure=FILE,background=FILE] of the sky"
+        "--fits",
+        action="append",
+        help="VIEW=FILE[,exposure=FILE,background=FILE]: images of the sky, instead of --data",
     )
     parser.add_argument("--redshift", type=float, help="of the cluster in --fits")
-    parser.add_argument("--centre", help="RA,DEC of its centre, in deg")
-    parser.add_argument("--r200c-arcmin", type=float, help="its R200c")
+    parser.add_argument("--centre", help="RA,DEC of its centre, in degrees")
+    parser.add_argument("--r200c-arcmin", type=float, help="its R200c, in arcmin")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     parser.add_argument(
         "--split", default="test", choices=(*SPLITS, ALL), help="all: every halo of the store"
@@ -105,8 +110,8 @@ def main(args: list[str]) -> None:
     parser.add_argument("--samples", type=int, help="posterior samples of each map, 2 to 64 (default: 16)")
     parser.add_argument("--seed", type=int, default=0, help="of the samples")
     parser.add_argument("--scaling", choices=SCALINGS, help="of redshift, instead of the model's")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
     options = parser.parse_args(args)
     if options.quiet:
         set_quiet(True)
