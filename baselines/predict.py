@@ -22,7 +22,7 @@ from three_hundred_maps.progress import progress, set_quiet
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
 from three_hundred_maps.store.schema import SPLITS, TARGET
 from three_hundred_maps.torch_data import Transforms, check_views
-from three_hundred_maps.torch_transforms import SCALINGS
+from three_hundred_maps.torch_transforms import SCALINGS, fainter_or_brighter
 
 if TYPE_CHECKING:
     from baselines.posterior_model import PosteriorModel
@@ -330,12 +330,11 @@ def outside_line(transforms: Transforms, store: Path, halos: Sequence[Mapping[st
         here, there = getattr(grid, name), getattr(trained, name)
         if here != there:
             parts.append(f"a {text} of {here:g} R200c, trained on {there:g}")
-    for name, share in shares.items():
-        view, _, side = name.rpartition(" ")
-        if share > SAID_FROM:
-            parts.append(
-                f"{100 * share:.0f} % of the pixels of {view} {side}er than 99.9 % of those trained on"
-            )
+    parts += [
+        fainter_or_brighter(name, f"{100 * share:.0f} %")
+        for name, share in shares.items()
+        if share > SAID_FROM
+    ]
     return f"outside the training range: {'; '.join(parts)}" if parts else ""
 
 
