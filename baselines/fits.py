@@ -133,7 +133,7 @@ def _unit(image: SkyImage) -> Any:
             return units.Unit(text) if text not in ("", "1") else units.dimensionless_unscaled
     except ValueError:
         raise InputError(
-            f"{image.path}: BUNIT {image.units!r} is no unit of the FITS standard, as ct s-1 arcmin-2"
+            f"{image.path}: BUNIT {image.units!r} is not a unit of the FITS standard, such as ct s-1 arcmin-2"
         ) from None
 
 

@@ -145,7 +145,7 @@ def score_runs(runs: Sequence[Path], data: str | None) -> list[dict[str, Any]]:
     for run in runs:
         if not (run / "submission" / "submission.json").is_file():
             raise InputError(
-                f"{run} is no run: it has no submission/ (python -m baselines.unet --out {run} makes one)"
+                f"{run} is not a run: it has no submission/ (python -m baselines.unet --out {run} makes one)"
             )
     results = []
     for run in runs:

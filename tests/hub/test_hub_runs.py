@@ -63,7 +63,7 @@ def test_what_cannot_be_sent(run: Run, hub: FakeHub, model: Path, tmp_path: Path
     assert not hub.repos
     with pytest.raises(InputError, match="ORG/NAME"):
         push_to_hub(model, "run")
-    with pytest.raises(InputError, match="no finished run"):
+    with pytest.raises(InputError, match="not a finished run"):
         files_of_run(tmp_path)
     (model / "model.safetensors").write_bytes(b"x")
     with pytest.raises(InputError):

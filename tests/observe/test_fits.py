@@ -228,7 +228,7 @@ def test_the_real_pointing_is_read(real):
     [
         (lambda p: sky_image(p, np.ones((240, 240)), CTYPE1=None, CTYPE2=None), "no celestial coordinates"),
         (lambda p: sky_image(p, np.ones((240, 240)), unit="Jy"), "is in Jy, the model saw sz in 1"),
-        (lambda p: sky_image(p, np.ones((240, 240)), unit="nonsense"), "'nonsense' is no unit"),
+        (lambda p: sky_image(p, np.ones((240, 240)), unit="nonsense"), "'nonsense' is not a unit"),
         (lambda p: sky_image(p, np.ones((240, 240)), BMAJ="wide"), "BMAJ is 'wide'"),
         (lambda p: sky_image(p, np.full((240, 240), np.nan)), "no finite pixel"),
         (lambda p: sky_image(p, np.ones((60, 60))), "covers .* of the frame"),
