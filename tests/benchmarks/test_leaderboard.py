@@ -104,6 +104,13 @@ def test_boards_never_mix_tasks_datasets_or_tracks(
     assert [e.rank for e in boards[3].entries] == [None]
 
 
+def test_a_row_says_when_it_was_trained_on_other_data(scored: dict[str, Any], tmp_path: Path) -> None:
+    own = variant(scored, name="Own", trained_on="tiny")
+    other = variant(scored, 0.9, name="Other", trained_on="larger")
+    text = render([own, other], tmp_path / "site").read_text("utf-8")
+    assert "; trained on larger" in text and "; trained on tiny" not in text
+
+
 def test_what_is_verified_is_told_by_its_place(scored: dict[str, Any], tmp_path: Path) -> None:
     trusted = variant(scored, 1.0, name="Net", date="2026-01-01", kind="baseline")
     later = variant(scored, 0.9, name="Net", date="2026-02-01", kind="baseline")
