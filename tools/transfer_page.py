@@ -46,7 +46,7 @@ VARIED = ("varied-sz", "varied-xray", "varied-star", "varied")
 TITLES = {
     **dict.fromkeys(TRACKS, "U-Net"),
     **dict.fromkeys(VARIED, "U-Net, trained on varied physics"),
-    "residual-varied": "`residual-varied`, on the train split of 240 regions of varied physics",
+    "residual-varied": "`residual-varied` (varied physics, 266 clusters)",
     "ridge-sz-xray-star": "ridge regression",
     "profile_regression-sz-xray-star": "profile regression",
     "profile_regression-sz": "profile regression",
