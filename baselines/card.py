@@ -75,7 +75,11 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         from three_hundred_maps.hub.configs import REPOSITORY_VARIABLE
 
         scores = read_result(result)
+        data = scores["dataset"]
+        part = "all splits" if data.get("split") == "all" else f"{data.get('split', 'test')} split"
+        sizes = "{halos} halos x {lines_of_sight} lines of sight in {regions} regions".format(**data)
         rows = [(name, _number(v["value"]), _interval(v)) for name, v in scores["scores"].items()]
+        card += f"\nScored on `{data['name']}` ({part}): {sizes}.\n"
         card += "\n" + markdown_table(("score", "value", "95 % interval"), rows) + "\n"
         write_eval_results(scores, os.environ.get(REPOSITORY_VARIABLE) or "three_hundred_maps", run)
     write_bytes(run / CARD, card.encode())

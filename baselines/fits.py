@@ -23,6 +23,7 @@ from three_hundred_maps.display import COLOUR_MAPS, DEFAULT_COLOUR_MAP
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.observe.fits import write_image
 from three_hundred_maps.plot import new_figure
+from three_hundred_maps.torch_transforms import fainter_or_brighter
 
 
 @dataclass
@@ -132,7 +133,7 @@ def _unit(image: SkyImage) -> Any:
             return units.Unit(text) if text not in ("", "1") else units.dimensionless_unscaled
     except ValueError:
         raise InputError(
-            f"{image.path}: BUNIT {image.units!r} is no unit of the FITS standard, as ct s-1 arcmin-2"
+            f"{image.path}: BUNIT {image.units!r} is not a unit of the FITS standard, such as ct s-1 arcmin-2"
         ) from None
 
 
@@ -257,7 +258,9 @@ def predict_sky(
     mass, sigma = model.predict(maps, redshift, symmetries=symmetries)
     shares = model.transforms.outside(maps[:, None], np.array([redshift]))
     outside = [text for each in prepared.values() for text in each.warnings]
-    outside += [f"{name}: {share:.1%} of it" for name, share in shares.items() if share > 0.01]
+    if shares.pop("redshift") > 0:
+        outside.append("redshift")
+    outside += [fainter_or_brighter(name, f"{share:.1%}") for name, share in shares.items() if share > 0.01]
     return SkyPrediction(
         mass[0].cpu().numpy().astype(np.float64),
         None if sigma is None else sigma[0].cpu().numpy().astype(np.float64),

@@ -69,7 +69,7 @@ def load_expected(
     """
     attrs = root_attrs(store)
     if "observed" not in attrs:
-        raise InputError(f"--noise fresh: {store} is no observed store, so it has no noise to draw anew")
+        raise InputError(f"--noise fresh: {store} is not an observed store, so it has no noise to draw")
     source = find_store(ideal or str(attrs["observed"]["of"]))
     if store_digest(source) != attrs["derived"]["observed_of"]:
         raise InputError(f"--noise fresh: {store} was not made of {source}; name that store by --ideal")

@@ -35,8 +35,8 @@ from three_hundred_maps.torch_transforms import ScoreGrid, Transforms
 METHODS = {
     "flow": "the members' mean and a residual by flow matching, started from the random field",
     "field": "the members' mean and a Gaussian random field with the residuals' spread and power spectrum",
-    "deep": "the mean and sigma of one member after the other, times a random field of unit variance",
-    "white": "the members' mean and sigma, times noise on single pixels",
+    "deep": "the mean of one member after the other, plus its sigma times a random field of unit variance",
+    "white": "the members' mean, plus their sigma times noise on single pixels",
 }
 """How samples are drawn. The members of ``deep`` and ``white`` state a sigma."""
 MAX_MEMBERS = 32

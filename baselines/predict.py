@@ -22,7 +22,7 @@ from three_hundred_maps.progress import progress, set_quiet
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
 from three_hundred_maps.store.schema import SPLITS, TARGET
 from three_hundred_maps.torch_data import Transforms, check_views
-from three_hundred_maps.torch_transforms import SCALINGS
+from three_hundred_maps.torch_transforms import SCALINGS, fainter_or_brighter
 
 if TYPE_CHECKING:
     from baselines.posterior_model import PosteriorModel
@@ -86,15 +86,20 @@ class Predicted:
 @command_line
 def main(args: list[str]) -> None:
     """The command line."""
-    parser = Parser(prog="python -m baselines.predict", description="Predict a split of a store.")
+    parser = Parser(
+        prog="python -m baselines.predict",
+        description="Predict a split of a store, or a cluster on the sky from FITS images.",
+    )
     parser.add_argument("run", help="a run's folder, a shipped model's name, or a Hub repository")
     parser.add_argument("--data", help="a store, or the name of a config")
     parser.add_argument(
-        "--fits", action="append", help="VIEW=FILE[,exposure=FILE,background=FILE] of the sky"
+        "--fits",
+        action="append",
+        help="VIEW=FILE[,exposure=FILE,background=FILE]: images of the sky, instead of --data",
     )
     parser.add_argument("--redshift", type=float, help="of the cluster in --fits")
-    parser.add_argument("--centre", help="RA,DEC of its centre, in deg")
-    parser.add_argument("--r200c-arcmin", type=float, help="its R200c")
+    parser.add_argument("--centre", help="RA,DEC of its centre, in degrees")
+    parser.add_argument("--r200c-arcmin", type=float, help="its R200c, in arcmin")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     parser.add_argument(
         "--split", default="test", choices=(*SPLITS, ALL), help="all: every halo of the store"
@@ -105,8 +110,8 @@ def main(args: list[str]) -> None:
     parser.add_argument("--samples", type=int, help="posterior samples of each map, 2 to 64 (default: 16)")
     parser.add_argument("--seed", type=int, default=0, help="of the samples")
     parser.add_argument("--scaling", choices=SCALINGS, help="of redshift, instead of the model's")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
     options = parser.parse_args(args)
     if options.quiet:
         set_quiet(True)
@@ -325,12 +330,11 @@ def outside_line(transforms: Transforms, store: Path, halos: Sequence[Mapping[st
         here, there = getattr(grid, name), getattr(trained, name)
         if here != there:
             parts.append(f"a {text} of {here:g} R200c, trained on {there:g}")
-    for name, share in shares.items():
-        view, _, side = name.rpartition(" ")
-        if share > SAID_FROM:
-            parts.append(
-                f"{100 * share:.0f} % of the pixels of {view} {side}er than 99.9 % of those trained on"
-            )
+    parts += [
+        fainter_or_brighter(name, f"{100 * share:.0f} %")
+        for name, share in shares.items()
+        if share > SAID_FROM
+    ]
     return f"outside the training range: {'; '.join(parts)}" if parts else ""
 
 

@@ -66,7 +66,7 @@ def files_of_run(run: str | Path, result: str | Path | None = None) -> list[str]
     """What of a run is sent, its card written anew with a result; InputError for no run that loads."""
     run = Path(run)
     if not run.is_dir() or not (run / "config.yaml").is_file():
-        raise InputError(f"{run} is no finished run: it has no config.yaml")
+        raise InputError(f"{run} is not a finished run: it has no config.yaml")
     # What is sent is what loads.
     from_pretrained(run)
     if result is not None:

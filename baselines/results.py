@@ -145,7 +145,7 @@ def score_runs(runs: Sequence[Path], data: str | None) -> list[dict[str, Any]]:
     for run in runs:
         if not (run / "submission" / "submission.json").is_file():
             raise InputError(
-                f"{run} is no run: it has no submission/ (python -m baselines.unet --out {run} makes one)"
+                f"{run} is not a run: it has no submission/ (python -m baselines.unet --out {run} makes one)"
             )
     results = []
     for run in runs:
@@ -211,8 +211,8 @@ def render(results: Sequence[Mapping[str, Any]], title: str = TITLE) -> str:
             "Mass is that inside a cylinder of R200c; the intervals are over regions, and seeds are another "
             "source of scatter: rows that differ by the seed alone show it.",
             "",
-            "The noise floor (half of the particles against the other half): residual_rms_dex "
-            f"{number(first['noise_floor'].get(SCORE), SCORE)}.",
+            "The noise floor (one half of the truth's particles against the other, scaled to all): "
+            f"residual_rms_dex {number(first['noise_floor'].get(SCORE), SCORE)}.",
             "",
             "![Distribution of the residuals](figures/results-residuals.png)",
             "",

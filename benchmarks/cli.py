@@ -37,7 +37,7 @@ def validate(
     data: Annotated[str | None, typer.Option("--data", help="The store predicted on.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Tell all that is wrong with a submission. Each line says what was expected."""
+    """List everything that is wrong with a submission. Each line says what was expected."""
     from benchmarks.packing import opened
     from benchmarks.truth import Truth
     from benchmarks.validation import find_problems, task_of
@@ -118,7 +118,7 @@ def fingerprint(
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0 for all processors.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Keep what a data set is, for boards to hold against. Fingerprint, reference rows, noise floor."""
+    """Record a data set for its boards. Fingerprint, reference rows, noise floor."""
     from benchmarks.records import write_record
     from benchmarks.scoring import score_maps
     from benchmarks.truth import Truth
@@ -150,7 +150,7 @@ def leaderboard(
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one a processor.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Render the leaderboard's site from results alone."""
+    """Render the leaderboard's site from result files."""
     from benchmarks.leaderboard import render
 
     if quiet:
@@ -212,7 +212,7 @@ def bundle(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make a competition of a sealed store, to upload to Codabench."""
+    """Make a Codabench competition from a sealed store."""
     from benchmarks.competition import write_bundle
 
     if quiet:
@@ -229,7 +229,7 @@ app.command()(demo)
 
 @app.callback()
 def _root() -> None:
-    """Score predictions of mass maps, and show what others reached."""
+    """Score predictions of mass maps, and render the leaderboard."""
 
 
 def main(args: list[str] | None = None) -> NoReturn:

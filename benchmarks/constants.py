@@ -45,7 +45,7 @@ class Constants:
         Of the peaks: ring of the background (pixels), half-window (pixels), annulus, aperture radius,
         least mass in M(<R200c), least separation, matching distance, bins of mass in M(<R200c).
     coverage_inner, coverage_outer
-        Nominal coverage of the two intervals of predictions with odds.
+        Nominal coverage of the two intervals of probabilistic predictions.
     coverage_samples
         Empirical intervals of posterior samples are looked at from so many samples on.
     rank_bins, credibility_step

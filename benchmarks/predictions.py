@@ -356,7 +356,7 @@ class Predictions:
             where = f"{PREDICTIONS}/{name}"
             return decode_ids(values, simulation_ids(self._store.arrays[name].attributes, where), where)
         if values.size and int(values.max()) > np.iinfo(np.int64).max:
-            raise array_error(name, f"holds {int(values.max())}, which is no key")
+            raise array_error(name, f"holds {int(values.max())}, which is not a key")
         return np.asarray(values, np.int64)
 
     def _take(self, array: Any, rows: Any) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 RANKING = "residual_rms_dex"
 """The score that ranks."""
 PROBABILISTIC = "crps"
-"""The score that ranks the boards of predictions with their odds."""
+"""The score that ranks the probabilistic boards."""
 BELOW_NOISE = "below the noise floor"
 """The flag of a result that cannot be ranked: no prediction can know the truth's own noise."""
 NO_FLOOR = "no noise floor: the store has no half-samples of what is predicted"
@@ -148,7 +148,13 @@ _SCORES = (
         "coverage_95", "coverage 95 %", "1", 0.95, "share of l(t) inside the 95 % interval", digits=3,
         limits=SHARE,
     ),
-    Score("crps", "CRPS", "dex", "low", "continuous ranked probability score of l; ranks odds"),
+    Score(
+        "crps",
+        "CRPS",
+        "dex",
+        "low",
+        "continuous ranked probability score of l; ranks probabilistic predictions",
+    ),
     Score("energy_score", "energy score", "dex", "low", "of samples: CRPS with the rms over a map's pixels"),
     Score(
         "spread_skill",

@@ -297,7 +297,7 @@ def _check_zero(manifest: Manifest, truth: Truth) -> None:
         )
     if truth.digest in [data["digest"] for data in truth.training]:
         raise InputError(
-            f"--trained-on {truth.path}: a model trained on what is scored is no {manifest.task}"
+            f"--trained-on {truth.path}: a model trained on what is scored is not a {manifest.task}"
         )
     names = "+".join(str(data["name"]) for data in truth.training)
     if manifest.trained_on is not None and manifest.trained_on != names:

@@ -91,7 +91,8 @@ TASKS: dict[str, Task] = {
         Task(
             "mass-map",
             "Mass maps",
-            "Trained on the train split of a dataset, scored on the test split of the same dataset.",
+            "Trained on the train split of a dataset (a row trained on other data says so), scored on the "
+            "test split of the same dataset.",
             tuple((name, name) for pair in _TWINS for name in pair),
         ),
         Task(

@@ -156,7 +156,7 @@ def _task_problems(task: Task, trained_on: str | None, truth: Truth) -> Iterator
     if not (task.at_home or task.zero_of_training or trained_on):
         yield f"{MANIFEST}: the task {task.name} needs trained_on, the name of the dataset trained on"
     if task.name == OBSERVED and "observed" not in truth.attrs:
-        yield f"{MANIFEST}: {truth.name} is no dataset as telescopes see it, which the task {OBSERVED} is of"
+        yield f"{MANIFEST}: {truth.name} is not an observed data set, which the task {OBSERVED} needs"
 
 
 def task_of(folder: str | Path) -> Task:

@@ -432,3 +432,9 @@ class ScoreGrid:
 def statistics_digest(statistics: Statistics) -> str:
     """sha256 of a store's statistics: which numbers a checkpoint's transforms came from."""
     return hashlib.sha256(json.dumps(statistics.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def fainter_or_brighter(name: str, share: str) -> str:
+    """What ``VIEW faint`` or ``VIEW bright`` of `Transforms.outside` says, in words."""
+    view, _, side = name.rpartition(" ")
+    return f"{share} of the pixels of {view} {side}er than 99.9 % of those trained on"

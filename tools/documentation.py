@@ -114,29 +114,6 @@ def gpu_table() -> str:
     return "\n\n".join((title, markdown_table(("what", "rate", "beside it"), rows), flagship))
 
 
-def zoom_table() -> str:
-    """Models trained on `mini`, halo by halo of a real zoom simulation: the kept results of task transfer."""
-    kept = sorted((DOCS.parent / "benchmarks" / "results").glob("zoom-from-mini-*.json"))
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in kept]
-    results.sort(key=lambda result: result["scores"]["residual_rms_dex"]["value"])
-    halos = sorted(results[0]["halos"], key=lambda halo: halo["M200c"])
-    names = [(halo["region"], halo["halo_id"]) for halo in halos]
-    rows = []
-    for result in results:
-        found = {(halo["region"], halo["halo_id"]): halo for halo in result["halos"]}
-        cells = [
-            f"{found[name]['rms_over_climatology']:.2f}; {100 * found[name]['mass_bias']:+.0f} %"
-            for name in names
-        ]
-        rms = result["scores"]["residual_rms_dex"]["value"]
-        rows.append((result["name"], result["track"], f"{rms:.3f}", *cells))
-    heads = [f"{halo['M200c']:.2g} Msun" for halo in halos]
-    return (
-        f"Redshift {halos[0]['redshift']:.2f}; for each halo the rms over that of the training set's mean "
-        "cluster, and the bias of the mass inside R200c.\n\n"
-    ) + markdown_table(("model", "views", "rms (dex)", *heads), rows)
-
-
 def _step(one: Mapping[str, float]) -> str:
     share = 100 * one["share_of_matrix_rate"]
     return f"{one['memory_gib']:.1f} GiB, {share:.0f} % of the card's bfloat16 matrix rate"
@@ -144,7 +121,7 @@ def _step(one: Mapping[str, float]) -> str:
 
 PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/benchmark.md": {"scores": scores_table, "constants": constants_table, "tasks": tasks_table},
-    "docs/train.md": {"settings": settings_table, "gpu": gpu_table, "zoom": zoom_table},
+    "docs/train.md": {"settings": settings_table, "gpu": gpu_table},
 }
 """The tables of each page, by the name between their markers."""
 

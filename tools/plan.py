@@ -18,7 +18,7 @@ REFERENCES = (
 )
 """Baselines without a network, and the views they use."""
 LONG = {"long-all": ALL_VIEWS, "long-star": "star"}
-"""The paper's network trained as long as the flagship, on all views and on the best single one."""
+"""The paper's network trained as long as the flagship, on all views and on stars alone."""
 ONE_ORIENTATION = "one-orientation"
 """The prediction of the first run of all views without the average over the square's symmetries."""
 MARK = "campaign.json"

@@ -91,6 +91,8 @@ def render(summary: Mapping[str, Any]) -> str:
     older = text["OLDER"].format(version=version, now=GENERATOR_VERSION) + "\n\n"
     less = text["LESS"].format(table=_equation_1(summary.get("equation_1") or {})) + "\n\n"
     norms = {row["norm"]: row["scores"] for row in summary["norms"]}
+    lost = norms["instance"][MAIN[0]]["value"] - norms["batch"][MAIN[0]]["value"]
+    spread = _mean(networks, ALL_VIEWS, MAIN[0])[1]
     return (
         text["PAGE"].format(
             **{name: value for name, value in summary.items() if name not in ("gains", "curve")},
@@ -112,7 +114,8 @@ def render(summary: Mapping[str, Any]) -> str:
             references_table=_references_table(summary),
             curve=f"\n{_curve_section(summary, text['CURVE'])}\n" if summary.get("curve") else "",
             norms_table=_norms_table(summary["norms"]),
-            lost=norms["instance"][MAIN[0]]["value"] - norms["batch"][MAIN[0]]["value"],
+            lost=lost,
+            within_seeds=" (within the spread of seeds above)" if abs(lost) <= 2 * spread else "",
             scatter_batch=norms["batch"]["mass_scatter"]["value"],
             scatter_instance=norms["instance"]["mass_scatter"]["value"],
             further=f"\n{_further(summary, text)}\n" if summary["extra"] else "",
@@ -193,12 +196,11 @@ def _limits(networks: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     if "central_rms_dex" in known:
         centre = {views: _mean(networks, views, "central_rms_dex")[0] for views in SINGLE_VIEWS}
-        worst = max(centre, key=lambda views: centre[views])
+        shares = [f"{value / _mean(networks, views, error)[0]:.2f}" for views, value in centre.items()]
         lines.append(
             "Inside 0.5 R200c the error is "
             + ", ".join(f"{value:.4f} from {view_names(views)}" for views, value in centre.items())
-            + f" alone: that stars lack the centre, as the paper says, is {'' if worst == 'star' else 'not '}"
-            "reproduced."
+            + f" alone; that is {', '.join(shares)} of the error inside R200c."
         )
     return lines
 
@@ -335,9 +337,12 @@ def _further(summary: Mapping[str, Any], text: Mapping[str, str]) -> str:
     best = min(extra, key=lambda row: row["scores"]["residual_rms_dex"]["value"])
     scores, long = best["scores"], ""
     if gain := summary["long_gain"]:
+        best_single = sorted({by_seed["best_single"] for by_seed in summary["gains"]})
+        other = ", ".join(map(view_names, best_single))
         long = text["LONG"].format(
             share=_percent(gain["share"]),
             single=view_names(gain["best_single"]),
+            better="" if gain["best_single"] in best_single else f"; the best single view above is {other}",
             difference=gain["difference"]["value"],
             interval=interval(gain["difference"], MAIN[0]),
         )

@@ -39,14 +39,14 @@ HEADS = {
     "epoch": "redshift 1",
     "real": "real simulation",
 }
-SHIFTS = ("code", "flavour", "resolution")
+SHIFTS = ("code", "flavour", "resolution", "epoch")
 TRACKS = ("sz", "xray", "star", "all")
 VARIED = ("varied-sz", "varied-xray", "varied-star", "varied")
 """Models of the same views, trained on varied physics."""
 TITLES = {
     **dict.fromkeys(TRACKS, "U-Net"),
     **dict.fromkeys(VARIED, "U-Net, trained on varied physics"),
-    "residual-varied": "`residual-varied`, on 240 regions of varied physics",
+    "residual-varied": "`residual-varied` (varied physics, 266 clusters)",
     "ridge-sz-xray-star": "ridge regression",
     "profile_regression-sz-xray-star": "profile regression",
     "profile_regression-sz": "profile regression",
@@ -222,7 +222,7 @@ def _best(models: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """The row of least error in every column of the measures."""
     for target in list(HEADS)[:-1]:
         name = min(CURES, key=lambda cure: float(models[cure][target]["rms"]))
-        yield f"{HEADS[target]}: {CURES[name]} ({number(models[name][target]['rms'], SCORE)})"
+        yield f"{HEADS[target]}, {CURES[name]} ({number(models[name][target]['rms'], SCORE)})"
 
 
 def _least_biased(models: Mapping[str, Mapping[str, Any]]) -> str:

@@ -34,7 +34,7 @@ class Key(NamedTuple):
     track: str
     version: str
     score: str = RANKING
-    """What ranks: `RANKING`, or `PROBABILISTIC` among the predictions that come with their odds."""
+    """What ranks: `RANKING`, or `PROBABILISTIC` among probabilistic predictions."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ class Board:
         """Heading below that of its task."""
         training = self.entries[0].result.get("training", [])
         names = " and ".join(data["name"] for data in training)
-        odds = ", with odds" if self.key.score == PROBABILISTIC else ""
+        kind = ", probabilistic" if self.key.score == PROBABILISTIC else ""
         zero = f", zero of the skill: {names}" if names else ""
-        return f"{self.key.data[0]}: {self.key.track}{odds}{zero}"
+        return f"{self.key.data[0]}: {self.key.track}{kind}{zero}"
 
     @property
     def title(self) -> str:
@@ -143,11 +143,11 @@ def slug_of(result: Mapping[str, Any]) -> str:
 
 
 def board_keys(result: Mapping[str, Any]) -> list[Key]:
-    """What a result has in common with the others of its boards: all stand on that of the maps, those that
-    come with their odds on that of the odds too."""
+    """What a result has in common with the others of its boards: all stand on that of the maps, probabilistic
+    predictions on a board of their own too."""
     of_maps = Key(result["task"], identity(result), result["track"], str(result["benchmark_version"]))
-    odds = result["scores"].get(PROBABILISTIC, {}).get("value") is not None
-    return [of_maps, *([of_maps._replace(score=PROBABILISTIC)] if odds else [])]
+    probabilistic = result["scores"].get(PROBABILISTIC, {}).get("value") is not None
+    return [of_maps, *([of_maps._replace(score=PROBABILISTIC)] if probabilistic else [])]
 
 
 def _place(key: Key) -> tuple[Any, ...]:

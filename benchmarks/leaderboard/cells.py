@@ -18,7 +18,7 @@ ODDS_COLUMNS = (
     *("sample_power_ratio_1_3", "sample_power_ratio_3_8", "sample_power_ratio_8_14"),
     *("coverage_68", "coverage_95", "rank_deviation", "tarp", "tarp_mass", RANKING),
 )
-"""The same of the boards of predictions with their odds."""
+"""The same of the probabilistic boards."""
 DEGRADATION = "degradation"
 """A column beside the others where a model was trained elsewhere."""
 FOREST_ROWS = 20

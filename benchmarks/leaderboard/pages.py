@@ -85,7 +85,7 @@ def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
     if ranks := result.get("rank_histogram"):
         add(
             "Rank histogram",
-            "Share of pixels by the rank of the truth among the samples; flat where the odds are right, a "
+            "Share of pixels by the rank of the truth among the samples; flat where the spread is right, a "
             "valley where the samples spread too little.",
             [Series(name, ranks["edges"], ranks["share"])],
             *("rank of the truth", "share of pixels"),
@@ -93,7 +93,7 @@ def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
             guide=1.0 / len(ranks["share"]),
         )
     if own := _curve(result, "tarp", "credibility", "maps"):
-        right = Series("right odds", [0.0, 1.0], [0.0, 1.0], style="s2")
+        right = Series("calibrated", [0.0, 1.0], [0.0, 1.0], style="s2")
         lines = [own, _curve(result, "tarp_mass", "credibility", "M(<R200c)", "s1"), right]
         add(
             "Expected coverage (TARP)",
@@ -106,7 +106,7 @@ def _charts(entry: Entry, board: Board) -> list[dict[str, Any]]:
 
 
 def submission_page(
-    board: Board, entry: Entry, beside: Mapping[str, tuple[str, ...]], odds_rank: int | None = None
+    board: Board, entry: Entry, beside: Mapping[str, tuple[str, ...]], crps_rank: int | None = None
 ) -> dict[str, Any]:
     """The page of a submission.
 
@@ -114,14 +114,14 @@ def submission_page(
     ----------
     beside
         `reference_cells` of the board.
-    odds_rank
-        Its rank among the predictions with their odds.
+    crps_rank
+        Its rank on the probabilistic board.
     """
     result = entry.result
     return {
         "result": result,
         "entry": entry,
-        "odds_rank": odds_rank,
+        "crps_rank": crps_rank,
         "board": board,
         "facts": _facts(result),
         "charts": _charts(entry, board),

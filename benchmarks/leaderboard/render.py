@@ -142,7 +142,9 @@ def _write(boards: list[Board], out: Path, repository: str | None, mapper: Mappe
         data=compare_data(of_maps), columns=[SCORES[name] for name in COLUMNS]
     )
     (out / COMPARE).write_text(text, "utf-8")
-    odds = {entry.slug: entry.rank for board in boards if board not in of_maps for entry in board.entries}
+    crps_ranks = {
+        entry.slug: entry.rank for board in boards if board not in of_maps for entry in board.entries
+    }
     jobs = []
     for board in of_maps:
         # A process gets no more than a page needs: of the board's results what its title is made of.
@@ -151,7 +153,7 @@ def _write(boards: list[Board], out: Path, repository: str | None, mapper: Mappe
         beside = reference_cells(board)
         # A result has one page, whatever boards it stands on.
         for entry in (*board.entries, *board.history):
-            jobs.append((out / PAGES, head, entry, beside, odds.get(entry.slug)))
+            jobs.append((out / PAGES, head, entry, beside, crps_ranks.get(entry.slug)))
             if repository is not None and entry.result["scores"].get(HUB_SCORE, {}).get("value") is not None:
                 write_eval_results(entry.result, repository, out / "hub" / entry.slug)
     for _ in progress(mapper(_write_page, jobs), total=len(jobs), desc="pages", unit="page"):
@@ -159,7 +161,7 @@ def _write(boards: list[Board], out: Path, repository: str | None, mapper: Mappe
 
 
 def _write_page(job: tuple[Path, Board, Entry, Mapping[str, tuple[str, ...]], int | None]) -> None:
-    folder, board, entry, beside, odds_rank = job
-    page = submission_page(board, entry, beside, odds_rank)
+    folder, board, entry, beside, crps_rank = job
+    page = submission_page(board, entry, beside, crps_rank)
     text = _environment().get_template("submission.html").render(root="../", **page)
     (folder / f"{entry.slug}.html").write_text(text, "utf-8")

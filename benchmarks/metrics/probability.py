@@ -1,4 +1,4 @@
-"""Scores of odds: of a Gaussian sigma, and of n samples of a map, beside the truth."""
+"""Probabilistic scores: of a Gaussian sigma, and of n samples of a map, against the truth."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def rank_shares(samples: int, levels: Array) -> Array:
     """(rank, level): the share of the truths of a rank that count below each level.
 
     A truth of rank r among n samples of its own distribution lies, in the cumulative distribution, anywhere
-    in r / (n + 1) to (r + 1) / (n + 1) with equal odds: a level within is passed by a part. So the share
-    below a level is the level, whatever n.
+    in r / (n + 1) to (r + 1) / (n + 1) with equal probability: a level within is passed by a part. So the
+    share below a level is the level, whatever n.
 
     Parameters
     ----------

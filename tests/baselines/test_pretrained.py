@@ -32,6 +32,7 @@ def test_a_shipped_card_has_scores(folder):
     card = folder.read_text(encoding="utf-8")
     settings = folder.with_name("config.yaml").read_text(encoding="utf-8")
     assert "/" not in settings  # no path of a machine
+    assert "Scored on `mini` (test split): 20 halos x 29 lines" in card
     assert "| residual_rms_dex |" in card and f'from_pretrained("{folder.parent.name}")' in card
 
 

@@ -63,4 +63,4 @@ def test_any_runs_make_a_page(tmp_path, settings):
     assert command(results.main, *runs, "--out", page, "--check").returncode == 0
     refused(results.main, "--out", page, said="name the runs")
     (tmp_path / "ridge" / "submission" / "submission.json").unlink()
-    refused(results.main, *runs, "--out", page, said="is no run")
+    refused(results.main, *runs, "--out", page, said="is not a run")

@@ -380,7 +380,7 @@ def test_folders_nested_beyond_what_a_path_holds(submit: Callable[..., Path]) ->
 def test_a_key_beyond_int64_is_no_key(submit: Callable[..., Path]) -> None:
     folder = edit(submit(), "region", data_type="uint64")
     zarr.open_group(folder / "predictions.zarr", mode="a")["region"][:] = np.full(12, 2**64 - 1, np.uint64)
-    assert "18446744073709551615, which is no key" in told(folder)
+    assert "18446744073709551615, which is not a key" in told(folder)
 
 
 @pytest.mark.parametrize("value", [0, 1e8, "NaN", 10**400, [1], {"x": 1}, True, None])

@@ -78,7 +78,7 @@ def site(
 
 
 def map_boards(*given: Any) -> list[Board]:
-    """Without the boards of the odds, on which each of these results stands as well."""
+    """Without the probabilistic boards, on which each of these results stands as well."""
     return [board for board in make_boards(*given) if board.key.score == RANKING]
 
 
@@ -102,6 +102,13 @@ def test_boards_never_mix_tasks_datasets_or_tracks(
     assert [e.tie for e in board.entries] == [None, True, False, None]
     assert [e.result["trained_on"] for e in boards[2].entries] == ["mini-gizmo", "mini+mini-gizmo"]
     assert [e.rank for e in boards[3].entries] == [None]
+
+
+def test_a_row_says_when_it_was_trained_on_other_data(scored: dict[str, Any], tmp_path: Path) -> None:
+    own = variant(scored, name="Own", trained_on="tiny")
+    other = variant(scored, 0.9, name="Other", trained_on="larger")
+    text = render([own, other], tmp_path / "site").read_text("utf-8")
+    assert "; trained on larger" in text and "; trained on tiny" not in text
 
 
 def test_what_is_verified_is_told_by_its_place(scored: dict[str, Any], tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_the_energy_score_of_one_pixel_is_the_crps() -> None:
     assert np.allclose(metrics.energy_score(samples, truth), metrics.fair_crps(samples, truth)[:, 0])
 
 
-def test_ranks_are_uniform_where_the_odds_are_right_and_where_all_is_equal() -> None:
+def test_ranks_are_uniform_where_samples_are_calibrated_and_where_all_is_equal() -> None:
     rng = np.random.default_rng(3)
     samples, truth = rng.normal(size=(40_000, 7)), rng.normal(size=40_000)
     for values in ((samples, truth), (np.zeros_like(samples), np.zeros_like(truth))):
@@ -164,7 +164,7 @@ def calibrated(drawn: tuple[Array, Array, Array]) -> dict[str, float]:
     return scores_of(mean + SIGMA * deviations, truth)
 
 
-def test_right_odds_score_as_they_must(calibrated: dict[str, float]) -> None:
+def test_calibrated_samples_score_as_they_must(calibrated: dict[str, float]) -> None:
     assert set(OF_SAMPLES) - {"sample_power_ratio_8_14"} <= set(calibrated)
     # CRPS of a true Gaussian forecast: sigma / sqrt(pi).
     assert calibrated[PROBABILISTIC] == pytest.approx(SIGMA / math.sqrt(math.pi), rel=0.06)
@@ -399,7 +399,7 @@ def test_an_npz_of_samples(tmp_path: Path, test_split: SplitArrays, samples: np.
         assert np.array_equal(Predictions(folder).read("mass_samples", np.arange(2)), samples[:2])
 
 
-def test_boards_and_pages_of_odds(
+def test_boards_and_pages_of_probabilistic_predictions(
     result: dict[str, Any], submit: Callable[..., Path], store: Path, fair: np.ndarray, tmp_path: Path
 ) -> None:
     results = [result] + [
@@ -409,15 +409,17 @@ def test_boards_and_pages_of_odds(
             submit("plain", name="Plain"),
         )
     ]
-    maps, odds = make_boards(results)
-    assert (maps.key.score, odds.key.score) == (RANKING, PROBABILISTIC) and len(maps.entries) == 3
-    ranked = [(entry.result["name"], entry.rank) for entry in odds.entries]
+    maps, probabilistic = make_boards(results)
+    assert (maps.key.score, probabilistic.key.score) == (RANKING, PROBABILISTIC)
+    assert len(maps.entries) == 3
+    ranked = [(entry.result["name"], entry.rank) for entry in probabilistic.entries]
     expected = sorted(results[:2], key=lambda r: r["scores"][PROBABILISTIC]["value"])
     assert ranked == [(result["name"], rank) for rank, result in enumerate(expected, 1)]
-    assert odds.entries[1].tie is not None
+    assert probabilistic.entries[1].tie is not None
     index = render(results, tmp_path / "site")
     text = index.read_text()
-    assert text.count('type="checkbox"') == 3 and "with odds" in text and "spread / skill of the mass" in text
+    assert text.count('type="checkbox"') == 3
+    assert ", probabilistic" in text and "spread / skill of the mass" in text
     pages = {
         page.name.rsplit("-", 1)[0]: page.read_text() for page in index.parent.glob("submissions/*.html")
     }

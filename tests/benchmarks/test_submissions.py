@@ -340,7 +340,7 @@ def test_track_and_task_must_match_views_and_data(submit: Callable[..., Path], s
     for fields, message in (
         ({"views": ["sz", "xray"]}, "do not match the track"),
         ({"views": None, "track": "star,sz"}, "'sz,star'"),
-        ({"track": "sz", "task": "observed"}, "no dataset as telescopes see it"),
+        ({"track": "sz", "task": "observed"}, "not an observed data set"),
     ):
         assert message in "; ".join(find_problems(restated(folder, **fields), Truth(store))[0])
 

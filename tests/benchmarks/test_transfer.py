@@ -114,7 +114,7 @@ def test_what_it_needs(home: Path, target: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             score_submission(folder, target, **options)
     unnamed = submit(tmp_path / "u", target, 1.1)
-    with pytest.raises(InputError, match="trained on what is scored is no transfer"):
+    with pytest.raises(InputError, match="trained on what is scored is not a transfer"):
         score_submission(unnamed, target, trained_on=[target])
     for sealed in seal(home, tmp_path / "sealed"):
         with pytest.raises(InputError, match="is sealed: it has no maps of train"):

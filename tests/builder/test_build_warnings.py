@@ -201,7 +201,7 @@ def test_damaged_shards_of_a_finished_store_are_made_again(whole, tmp_path, caps
     maps[-1].unlink()
     build(recipe, copy, workers=2, quiet=True)
     assert hashes(copy) == hashes(store)
-    assert capsys.readouterr().err.count("was made again") == 2
+    assert capsys.readouterr().err.count("was rebuilt") == 2
     flip(copy / "test" / "M200c" / "c" / "0")
     with pytest.raises(InputError, match=r"test/M200c/c/0 is damaged or missing.*delete the store"):
         build(recipe, copy, quiet=True)

@@ -127,7 +127,7 @@ class TestPublish:
             stream.write("edited by hand\n")
         assert "was changed after the export" in run(*command, hub=hub, token=True, status=2).stderr
         assert (
-            "is no export"
+            "is not an export"
             in run(*COMMAND, "publish", str(tmp_path), "org/maps", hub=hub, token=True, status=2).stderr
         )
         assert not hub.repos

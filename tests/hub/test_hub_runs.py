@@ -47,6 +47,7 @@ def test_a_run_is_sent_and_loads_from_there(run: Run, hub: FakeHub, model: Path)
     files = repo.commits[repo.refs["main"]]
     assert {"README.md", "config.json", "model.safetensors", "config.yaml"} <= set(files)
     assert "checkpoint.pt" not in files
+    assert b"\nScored on `mini` (test split): " in files["README.md"]
     (entry,) = yaml.safe_load(files[".eval_results/three_hundred_maps.yaml"])
     assert entry["dataset"]["task_id"] == "mini-mass-map-sz-xray-star"
 
@@ -62,7 +63,7 @@ def test_what_cannot_be_sent(run: Run, hub: FakeHub, model: Path, tmp_path: Path
     assert not hub.repos
     with pytest.raises(InputError, match="ORG/NAME"):
         push_to_hub(model, "run")
-    with pytest.raises(InputError, match="no finished run"):
+    with pytest.raises(InputError, match="not a finished run"):
         files_of_run(tmp_path)
     (model / "model.safetensors").write_bytes(b"x")
     with pytest.raises(InputError):

@@ -85,7 +85,7 @@ def test_a_network_trains_on_fresh_noise(wide, deep, tmp_path):
     problems, manifest, _ = find_problems(tmp_path / "run" / "submission", Truth(deep))
     assert not problems and manifest is not None
     assert (manifest.task, manifest.trained_on) == ("observed", "tiny-observed-deep")
-    with pytest.raises(InputError, match="no observed store"):
+    with pytest.raises(InputError, match="not an observed store"):
         train(replace(settings, data=str(wide), views="sz,star"), tmp_path / "other", submission=False)
 
 

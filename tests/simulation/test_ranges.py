@@ -228,7 +228,7 @@ def test_chunks_of_tng(tmp_path, small_blocks):
         assert expected
         assert missing is not None
         assert missing.endswith(": " + ", ".join(expected))
-    with pytest.raises(InputError, match="no file of a set"):
+    with pytest.raises(InputError, match="not a file of a set"):
         Region.open(small.snapshot, offsets=tng.offsets)
 
 

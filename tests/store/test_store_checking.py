@@ -268,7 +268,7 @@ def test_stores_are_not_made_of_unfinished_ones(tiny, tmp_path):
         lambda: subset(tmp_path / "begun", tmp_path / "small"),
         lambda: merge([tiny, tmp_path / "begun"], tmp_path / "small"),
     ):
-        with pytest.raises(InputError, match="is not finished: run its build again to go on"):
+        with pytest.raises(InputError, match="is not finished: re-run its build to resume"):
             call()
     assert not (tmp_path / "small").exists()
 

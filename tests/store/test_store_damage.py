@@ -146,8 +146,8 @@ def test_a_done_shard_damaged_before_the_end_is_made_again(tmp_path, capsys):
     [
         (lambda m: {**m, "files": {}}, "lists no files"),
         (lambda m: {**m, "files": ["zarr.json"]}, "lists no files"),
-        (lambda m: {**m, "files": {"/etc/passwd": {"bytes": 1, "sha256": ""}}}, "no file of the store"),
-        (lambda m: {**m, "files": {"a/../../b": {"bytes": 1, "sha256": ""}}}, "no file of the store"),
+        (lambda m: {**m, "files": {"/etc/passwd": {"bytes": 1, "sha256": ""}}}, "not a file of the store"),
+        (lambda m: {**m, "files": {"a/../../b": {"bytes": 1, "sha256": ""}}}, "not a file of the store"),
         (lambda m: {**m, "files": {"zarr.json": {"sha256": ""}}}, "no size and checksum of zarr.json"),
         (lambda m: {**m, "files": {"zarr.json": 3}}, "no size and checksum of zarr.json"),
         (lambda m: {**m, "halos": 3}, "does not state its numbers of halos"),

@@ -92,11 +92,11 @@ def test_the_page_says_what_the_numbers_say():
     models["no-dropout"]["real"] = scored(0.11, 0.01)
     page = render(models, 400)
     assert "- stars: better than the climatology on 0 of 1; mass bias -60 %." in page
-    assert "heavier particles -0.0400" in page and "- stars: redshifts beyond 0" in page
+    assert "heavier particles -0.0400, redshift 1 " in page and "- stars: redshifts beyond 0" in page
     assert "Inputs of heavier particles alone cost +0.0050 (the plain model +0.0050)." in page
     assert page.count("| noise floor of the truth |") == 2 and "--steps 400" in page
-    assert "another code: without the X-ray median (0.1000)" in page
-    assert "is least without view dropout (+0.01)" in page
+    assert "another code, without the X-ray median (0.1000)" in page
+    assert "is smallest without view dropout (+0.01)" in page
     assert page.count("2.20, -60 %") == 1 and "| U-Net | stars | 0.1100" in page
 
 

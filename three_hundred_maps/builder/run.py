@@ -144,7 +144,7 @@ def damaged_shards(store: Path) -> list[tuple[str, int]]:
         found = _MAP_FILE.fullmatch(name)
         if found is None:
             raise InputError(
-                f"{path} is damaged or missing, and is no shard of maps: delete the store and build it again"
+                f"{path} is damaged or missing, and is not a shard of maps: delete the store and rebuild it"
             )
         damaged.add((found[1], int(found[2])))
     return sorted(damaged)
@@ -265,7 +265,7 @@ class _Build:
                 write_manifest(self.store, {**manifest, "files": files})
             finalise(self.store, locked=True)
         for split, shard in places:
-            print(f"note: {self.store}: the damaged shard {shard} of {split} was made again", file=sys.stderr)
+            print(f"note: {self.store}: the damaged shard {shard} of {split} was rebuilt", file=sys.stderr)
 
     @property
     def scratch(self) -> Path:

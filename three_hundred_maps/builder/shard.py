@@ -121,7 +121,7 @@ def remake_shard(task: ShardTask) -> dict[str, dict[str, Any]]:
         same = not made.excluded and np.allclose(made.halos["M200c"], there["M200c"], rtol=SAME_MASS)
         if not same:
             raise InputError(
-                f"{store}: {task.split} shard {task.shard} cannot be made again: its files have changed since"
+                f"{store}: {task.split} shard {task.shard} cannot be rebuilt: its files have changed since"
             )
         return write_maps(store, layout, task.split, task.shard, made.maps)
 

@@ -84,12 +84,12 @@ def download(
 
 
 def sample(
-    refresh: bool = typer.Option(False, "--refresh", help="Make the sample and its card anew."),
+    refresh: bool = typer.Option(False, "--refresh", help="Make a new sample and card."),
     data: Path | None = typer.Option(
         None, "--data", help="A finished store of mini (default: the cached one)."
     ),
 ) -> None:
-    """Say whether the 24 maps that come with the package are current, or --refresh them."""
+    """Check that the 24 maps shipped with the package are current, or --refresh them."""
     from three_hundred_maps.hub.configs import DEFAULT, find_source, sample_folder
     from three_hundred_maps.hub.sample import refresh_sample, why_stale
     from three_hundred_maps.hub.sources import StoreSource

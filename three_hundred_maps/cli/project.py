@@ -75,7 +75,9 @@ def _compiled() -> str:
         return "unknown: numba is not installed"
     from three_hundred_maps.compiled import cache_folder
 
-    nowhere = "nowhere: set NUMBA_CACHE_DIR to a folder that can be written, else every process compiles anew"
+    nowhere = (
+        "nowhere: set NUMBA_CACHE_DIR to a folder that can be written, else every process compiles again"
+    )
     return cache_folder() or nowhere
 
 

@@ -206,7 +206,7 @@ def merge(
 def observe(
     store: str = typer.Argument(..., help="A wide ideal store: a folder, or a config as mini-wide."),
     out: Path = typer.Option(..., "--out", help="The observed store: a new folder, or one to resume."),
-    level: str = typer.Option(..., "--level", help="The instruments: pointed, deep, wide or rosat."),
+    level: str = typer.Option(..., "--level", help="The instruments: pointed, deep, wide, rosat or perfect."),
     name: str | None = NAME,
     workers: int = typer.Option(0, "--workers", min=0, help="Local processes; 0: one a core."),
     quiet: bool = QUIET,
@@ -246,7 +246,7 @@ def explore(
     out: Path = typer.Option(None, "--out", "-o", help="Write a static folder for a web host instead."),
     no_browser: bool = typer.Option(False, "--no-browser", help="Print the address; open no browser."),
 ) -> None:
-    """Turn clusters through their lines of sight in the browser: maps, read-out, profiles, predictions.
+    """Show clusters along their lines of sight in the browser: maps, read-out, profiles, predictions.
 
     The page reads the store's own Zarr and nothing else. Ctrl-C ends it.
     """

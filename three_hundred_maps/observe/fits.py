@@ -108,7 +108,7 @@ def export_fits(
         if redshift not in (None, own):
             raise InputError(f"--redshift {redshift}: this halo was observed at z = {own:.4f}")
     elif redshift is None and own <= 0:
-        raise InputError("the halo is at redshift 0, which is no place on the sky: give --redshift Z")
+        raise InputError("a halo at redshift 0 has no place on the sky: give --redshift Z")
     sky = place(cosmology_of(attrs), own if redshift is None else redshift)
     grid = MapGrid.from_attrs(attrs, source)
     radius_arcmin = frame.radius * R200c * sky.arcmin_per_kpc

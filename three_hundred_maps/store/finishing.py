@@ -89,7 +89,7 @@ def finalise(
             raise InputError(
                 f"{store}: {total - len(missing)} of {total} shards are done"
                 f" (missing {', '.join(f'{s} {k}' for s, k in missing[:3])}{', ...' if missing[3:] else ''});"
-                " run the build again to go on"
+                " re-run the build to resume"
             )
     layout, of_shards, left_out = close_gaps(store, layout)
     layout = replace(layout, attrs=closing_attrs(store, layout))
@@ -135,7 +135,7 @@ def withdraw_damaged(store: Path, layout: Layout) -> list[tuple[str, int]]:
         record = read_record(store, split, shard)
         for name, value in record.files.items() if record is not None else ():
             if (store / name).is_file() and sha256_file(store / name) != value["sha256"]:
-                print(f"note: {store / name} is damaged: its shard has to be made again", file=sys.stderr)
+                print(f"note: {store / name} is damaged: its shard must be rebuilt", file=sys.stderr)
                 record_path(store, split, shard).unlink()
                 damaged.append((split, shard))
                 break

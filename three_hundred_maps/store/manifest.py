@@ -51,7 +51,7 @@ def parse_manifest(data: bytes) -> tuple[dict[str, Any], str | None]:
         return {}, "lists no files"
     for name, entry in files.items():
         if name.startswith("/") or "\\" in name or not set(name.split("/")).isdisjoint({"", ".", ".."}):
-            return {}, f"lists {name!r}, which is no file of the store"
+            return {}, f"lists {name!r}, which is not a file of the store"
         if not (
             isinstance(entry, dict)
             and type(entry.get("bytes")) is int
@@ -114,10 +114,10 @@ def unfinished_message(path: str | Path) -> str:
             return f"no store at {path}: the folder does not exist"
         if (folder / "progress").is_dir():
             return (
-                f"{path} is not finished: run its build again to go on, "
+                f"{path} is not finished: re-run its build to resume, "
                 f"or `three-hundred-maps finalise {path}` when all parts are done"
             )
-    return f"{path} is no store: it has no {MANIFEST}"
+    return f"{path} is not a store: it has no {MANIFEST}"
 
 
 def read_store_file(path: str | Path, name: str) -> bytes | None:

@@ -45,9 +45,7 @@ def create_store(path: str | Path, layout: Layout) -> None:
             # Another part of the same build began in this very moment.
             _require_same(store, read_layout(store), layout)
         elif foreign:
-            raise InputError(
-                f"{store} is not empty and is no store (it holds {', '.join(foreign[:3])}); give a new folder"
-            )
+            raise InputError(f"{store} is not a store (it holds {', '.join(foreign[:3])}); give a new folder")
         write_json(store / LAYOUT_FILE, layout.to_json())
     if (store / "zarr.json").exists():
         return

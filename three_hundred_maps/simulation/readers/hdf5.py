@@ -182,7 +182,7 @@ class Hdf5Source:
         for path in files:
             if part_number(path) is None:
                 raise InputError(
-                    f"{path}: this is no file of a set (NAME.0.hdf5, ...), which simulation.offsets is for"
+                    f"{path}: this is not a file of a set (NAME.0.hdf5, ...), which simulation.offsets is for"
                 )
         self._numbers = [n for path in files if (n := part_number(path)) is not None]
         if max(self._numbers) >= len(rows):
