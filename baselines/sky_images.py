@@ -61,10 +61,12 @@ class SkyImage:
 
     @property
     def pixel_arcmin2(self) -> float:
-        """Area of a pixel at the reference point."""
-        from astropy.wcs.utils import proj_plane_pixel_area
-
-        return float(proj_plane_pixel_area(self.wcs)) * 3600.0
+        """Area of the middle pixel on the sky: in maps of all the sky it is another than at the reference."""
+        middle = (np.array(self.values.shape[::-1]) - 1.0) / 2.0
+        across, up = (middle[:, None] + 0.5 * np.outer(axis, [1, -1]) for axis in np.eye(2))
+        sides = [self.wcs.pixel_to_world(*ends).cartesian.xyz.value for ends in (across, up)]
+        area = np.cross(*(ends[:, 0] - ends[:, 1] for ends in sides))
+        return float(np.linalg.norm(area) * np.degrees(60.0) ** 2)
 
 
 def on_pixels_of(image: SkyImage, other: SkyImage, *, sums: bool = False) -> Image:

@@ -73,7 +73,7 @@ def log_transform(view: str, statistics: ViewStatistics, where: str | Path) -> L
     if statistics.positive == 0:
         raise InputError(f"{where}: every pixel of {view} in train is 0, so nothing can be learnt from it")
     if statistics.negative.any():
-        return _asinh_transform(view, statistics)
+        return _asinh_transform(view, statistics, where)
     # As far below the median as the 84 % quantile lies above it: views with empty sky (stars) have a tail of
     # ever fainter pixels that means nothing and would take all of the scale.
     median = statistics.quantile(0.5)
@@ -96,10 +96,14 @@ def log_transform(view: str, statistics: ViewStatistics, where: str | Path) -> L
     return LogTransform(view, float(offset), float(mean), float(np.sqrt(variance)), float(low), float(high))
 
 
-def _asinh_transform(view: str, statistics: ViewStatistics) -> LogTransform:
+def _asinh_transform(view: str, statistics: ViewStatistics, where: str | Path) -> LogTransform:
     """Of a signed view: its noise stays linear, its peaks are logarithmic."""
     low, below, above, high = (statistics.linear_quantile(q) for q in (0.001, 0.16, 0.84, 0.999))
     scale = 0.5 * (above - below)
+    if not scale > 0:
+        raise InputError(
+            f"{where}: over two thirds of the pixels of {view} in train are alike: it cannot be standardised"
+        )
     size = np.arcsinh(10.0 ** (LOG_MIN + LOG_STEP * (np.arange(LOG_BINS) + 0.5)) / scale)
     total = max(statistics.count, 1)
     mean = (np.dot(statistics.histogram, size) - np.dot(statistics.negative, size)) / total

@@ -52,6 +52,7 @@ SELF_SIMILAR: Mapping[str, tuple[float, float]] = {
     "xray": (2.0 / 3.0, 11.0 / 3.0),
     "xray_soft": (1.0 / 3.0, 10.0 / 3.0),
     "ksz": (2.0 / 3.0, 5.0 / 3.0),
+    "temperature": (2.0 / 3.0, 2.0 / 3.0),
     "velocity": (1.0 / 3.0, 1.0 / 3.0),
     "velocity_dispersion": (1.0 / 3.0, 1.0 / 3.0),
     **dict.fromkeys(("star", "star_grainy", "gas", "dark_matter", TARGET), (1.0 / 3.0, 4.0 / 3.0)),

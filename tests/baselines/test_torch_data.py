@@ -14,7 +14,7 @@ from benchmarks.sealing import seal
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import score_log
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.statistics import read_statistics
+from three_hundred_maps.store.statistics import ViewStatistics, read_statistics
 from three_hundred_maps.torch_data import (
     SYMMETRIES,
     LogTransform,
@@ -25,6 +25,7 @@ from three_hundred_maps.torch_data import (
     apply_symmetry,
     undo_symmetry,
 )
+from three_hundred_maps.torch_inputs import log_transform
 
 VIEWS = ("sz", "xray", "star")
 
@@ -128,6 +129,19 @@ def test_transforms_go_through_json_with_their_version(store):
     del content["climatology"]
     with pytest.raises(InputError, match="climatology"):
         Transforms.from_dict(content)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([0.0, 0.0], "every pixel of ksz in train is 0"),
+        ([3.0, 3.0], "ksz has one and the same value"),
+        ([-1.0, *[0.0] * 18, 2.0], "over two thirds of the pixels of ksz in train are alike"),
+    ],
+)
+def test_a_view_without_contrast_is_not_standardised(values, said):
+    with pytest.raises(InputError, match=f"STORE: {said}"):
+        log_transform("ksz", ViewStatistics.of(np.array([values])), "STORE")
 
 
 def test_a_missing_statistic_raises(store):

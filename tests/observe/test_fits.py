@@ -177,6 +177,8 @@ def test_a_survey_is_read_round_the_frame_alone(tmp_path):
     frame = Frame((55.0, -53.0), 24.0)
     image = read_image(path, frame)
     assert image.values.shape < (130, 200) and to_frame(image, None, frame)[1] == 0
+    # What counts are divided by: of plate carree a pixel's area goes as the cosine of the declination.
+    assert image.pixel_arcmin2 == pytest.approx(0.5**2 * np.cos(np.radians(53.0)), rel=2e-3)
     with pytest.raises(InputError, match="covers 0% of the frame"):
         sky_image(tmp_path / "away.fits", np.ones((240, 240)))
         read_image(tmp_path / "away.fits", Frame((60.0, -53.0), 24.0))
