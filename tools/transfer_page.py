@@ -25,6 +25,7 @@ from three_hundred_maps.io import write_bytes, write_json
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_transforms import SCALINGS
+from tools.plan import SINGLE_VIEWS, TRACKS
 
 PAGE, SUMMARY = "transfer.md", "transfer.json"
 SCORE = "residual_rms_dex"
@@ -40,7 +41,6 @@ HEADS = {
     "real": "real simulation",
 }
 SHIFTS = ("code", "flavour", "resolution")
-TRACKS = ("sz", "xray", "star", "all")
 VARIED = ("varied-sz", "varied-xray", "varied-star", "varied")
 """Models of the same views, trained on varied physics."""
 TITLES = {
@@ -170,7 +170,7 @@ def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
         heavy="\n".join(_heavy_halos(models)),
         outside="\n".join(
             f"- {view_names(models[name]['views'])}: {models[name]['real']['outside'] or 'nothing'}"
-            for name in TRACKS[:3]
+            for name in SINGLE_VIEWS
         ),
         trained=f"{trained} --steps {steps}" if steps else trained,
     )
