@@ -14,8 +14,7 @@ from three_hundred_maps.mapping.halo_grid import HaloGrid, cutout_radius
 from three_hundred_maps.mapping.lines_of_sight import lines_of_sight
 from three_hundred_maps.mapping.render import render
 from three_hundred_maps.mapping.views import get_view
-from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
-from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, H
+from three_hundred_maps.simulation.synthetic.setup import Flavour, H
 from tools.realism.survey import Progress, open_region, over_regions
 
 SUBSTRUCTURE_SEED, SUBSTRUCTURE_REGIONS = 93001, 16
@@ -91,7 +90,7 @@ def _detections(job: tuple[int, int, Flavour, int]) -> dict[str, list[bool]]:
     found: dict[str, list[bool]] = {name: [] for name in VIEWS}
     with tempfile.TemporaryDirectory() as folder:
         opened = open_region(Path(folder), seed, region, flavour)
-        halos = read_catalogue("ahf", opened.catalogue_path, cosmology=COSMOLOGY, redshift=0.0)
+        halos = opened.halos
         for i in np.flatnonzero(halos.distinct & (halos.M200c_msun > 10**13.5 / H)):
             size = halos.R200c_kpc[i]
             frame = HaloGrid(size)
