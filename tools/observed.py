@@ -9,7 +9,6 @@ scored by the task ``observed``. Writes observed.json (every number of the page)
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from three_hundred_maps.observe.levels import BENCHMARK_LEVELS, PERFECT
 from tools.observed_page import render_again, write_page
 from tools.plan import ALL_VIEWS
 from tools.plan import TRACKS as OF_MAPS
-from tools.steps import Step, Work, add_running, add_training, find_data, rendered, run_or_list
+from tools.steps import Step, Work, add_running, add_training, as_typed, find_data, rendered, run_or_list
 
 TRACKS = {**OF_MAPS, "all-shear": ",".join((ALL_VIEWS, *SHEAR))}
 REFERENCES = ("ridge", "profile_regression")
@@ -59,14 +58,8 @@ def main(args: list[str]) -> None:
     if not run_or_list(options, stages, [(wide, build)], MARK, content):
         return
     results = {step.name.removeprefix("score "): step.done for step in stages[-1]}
-    print(write_page(results, wide, options.page or out / "page", command=_as_typed(options)))
-
-
-def _as_typed(options: argparse.Namespace) -> str:
-    words = [f"python -m tools.observed --data {Path(options.data).name}"]
-    words += [f"--levels {options.levels}"] if options.levels != ",".join(BENCHMARK_LEVELS) else []
-    words += [f"--steps {options.steps}"] if options.steps else []
-    return " ".join([*words, "--out DIR --page docs"])
+    command = as_typed(parser, options, ["data"], ["levels", "steps"])
+    print(write_page(results, wide, options.page or out / "page", command=command))
 
 
 def make_stages(stores: Mapping[str, Path], wide: Path, work: Work) -> list[list[Step]]:

@@ -20,7 +20,7 @@ from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
 from tools.plan import TRACKS
 from tools.posterior_page import PAGE, render_again, write_page
-from tools.steps import Step, Work, add_running, add_training, find_twins, rendered, run_or_list
+from tools.steps import Step, Work, add_running, add_training, as_typed, find_twins, rendered, run_or_list
 
 PLAIN = "unet"
 METHODS = (PLAIN, *SAMPLED)
@@ -86,20 +86,9 @@ def main(args: list[str]) -> None:
         return
     results = [step.done for step in stages[-1]]
     page = options.page or out / "page"
-    print(write_page(results, page, command=_as_typed(options), small=options.small))
-
-
-def _as_typed(options) -> str:  # type: ignore[no-untyped-def]
-    words = [
-        "python -m tools.posterior",
-        " ".join(f"--{key} {Path(getattr(options, key)).name}" for key in ("data", "twin", "real")),
-    ]
-    words += [f"--tracks {options.tracks} --samples {options.samples} --flow-steps {options.flow_steps}"]
-    words += [f"--steps {options.steps}"] if options.steps else []
-    words += [f"--plan {options.plan}"] if options.plan != "cpu" else []
-    words += [f"--methods {options.methods}"] if options.methods != ",".join(METHODS) else []
-    words += ["--small"] if options.small else []
-    return " ".join([*words, "--out DIR --page docs"])
+    always = ("data", "twin", "real", "tracks", "samples", "flow_steps")
+    command = as_typed(parser, options, always, ("steps", "plan", "methods", "small"))
+    print(write_page(results, page, command=command, small=options.small))
 
 
 def make_stages(

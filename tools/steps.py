@@ -76,6 +76,21 @@ def add_running(parser: argparse.ArgumentParser, *, render: str = "") -> None:
     parser.add_argument("--list", action="store_true", help="print the commands that are left and stop")
 
 
+def as_typed(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, always: Sequence[str], others: Sequence[str]
+) -> str:
+    """The command of a page: some options ``always``, ``others`` where they are not the defaults.
+
+    Stores go by their names alone, wherever they lie.
+    """
+    words = [parser.prog]
+    for key in (*always, *others):
+        value = getattr(options, key)
+        if key in always or value != parser.get_default(key):
+            words += [f"--{key.replace('_', '-')}", *([] if value is True else [Path(str(value)).name])]
+    return " ".join([*words, "--out DIR --page docs"])
+
+
 def share_of_cores(workers: int) -> int:
     """Threads of a step where so many run at once."""
     if workers < 1:
