@@ -112,13 +112,11 @@ def _make_and_write(region: int) -> dict[str, float]:
     }
 
 
-def measure_largest(regions: int = LARGEST_OF) -> dict[str, float]:
-    """Of the most massive of ``regions`` regions, in a process of its own."""
-    mass = {
-        region: float(draw_halos(SPEED_SEED, region).M200c_msun.sum()) for region in range(1, regions + 1)
-    }
+def measure_largest() -> dict[str, float]:
+    """Of the most massive of many regions, in a process of its own."""
+    masses = [draw_halos(SPEED_SEED, region).M200c_msun.sum() for region in range(1, LARGEST_OF + 1)]
     with spawn_pool(1) as pool:
-        return pool.submit(_make_and_write, max(mass, key=lambda region: mass[region])).result()
+        return pool.submit(_make_and_write, 1 + int(np.argmax(masses))).result()
 
 
 def make_report(

@@ -49,11 +49,9 @@ class OpenRegion:
     halos: Halos
 
 
-def open_region(
-    folder: Path, seed: int, region: int, flavour: Flavour, resolution: str = "light"
-) -> OpenRegion:
+def open_region(folder: Path, seed: int, region: int, flavour: Flavour) -> OpenRegion:
     """Simulate into ``folder``, and open what was written."""
-    data = make_region(seed, region, flavour, resolution)
+    data = make_region(seed, region, flavour, "light")
     files = write_region(folder, data)
     halos = read_catalogue("ahf", files.catalogue, cosmology=COSMOLOGY, redshift=0.0)
     return OpenRegion(data, Region.open(files.snapshot), halos)
