@@ -7,7 +7,6 @@ every kernel 32 x 32 times a pixel: peers are judged with their own kernel, ours
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from functools import partial
 from typing import Any
@@ -23,7 +22,7 @@ from three_hundred_maps.simulation.particles import Cutout
 from tools.speed import projection_judge as judge
 from tools.speed.projection_data import FRAME, benchmark_cutout, clumpy_cluster, gas_fields
 from tools.speed.projection_peers import PEERS, Floats, unit_places
-from tools.speed.report import Report, Work, cpu_s, installed, least, run, wall_s
+from tools.speed.report import Report, Work, cpu_s, installed, least, run, spent, wall_s
 
 VIEWS = ("sz", "xray", "star", "mass")
 OURS = "three_hundred_maps"
@@ -166,16 +165,17 @@ def torch_back_end(cutout: Cutout, turns: int) -> dict[str, Any]:
     """Wall seconds of a whole cluster, and the largest difference from ``fast``, over each map's maximum."""
     import torch
 
-    first = time.perf_counter()
-    ours, others = (render_all(cutout, 1, backend=backend) for backend in ("torch", "fast"))
+    first = spent(lambda: [render_all(cutout, 1, backend=backend) for backend in ("torch", "fast")])
+    ours, others = first.value
     off = {name: float(np.abs(maps - others[name][0]).max() / maps.max()) for name, (maps, _) in ours.items()}
-    first = time.perf_counter() - first
     wall = least({"": lambda: render_all(cutout, backend="torch")}, turns, clock=wall_s)[""]
     maps = LINES * len(VIEWS)
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     differ = ", ".join(f"{view} {value:.1e}" for view, value in off.items())
     print(f"torch back end on {name}: {wall:.2f} s, {maps / wall:.0f} maps a second")
-    print(f"largest difference from the fast back end, over the map's maximum: {differ} ({first:.1f} s)")
+    print(
+        f"largest difference from the fast back end, over the map's maximum: {differ} ({first.wall_s:.1f} s)"
+    )
     return {"device": name, "wall_s": wall, "maps": maps, "largest_difference": off}
 
 

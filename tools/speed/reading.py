@@ -15,9 +15,9 @@ Peak memory is taken in a process of its own each: what the process grew by, ove
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from three_hundred_maps.simulation.cosmology import MDPL2
 from three_hundred_maps.simulation.writers.content import SnapshotHeader
 from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
 from three_hundred_maps.testing.dialects import DIALECTS
-from tools.speed.report import Report, apart, least, peak_bytes, run
+from tools.speed.report import Report, apart, least, peak_bytes, run, spent
 
 COSMOLOGY = MDPL2
 BOX = 60_000.0  # comoving kpc/h
@@ -213,14 +213,9 @@ def measure(report: Report, particles: int = 10_000_000, halos: int = 16) -> Non
         },
         REPEATS,
     )
-    cutting: dict[str, float] = {}
-    kept: dict[str, int] = {}
-    for name, (read, _) in READERS.items():
-        held = read(scene)
-        start = time.process_time()
-        kept[name] = cut_out(name, held, scene)
-        cutting[name] = time.process_time() - start
-        del held
+    cuts = {name: spent(partial(cut_out, name, read(scene), scene)) for name, (read, _) in READERS.items()}
+    cutting = {name: took.cpu_s for name, took in cuts.items()}
+    kept = {name: took.value for name, took in cuts.items()}
     most = max(kept.values())
     if most - min(kept.values()) > 1e-5 * most:
         raise AssertionError(f"the readers cut out different particles: {kept}")

@@ -143,28 +143,35 @@ def run(measure: Callable[..., None], words: Sequence[str] | None = None) -> Non
         report.write()
 
 
-def spent(work: Work) -> tuple[float, float]:
-    """CPU seconds (of this process, and of those that it started and waited for) and wall seconds."""
+@dataclass(frozen=True)
+class Spent:
+    """What a work gave, its CPU seconds (also of processes that it waited for) and those by the clock."""
+
+    value: Any
+    cpu_s: float
+    wall_s: float
+
+
+def spent(work: Work) -> Spent:
+    """Do a work, once."""
 
     def cpu() -> float:
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         return time.process_time() + children.ru_utime + children.ru_stime
 
     began, start = time.perf_counter(), cpu()
-    held = work()  # what it holds is freed after the clock is read
-    used, taken = cpu() - start, time.perf_counter() - began
-    del held
-    return used, taken
+    value = work()
+    return Spent(value, cpu() - start, time.perf_counter() - began)
 
 
 def cpu_s(work: Work) -> float:
-    """CPU seconds of a work."""
-    return spent(work)[0]
+    """CPU seconds of a work; what it gives is freed after the clock is read."""
+    return spent(work).cpu_s
 
 
 def wall_s(work: Work) -> float:
     """Seconds of a work by the clock."""
-    return spent(work)[1]
+    return spent(work).wall_s
 
 
 def take_turns(

@@ -31,20 +31,19 @@ GOAL_GIB = (1.5, 1.0)
 
 def score(submission: Path, store: Path) -> dict[str, float]:
     """Score in this process; what it took."""
-    result: dict[str, Any] = {}
 
-    def work() -> None:
+    def work() -> dict[str, Any]:
         from benchmarks.scoring import score_submission
 
-        result.update(score_submission(submission, store))
+        return score_submission(submission, store)
 
-    cpu, wall = spent(work)
+    took = spent(work)
     return {
-        "wall_s": wall,
-        "cpu_s": cpu,
+        "wall_s": took.wall_s,
+        "cpu_s": took.cpu_s,
         "peak_gib": peak_bytes() / 2**30,
-        "scores": len(result["scores"]),
-        "regions": result["dataset"]["regions"],
+        "scores": len(took.value["scores"]),
+        "regions": took.value["dataset"]["regions"],
     }
 
 

@@ -28,7 +28,7 @@ from three_hundred_maps.store.records import read_layout
 from three_hundred_maps.store.verify import verify
 from three_hundred_maps.store.writer import create_store, write_maps, write_shard
 from three_hundred_maps.testing import VIEW_TEXTS, BlobCluster, tiny_attrs, tiny_lines_of_sight
-from tools.speed.report import Report, peak_bytes, run, spent, wall_s
+from tools.speed.report import Report, peak_bytes, run, spent
 
 VIEWS = ("sz", "xray", "star", "mass")
 PATTERNS = 3
@@ -90,9 +90,9 @@ def write_one(task: tuple[str, str, int]) -> dict[str, float]:
     path, split, shard = task
     layout = read_layout(Path(path))
     content = shard_maps(layout, split, shard)
-    cpu, wall = spent(lambda: write_shard(path, split, shard, *content, layout=layout))
+    took = spent(lambda: write_shard(path, split, shard, *content, layout=layout))
     size = sum(maps.nbytes for maps in content[0].values())
-    return {"cpu_seconds": cpu, "seconds": wall, "bytes": size, "peak_bytes": peak_bytes()}
+    return {"cpu_s": took.cpu_s, "wall_s": took.wall_s, "bytes": size, "peak_bytes": peak_bytes()}
 
 
 def write_shards(out: Path, layout: Layout, workers: int) -> list[dict[str, float]]:
@@ -105,31 +105,29 @@ def write_shards(out: Path, layout: Layout, workers: int) -> list[dict[str, floa
 
 def write_store(out: Path, layout: Layout, workers: int) -> dict[str, float]:
     """Write, finish, verify and open a store; what that took."""
-    shards: list[dict[str, float]] = []
-    manifest: dict[str, Any] = {}
-    written = wall_s(lambda: shards.extend(write_shards(out, layout, workers)))
-    finished = wall_s(lambda: manifest.update(finalise(out)))
-    problems: list[Any] = []
-    verified = wall_s(lambda: problems.extend(verify(out).problems))
-    if problems:
-        raise SystemExit(f"the store is not good: {problems[:3]}")
+    written = spent(lambda: write_shards(out, layout, workers))
+    finished = spent(lambda: finalise(out))
+    verified = spent(lambda: verify(out))
+    if not verified.value.good:
+        raise SystemExit(f"the store is not good: {verified.value.problems[:3]}")
     command = [sys.executable, "-m", "three_hundred_maps", "inspect", str(out)]
-    cpu, wall = spent(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+    inspected = spent(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+    shards, files = written.value, finished.value["files"]
     size = sum(shard["bytes"] for shard in shards)
-    on_disk = sum(file["bytes"] for file in manifest["files"].values())
+    on_disk = sum(file["bytes"] for file in files.values())
     return {
         "halos": sum(layout.splits.values()),
         "map_gb": size / 1e9,
         "disk_gb": on_disk / 1e9,
         "ratio": size / on_disk,
-        "files": len(manifest["files"]) + 2,
-        "write_mb_s_cpu": workers * size / 1e6 / sum(shard["cpu_seconds"] for shard in shards),
-        "write_mb_s_workers": workers * size / 1e6 / sum(shard["seconds"] for shard in shards),
-        "write_mb_s_wall": size / 1e6 / written,
-        "finalise_s": finished,
-        "verify_s": verified,
-        "inspect_s": wall,
-        "inspect_cpu_s": cpu,
+        "files": len(files) + 2,
+        "write_mb_s_cpu": workers * size / 1e6 / sum(shard["cpu_s"] for shard in shards),
+        "write_mb_s_workers": workers * size / 1e6 / sum(shard["wall_s"] for shard in shards),
+        "write_mb_s_wall": size / 1e6 / written.wall_s,
+        "finalise_s": finished.wall_s,
+        "verify_s": verified.wall_s,
+        "inspect_s": inspected.wall_s,
+        "inspect_cpu_s": inspected.cpu_s,
         "peak_worker_gib": max(shard["peak_bytes"] for shard in shards) / 2**30,
         "peak_parent_gib": peak_bytes() / 2**30,
     }
@@ -146,12 +144,14 @@ def write_hdf5(out: Path, maps: Arrays, compression: str) -> None:
 
 
 def write_zarr(out: Path, maps: Arrays) -> None:
-    """Zarr as it is by default."""
+    """Zarr as it is by default, some halos at a time as they are made."""
     import zarr
 
     group = zarr.create_group(out)
     for view, values in maps.items():
-        group.create_array(view, shape=values.shape, chunks=(1, *values.shape[1:]), dtype="f4")[...] = values
+        array = group.create_array(view, shape=values.shape, chunks=(1, *values.shape[1:]), dtype="f4")
+        for first in range(0, len(values), SHARD_HALOS):
+            array[first : first + SHARD_HALOS] = values[first : first + SHARD_HALOS]
 
 
 def write_raw(out: Path, maps: Arrays) -> None:
@@ -188,11 +188,11 @@ def compare(folder: Path, n_los: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for name, write in writers.items():
         out = folder / "peer"
-        cpu, wall = spent(partial(write, out))
+        took = spent(partial(write, out))
         files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
         on_disk = sum(path.stat().st_size for path in files)
         out.unlink() if out.is_file() else shutil.rmtree(out)
-        found[name] = [size / 1e6 / cpu, size / 1e6 / wall, size / on_disk]
+        found[name] = [size / 1e6 / took.cpu_s, size / 1e6 / took.wall_s, size / on_disk]
     best = next(iter(found.values()))[0]
     return {name: [*rates, best / rates[0]] for name, rates in found.items()}
 
