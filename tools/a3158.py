@@ -7,7 +7,6 @@ the published masses below, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ from baselines.fits import SkyPrediction, draw_sky, parse_fits, predict_sky
 from baselines.model import find_model, from_pretrained, read_model_config
 from baselines.settings import Parser
 from baselines.sky_images import Frame
-from three_hundred_maps.display import markdown_table, sections
+from three_hundred_maps.display import markdown_table
 from three_hundred_maps.geometry import aperture_fractions
 from three_hundred_maps.nfw import enclosed_mass, projected_mass
 from three_hundred_maps.observe.frame import PIXEL, PIXELS, Sky, cosmology_of, place
 from three_hundred_maps.plot import new_figure
 from three_hundred_maps.simulation.cosmology import MDPL2
+from tools.page import texts, write_text
 
 CENTRE, REDSHIFT, R200C_ARCMIN = (55.714, -53.628), 0.059, 23.95
 """Peak of the counts; redshift and r200 of Whelan et al. 2022 (A&A 663, A171)."""
@@ -65,9 +65,7 @@ def main(args: list[str]) -> None:
     )
     curves = profiles(made.mass, sky)
     draw_profiles(curves, options.out / "images" / PROFILE)
-    page = options.out / "a3158.md"
-    page.write_text(render(made, config, sky), encoding="utf-8")
-    print(page)
+    print(write_text(options.out / "a3158.md", render(made, config, sky)))
 
 
 def cylinder_masses(mass: Floats, sky: Sky, radii: Sequence[float]) -> Floats:
@@ -129,7 +127,7 @@ def render(made: SkyPrediction, config: dict[str, Any], sky: Sky) -> str:
     )
     outside = ", ".join(made.outside) or "nothing that is checked: brightness, redshift, beam and pixels"
     notes = "\n".join(f"- {note}" for note in made.notes)
-    page = sections(files(__package__).joinpath("a3158.md"))["PAGE"]
+    page = texts("a3158")["PAGE"]
     return (
         page.format(
             model=config.get("name", "?"),

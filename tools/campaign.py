@@ -70,10 +70,10 @@ def main(args: list[str]) -> None:
         import torch
 
         options.plan = "gpu" if torch.cuda.is_available() else "cpu"
-    store, build = find_data(options.data, options.out, options.set)
+    found = find_data(options.data, options.out, options.set)
     stages = make_stages(
         PLANS[options.plan],
-        store,
+        found[0],
         options.out,
         seeds=options.seeds,
         steps=options.steps,
@@ -81,7 +81,7 @@ def main(args: list[str]) -> None:
         clusters=_numbers(options.clusters),
     )
     content = {"data": options.data, "set": options.set, "plan": options.plan}
-    if run_or_list(options, stages, [build], MARK, content):
+    if run_or_list(options, stages, [found], MARK, content):
         if options.results:
             # Models of fewer clusters are for the page alone.
             shown = re.compile(r"(?!(clusters|ridge)-\d)")

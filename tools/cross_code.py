@@ -8,15 +8,16 @@ TEST-TRACK.json (at home) and TEST-from-TRAIN-TRACK.json.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from baselines.command import command_line
 from baselines.settings import Parser
 from three_hundred_maps.io import write_bytes
 from tools.cross_code_page import write_page
-from tools.steps import Step, add_running, add_training, find_twins, run_or_list, score_step, share_of_cores
+from tools.plan import TRACKS
+from tools.steps import Step, Work, add_running, add_training, find_twins, run_or_list
 
-TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
 MARK = "cross-code.json"
 BOTH = "both"
 
@@ -31,29 +32,20 @@ def main(args: list[str]) -> None:
     parser.add_argument("--results", type=Path, default=None, help="also gather the scores into this folder")
     add_running(parser)
     options = parser.parse_args(args)
-    out = options.out
-    found = find_twins((options.data, options.twin), out, reserved=BOTH)
-    stages = make_stages(
-        {name: store for name, (store, _) in found.items()},
-        out,
-        steps=options.steps,
-        device=options.device,
-        threads=share_of_cores(options.workers),
-    )
-    builds = [build for _, build in found.values()]
-    if not run_or_list(options, stages, builds, MARK, {"data": options.data, "twin": options.twin}):
+    found = find_twins((options.data, options.twin), options.out, reserved=BOTH)
+    stages = make_stages({name: store for name, (store, _) in found.items()}, Work.of(options))
+    content = {"data": options.data, "twin": options.twin}
+    if not run_or_list(options, stages, found.values(), MARK, content):
         return
-    results = sorted((out / "results").glob("*.json"))
+    results = sorted((options.out / "results").glob("*.json"))
     for result in results:
         if options.results:
             write_bytes(options.results / result.name, result.read_bytes())
         print((options.results or result.parent) / result.name)
-    print(write_page(results, options.page or out / "page"))
+    print(write_page(results, options.page or options.out / "page"))
 
 
-def make_stages(
-    stores: dict[str, Path], out: Path, *, steps: int | None, device: str, threads: int
-) -> list[list[Step]]:
+def make_stages(stores: Mapping[str, Path], work: Work) -> list[list[Step]]:
     """Training, prediction, and scores: at home first, since those across codes are set beside them.
 
     Parameters
@@ -67,36 +59,23 @@ def make_stages(
     predicting: list[Step] = []
     home: list[Step] = []
     away: list[Step] = []
-
-    def score(name: str, submission: Path, store: Path, *more: str) -> Step:
-        return score_step(out, name, submission, store, out / "results" / f"{name}.json", threads, *more)
-
     for test, store in stores.items():
-        name, run = f"{test}-climatology", out / "runs" / f"{test}-climatology"
-        words = ["baselines.climatology", "--data", str(store), "--out", str(run), "--quiet"]
-        done = run / "submission" / "submission.json"
-        predicting.append(Step.of(out, name, words, done, scrap=run))
-        home.append(score(name, run / "submission", store))
+        predicting.append(work.fit(f"{test}-climatology", "climatology", store, "--quiet"))
+        home.append(work.score(predicting[-1], store))
     for track, views in TRACKS.items():
         for source, data in sources.items():
-            run = out / "runs" / f"{source}-{track}"
-            words = ["baselines.unet", "--views", views, "--data", data, "--out", str(run)]
-            words += ["--device", device, "--threads", str(threads), "--no-submission", "--quiet"]
-            words += ["--steps", str(steps)] if steps else []
-            training.append(Step.of(out, f"train {run.name}", words, run / "README.md"))
+            run = work.run(f"{source}-{track}")
+            training.append(work.train(run, views, data, "--no-submission"))
+            title = f"unet trained on {' and '.join(stores) if source == BOTH else source}"
             for test, store in stores.items():
-                name = f"{test}-{track}" if source == test else f"{test}-from-{source}-{track}"
-                submission = out / "submissions" / name
-                words = ["baselines.predict", str(run), "--data", str(store), "--out", str(submission)]
-                words += ["--task", "mass-map" if source == test else "cross-code", "--device", device]
-                words += ["--name", f"unet trained on {' and '.join(stores) if source == BOTH else source}"]
-                done = submission / "submission.json"
-                predicting.append(Step.of(out, f"predict {name}", [*words, "--quiet"], done))
+                beside = f"{test}-{track}"
                 if source == test:
-                    home.append(score(name, submission, store))
+                    predicting.append(work.predict(beside, run, store, "--task", "mass-map", "--name", title))
+                    home.append(work.score(predicting[-1], store))
                 else:
-                    beside = str(out / "results" / f"{test}-{track}.json")
-                    away.append(score(name, submission, store, "--in-domain", beside))
+                    name = f"{test}-from-{source}-{track}"
+                    predicting.append(work.predict(name, run, store, "--task", "cross-code", "--name", title))
+                    away.append(work.score(predicting[-1], store, "--in-domain", str(work.result(beside))))
     return [training, predicting, home, away]
 
 

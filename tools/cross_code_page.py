@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from baselines.results import interval, number, view_names
 from benchmarks.results import read_result
-from three_hundred_maps.display import markdown_table, sections
+from three_hundred_maps.display import markdown_table
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import write_bytes
+from tools.page import texts, write_text
 
 PAGE = "cross-code.md"
 SCORE = "residual_rms_dex"
@@ -31,8 +30,7 @@ Result = Mapping[str, Any]
 
 def write_page(results: Sequence[Path], out: Path) -> Path:
     """Write ``out/cross-code.md`` from results of `tools.cross_code`."""
-    write_bytes(out / PAGE, render([read_result(path) for path in results]).encode())
-    return out / PAGE
+    return write_text(out / PAGE, render([read_result(path) for path in results]))
 
 
 def render(results: Sequence[Result]) -> str:
@@ -64,7 +62,7 @@ def render(results: Sequence[Result]) -> str:
         f"{number(sizes[name]['references']['climatology']['scores'][SCORE]['value'], SCORE)} on `{name}`"
         for name in names
     )
-    text = sections(files(__package__).joinpath("cross_code.md"))
+    text = texts("cross_code")
     synthetic = any(result["dataset"]["synthetic"] for result in away)
     page = text["PAGE"].format(
         parameters=max(result["parameters"] for result in away) / 1e6,

@@ -323,11 +323,11 @@ class Call:
             self.left.append(step.name)
 
     def _measure_all(self) -> None:
-        for name, option, file, words in (
-            ("training", "--out", SPEED, self.size.speed),
-            ("projection", "--json", PROJECTION, self.size.projection),
+        for name, file, words in (
+            ("training", SPEED, self.size.speed),
+            ("projection", PROJECTION, self.size.projection),
         ):
-            command = (f"tools.speed.{name}", option, str(self.work / file), *words)
+            command = (f"tools.speed.{name}", "--json", str(self.work / file), *words)
             step = Step.of(self.work, name, command, self.work / file)
             self.attempt(step, 1, min(MEASURE_SECONDS, MEASURE_SHARE * (self.deadline - self.began)))
             if step.log.is_file():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from baselines.results import interval, kept_scores, number, view_names
+from baselines.results import cells, interval, kept_scores, number, view_names
 from benchmarks.compare import paired_difference
 from benchmarks.constants import STANDARD
 from benchmarks.figures import MODEL_COLOURS
@@ -19,8 +17,7 @@ from benchmarks.grid import Grid
 from benchmarks.metrics.power import falling_k, mode_powers, spectrum
 from benchmarks.registry import RANKING
 from benchmarks.results import read_result
-from three_hundred_maps.display import markdown_table, sections
-from three_hundred_maps.errors import InputError
+from three_hundred_maps.display import markdown_table
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import write_bytes, write_json
 from three_hundred_maps.observe.build import Observatory, observe_halo
@@ -29,6 +26,7 @@ from three_hundred_maps.observe.levels import BENCHMARK_LEVELS, LEVELS, PERFECT
 from three_hundred_maps.plot import new_figure, png
 from three_hundred_maps.store.arrays import split_length
 from three_hundred_maps.store.schema import TARGET
+from tools.page import kept_numbers, texts, write_text
 
 SUMMARY, PAGE, FIGURE = "observed.json", "observed-results.md", "figures/observed-scales.png"
 NETWORK, ALL, SHEAR = "unet", "all", "all-shear"
@@ -67,12 +65,9 @@ def write_page(results: Mapping[str, Path], wide: Path, out: Path, *, command: s
 
 def render_again(out: Path) -> Path:
     """Write the page and the figure from ``out/observed.json``."""
-    if not (out / SUMMARY).is_file():
-        raise InputError(f"no {out / SUMMARY}: run python -m tools.observed --out DIR --page {out}")
-    summary = json.loads((out / SUMMARY).read_text("utf-8"))
+    summary = kept_numbers(out / SUMMARY, "observed")
     write_bytes(out / FIGURE, png(draw_scales(summary["runs"])))
-    write_bytes(out / PAGE, render(summary).encode())
-    return out / PAGE
+    return write_text(out / PAGE, render(summary))
 
 
 def summary_of(results: Mapping[str, Mapping[str, Any]], command: str) -> dict[str, Any]:
@@ -208,7 +203,7 @@ def track_name(track: str, runs: Sequence[Run]) -> str:
 
 def render(summary: Mapping[str, Any]) -> str:
     """The page as Markdown, by the text in ``observed.md``."""
-    text = sections(files(__package__).joinpath("observed.md"))
+    text = texts("observed")
     runs: list[Run] = summary["runs"]
     networks = {(run["level"], run["track"]): run for run in runs if run["model"] == NETWORK}
     levels = list(dict.fromkeys(level for level, _ in networks))
@@ -371,5 +366,5 @@ def _references(runs: Sequence[Run], levels: Sequence[str]) -> str:
 
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:
-    shown = [number(scores[name]["value"], name) for name in (RANKING, "mass_bias", "mass_scatter")]
+    shown = cells(scores, (RANKING, "mass_bias", "mass_scatter"))
     return [shown[0], interval(scores[RANKING], RANKING), *shown[1:]]

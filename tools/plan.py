@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 VIEW_SETS = ("sz", "xray", "star", "sz,xray", "sz,star", "xray,star", "sz,xray,star")
 SINGLE_VIEWS = VIEW_SETS[:3]
 ALL_VIEWS = VIEW_SETS[-1]
+TRACKS = {**{view: view for view in SINGLE_VIEWS}, "all": ALL_VIEWS}
+"""The views of each track whose models are tried on other data."""
 NORMS = ("instance", "group")
 """Normalisations shown beside the default, which the runs by views use."""
 REFERENCES = (

@@ -11,16 +11,17 @@ posterior-small.json instead, the page's section on a small training set.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 from baselines.command import command_line
 from baselines.posterior_model import METHODS as SAMPLED
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
+from tools.plan import TRACKS
 from tools.posterior_page import PAGE, render_again, write_page
-from tools.steps import Step, add_running, add_training, find_twins, run_or_list, score_step, share_of_cores
+from tools.steps import Step, Work, add_running, add_training, as_typed, find_twins, rendered, run_or_list
 
-TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
 PLAIN = "unet"
 METHODS = (PLAIN, *SAMPLED)
 MEMBERS = {"field": "flow", "white": "deep"}
@@ -54,11 +55,8 @@ def main(args: list[str]) -> None:
     add_training(parser)
     add_running(parser, render=PAGE)
     options = parser.parse_args(args)
-    if options.render:
-        print(render_again(options.page or Path("docs")))
+    if rendered(options, render_again):
         return
-    if options.out is None:
-        raise InputError("--out: a folder for runs and scores")
     out, tracks = options.out, [track.strip() for track in options.tracks.split(",")]
     unknown = [track for track in tracks if track not in TRACKS]
     if unknown:
@@ -75,49 +73,32 @@ def main(args: list[str]) -> None:
     found = find_twins(sources, out)
     stages = make_stages(
         {name: store for name, (store, _) in found.items()},
-        out,
         tracks,
+        Work.of(options),
         methods=methods,
         samples=options.samples,
-        steps=options.steps,
         flow_steps=options.flow_steps,
         settings=PLANS[options.plan],
-        device=options.device,
-        threads=share_of_cores(options.workers),
         real=options.real != "none",
     )
-    builds = [build for _, build in found.values()]
-    if not run_or_list(options, stages, builds, MARK, {"data": options.data, "samples": options.samples}):
+    content = {"data": options.data, "samples": options.samples}
+    if not run_or_list(options, stages, found.values(), MARK, content):
         return
-    results = [out / "results" / f"{step.name.removeprefix('score ')}.json" for step in stages[-1]]
+    results = [step.done for step in stages[-1]]
     page = options.page or out / "page"
-    print(write_page(results, page, command=_as_typed(options), small=options.small))
-
-
-def _as_typed(options) -> str:  # type: ignore[no-untyped-def]
-    words = [
-        "python -m tools.posterior",
-        " ".join(f"--{key} {Path(getattr(options, key)).name}" for key in ("data", "twin", "real")),
-    ]
-    words += [f"--tracks {options.tracks} --samples {options.samples} --flow-steps {options.flow_steps}"]
-    words += [f"--steps {options.steps}"] if options.steps else []
-    words += [f"--plan {options.plan}"] if options.plan != "cpu" else []
-    words += [f"--methods {options.methods}"] if options.methods != ",".join(METHODS) else []
-    words += ["--small"] if options.small else []
-    return " ".join([*words, "--out DIR --page docs"])
+    always = ("data", "twin", "real", "tracks", "samples", "flow_steps")
+    command = as_typed(parser, options, always, ("steps", "plan", "methods", "small"))
+    print(write_page(results, page, command=command, small=options.small))
 
 
 def make_stages(
     stores: Mapping[str, Path],
-    out: Path,
     tracks: Sequence[str],
+    work: Work,
     *,
     methods: Sequence[str] = METHODS,
     samples: int,
-    steps: int | None,
     flow_steps: int,
-    device: str,
-    threads: int,
     settings: Sequence[str] = (),
     real: bool = False,
 ) -> list[list[Step]]:
@@ -142,43 +123,26 @@ def make_stages(
     second: list[Step] = []
     sampling: list[Step] = []
     scoring: list[Step] = []
-
-    for track in tracks:
-        for method in methods:
-            run = out / "runs" / f"{method}-{track}"
-            words = [
-                f"baselines.{method if method in (PLAIN, 'flow') else 'ensemble'}",
-                "--views",
-                TRACKS[track],
-            ]
-            words += ["--data", str(stores[home]), "--out", str(run), "--device", device]
-            words += [
-                "--threads",
-                str(threads),
-                "--quiet",
-                *SIZE,
-                *settings,
-                *(["--steps", str(steps)] if steps else []),
-            ]
-            words += ["--no-submission"] if method == PLAIN else ["--samples", "0"]
-            if method == "flow":
-                words += ["--flow-steps", str(flow_steps)]
-            elif method != PLAIN:
-                words += ["--method", method]
-            if method in MEMBERS:
-                words += ["--members", str(out / "runs" / f"{MEMBERS[method]}-{track}")]
-            done = run / ("README.md" if method == PLAIN else "config.json")
-            (second if method in MEMBERS else first).append(Step.of(out, f"train {run.name}", words, done))
-            for test, store in stores.items():
-                name = f"{test}-{method}-{track}"
-                submission, result = out / "submissions" / name, out / "results" / f"{name}.json"
-                split = ["--split", "all"] if tasks[test] == "transfer" else []
-                words = ["baselines.predict", str(run), "--data", str(store), "--out", str(submission)]
-                words += ["--task", tasks[test], *split, "--device", device, "--quiet"]
-                words += ["--name", method, *(["--samples", str(samples)] if method != PLAIN else [])]
-                sampling.append(Step.of(out, f"predict {name}", words, submission / "submission.json"))
-                more = [*split, "--trained-on", str(stores[home])] if split else []
-                scoring.append(score_step(out, name, submission, store, result, threads, *more))
+    for track, method in product(tracks, methods):
+        run = work.run(f"{method}-{track}")
+        options = [*SIZE, *settings, *(["--no-submission"] if method == PLAIN else ["--samples", "0"])]
+        if method == "flow":
+            options += ["--flow-steps", str(flow_steps)]
+        elif method != PLAIN:
+            options += ["--method", method]
+        if method in MEMBERS:
+            options += ["--members", str(work.run(f"{MEMBERS[method]}-{track}"))]
+        program = method if method in (PLAIN, "flow") else "ensemble"
+        done = "README.md" if method == PLAIN else "config.json"
+        step = work.train(run, TRACKS[track], stores[home], *options, program=program, done=done)
+        (second if method in MEMBERS else first).append(step)
+        drawn = () if method == PLAIN else ("--samples", str(samples))
+        for test, store in stores.items():
+            split = ("--split", "all") if tasks[test] == "transfer" else ()
+            words = ("--task", tasks[test], *split, "--name", method, *drawn)
+            sampling.append(work.predict(f"{test}-{method}-{track}", run, store, *words))
+            trained_on = ("--trained-on", str(stores[home])) if split else ()
+            scoring.append(work.score(sampling[-1], store, *split, *trained_on))
     return [first, second, sampling, scoring]
 
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from baselines.posterior_model import METHODS
-from baselines.results import interval, number, view_names
+from baselines.results import cells, interval, number, view_names
 from benchmarks.cases import unpack_image
 from benchmarks.compare import paired_difference
 from benchmarks.figures import MODEL_COLOURS
 from benchmarks.registry import OF_SAMPLES, PROBABILISTIC, RANKING
 from benchmarks.results import read_result
-from three_hundred_maps.display import COLOUR_MAPS, markdown_table, sections
-from three_hundred_maps.errors import InputError
+from three_hundred_maps.display import COLOUR_MAPS, markdown_table
 from three_hundred_maps.io import write_bytes, write_json
 from three_hundred_maps.plot import draw_circle, new_figure, png
+from tools.page import kept_numbers, texts, write_text
 
 SUMMARY, SMALL, PAGE = "posterior.json", "posterior-small.json", "posterior.md"
 SAMPLES_FIGURE, CURVES_FIGURE = "figures/posterior-samples.png", "figures/posterior-curves.png"
@@ -73,12 +71,11 @@ def write_page(results: Sequence[Path], out: Path, *, command: str, small: bool 
 
 
 def render_again(out: Path) -> Path:
-    """Write ``out/posterior.md`` from ``out/posterior.json``, and posterior-small.json where there is one."""
-    if not (out / SUMMARY).is_file():
-        raise InputError(f"no {out / SUMMARY}: run python -m tools.posterior --out DIR --page {out}")
-    parts = [json.loads((out / n).read_text("utf-8")) for n in (SUMMARY, SMALL) if (out / n).is_file()]
-    write_bytes(out / PAGE, render(*parts).encode())
-    return out / PAGE
+    """Write posterior.md from posterior.json and, where it is there, posterior-small.json."""
+    parts = [kept_numbers(out / SUMMARY, "posterior")]
+    if (out / SMALL).is_file():
+        parts.append(kept_numbers(out / SMALL, "posterior"))
+    return write_text(out / PAGE, render(*parts))
 
 
 def summary_of(results: Sequence[Result], command: str) -> dict[str, Any]:
@@ -108,7 +105,7 @@ def summary_of(results: Sequence[Result], command: str) -> dict[str, Any]:
 
 def render(summary: Mapping[str, Any], small: Mapping[str, Any] | None = None) -> str:
     """The page as Markdown, with a section on a small training set where there is one."""
-    text = sections(files(__package__).joinpath("posterior.md"))
+    text = texts("posterior")
     known = {run["name"] for run in summary["runs"]}
     parts = [
         _part(text["PAGE"], text, summary, "##", known),
@@ -153,8 +150,8 @@ def _scores(home: Sequence[Run], track: str) -> str:
     for run in home:
         if run["track"] == track and run["samples"]:
             scores = run["scores"]
-            cells = [number(scores[name]["value"], name) if name in scores else "-" for name in COLUMNS]
-            rows.append([run["name"], *cells, interval(scores[PROBABILISTIC], PROBABILISTIC)])
+            shown = cells(scores, COLUMNS)
+            rows.append([run["name"], *shown, interval(scores[PROBABILISTIC], PROBABILISTIC)])
     return markdown_table(["model", *COLUMNS.values(), "95 % interval of the CRPS"], rows)
 
 
@@ -196,9 +193,8 @@ def _parts(home: Sequence[Run], tracks: Sequence[str]) -> str:
                     told = [part for part in parts if part["scores"]]
                     # One part alone is the whole sample once more.
                     for part in told if len(told) > 1 else ():
-                        scores = part["scores"]
-                        cells = [number(scores[n]["value"], n) if n in scores else "-" for n in TABLE]
-                        rows.append([view_names(track), title, part["label"], str(part["halos"]), *cells])
+                        shown = cells(part["scores"], TABLE)
+                        rows.append([view_names(track), title, part["label"], str(part["halos"]), *shown])
     return markdown_table(["views", "by", "part", "halos", *TABLE.values()], rows)
 
 

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +16,14 @@ import numpy as np
 from baselines.results import HEADS, MAIN, PAGE, SUMMARY, cells, interval, number, view_names
 from baselines.results_figures import draw_statistics
 from benchmarks import figures
-from three_hundred_maps.display import markdown_table, sections
+from three_hundred_maps.display import markdown_table
 from three_hundred_maps.io import write_bytes, write_json
 from three_hundred_maps.plot import new_figure, png
 from three_hundred_maps.simulation.synthetic.setup import GENERATOR_VERSION
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import TARGET
 from tools.campaign_summary import collect, store_of
+from tools.page import kept_numbers, texts, write_text
 from tools.plan import ALL_VIEWS, SINGLE_VIEWS, VIEW_SETS, run_name
 from tools.residuals import draw_residuals, moments, open_predictions
 
@@ -57,9 +56,7 @@ def write_page(campaign: Path, out: Path) -> Path:
 
 def render_again(folder: Path) -> Path:
     """Write results.md from results.json."""
-    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    write_bytes(folder / PAGE, render(summary).encode())
-    return folder / PAGE
+    return write_text(folder / PAGE, render(kept_numbers(folder / SUMMARY, "campaign")))
 
 
 def shown_clusters(store: Path) -> list[int]:
@@ -83,7 +80,7 @@ def draw_predictions(store: Path, submissions: Mapping[str, Path], halos: Sequen
 
 def render(summary: Mapping[str, Any]) -> str:
     """The page as Markdown, by the texts in ``results.md``."""
-    text = sections(files(__package__).joinpath("results.md"))
+    text = texts("results")
     dataset, networks, floor = summary["dataset"], summary["networks"], summary["noise_floor"]
     one, seeds = networks[0], sorted({row["seed"] for row in networks})
     folded = one.get("shuffle", 1)

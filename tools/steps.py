@@ -13,13 +13,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import claim_folder
+
+SUBMISSION = "submission.json"
+"""Of a submission that is whole."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,21 @@ def add_running(parser: argparse.ArgumentParser, *, render: str = "") -> None:
         "--workers", type=int, default=1, help="steps at once; each takes its share of the cores"
     )
     parser.add_argument("--list", action="store_true", help="print the commands that are left and stop")
+
+
+def as_typed(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, always: Sequence[str], others: Sequence[str]
+) -> str:
+    """The command of a page: some options ``always``, ``others`` where they are not the defaults.
+
+    Stores go by their names alone, wherever they lie.
+    """
+    words = [parser.prog]
+    for key in (*always, *others):
+        value = getattr(options, key)
+        if key in always or value != parser.get_default(key):
+            words += [f"--{key.replace('_', '-')}", *([] if value is True else [Path(str(value)).name])]
+    return " ".join([*words, "--out DIR --page docs"])
 
 
 def share_of_cores(workers: int) -> int:
@@ -132,15 +150,87 @@ def score_step(
     return Step.of(out, f"score {name}", [*words, "--workers", str(threads), "--quiet"], result)
 
 
+@dataclass(frozen=True)
+class Work:
+    """Networks that are trained, predictions and scores: their steps, and what all of them share.
+
+    Parameters
+    ----------
+    out
+        Holds runs, predictions, results and log.
+    steps
+        Of a network; None: the preset's.
+    threads
+        Of each step.
+    """
+
+    out: Path
+    steps: int | None = None
+    device: str = "cpu"
+    threads: int = 1
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Work:
+        """That of a command line with `add_training` and `add_running`."""
+        return cls(options.out, options.steps, options.device, share_of_cores(options.workers))
+
+    def run(self, name: str) -> Path:
+        """The folder of a network."""
+        return self.out / "runs" / name
+
+    def result(self, name: str) -> Path:
+        """The scores of a prediction."""
+        return self.out / "results" / f"{name}.json"
+
+    def train(
+        self, run: Path, views: str, data: object, *more: str, program: str = "unet", done: str = "README.md"
+    ) -> Step:
+        """Train a network into ``run``, where it leaves the file ``done``."""
+        words = [f"baselines.{program}", "--views", views, "--data", str(data), "--out", str(run), *more]
+        words += ["--steps", str(self.steps)] if self.steps else []
+        words += ["--device", self.device, "--threads", str(self.threads), "--quiet"]
+        return Step.of(self.out, f"train {run.name}", words, run / done)
+
+    def predict(self, name: str, model: object, store: Path, *more: str) -> Step:
+        """Predict a store with a network."""
+        folder = self.out / "predictions" / name
+        words = ["baselines.predict", str(model), "--data", str(store), "--out", str(folder), *more]
+        words += ["--device", self.device, "--quiet"]
+        return Step.of(self.out, f"predict {name}", words, folder / SUBMISSION, folder)
+
+    def fit(self, name: str, program: str, data: Path, *more: str) -> Step:
+        """Fit a baseline without a network, and predict."""
+        folder = self.out / "predictions" / name
+        words = [f"baselines.{program}", *more, "--data", str(data), "--out", str(folder)]
+        return Step.of(self.out, f"predict {name}", words, folder / "submission" / SUBMISSION, folder)
+
+    def score(self, made: Step, store: Path, *more: str) -> Step:
+        """Score what `predict` or `fit` makes."""
+        name = made.name.removeprefix("predict ")
+        return score_step(self.out, name, made.done.parent, store, self.result(name), self.threads, *more)
+
+
+def rendered(options: argparse.Namespace, render_again: Callable[[Path], Path]) -> bool:
+    """Whether ``--render`` was all that was asked for; InputError where nothing else says where to write."""
+    if options.render:
+        print(render_again(options.page or Path("docs")))
+    elif options.out is None:
+        raise InputError("--out: a folder for data, runs and scores")
+    return bool(options.render)
+
+
 def run_or_list(
     options: argparse.Namespace,
     stages: Sequence[Sequence[Step]],
-    builds: Iterable[Step | None],
+    found: Iterable[tuple[Path, Step | None]],
     mark: str,
     content: Mapping[str, object],
 ) -> bool:
-    """Claim ``options.out``, build the data and run the stages; False where ``--list`` only printed them."""
-    building = [step for step in builds if step is not None]
+    """Claim ``options.out``, build the data that `find_data` found no store of, and run the stages.
+
+    False where ``--list`` only printed them.
+    """
+    building = [step for _, step in found if step is not None]
     if options.list:
         for step in (step for stage in (building, *stages) for step in stage if not step.done.exists()):
             print(step.command)

@@ -8,6 +8,7 @@ simulation, of which every halo is shown. Models that `tools.cross_code` has tra
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -15,12 +16,11 @@ from pathlib import Path
 from baselines.command import command_line
 from baselines.settings import Parser, Settings
 from three_hundred_maps.torch_transforms import SCALINGS
-from tools.plan import ALL_VIEWS
-from tools.steps import Step, add_running, add_training, find_data, run_or_list, score_step, share_of_cores
+from tools.plan import ALL_VIEWS, TRACKS, baseline_name
+from tools.steps import Step, Work, add_running, add_training, find_data, run_or_list
 from tools.transfer_page import write_page
 
 MARK = "transfer.json"
-TRACKS = {"sz": "sz", "xray": "xray", "star": "star", "all": ALL_VIEWS}
 WITHOUT = {
     "plain": ("--plain",),
     "no-thinning": ("--no-thin-stars",),
@@ -77,48 +77,34 @@ def main(args: list[str]) -> None:
         for name, value in data.items()
     }
     stores = {name: store for name, (store, _) in found.items()}
-    stages = make_stages(
-        stores,
-        out,
-        trained=(options.cross_code / "runs" if options.cross_code else None, Path(options.data).stem),
-        steps=options.steps,
-        device=options.device,
-        threads=share_of_cores(options.workers),
-    )
-    if run_or_list(options, stages, [build for _, build in found.values()], MARK, data):
+    trained = (options.cross_code / "runs" if options.cross_code else None, Path(options.data).stem)
+    stages = make_stages(stores, Work.of(options), trained)
+    if run_or_list(options, stages, found.values(), MARK, data):
         print(write_page(out, options.page or out / "page", stores, options.steps))
 
 
 def make_models(
-    stores: dict[str, Path], out: Path, trained: tuple[Path | None, str] = (None, "")
+    stores: Mapping[str, Path], work: Work, trained: tuple[Path | None, str] = (None, "")
 ) -> list[Model]:
     """All that is scored; ``trained`` is a folder of runs of `tools.cross_code`, and their data's name."""
-    runs, home = out / "runs", stores[HOME]
-    models = []
+    home, models = stores[HOME], []
     for track, views in TRACKS.items():
-        there = trained[0] / f"{trained[1]}-{track}" if trained[0] else runs / track
-        models.append(Model(track, views, home, there if there.is_dir() else runs / track))
+        there = trained[0] / f"{trained[1]}-{track}" if trained[0] else work.run(track)
+        models.append(Model(track, views, home, there if there.is_dir() else work.run(track)))
     for name, options in WITHOUT.items():
-        models.append(Model(name, ALL_VIEWS, home, runs / name, options))
+        models.append(Model(name, ALL_VIEWS, home, work.run(name), options))
     for track, views in TRACKS.items():
         name = VARIED if track == "all" else f"{VARIED}-{track}"
-        models.append(Model(name, views, stores[VARIED], runs / name))
+        models.append(Model(name, views, stores[VARIED], work.run(name)))
     if SHIPPED in stores:
         models.append(Model(SHIPPED, ALL_VIEWS, stores[SHIPPED], SHIPPED))
     for baseline, views in REFERENCES:
-        name = f"{baseline}-{views.replace(',', '-')}"
-        models.append(Model(name, views, home, baseline=baseline))
+        models.append(Model(baseline_name(baseline, views), views, home, baseline=baseline))
     return models
 
 
 def make_stages(
-    stores: dict[str, Path],
-    out: Path,
-    *,
-    trained: tuple[Path | None, str] = (None, ""),
-    steps: int | None,
-    device: str,
-    threads: int,
+    stores: Mapping[str, Path], work: Work, trained: tuple[Path | None, str] = (None, "")
 ) -> list[list[Step]]:
     """Training, prediction and scores.
 
@@ -134,28 +120,19 @@ def make_stages(
     scoring: list[Step] = []
 
     def predict(model: Model, target: str, name: str, *more: str) -> None:
-        folder, store, result = out / "predictions" / name, stores[target], out / "results" / f"{name}.json"
-        split = ["--split", "all"] if target == REAL else []
-        if model.run is not None:
-            submission = folder
-            words = ["baselines.predict", str(model.run), "--data", str(store), "--device", device]
-            words += ["--name", name] if target == REAL else ["--name", name, "--task", "mass-map"]
+        store, split = stores[target], ("--split", "all") if target == REAL else ()
+        if model.run is None:
+            words = ("--views", model.views, "--predict", str(store), *split, *more, "--quiet")
+            predicting.append(work.fit(name, model.baseline, model.data, *words))
         else:
-            submission = folder / "submission"
-            words = [f"baselines.{model.baseline}", "--views", model.views, "--data", str(model.data)]
-            words += ["--predict", str(store)]
-        words += ["--out", str(folder), *split, *more, "--quiet"]
-        predicting.append(Step.of(out, f"predict {name}", words, submission / "submission.json", folder))
-        trained_on = ["--trained-on", str(model.data)] if target == REAL else []
-        scoring.append(score_step(out, name, submission, store, result, threads, *split, *trained_on))
+            task = () if target == REAL else ("--task", "mass-map")
+            predicting.append(work.predict(name, model.run, store, "--name", name, *task, *split, *more))
+        trained_on = ("--trained-on", str(model.data)) if target == REAL else ()
+        scoring.append(work.score(predicting[-1], store, *split, *trained_on))
 
-    for model in make_models(stores, out, trained):
+    for model in make_models(stores, work, trained):
         if isinstance(model.run, Path):
-            words = ["baselines.unet", "--views", model.views, "--data", str(model.data)]
-            words += ["--out", str(model.run), "--device", device, "--threads", str(threads)]
-            words += ["--no-submission", "--quiet", *model.options]
-            words += ["--steps", str(steps)] if steps else []
-            training.append(Step.of(out, f"train {model.name}", words, model.run / "README.md"))
+            training.append(work.train(model.run, model.views, model.data, "--no-submission", *model.options))
         for target in TARGETS:
             predict(model, target, f"{model.name}-{target}")
         if model.name in TRACKS:

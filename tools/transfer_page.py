@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,13 @@ from baselines.results import number, view_names
 from baselines.settings import Settings
 from benchmarks import Evaluator
 from benchmarks.results import read_result
-from three_hundred_maps.display import markdown_table, sections
-from three_hundred_maps.io import write_bytes, write_json
+from three_hundred_maps.display import markdown_table
+from three_hundred_maps.io import write_json
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_transforms import SCALINGS
+from tools.page import kept_numbers, texts, write_text
+from tools.plan import SINGLE_VIEWS, TRACKS
 
 PAGE, SUMMARY = "transfer.md", "transfer.json"
 SCORE = "residual_rms_dex"
@@ -40,7 +40,6 @@ HEADS = {
     "real": "real simulation",
 }
 SHIFTS = ("code", "flavour", "resolution", "epoch")
-TRACKS = ("sz", "xray", "star", "all")
 VARIED = ("varied-sz", "varied-xray", "varied-star", "varied")
 """Models of the same views, trained on varied physics."""
 TITLES = {
@@ -132,14 +131,12 @@ def _outside(log: Path) -> str:
 
 def render_again(folder: Path) -> Path:
     """Write transfer.md from transfer.json."""
-    kept = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    write_bytes(folder / PAGE, render(**kept).encode())
-    return folder / PAGE
+    return write_text(folder / PAGE, render(**kept_numbers(folder / SUMMARY, "transfer")))
 
 
 def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
     """The page as Markdown, by the text in ``transfer.md``."""
-    text = sections(files(__package__).joinpath("transfer.md"))
+    text = texts("transfer")
     default, plain, varied = (models[name] for name in ("all", "plain", "varied"))
     home, real = default["home"], default["real"]
     finer = ""
@@ -170,7 +167,7 @@ def render(models: Mapping[str, Mapping[str, Any]], steps: int | None) -> str:
         heavy="\n".join(_heavy_halos(models)),
         outside="\n".join(
             f"- {view_names(models[name]['views'])}: {models[name]['real']['outside'] or 'nothing'}"
-            for name in TRACKS[:3]
+            for name in SINGLE_VIEWS
         ),
         trained=f"{trained} --steps {steps}" if steps else trained,
     )

@@ -14,15 +14,14 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.testing import tiny_store
 from tools import cross_code
 from tools.cross_code_page import PAGE, render
+from tools.steps import Work
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_both_directions_and_mixed_training_of_every_track(tmp_path: Path):
     stores = {"mini": tmp_path / "a", "mini-gizmo": tmp_path / "b"}
-    training, predicting, home, away = cross_code.make_stages(
-        stores, tmp_path, steps=5, device="cpu", threads=1
-    )
+    training, predicting, home, away = cross_code.make_stages(stores, Work(tmp_path, steps=5))
     assert len(training) == 12 and len(predicting) == 26 and len(home) == 10 and len(away) == 16
     commands = {step.name: step.command for step in (*training, *predicting, *home, *away)}
     assert f"--data {tmp_path}/a+{tmp_path}/b " in commands["train both-sz"]

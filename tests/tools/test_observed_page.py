@@ -13,6 +13,7 @@ from three_hundred_maps.observe.levels import BENCHMARK_LEVELS, PERFECT
 from three_hundred_maps.testing import tiny_store
 from tools import observed
 from tools.observed_page import FIGURE, PAGE, SUMMARY, draw_scales, lost_share, render
+from tools.steps import Work
 
 PLANCK = {"h": 0.6777, "omega_m": 0.307115, "omega_lambda": 0.692885, "omega_b": 0.048206}
 LEVELS = (PERFECT, *BENCHMARK_LEVELS)
@@ -21,7 +22,7 @@ K = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
 
 def test_every_track_is_trained_and_scored_at_every_level(tmp_path: Path) -> None:
     stores = {level: tmp_path / level for level in LEVELS}
-    stages = observed.make_stages(stores, tmp_path / "wide", tmp_path, steps=7, device="cpu", threads=1)
+    stages = observed.make_stages(stores, tmp_path / "wide", Work(tmp_path, steps=7))
     training, predicting, scoring = stages
     assert len(training) == 4 * 5 and len(predicting) == len(scoring) == 4 * (5 + 2) + 3 * 2
     commands = {step.name: step.command for stage in stages for step in stage}

@@ -12,15 +12,14 @@ from tests.helpers import command, refused
 from three_hundred_maps.testing import tiny_store
 from tools import posterior
 from tools.posterior_page import CURVES_FIGURE, PAGE, SAMPLES_FIGURE, SMALL, SUMMARY, render
+from tools.steps import Work
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_method_on_every_track_at_home_and_away(tmp_path: Path) -> None:
     stores = {"mini": tmp_path / "a", "mini-gizmo": tmp_path / "b"}
-    stages = posterior.make_stages(
-        stores, tmp_path, ["sz", "all"], samples=20, steps=None, flow_steps=7, device="cpu", threads=1
-    )
+    stages = posterior.make_stages(stores, ["sz", "all"], Work(tmp_path), samples=20, flow_steps=7)
     first, second, sampling, scoring = stages
     assert len(first) == 6 and len(second) == 4 and len(sampling) == len(scoring) == 20
     commands = {step.name: step.command for stage in stages for step in stage}
@@ -38,7 +37,7 @@ def test_every_method_on_every_track_at_home_and_away(tmp_path: Path) -> None:
 def test_all_halos_of_a_real_simulation_are_sampled_last(tmp_path: Path) -> None:
     stores = {"mini": tmp_path / "a", "mini-gizmo": tmp_path / "b", "zoom": tmp_path / "z"}
     *_, sampling, scoring = posterior.make_stages(
-        stores, tmp_path, ["sz"], samples=20, steps=None, flow_steps=7, device="cpu", threads=1, real=True
+        stores, ["sz"], Work(tmp_path), samples=20, flow_steps=7, real=True
     )
     assert len(sampling) == len(scoring) == 15
     commands = {step.name: step.command for step in [*sampling, *scoring]}

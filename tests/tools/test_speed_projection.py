@@ -10,6 +10,7 @@ from three_hundred_maps.mapping.lines_of_sight import rotations
 from three_hundred_maps.mapping.projection import Batch, Grid
 from three_hundred_maps.mapping.reference import project
 from tools.speed import projection, projection_judge, projection_peers
+from tools.speed.report import installed, run
 
 
 def test_judge_and_reference_agree():
@@ -36,27 +37,21 @@ def test_peers_are_registered_to_the_same_pixels():
     """What a peer draws of one wide kernel lies where ours lies: the benchmark compares like with like."""
     pixels = 40
     place = np.array([[0.40, 0.65, 0.0]], np.float32)
-    peers, missing = projection_peers.installed()
+    peers, missing = installed({name: load for name, (load, _) in projection_peers.PEERS.items()})
     assert len(peers) + len(missing) == 5
     axis = (np.arange(pixels) + 0.5) / pixels
-    for peer in peers:
-        image = peer.render(place, np.array([0.2], np.float32), np.ones((1, 1), np.float32), pixels)[0]
-        within = 0.5 / pixels if "nearest" in peer.name else 0.05 / pixels
+    for name, render in peers.items():
+        image = render(place, np.array([0.2], np.float32), np.ones((1, 1), np.float32), pixels)[0]
+        within = 0.5 / pixels if "nearest" in name else 0.05 / pixels
         assert np.sum(image * axis[None, :]) / image.sum() == pytest.approx(0.40, abs=within + 1e-6)
         assert np.sum(image * axis[:, None]) / image.sum() == pytest.approx(0.65, abs=within + 1e-6)
         assert image.sum() == pytest.approx(1.0, abs=0.02)
 
 
-def test_goals_are_judged():
-    assert projection.Goal("a", 2.0, 1.0, at_least=True).met
-    assert not projection.Goal("a", 2.0, 1.0, at_least=False).met
-    assert "MISSED" in str(projection.Goal("a", 2.0, 1.0, at_least=False))
-    assert "busy" in str(projection.Goal("a", 2.0, 1.0, at_least=False, judged=False))
-
-
 def test_the_whole_benchmark_runs_small(capsys, tmp_path):
     result = tmp_path / "result.json"
-    projection.main(["--particles", "3000", "--turns", "1", "--judge-up-to", "0", "--json", str(result)])
+    words = ["--particles", "3000", "--turns", "1", "--judge-up-to", "0", "--json", str(result)]
+    run(projection.measure, words)
     text = capsys.readouterr().out
     assert "total of maps with every kernel inside" in text and "whole cluster: CPU seconds" in text
     assert result.stat().st_size > 500

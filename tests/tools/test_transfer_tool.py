@@ -14,7 +14,9 @@ from three_hundred_maps.keys import KEY
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.schema import TARGET
 from tools import transfer
-from tools.transfer_page import CURES, HEADS, TITLES, TRACKS, Finer, render
+from tools.plan import TRACKS
+from tools.steps import Work
+from tools.transfer_page import CURES, HEADS, TITLES, Finer, render
 
 others = [f"{track}-{scaling}" for track in TRACKS for scaling in transfer.OTHER_SCALINGS]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -25,9 +27,9 @@ def stores_of(folder: Path) -> dict[str, Path]:
 
 
 def test_every_model_is_scored_on_every_target(tmp_path: Path):
-    stages = transfer.make_stages(stores_of(tmp_path), tmp_path, steps=5, device="cpu", threads=1)
+    stages = transfer.make_stages(stores_of(tmp_path), Work(tmp_path, steps=5))
     training, predicting, scoring = stages
-    models = transfer.make_models(stores_of(tmp_path), tmp_path)
+    models = transfer.make_models(stores_of(tmp_path), Work(tmp_path))
     assert {model.name for model in models} == set(TITLES) | set(CURES)
     assert len(training) == sum(isinstance(model.run, Path) for model in models)
     assert len(predicting) == len(scoring) == len(models) * len(HEADS) + 2 * len(others)
@@ -49,12 +51,10 @@ def test_models_of_the_cross_code_comparison_are_taken_from_its_folder(tmp_path:
     run = tmp_path / "cross" / "runs" / "mini-all"
     run.mkdir(parents=True)
     (run / "README.md").touch()
-    training, predicting, _ = transfer.make_stages(
-        stores_of(tmp_path), tmp_path, trained=(tmp_path / "cross" / "runs", "mini"),
-        steps=None, device="cpu", threads=1,
-    )  # fmt: skip
+    trained = (tmp_path / "cross" / "runs", "mini")
+    training, predicting, _ = transfer.make_stages(stores_of(tmp_path), Work(tmp_path), trained)
     done = {step.name: step.done.exists() for step in training}
-    assert done["train all"] and not done["train sz"]
+    assert done["train mini-all"] and not done["train sz"]
     assert any(str(run) in step.command for step in predicting)
 
 

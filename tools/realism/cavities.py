@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.synthetic.dark_matter import Halo
 from three_hundred_maps.simulation.synthetic.profiles import lengths
 from three_hundred_maps.simulation.synthetic.region import RegionData, make_region
@@ -61,28 +60,15 @@ def _rises(job: tuple[int, int, Flavour]) -> list[tuple[float, bool]]:
     ]
 
 
-def cavity_counts(
-    flavour: Flavour,
-    regions: int = CAVITY_REGIONS,
-    seed: int = CAVITY_SEED,
-    workers: int = 1,
-    progress: Progress = None,
-) -> list[tuple[int, int]]:
-    """Halos with a cavity and all distinct halos of each class of mass, in ``regions`` fresh regions.
+def cavity_counts(flavour: Flavour, workers: int = 1, progress: Progress = None) -> list[tuple[int, int]]:
+    """Halos with a cavity and all distinct halos of each class of mass, in fresh regions.
 
     Returns
     -------
     list of (int, int)
         With a cavity, all; one pair for each interval of `MASS_EDGES`.
-
-    Raises
-    ------
-    InputError
-        For no regions, or what `make_region` refuses.
     """
-    if isinstance(regions, bool) or regions < 1:
-        raise InputError(f"regions: {regions} asked for; ask for 1 or more")
-    jobs = [(seed, region, flavour) for region in range(1, regions + 1)]
+    jobs = [(CAVITY_SEED, region, flavour) for region in range(1, CAVITY_REGIONS + 1)]
     found = [each for rises in over_regions(_rises, jobs, workers, progress) for each in rises]
     return [
         (sum(cavity for m, cavity in found if low <= m < high), sum(low <= m < high for m, _ in found))

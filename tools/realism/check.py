@@ -6,6 +6,7 @@ import json
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,10 @@ class CheckRow:
     def ok(self) -> bool:
         """Whether the value lies in its range."""
         return bool(self.low <= self.value <= self.high)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {**asdict(self), "ok": self.ok}
 
 
 def survey(
@@ -91,30 +96,14 @@ def _fractions(table: NDArray[np.float64], flavour: Flavour) -> list[CheckRow]:
             near = np.abs(log_m500 - node) < 0.15
             if near.sum() >= 5:
                 median = float(np.median(value[near] / expected[near]) * target)
-                lines.append(
-                    CheckRow(
-                        f"{name},500 at log M500 {node:.1f}",
-                        flavour,
-                        median,
-                        0.9 * target,
-                        1.1 * target,
-                        int(near.sum()),
-                    )
-                )
+                what, low, high = f"{name},500 at log M500 {node:.1f}", 0.9 * target, 1.1 * target
+                lines.append(CheckRow(what, flavour, median, low, high, int(near.sum())))
         for node, target in zip(SCATTER_LOG_M500, scatters[flavour], strict=True):
             near = np.abs(log_m500 - node) < 0.25
             if near.sum() >= 8:
                 spread = _half_range(value[near] - expected[near])
-                lines.append(
-                    CheckRow(
-                        f"{name} scatter at {node:.1f}",
-                        flavour,
-                        spread,
-                        0.6 * target,
-                        1.4 * target,
-                        int(near.sum()),
-                    )
-                )
+                what, low, high = f"{name} scatter at {node:.1f}", 0.6 * target, 1.4 * target
+                lines.append(CheckRow(what, flavour, spread, low, high, int(near.sum())))
     return lines
 
 
@@ -135,19 +124,13 @@ def _relations(table: NDArray[np.float64], flavour: Flavour) -> list[CheckRow]:
     cool = m500 < 1e14
     off = np.log10(kelvin) - np.polyval(np.polyfit(np.log10(m500), np.log10(kelvin), 1), np.log10(m500))
     lines = [
-        CheckRow(
-            "T500 scatter at fixed mass below 1e14 (dex)",
-            flavour,
-            _half_range(off[cool]),
-            0.06,
-            0.10,
-            int(cool.sum()),
-        ),
+        CheckRow("T500 scatter at fixed mass below 1e14 (dex)", flavour,
+                 _half_range(off[cool]), 0.06, 0.10, int(cool.sum())),
         CheckRow("Y500-M500 slope", flavour, slope, *ranges["Y-M"], n),
         CheckRow("Y500 at 6e14 Msun (1e-4 Mpc^2)", flavour, float(10**at_6e14 * 1e4), 0.43, 0.65, n),
         CheckRow("bolometric L-M slope", flavour, _slope(m500, luminosity), *ranges["L-M"], n),
         CheckRow("L-T slope", flavour, _slope(kelvin, luminosity), *ranges["L-T"], n),
-    ]
+    ]  # fmt: skip
     if flavour == "gizmo":
         above = _slope(m500[massive], y[massive])
         lines.insert(2, CheckRow("Y500-M500 slope above 1e14", flavour, above, 1.7, 1.95, int(massive.sum())))
@@ -214,7 +197,7 @@ def format_lines(lines: list[CheckRow]) -> str:
 
 def format_json(lines: list[CheckRow]) -> str:
     """The table as JSON."""
-    return json.dumps([{**asdict(line), "ok": line.ok} for line in lines], indent=1)
+    return json.dumps([line.to_json() for line in lines], indent=1)
 
 
 def run_surveys(

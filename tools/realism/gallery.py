@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from three_hundred_maps.display import COLOUR_MAPS, DECADES
 from three_hundred_maps.plot import new_figure
-from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.synthetic.calibration import F_GAS, F_STAR, LOG_M500
-from three_hundred_maps.simulation.synthetic.setup import COSMOLOGY, Flavour, H
+from three_hundred_maps.simulation.synthetic.setup import Flavour, H
 from three_hundred_maps.simulation.synthetic.universe import draw_halos
 from tools.realism.survey import MEASURED, open_region
 from tools.realism.texture import map_radius, store_maps
@@ -49,7 +48,7 @@ def _pictures(flavour: Flavour, region: int) -> list[tuple[bool, float, list[NDA
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         opened = open_region(Path(scratch), GALLERY_SEED, region, flavour)
-        halos = read_catalogue("ahf", opened.catalogue_path, cosmology=COSMOLOGY, redshift=0.0)
+        halos = opened.halos
         masses = draw_halos(GALLERY_SEED, region).M200c_msun
         low, high = (10.0**edge / H for edge in _GROUPS)
         for i in range(len(masses)):

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.io import spawn_pool
+from three_hundred_maps.nfw import enclosed_mass
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
+from three_hundred_maps.simulation.catalogues.halos import Halos
 from three_hundred_maps.simulation.measure import measure
 from three_hundred_maps.simulation.particles import Cutout
 from three_hundred_maps.simulation.region import Region
@@ -44,16 +46,15 @@ class OpenRegion:
 
     data: RegionData
     region: Region
-    catalogue_path: Path
+    halos: Halos
 
 
-def open_region(
-    folder: Path, seed: int, region: int, flavour: Flavour, resolution: str = "light"
-) -> OpenRegion:
+def open_region(folder: Path, seed: int, region: int, flavour: Flavour) -> OpenRegion:
     """Simulate into ``folder``, and open what was written."""
-    data = make_region(seed, region, flavour, resolution)
+    data = make_region(seed, region, flavour, "light")
     files = write_region(folder, data)
-    return OpenRegion(data, Region.open(files.snapshot), files.catalogue)
+    halos = read_catalogue("ahf", files.catalogue, cosmology=COSMOLOGY, redshift=0.0)
+    return OpenRegion(data, Region.open(files.snapshot), halos)
 
 
 def over_regions(
@@ -76,7 +77,7 @@ def over_regions(
 def survey_region(folder: Path, seed: int, region: int, flavour: Flavour) -> NDArray[np.float64]:
     """(n, len(MEASURED)) what the distinct halos of one region are like."""
     opened = open_region(folder, seed, region, flavour)
-    halos = read_catalogue("ahf", opened.catalogue_path, cosmology=COSMOLOGY, redshift=0.0)
+    halos = opened.halos
     rows = []
     for i, halo in enumerate(opened.data.halos):
         cutout = opened.region.cutout(halos.centre_kpc[i], 1.4 * halos.R200c_kpc[i])
@@ -112,7 +113,7 @@ def nfw_m500_share(concentration: float) -> float:
     if not math.isfinite(concentration):
         return math.nan
     x = np.geomspace(0.2, 1.0, 400)
-    mass = np.log1p(concentration * x) - concentration * x / (1 + concentration * x)
+    mass = enclosed_mass(concentration * x)
     return float(np.interp(-2.5, -mass / mass[-1] / x**3, mass / mass[-1]))
 
 

@@ -16,6 +16,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from three_hundred_maps.display import markdown_table
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.schema import SPLITS
 
 Maps = NDArray[np.float64]
 
@@ -159,24 +161,13 @@ def store_maps(
     InputError
         Where the folder is no store with `VIEWS`, or holds no halo of that mass.
     """
-    import xarray as xr
-
     number = 0
-    for split in ("train", "validation", "test"):
-        try:
-            data = xr.open_zarr(store, group=split)
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(f"{store}: no store with a split {split!r}: {error}") from error
-        missing = [view for view in (*VIEWS, "M200c") if view not in data]
-        if missing:
-            raise InputError(f"{store}: {split} has no {', '.join(missing)}; the figures need these views")
-        mass = data.M200c.values
+    for split in SPLITS:
+        mass = read_split(store, split, []).halos["M200c"]
         for i in np.flatnonzero((mass >= low_msun) & (mass <= high_msun)):
             number += 1
-            yield (
-                float(mass[i]),
-                {view: data[view][int(i)].values[::EVERY].astype(np.float64) for view in VIEWS},
-            )
+            maps = read_split(store, split, VIEWS, slice(i, i + 1)).maps
+            yield float(mass[i]), {view: maps[view][0, ::EVERY].astype(np.float64) for view in VIEWS}
     if not number:
         raise InputError(f"{store}: no halo of {low_msun:.3g}-{high_msun:.3g} Msun")
 

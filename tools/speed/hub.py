@@ -9,47 +9,37 @@ same kind of cache with the defaults of `datasets`: Arrow columns of nested Pyth
 
 from __future__ import annotations
 
-import argparse
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tools.speed.goals import best_cpu_s
+from tools.speed.loading import BATCH, random_batches
+from tools.speed.report import Report, Work, rates, run
 
-BATCH = 32
 REPEATS = 5
 
 
-def rate(samples: int, call: Callable[[], Any]) -> float:
-    """Samples a CPU second."""
-    return samples / max(best_cpu_s(call, REPEATS, warm_up=False), 1e-9)
+def random_reads(rows: Any, views: tuple[str, ...], batches: int) -> tuple[float, Work]:
+    """Read random batches of rows, and these views of them."""
+
+    def take(chosen: NDArray[np.int64]) -> None:
+        batch = rows[chosen.tolist()]
+        for view in views:
+            assert batch[view].shape == (BATCH, 80, 80)
+
+    return random_batches(take, len(rows), batches)
 
 
-def random_batches(rows: Any, views: tuple[str, ...], batches: int) -> Callable[[], None]:
-    """Read ``batches`` random batches of `BATCH` rows, as a map-style loader does."""
-    generator = np.random.default_rng(0)
-    indices = [generator.integers(0, len(rows), BATCH).tolist() for _ in range(batches)]
-
-    def run() -> None:
-        for chosen in indices:
-            batch = rows[chosen]
-            for view in views:
-                assert batch[view].shape == (BATCH, 80, 80)
-
-    return run
-
-
-def in_order(rows: Any, view: str) -> Callable[[], None]:
+def in_order(rows: Any, view: str) -> tuple[float, Work]:
     """Iterate once over all rows in batches of `BATCH`."""
 
     def run() -> None:
         for batch in rows.iter(batch_size=BATCH):
             assert batch[view].shape[1:] == (80, 80)
 
-    return run
+    return len(rows), run
 
 
 def parquet_ratio(store: Path, folder: Path) -> float:
@@ -66,14 +56,8 @@ def parquet_ratio(store: Path, folder: Path) -> float:
     return packed / (rows * len(record["views"]) * height * width * 4)
 
 
-def main() -> None:
-    """Measure and print one line a figure, with its goal."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="a store (default: a tiny one of 96 halos x 8 views)")
-    parser.add_argument("--batches", type=int, default=40)
-    parser.add_argument("--no-parquet", action="store_true", help="leave the size of Parquet out")
-    arguments = parser.parse_args()
-
+def measure(report: Report, data: Path | None = None, batches: int = 40, no_parquet: bool = False) -> None:
+    """Of ``data``, by default a tiny store of 96 halos x 8 views; ``no_parquet`` leaves its size out."""
     import pyarrow
 
     from three_hundred_maps.hub.loading import load_dataset
@@ -82,47 +66,43 @@ def main() -> None:
 
     set_quiet(True)
     pyarrow.set_cpu_count(1)
-    with tempfile.TemporaryDirectory() as folder:
-        store = arguments.data or tiny_store(Path(folder) / "store", halos=(96, 4, 4), n_los=8)
-        rows = load_dataset(data_dir=store, split="train", cache_dir=f"{folder}/cache")
-        copied = rows.with_format("numpy")
-        rows.set_format("numpy")
-        views = tuple(name for name in rows.column_names if getattr(rows.features[name], "shape", None))
-        wanted = BATCH * arguments.batches
-        maps = rows.select_columns(list(views))
-        one = load_dataset(data_dir=store, split="train", views=views[-1], cache_dir=f"{folder}/cache")
-        one.set_format("numpy")
-        few = rows.select(range(min(len(rows), 2 * BATCH))).select_columns(list(views)).with_format(None)
+    cache = report.folder / "cache"
+    store = data or tiny_store(report.folder / "store", halos=(96, 4, 4), n_los=8)
+    rows = load_dataset(data_dir=store, split="train", cache_dir=cache)
+    copied = rows.with_format("numpy")
+    rows.set_format("numpy")
+    views = tuple(name for name in rows.column_names if getattr(rows.features[name], "shape", None))
+    maps = rows.select_columns(list(views))
+    one = load_dataset(data_dir=store, split="train", views=views[-1], cache_dir=cache)
+    one.set_format("numpy")
+    few = rows.select(range(min(len(rows), 2 * BATCH))).select_columns(list(views)).with_format(None)
 
-        figures = {
-            "random batches of 32, four views and all columns": rate(
-                wanted, random_batches(rows, views, arguments.batches)
+    all_columns = "random batches of 32, four views and all columns"
+    one_view = "random batches of 32, one view (views=)"
+    in_turn = "in order, four views and all columns"
+    rate = rates(
+        {
+            all_columns: random_reads(rows, views, batches),
+            "the same, of with_format": random_reads(copied, views, batches),
+            "random batches of 32, four views alone": random_reads(maps, views, batches),
+            one_view: random_reads(one, views[-1:], batches),
+            in_turn: in_order(rows, views[0]),
+            "peer: datasets without a format (Python lists)": (
+                len(few),
+                lambda: [few[i] for i in range(len(few))],
             ),
-            "the same, of with_format": rate(wanted, random_batches(copied, views, arguments.batches)),
-            "random batches of 32, four views alone": rate(
-                wanted, random_batches(maps, views, arguments.batches)
-            ),
-            "random batches of 32, one view (views=)": rate(
-                wanted, random_batches(one, views[-1:], arguments.batches)
-            ),
-            "in order, four views and all columns": rate(len(rows), in_order(rows, views[0])),
-        }
-        peer = rate(len(few), lambda: [few[i] for i in range(len(few))])
-        goals = {
-            "random batches of 32, four views and all columns": 3500,
-            "in order, four views and all columns": 15000,
-        }
-        for name, value in figures.items():
-            goal = f"   goal {goals[name]:,}" if name in goals else ""
-            print(f"{name:52s} {value:10,.0f} samples/s{goal}")
-        print(f"{'peer: datasets without a format (Python lists)':52s} {peer:10,.0f} samples/s")
-        four = figures["random batches of 32, four views and all columns"]
-        ratio = figures["random batches of 32, one view (views=)"] / four
-        print(f"{'one view over four':52s} {ratio:10.2f} x           goal 2.50")
-        if not arguments.no_parquet:
-            packed = parquet_ratio(Path(store), Path(folder) / "export")
-            print(f"{'Parquet over raw float32':52s} {packed:10.4f}             goal 0.72")
+        },
+        REPEATS,
+    )
+    report.numbers |= rate
+    report.table("reading a loaded store", {"samples/s": ",.0f"}, rate)
+    report.goal(f"{all_columns}, samples/s", rate[all_columns], 3500, at_least=True)
+    report.goal(f"{in_turn}, samples/s", rate[in_turn], 15000, at_least=True)
+    report.goal("one view over four", rate[one_view] / rate[all_columns], 2.5, at_least=True)
+    if not no_parquet:
+        ratio = parquet_ratio(Path(store), report.folder / "export")
+        report.goal("Parquet over raw float32", ratio, 0.72)
 
 
 if __name__ == "__main__":
-    main()
+    run(measure)

@@ -6,45 +6,32 @@ halo in all four views (4 x 80 x 80 float32), and all files are in the page cach
 
 from __future__ import annotations
 
-import os
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
+import numpy as np
+from numpy.typing import NDArray
 
-import argparse  # noqa: E402
-import functools  # noqa: E402
-import io  # noqa: E402
-import shutil  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-
-from three_hundred_maps.io import write_json  # noqa: E402
-from three_hundred_maps.store.arrays import iter_shards, read_split  # noqa: E402
-from three_hundred_maps.store.finishing import finalise  # noqa: E402
-from three_hundred_maps.store.shards import shard_index  # noqa: E402
-from three_hundred_maps.store.writer import create_store, write_shard  # noqa: E402
-from tools.speed.goals import best_cpu_s, scratch  # noqa: E402
-from tools.speed.store import VIEWS, layout_of, shard_maps  # noqa: E402
+from three_hundred_maps.store.arrays import iter_shards, read_split
+from three_hundred_maps.store.finishing import finalise
+from three_hundred_maps.store.shards import shard_index
+from tools.speed.report import Report, Work, installed, rates, run
+from tools.speed.store import SHARD_HALOS, VIEWS, layout_of, write_hdf5, write_raw, write_shards
 
 BATCH = 32
-_best = functools.partial(best_cpu_s, turns=3, warm_up=False)
+TURNS = 3
+MEMORY, STREAM = "random batches of 32, arrays in memory", "streaming, iter_shards, shuffled"
+
+Rows = NDArray[np.int64]
+Rates = dict[str, tuple[float, Work]]
+"""How many samples a work reads, by what it is called."""
 
 
-def make_store(out: Path, halos: int, n_los: int) -> Path:
-    """A store of that size; 8 of 10 halos are in train."""
-    layout = layout_of(halos, n_los, 32)
-    create_store(out, layout)
-    for split, shard in layout.all_shards():
-        write_shard(out, split, shard, *shard_maps(layout, split, shard), layout=layout)
-    finalise(out)
-    return out
-
-
-def decode_all(store: Path, halos: int) -> None:
+def decode_all(store: Path) -> None:
     """Decode every chunk of the train maps into one buffer: the bare rate of the compressor."""
     from numcodecs import blosc
 
@@ -52,7 +39,7 @@ def decode_all(store: Path, halos: int) -> None:
     for view in VIEWS:
         for file in sorted((store / "train" / view / "c").iterdir(), key=lambda p: int(p.name)):
             data = (file / "0/0/0").read_bytes()
-            for offset, length in shard_index(memoryview(data), file, 32).tolist():
+            for offset, length in shard_index(memoryview(data), file, SHARD_HALOS).tolist():
                 if offset < 2**63:
                     chunk = data[offset : offset + length]
                     if buffer is None:
@@ -60,201 +47,198 @@ def decode_all(store: Path, halos: int) -> None:
                     blosc.decompress(chunk, buffer)
 
 
-def batches(samples: int, count: int) -> Iterator[NDArray[np.int64]]:
-    """Random batches of sample numbers."""
+def stacked(maps: Mapping[str, Any], rows: Any) -> NDArray[np.float32]:
+    """(rows, view, y, x) of the maps of each view, (sample, y, x)."""
+    return np.stack([maps[view][rows] for view in VIEWS], axis=1)
+
+
+def by_sample(maps: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Maps (halo, los, y, x) as (sample, y, x)."""
+    return {view: values.reshape(-1, *values.shape[2:]) for view, values in maps.items()}
+
+
+def random_batches(take: Callable[[Rows], Any], samples: int, batches: int) -> tuple[float, Work]:
+    """Read random batches of `BATCH` rows, as a map-style loader does; how many samples that are."""
     generator = np.random.default_rng(0)
-    for _ in range(count):
-        yield generator.integers(0, samples, BATCH)
-
-
-def random_rate(take: Callable[[NDArray[np.int64]], Any], samples: int, count: int) -> float:
-    """Samples per CPU second of random batches."""
+    chosen = [generator.integers(0, samples, BATCH) for _ in range(batches)]
 
     def run() -> None:
-        for rows in batches(samples, count):
+        for rows in chosen:
             take(rows)
 
-    return count * BATCH / _best(run, turns=2)
+    return batches * BATCH, run
 
 
-def stream_store(store: Path) -> int:
-    """All train samples, shuffled by shard and within it; batches are copied out as a trainer would."""
-    seen = 0
-    generator = np.random.default_rng(0)
-    for part in iter_shards(store, "train", seed=0):
-        flat = {view: maps.reshape(-1, *maps.shape[2:]) for view, maps in part.maps.items()}
-        order = generator.permutation(len(flat["mass"]))
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
-            seen += len(np.stack([flat[view][rows] for view in VIEWS], axis=1))
-    return seen
+@dataclass(frozen=True)
+class Train:
+    """The train split: its store, its maps in memory (sample, y, x), and a folder for the peers' files."""
+
+    store: Path
+    maps: dict[str, NDArray[np.float32]]
+    folder: Path
+
+    @property
+    def samples(self) -> int:
+        return len(self.maps["mass"])
+
+    def random(self, take: Callable[[Rows], Any], batches: int) -> tuple[float, Work]:
+        """Read so many random batches of the split."""
+        return random_batches(take, self.samples, batches)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--halos", type=int, default=160)
-    parser.add_argument("--los", type=int, default=29)
-    parser.add_argument("--out", type=Path, default=None)
-    parser.add_argument("--json", type=Path, default=None)
-    options = parser.parse_args()
-    load = os.getloadavg()[0]
-    with scratch(options.out) as folder:
-        numbers = measure(folder, options.halos, options.los)
-    if options.json is not None:
-        write_json(options.json, {"load": load, **numbers})
+def ours(train: Train) -> Rates:
+    """Arrays in memory, and all samples shuffled by shard and within it, copied out as a trainer would."""
+
+    def stream() -> None:
+        generator = np.random.default_rng(0)
+        for part in iter_shards(train.store, "train", seed=0):
+            maps = by_sample(part.maps)
+            order = generator.permutation(len(maps["mass"]))
+            for start in range(0, len(order), BATCH):
+                stacked(maps, order[start : start + BATCH])
+
+    return {
+        MEMORY: train.random(lambda rows: stacked(train.maps, rows), 1000),
+        STREAM: (train.samples, stream),
+    }
 
 
-def measure(folder: Path, halos: int, n_los: int) -> dict[str, float]:
-    """All numbers, printed as they come."""
-    from numcodecs import blosc
-
-    store = make_store(folder / "store", halos, n_los)
-    data = read_split(store, "train")
-    flat = {view: maps.reshape(-1, *maps.shape[2:]) for view, maps in data.maps.items()}
-    samples = len(flat["mass"])
-    size_mb = sum(maps.nbytes for maps in flat.values()) / 1e6
-    numbers: dict[str, float] = {"samples": samples, "mb": size_mb}
-
-    def say(name: str, value: float, unit: str, goal: float | None = None) -> None:
-        numbers[name] = value
-        verdict = "" if goal is None else f"   goal >= {goal:g}: {'met' if value >= goal else 'MISSED'}"
-        print(f"{name:<58}{value:>12.4g} {unit}{verdict}", flush=True)
-
-    threads = blosc.set_nthreads(1)
-    bare = size_mb / _best(lambda: decode_all(store, halos))
-    ours = size_mb / _best(lambda: read_split(store, "train"))
-    blosc.set_nthreads(threads)
-    say("decompression alone, one thread", bare, "MB/s")
-    say("train split into memory, read_split", ours, "MB/s")
-    say("read_split / decompression", ours / bare, "", 0.7)
-    plain = size_mb / _best(lambda: _zarr_all(store), turns=1)
-    say("train split into memory, zarr's own pipeline", plain, "MB/s")
-
-    def take(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        return np.stack([flat[view][rows] for view in VIEWS], axis=1)
-
-    say("random batches of 32, arrays in memory", random_rate(take, samples, 1000), "samples/s", 20_000)
-    say(
-        "streaming, iter_shards, shuffled",
-        samples / _best(lambda: stream_store(store)),
-        "samples/s",
-        1500,
-    )
-    for name, rate in peers(folder, flat, store, samples):
-        say(name, rate, "samples/s")
-    return numbers
+def memmap(train: Train) -> Rates:
+    """The maps in one uncompressed file a view."""
+    write_raw(train.folder / "raw", train.maps)
+    mapped = {view: np.load(train.folder / f"raw/{view}.npy", mmap_mode="r") for view in VIEWS}
+    return {"random batches, np.memmap (raw)": train.random(lambda rows: stacked(mapped, rows), 300)}
 
 
-def _zarr_all(store: Path) -> None:
+def plain_zarr(train: Train) -> Rates:
+    """Our store, read by zarr a map at a time."""
     import zarr
 
-    group: Any = zarr.open_group(store, mode="r")["train"]
-    for view in VIEWS:
-        group[view][...]
-
-
-def peers(
-    folder: Path, flat: dict[str, NDArray[np.float32]], store: Path, samples: int
-) -> Iterator[tuple[str, float]]:
-    """Random and streaming rates of other ways to keep the same samples."""
-    import h5py
-    import zarr
-
-    for view in VIEWS:
-        np.save(folder / f"{view}.npy", flat[view])
-    mapped = {view: np.load(folder / f"{view}.npy", mmap_mode="r") for view in VIEWS}
-    yield (
-        "random batches, np.memmap (raw)",
-        random_rate(lambda rows: np.stack([mapped[v][rows] for v in VIEWS], axis=1), samples, 300),
-    )
-    group: Any = zarr.open_group(store, mode="r")["train"]
+    group: Any = zarr.open_group(train.store, mode="r")["train"]
     n_los = group["mass"].shape[1]
 
-    def from_zarr(rows: NDArray[np.int64]) -> None:
+    def take(rows: Rows) -> None:
         for row in rows.tolist():
             for view in VIEWS:
                 group[view][row // n_los, row % n_los]
 
-    yield "random samples straight from the Zarr store", random_rate(from_zarr, samples, 2)
-
-    with h5py.File(folder / "maps.h5", "w") as file:
-        for view in VIEWS:
-            chunk = (1, *flat[view].shape[1:])
-            file.create_dataset(view, data=flat[view], chunks=chunk, compression="lzf", shuffle=True)
-    with h5py.File(folder / "maps.h5", "r") as file:
-
-        def from_hdf5(rows: NDArray[np.int64]) -> None:
-            for row in rows.tolist():
-                for view in VIEWS:
-                    file[view][row]
-
-        yield "random batches, h5py (lzf, chunk a sample)", random_rate(from_hdf5, samples, 30)
-
-        def hdf5_stream() -> None:
-            for start in range(0, samples, BATCH):
-                np.stack([file[view][start : start + BATCH] for view in VIEWS], axis=1)
-
-        yield "streaming in order, h5py", samples / _best(hdf5_stream, turns=1)
-    yield from _arrow(folder, flat, samples)
-    yield from _webdataset(folder, flat, samples)
+    return {"random samples straight from the Zarr store": train.random(take, 2)}
 
 
-def _arrow(folder: Path, flat: dict[str, NDArray[np.float32]], samples: int) -> Iterator[tuple[str, float]]:
+def hdf5(train: Train) -> Rates:
+    """An HDF5 file, a chunk a map."""
+    import h5py
+
+    write_hdf5(train.folder / "maps.h5", train.maps, "lzf")
+    file = h5py.File(train.folder / "maps.h5", "r")
+
+    def take(rows: Rows) -> None:
+        for row in rows.tolist():
+            for view in VIEWS:
+                file[view][row]
+
+    def stream() -> None:
+        for start in range(0, train.samples, BATCH):
+            stacked(file, slice(start, start + BATCH))
+
+    return {
+        "random batches, h5py (lzf, chunk a sample)": train.random(take, 30),
+        "streaming in order, h5py": (train.samples, stream),
+    }
+
+
+def arrow(train: Train) -> Rates:
+    """An Arrow file of `datasets`, its numpy format."""
     import datasets
 
     datasets.disable_progress_bars()
-    features = datasets.Features({view: datasets.Array2D(flat[view].shape[1:], "float32") for view in VIEWS})
+    shapes = {view: maps.shape[1:] for view, maps in train.maps.items()}
 
-    def rows(views: list[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
-        for row in range(samples):
-            yield {view: flat[view][row] for view in VIEWS}
+    def every(views: list[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
+        for row in range(train.samples):
+            yield {view: train.maps[view][row] for view in views}
 
     made = datasets.Dataset.from_generator(
-        rows, features=features, gen_kwargs={"views": list(VIEWS)}, cache_dir=str(folder / "arrow")
+        every,
+        features=datasets.Features({v: datasets.Array2D(shape, "float32") for v, shape in shapes.items()}),
+        gen_kwargs={"views": list(VIEWS)},
+        cache_dir=str(train.folder / "arrow"),
     ).with_format("numpy")
 
-    def take(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        batch = made[rows.tolist()]
-        return np.stack([batch[view] for view in VIEWS], axis=1)
-
-    yield "random batches, datasets (Arrow, numpy format)", random_rate(take, samples, 20)
+    def take(rows: Rows) -> None:
+        stacked(made[rows.tolist()], slice(None))
 
     def stream() -> None:
         for batch in made.iter(batch_size=BATCH):
-            np.stack([batch[view] for view in VIEWS], axis=1)
+            stacked(batch, slice(None))
 
-    yield "streaming in order, datasets (Arrow)", samples / _best(stream, turns=1)
+    return {
+        "random batches, datasets (Arrow, numpy format)": train.random(take, 20),
+        "streaming in order, datasets (Arrow)": (train.samples, stream),
+    }
 
 
-def _webdataset(
-    folder: Path, flat: dict[str, NDArray[np.float32]], samples: int
-) -> Iterator[tuple[str, float]]:
+def tar(train: Train) -> Rates:
+    """A tar file of .npy files, by webdataset."""
     import webdataset
 
-    count = min(samples, 1500)
-    archive = folder / "maps.tar"
+    count = min(train.samples, 1500)
+    archive = train.folder / "maps.tar"
     with webdataset.TarWriter(str(archive)) as sink:
         for row in range(count):
-            buffers = {}
+            files: dict[str, Any] = {"__key__": f"{row:06d}"}
             for view in VIEWS:
-                stream = io.BytesIO()
-                np.save(stream, flat[view][row])
-                buffers[f"{view}.npy"] = stream.getvalue()
-            sink.write({"__key__": f"{row:06d}", **buffers})
+                buffer = io.BytesIO()
+                np.save(buffer, train.maps[view][row])
+                files[f"{view}.npy"] = buffer.getvalue()
+            sink.write(files)
 
-    def run() -> None:
-        data = webdataset.WebDataset(str(archive), shardshuffle=False).shuffle(1000).decode()
+    def stream() -> None:
         batch = []
-        for sample in data:
+        for sample in webdataset.WebDataset(str(archive), shardshuffle=False).shuffle(1000).decode():
             batch.append(np.stack([sample[f"{view}.npy"] for view in VIEWS]))
             if len(batch) == BATCH:
                 np.stack(batch)
                 batch = []
 
-    yield "streaming, shuffled in a buffer, webdataset (tar of npy)", count / _best(run, turns=1)
-    shutil.rmtree(folder / "arrow", ignore_errors=True)
+    return {"streaming, shuffled in a buffer, webdataset (tar of npy)": (count, stream)}
+
+
+def measure(report: Report, halos: int = 160, los: int = 29) -> None:
+    """MB/s of a split into memory, samples/s of ours and the peers."""
+    import zarr
+    from numcodecs import blosc
+
+    store = report.folder / "store"
+    write_shards(store, layout_of(halos, los), workers=1)
+    finalise(store)
+    train = Train(store, by_sample(read_split(store, "train").maps), report.folder)
+    size = sum(maps.nbytes for maps in train.maps.values()) / 1e6
+
+    def zarr_all() -> None:
+        group: Any = zarr.open_group(store, mode="r")["train"]
+        for view in VIEWS:
+            group[view][...]
+
+    bare, whole = "decompression alone, one thread", "train split into memory, read_split"
+    threads = blosc.set_nthreads(1)
+    into_memory = rates(
+        {bare: (size, lambda: decode_all(store)), whole: (size, lambda: read_split(store, "train"))}, TURNS
+    )
+    blosc.set_nthreads(threads)
+    into_memory |= rates({"train split into memory, zarr's own pipeline": (size, zarr_all)}, 1)
+    ways = {way.__name__: partial(way, train) for way in (ours, memmap, plain_zarr, hdf5, arrow, tar)}
+    found, _ = installed(ways)
+    samples = rates({name: work for works in found.values() for name, work in works.items()}, TURNS)
+    report.table("one split", {"MB/s": ",.0f"}, into_memory)
+    report.table("samples", {"samples/s": ",.0f"}, samples)
+    ratio = into_memory[whole] / into_memory[bare]
+    report.goal("read_split / decompression", ratio, 0.7, at_least=True)
+    report.goal(f"{MEMORY}, samples/s", samples[MEMORY], 20_000, at_least=True)
+    report.goal(f"{STREAM}, samples/s", samples[STREAM], 1500, at_least=True)
+    report.numbers |= {"samples": train.samples, "mb": size, "read_split / decompression": ratio}
+    report.numbers |= into_memory | samples
 
 
 if __name__ == "__main__":
-    main()
+    run(measure)

@@ -7,37 +7,32 @@ every kernel 32 x 32 times a pixel: peers are judged with their own kernel, ours
 
 from __future__ import annotations
 
-import os
+import tracemalloc
+from functools import partial
+from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
+import numpy as np
+from numpy.typing import NDArray
 
-import argparse  # noqa: E402
-import time  # noqa: E402
-import tracemalloc  # noqa: E402
-from dataclasses import asdict  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-
-from three_hundred_maps.io import write_json  # noqa: E402
-from three_hundred_maps.mapping import fast, get_view, lines_of_sight, render, stamps  # noqa: E402
-from three_hundred_maps.mapping.kd_tree import neighbour_distance  # noqa: E402
-from three_hundred_maps.mapping.lines_of_sight import rotations  # noqa: E402
-from three_hundred_maps.mapping.projection import Batch, Grid  # noqa: E402
-from three_hundred_maps.simulation.particles import Cutout  # noqa: E402
-from tools.speed import projection_judge, projection_peers  # noqa: E402
-from tools.speed.goals import Goal, best_cpu_s, is_idle  # noqa: E402
-from tools.speed.projection_data import (  # noqa: E402
-    FRAME,
-    benchmark_cutout,
-    clumpy_cluster,
-    gas_fields,
-)
+from three_hundred_maps.mapping import fast, get_view, lines_of_sight, render, stamps
+from three_hundred_maps.mapping.kd_tree import neighbour_distance
+from three_hundred_maps.mapping.lines_of_sight import rotations
+from three_hundred_maps.mapping.projection import Batch, Grid
+from three_hundred_maps.simulation.particles import Cutout
+from tools.speed import projection_judge as judge
+from tools.speed.projection_data import FRAME, benchmark_cutout, clumpy_cluster, gas_fields
+from tools.speed.projection_peers import PEERS, Floats, unit_places
+from tools.speed.report import Report, Work, cpu_s, installed, least, run, spent, wall_s
 
 VIEWS = ("sz", "xray", "star", "mass")
+OURS = "three_hundred_maps"
+PIXEL = FRAME.grid.width / FRAME.pixels
+GRID = Grid(FRAME.pixels, PIXEL, FRAME.grid.half_depth, FRAME.grid.sigma_px)
+LINES = 29
+SHOWN = 3
+"""The line of sight whose maps are compared."""
+PEER_GOALS = {"swiftsimio fast": (10.0, 6.0), "meshoid GridSurfaceDensityMulti": (3.0, 2.0)}
+"""CPU time over ours, of 1e6 particles and of fewer."""
 
 
 def errors(image: NDArray[np.generic], truth: NDArray[np.float64]) -> dict[str, float]:
@@ -52,161 +47,107 @@ def errors(image: NDArray[np.generic], truth: NDArray[np.float64]) -> dict[str, 
     }
 
 
-def three_fields(n: int, turns: int, judged: bool) -> tuple[dict[str, Any], list[Goal]]:
+def three_fields(report: Report, n: int, turns: int, judged: bool) -> dict[str, Any]:
     """Time and errors of three gas fields, ours and the peers'."""
     position = clumpy_cluster(n)
     radius = neighbour_distance(position, 48)
     weights = gas_fields(position, radius)
-    turn = rotations(*lines_of_sight(29))
-    pixel = FRAME.grid.width / FRAME.pixels
-    grid = Grid(FRAME.pixels, pixel, FRAME.grid.half_depth, FRAME.grid.sigma_px)
+    turn = rotations(*lines_of_sight(LINES))
     batch = Batch(position, radius, weights, "cubic_spline")
-    radius_px = radius / pixel
-    bright = weights[:, 2]
+    radius_px, bright = radius / PIXEL, weights[:, 2]
     print(
         f"\n{n:,} gas particles, three fields; kernel radius {np.median(radius_px):.2f} px in the median, "
         f"{bright[radius_px < 1].sum() / bright.sum():.0%} of the X-ray light in kernels under a pixel"
     )
-    start = time.process_time()
-    stamps.kernel_stamps(batch.kernel, grid.sigma_px)
-    print(f"tables of stamps, once a process: {time.process_time() - start:.2f} CPU s")
+    once = cpu_s(lambda: stamps.kernel_stamps(batch.kernel, GRID.sigma_px))
+    print(f"tables of stamps, once a process: {once:.2f} CPU s")
 
-    ours = best_cpu_s(lambda: fast.project(batch, grid, turn), turns) / len(turn)
-    peers, missing = projection_peers.installed()
-    columns = np.ascontiguousarray(weights.T)
-    unit_radius = radius / np.float32(FRAME.grid.width)
-    place_of = projection_peers.unit_places
-    result: dict[str, Any] = {
-        "particles": n,
-        "three_hundred_maps": {"cpu_ms": ours * 1e3},
-        "missing": missing,
-    }
-    los = 3
-    for peer in peers:
+    peers, missing = installed({name: load for name, (load, _) in PEERS.items()})
+    columns, unit_radius = np.ascontiguousarray(weights.T), radius / np.float32(FRAME.grid.width)
 
-        def draw(peer: projection_peers.Peer = peer) -> NDArray[np.generic]:
-            return peer.render(
-                place_of(position, turn[los], FRAME.grid.width), unit_radius, columns, FRAME.pixels
-            )
+    def draw(name: str) -> NDArray[np.generic]:
+        place = unit_places(position, turn[SHOWN], FRAME.grid.width)
+        return peers[name](place, unit_radius, columns, FRAME.pixels)
 
-        result[peer.name] = {"cpu_ms": best_cpu_s(draw, turns) * 1e3}
-        if judged:
-            image = draw()
-            truth = _judge(peer.kernel, position, radius, weights, turn[los], 0.0)
-            result[peer.name]["errors"] = [errors(image[f], truth[f]) for f in range(3)]
+    works: dict[str, Work] = {OURS: lambda: fast.project(batch, GRID, turn)}
+    works |= {name: partial(draw, name) for name in peers}
+    seconds = least(works, turns, warm_up=True)
+    seconds[OURS] /= LINES
+    result: dict[str, Any] = {name: {"cpu_ms": 1e3 * best} for name, best in seconds.items()}
     if judged:
-        truth = _judge(projection_judge.projected_cubic, position, radius, weights, turn[los], grid.sigma_px)
-        image = fast.project(batch, grid, turn[los : los + 1])[0][:, 0]
-        result["three_hundred_maps"]["errors"] = [errors(image[f], truth[f]) for f in range(3)]
-
-    _print_table(result)
-    large = n >= 1_000_000
-    goals = []
-    for name, at_large, at_small in (
-        ("swiftsimio fast", 10.0, 6.0),
-        ("meshoid GridSurfaceDensityMulti", 3.0, 2.0),
-    ):
-        if name in result:
-            ratio = result[name]["cpu_ms"] / result["three_hundred_maps"]["cpu_ms"]
-            goals.append(
-                Goal(f"{n:,}: CPU of {name} over ours", ratio, at_large if large else at_small, True)
-            )
-    if judged:
-        mass, _, xray = result["three_hundred_maps"]["errors"]
-        goals += [
-            Goal(f"{n:,}: mass map, median error", mass["median"], 5e-4, False),
-            Goal(f"{n:,}: mass map, 99 % error", mass["q99"], 4e-3, False),
-            Goal(f"{n:,}: X-ray map, 99 % error", xray["q99"], 1e-2, False),
-            Goal(f"{n:,}: X-ray map, largest error", xray["max"], 3e-2, False),
-        ]
-    return result, goals
+        place = (position.astype(np.float64) @ turn[SHOWN].T)[:, :2] / PIXEL + 0.5 * FRAME.pixels
+        particles = (place, radius.astype(np.float64) / PIXEL, weights.astype(np.float64), FRAME.pixels)
+        images = {name: draw(name) for name in peers}
+        images[OURS] = fast.project(batch, GRID, turn[SHOWN : SHOWN + 1])[0][:, 0]
+        for name, image in images.items():
+            shape, sigma = (judge.projected_cubic, GRID.sigma_px) if name == OURS else (PEERS[name][1], 0.0)
+            truth = judge.to_pixels(judge.fine_image(shape, *particles), FRAME.pixels, sigma)
+            result[name]["errors"] = [errors(image[f], truth[f]) for f in range(3)]
+    _show(report, n, result)
+    return {"particles": n, **result, "missing": missing}
 
 
-def _judge(
-    shape: projection_judge.Shape,
-    position: NDArray[np.float32],
-    radius: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    rotation: NDArray[np.float64],
-    sigma_px: float,
-) -> NDArray[np.float64]:
-    pixel = FRAME.grid.width / FRAME.pixels
-    seen = position.astype(np.float64) @ rotation.T
-    place = seen[:, :2] / pixel + 0.5 * FRAME.pixels
-    image = projection_judge.fine_image(
-        shape, place, radius.astype(np.float64) / pixel, weights.astype(np.float64), FRAME.pixels
-    )
-    return projection_judge.to_pixels(image, FRAME.pixels, sigma_px)
-
-
-def _print_table(result: dict[str, Any]) -> None:
-    ours = result["three_hundred_maps"]["cpu_ms"]
-    print(f"  {'':<34} {'CPU ms':>8} {'ratio':>7}   mass: median, 99 %      X-ray: 99 %, max, total")
+def _show(report: Report, n: int, result: dict[str, Any]) -> None:
+    """The table of three fields, and the goals."""
+    ours = result[OURS]["cpu_ms"]
+    heads = {"CPU ms": ".1f", "ratio": ".1f", "mass median": ".1e", "mass 99 %": ".1e"}
+    heads |= {"X-ray 99 %": ".1e", "max": ".1e", "total": "+.1e"}
+    rows: dict[str, list[Any]] = {}
     for name, row in result.items():
-        if not isinstance(row, dict):
-            continue
-        line = f"  {name:<34} {row['cpu_ms']:8.1f} {row['cpu_ms'] / ours:7.1f}"
-        if "errors" in row:
-            mass, _, xray = row["errors"]
-            line += f"   {mass['median']:.1e}, {mass['q99']:.1e}        "
-            line += f"{xray['q99']:.1e}, {xray['max']:.1e}, {xray['total']:+.1e}"
-        print(line)
-    for name in result["missing"]:
-        print(f"  {name:<34} not installed")
+        mass, _, xray = row.get("errors", ({}, {}, {}))
+        off = [mass.get("median"), mass.get("q99"), xray.get("q99"), xray.get("max"), xray.get("total")]
+        rows[name] = [row["cpu_ms"], row["cpu_ms"] / ours, *off]
+    report.table("a line of sight", heads, rows)
+    for name, (large, small) in PEER_GOALS.items():
+        if name in result:
+            goal = large if n >= 1_000_000 else small
+            report.goal(f"{n:,}: CPU of {name} over ours", result[name]["cpu_ms"] / ours, goal, at_least=True)
+    if "errors" in result[OURS]:
+        mass, _, xray = result[OURS]["errors"]
+        report.goal(f"{n:,}: mass map, median error", mass["median"], 5e-4)
+        report.goal(f"{n:,}: mass map, 99 % error", mass["q99"], 4e-3)
+        report.goal(f"{n:,}: X-ray map, 99 % error", xray["q99"], 1e-2)
+        report.goal(f"{n:,}: X-ray map, largest error", xray["max"], 3e-2)
 
 
-def inside_total(n: int) -> Goal:
+def inside_total(n: int) -> float:
     """How far the map's total is from the particles', when every kernel ends inside the image."""
     position = 0.5 * clumpy_cluster(n) / 1.5
     radius = np.minimum(neighbour_distance(position, 48), np.float32(0.3))
     weights = gas_fields(position, radius)
-    grid = Grid(FRAME.pixels, FRAME.grid.width / FRAME.pixels, FRAME.grid.half_depth, FRAME.grid.sigma_px)
-    maps, _ = fast.project(
-        Batch(position, radius, weights, "cubic_spline"), grid, rotations(*lines_of_sight(3))
-    )
+    batch = Batch(position, radius, weights, "cubic_spline")
+    maps, _ = fast.project(batch, GRID, rotations(*lines_of_sight(3)))
     brought = weights.sum(axis=0, dtype=np.float64)
     off = np.abs(maps.astype(np.float32).sum(axis=(2, 3), dtype=np.float64) / brought[:, None] - 1.0)
-    return Goal(f"{n:,}: total of maps with every kernel inside", float(off.max()), 1e-5, False)
+    return float(off.max())
 
 
-def whole_cluster(n: int, turns: int) -> tuple[dict[str, Any], list[Goal]]:
+def render_all(cutout: Cutout, lines: int = LINES, **options: Any) -> dict[str, tuple[Floats, Any]]:
+    """Every view along so many lines of sight."""
+    return render(cutout, [get_view(name) for name in VIEWS], FRAME, *lines_of_sight(lines), **options)
+
+
+def whole_cluster(report: Report, n: int, turns: int) -> dict[str, Any]:
     """1e6 gas, 1e6 dark matter, 1e5 stars, 29 lines of sight, four views: CPU, threads, memory."""
     cutout = benchmark_cutout(n)
-    views = [get_view(name) for name in VIEWS]
-    sight = lines_of_sight(29)
-
-    def draw(threads: int = 1) -> None:
-        render(cutout, views, FRAME, *sight, threads=threads)
-
-    cpu = best_cpu_s(draw, turns)
-    walls = {}
-    load = os.getloadavg()[0]
-    for threads in (1, 2):
-        times = []
-        for _ in range(turns):
-            start = time.perf_counter()
-            draw(threads)
-            times.append(time.perf_counter() - start)
-        walls[threads] = min(times)
+    cpu = least({"": lambda: render_all(cutout)}, turns, warm_up=True)[""]
+    threads = {str(number): partial(render_all, cutout, threads=number) for number in (1, 2)}
+    walls = least(threads, turns, clock=wall_s)
     tracemalloc.start()
-    draw()
+    render_all(cutout)
     memory = tracemalloc.get_traced_memory()[1] / 1e6
     tracemalloc.stop()
-    n_maps = 29 * len(views)
+    maps, faster = LINES * len(VIEWS), walls["1"] / walls["2"]
     print(
-        f"\nwhole cluster, {n:,} gas + {n:,} dark matter + {n // 10:,} stars, {n_maps} maps: {cpu:.2f} CPU s "
-        f"({n_maps / cpu:.0f} maps a CPU second), two threads {walls[1] / walls[2]:.2f} times as fast, "
+        f"\nwhole cluster, {n:,} gas + {n:,} dark matter + {n // 10:,} stars, {maps} maps: {cpu:.2f} CPU s "
+        f"({maps / cpu:.0f} maps a CPU second), two threads {faster:.2f} times as fast, "
         f"{memory:.0f} MB at most beside the particles"
     )
-    idle = is_idle(load)
-    result = {"cpu_s": cpu, "wall_s": walls, "memory_mb": memory, "maps": n_maps, "load": load}
-    goals = [
-        Goal("whole cluster: CPU seconds", cpu, 1.5, False),
-        Goal("whole cluster: speed-up of two threads", walls[1] / walls[2], 1.7, True, judged=idle),
-        Goal("whole cluster: extra memory in MB", memory, 300.0, False),
-    ]
-    result["torch"] = torch_back_end(cutout, views, turns) if _torch_finds_a_gpu() else None
-    return result, goals
+    report.goal("whole cluster: CPU seconds", cpu, 1.5)
+    report.goal("whole cluster: speed-up of two threads", faster, 1.7, at_least=True, wall=True)
+    report.goal("whole cluster: extra memory in MB", memory, 300.0)
+    on_gpu = torch_back_end(cutout, turns) if _torch_finds_a_gpu() else None
+    return {"cpu_s": cpu, "wall_s": walls, "memory_mb": memory, "maps": maps, "torch": on_gpu}
 
 
 def _torch_finds_a_gpu() -> bool:
@@ -220,65 +161,40 @@ def _torch_finds_a_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def torch_back_end(cutout: Cutout, views: list[Any], turns: int) -> dict[str, Any]:
+def torch_back_end(cutout: Cutout, turns: int) -> dict[str, Any]:
     """Wall seconds of a whole cluster, and the largest difference from ``fast``, over each map's maximum."""
     import torch
 
-    def draw(backend: str, lines: int) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float64]]]:
-        return render(cutout, views, FRAME, *lines_of_sight(lines), backend=backend)
-
-    first = time.perf_counter()
-    ours, others = (draw(backend, 1) for backend in ("torch", "fast"))
+    first = spent(lambda: [render_all(cutout, 1, backend=backend) for backend in ("torch", "fast")])
+    ours, others = first.value
     off = {name: float(np.abs(maps - others[name][0]).max() / maps.max()) for name, (maps, _) in ours.items()}
-    first = time.perf_counter() - first
-    times = []
-    for _ in range(turns):
-        start = time.perf_counter()
-        draw("torch", 29)
-        times.append(time.perf_counter() - start)
-    n_maps = 29 * len(views)
+    wall = least({"": lambda: render_all(cutout, backend="torch")}, turns, clock=wall_s)[""]
+    maps = LINES * len(VIEWS)
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     differ = ", ".join(f"{view} {value:.1e}" for view, value in off.items())
-    print(f"torch back end on {name}: {min(times):.2f} s, {n_maps / min(times):.0f} maps a second")
-    print(f"largest difference from the fast back end, over the map's maximum: {differ} ({first:.1f} s)")
-    return {"device": name, "wall_s": min(times), "maps": n_maps, "largest_difference": off}
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--particles", type=int, nargs="+", default=[200_000, 1_000_000])
-    parser.add_argument("--turns", type=int, default=3, help="of each measurement; the best counts")
-    parser.add_argument(
-        "--judge-up-to", type=int, default=1_000_000, help="errors for no more particles than this: slow"
+    print(f"torch back end on {name}: {wall:.2f} s, {maps / wall:.0f} maps a second")
+    print(
+        f"largest difference from the fast back end, over the map's maximum: {differ} ({first.wall_s:.1f} s)"
     )
-    parser.add_argument("--only-torch", action="store_true", help="the torch back end alone")
-    parser.add_argument("--json", help="write every number to this file as well")
-    options = parser.parse_args(arguments)
-    if options.only_torch:
-        views = [get_view(name) for name in VIEWS]
-        result = torch_back_end(benchmark_cutout(max(options.particles)), views, options.turns)
-        if options.json:
-            write_json(Path(options.json), {"torch": result})
+    return {"device": name, "wall_s": wall, "maps": maps, "largest_difference": off}
+
+
+def measure(
+    report: Report,
+    particles: tuple[int, ...] = (200_000, 1_000_000),
+    turns: int = 3,
+    judge_up_to: int = 1_000_000,
+    only_torch: bool = False,
+) -> None:
+    """Best of ``turns``; errors are worked out, slowly, for no more than ``judge_up_to`` particles."""
+    most = max(particles)
+    if only_torch:
+        report.numbers["torch"] = torch_back_end(benchmark_cutout(most), turns)
         return
-    print(f"load of the machine: {os.getloadavg()[0]:.2f} on {os.cpu_count()} processors")
-    results: list[dict[str, Any]] = []
-    goals: list[Goal] = []
-    for n in options.particles:
-        result, more = three_fields(n, options.turns, judged=n <= options.judge_up_to)
-        results.append(result)
-        goals += more
-    goals.append(inside_total(max(options.particles)))
-    cluster, more = whole_cluster(max(options.particles), options.turns)
-    goals += more
-    print("\ngoals")
-    for goal in goals:
-        print(goal)
-    if options.json:
-        rows = [asdict(goal) | {"met": goal.met} for goal in goals]
-        content = {"three_fields": results, "whole_cluster": cluster, "goals": rows}
-        write_json(Path(options.json), content)
+    fields = [three_fields(report, n, turns, judged=n <= judge_up_to) for n in particles]
+    report.goal(f"{most:,}: total of maps with every kernel inside", inside_total(most), 1e-5)
+    report.numbers |= {"three_fields": fields, "whole_cluster": whole_cluster(report, most, turns)}
 
 
 if __name__ == "__main__":
-    main()
+    run(measure)

@@ -44,7 +44,7 @@ def flat_wendland_c2(q: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _deposit(x: Any, y: Any, radius: Any, weights: Any, table: Any, image: Any) -> None:
+def _deposit(x: Any, y: Any, radius: Any, weights: Any, table: Any, points: Any, image: Any) -> None:
     size = image.shape[1]
     n_fields = weights.shape[1]
     values = np.empty((1, 1))
@@ -53,21 +53,12 @@ def _deposit(x: Any, y: Any, radius: Any, weights: Any, table: Any, image: Any) 
         if x[i] + r < 0 or y[i] + r < 0 or x[i] - r > size or y[i] - r > size:
             continue
         if r < 8.0:
-            total = 0.0
-            for a in range(_SPLIT):
-                for b in range(_SPLIT):
-                    u, v = (a + 0.5) * 2.0 / _SPLIT - 1.0, (b + 0.5) * 2.0 / _SPLIT - 1.0
-                    q = math.sqrt(u * u + v * v)
-                    if q < 1.0:
-                        total += table[int(q * _TABLE)]
-            for a in range(_SPLIT):
-                for b in range(_SPLIT):
-                    u, v = (a + 0.5) * 2.0 / _SPLIT - 1.0, (b + 0.5) * 2.0 / _SPLIT - 1.0
-                    q = math.sqrt(u * u + v * v)
-                    j, k = int(math.floor(x[i] + r * u)), int(math.floor(y[i] + r * v))
-                    if q < 1.0 and 0 <= j < size and 0 <= k < size:
-                        for f in range(n_fields):
-                            image[f, k, j] += weights[i, f] * table[int(q * _TABLE)] / total
+            for p in range(len(points)):
+                u, v, share = points[p, 0], points[p, 1], points[p, 2]
+                j, k = int(math.floor(x[i] + r * u)), int(math.floor(y[i] + r * v))
+                if 0 <= j < size and 0 <= k < size:
+                    for f in range(n_fields):
+                        image[f, k, j] += weights[i, f] * share
             continue
         first_x, first_y = int(math.floor(x[i] - r)), int(math.floor(y[i] - r))
         n = int(math.ceil(2 * r)) + 2
@@ -113,8 +104,13 @@ def fine_image(
     wide = pixels + 2 * _MARGIN_PX
     image = np.zeros((weights.shape[1], wide * FINE, wide * FINE))
     table = shape(np.linspace(0.0, 1.0 + 1.0 / _TABLE, _TABLE + 2))
+    middle = (np.arange(_SPLIT) + 0.5) * 2.0 / _SPLIT - 1.0
+    u, v = (axis.ravel() for axis in np.meshgrid(middle, middle, indexing="ij"))
+    q = np.hypot(u, v)
+    share = np.where(q < 1.0, table[(q * _TABLE).astype(int).clip(max=_TABLE)], 0.0)
+    points = np.stack([u, v, share / share.sum()], axis=1)[q < 1.0]
     fine = (position_px + _MARGIN_PX) * FINE
-    _deposit(fine[:, 0].copy(), fine[:, 1].copy(), radius_px * FINE, weights, table, image)
+    _deposit(fine[:, 0].copy(), fine[:, 1].copy(), radius_px * FINE, weights, table, points, image)
     return image
 
 

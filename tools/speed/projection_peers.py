@@ -7,33 +7,22 @@ they end, in the same units; it returns sums a pixel, (n_fields, y, x).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tools.speed import projection_judge as judges
 
-Render = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], int], NDArray[np.generic]]
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A peer: how to draw with it, and the kernel it draws, for a judgement by its own measure."""
-
-    name: str
-    render: Render
-    kernel: judges.Shape
+Floats = NDArray[np.float32]
+Image = NDArray[np.generic]
+Render = Callable[[Floats, Floats, Floats, int], Image]
 
 
 def _swiftsimio() -> Render:
     from swiftsimio.visualisation.projection_backends.fast import scatter
     from swiftsimio.visualisation.projection_backends.kernels import kernel_gamma
 
-    def render(
-        place: NDArray[np.float32], radius: NDArray[np.float32], weights: NDArray[np.float32], pixels: int
-    ) -> NDArray[np.generic]:
+    def render(place: Floats, radius: Floats, weights: Floats, pixels: int) -> Image:
         x, y = place[:, 0].astype(np.float64), place[:, 1].astype(np.float64)
         h = radius / kernel_gamma
         drawn = [scatter(x=x, y=y, m=w, h=h, res=pixels) for w in weights]
@@ -45,9 +34,7 @@ def _swiftsimio() -> Render:
 def _meshoid() -> Render:
     from meshoid.grid_deposition import GridSurfaceDensityMulti
 
-    def render(
-        place: NDArray[np.float32], radius: NDArray[np.float32], weights: NDArray[np.float32], pixels: int
-    ) -> NDArray[np.generic]:
+    def render(place: Floats, radius: Floats, weights: Floats, pixels: int) -> Image:
         # its grid points are on the corners of the square it is given: the pixels' centres here
         size = (pixels - 1) / pixels
         image = GridSurfaceDensityMulti(
@@ -63,9 +50,7 @@ def _pynbody() -> Render:
 
     kernel = kernels.Kernel2D()
 
-    def render(
-        place: NDArray[np.float32], radius: NDArray[np.float32], weights: NDArray[np.float32], pixels: int
-    ) -> NDArray[np.generic]:
+    def render(place: Floats, radius: Floats, weights: Floats, pixels: int) -> Image:
         x, y = np.ascontiguousarray(place[:, 0]), np.ascontiguousarray(place[:, 1])
         z, one, half = np.zeros_like(x), np.ones_like(x), 0.5 * radius
         images = [
@@ -83,9 +68,7 @@ def _pynbody() -> Render:
 def _fast_histogram() -> Render:
     from fast_histogram import histogram2d
 
-    def render(
-        place: NDArray[np.float32], radius: NDArray[np.float32], weights: NDArray[np.float32], pixels: int
-    ) -> NDArray[np.generic]:
+    def render(place: Floats, radius: Floats, weights: Floats, pixels: int) -> Image:
         x, y = place[:, 0], place[:, 1]
         limits = [[0.0, 1.0], [0.0, 1.0]]
         return np.stack([histogram2d(y, x, bins=pixels, range=limits, weights=w) for w in weights])
@@ -96,9 +79,7 @@ def _fast_histogram() -> Render:
 def _sphviewer() -> Render:
     from sphviewer.extensions import render as extension
 
-    def render(
-        place: NDArray[np.float32], radius: NDArray[np.float32], weights: NDArray[np.float32], pixels: int
-    ) -> NDArray[np.generic]:
+    def render(place: Floats, radius: Floats, weights: Floats, pixels: int) -> Image:
         x, y = place[:, 0] * np.float32(pixels), place[:, 1] * np.float32(pixels)
         h = radius * np.float32(pixels)
         shape = np.int32(pixels)
@@ -110,29 +91,18 @@ def _sphviewer() -> Render:
     return render
 
 
-_PEERS: dict[str, tuple[Callable[[], Render], judges.Shape]] = {
+PEERS: dict[str, tuple[Callable[[], Render], judges.Shape]] = {
     "swiftsimio fast": (_swiftsimio, judges.flat_wendland_c2),
     "meshoid GridSurfaceDensityMulti": (_meshoid, judges.flat_cubic),
     "pynbody render_image": (_pynbody, judges.projected_cubic),
     "py-sphviewer": (_sphviewer, judges.projected_cubic),
     "fast_histogram (nearest pixel)": (_fast_histogram, judges.projected_cubic),
 }
+"""Each peer: how to draw with it, and the kernel that it draws, for a judgement by its own measure."""
 
 
-def installed() -> tuple[list[Peer], list[str]]:
-    """The peers that can be imported, and the names of those that cannot."""
-    peers: list[Peer] = []
-    missing: list[str] = []
-    for name, (load, kernel) in _PEERS.items():
-        try:
-            peers.append(Peer(name, load(), kernel))
-        except ImportError:
-            missing.append(name)
-    return peers, missing
-
-
-def unit_places(position: NDArray[np.float32], rotation: Any, width: float) -> NDArray[np.float32]:
+def unit_places(position: Floats, rotation: NDArray[np.float64], width: float) -> Floats:
     """Rotated positions in units of the map's width, with the map's lower corner at 0."""
-    turned: NDArray[np.float32] = position @ (rotation.T / width).astype(np.float32)
+    turned: Floats = position @ (rotation.T / width).astype(np.float32)
     turned[:, :2] += np.float32(0.5)
     return turned

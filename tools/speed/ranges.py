@@ -1,6 +1,6 @@
 """One cluster of a snapshot that is larger than memory: bytes read, time and memory.
 
-    python -m tools.speed.ranges [--particles 100000000] [--files 64] [--folder DIR]
+    python -m tools.speed.ranges [--particles 100000000] [--files 64] [--scratch DIR]
 
 A box is generated in IllustrisTNG's layout: a third of it gas; groups one after the other from the most
 massive, then what is in no group in the order of a coarse grid; cut into files of equal size; positions in
@@ -11,10 +11,6 @@ columns; compiled kernels are loaded before.
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
-import resource
-import tempfile
 import time
 from pathlib import Path
 
@@ -28,6 +24,7 @@ from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.writers.content import SnapshotHeader
 from three_hundred_maps.simulation.writers.hdf5 import SetMember
 from three_hundred_maps.testing.dialects import DIALECTS
+from tools.speed.report import Report, apart, peak_bytes, run, wall_s
 
 BOX = 200_000.0  # comoving kpc/h
 SHARES = {0: 0.34, 1: 0.6, 4: 0.06}
@@ -38,7 +35,7 @@ REACH = 2.5
 GAS = ("Masses", "InternalEnergy", "Density", "ElectronAbundance", "StarFormationRate", "GFM_Metallicity")
 
 
-def layout(particles: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def layout() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Centres, R200c (comoving kpc/h) and shares of the grouped particles of every group."""
     rng = np.random.default_rng(3)
     share = np.arange(1.0, GROUPS + 1.0) ** -0.9
@@ -47,13 +44,12 @@ def layout(particles: int) -> tuple[NDArray[np.float64], NDArray[np.float64], ND
     return rng.uniform(0.0, BOX, (GROUPS, 3)), radius, share
 
 
-def generate(folder: Path, particles: int, files: int) -> Path:
-    """Write the snapshot file by file; the first one's path."""
-    centre, radius, share = layout(particles)
+def generate(folder: Path, particles: int, files: int) -> None:
+    """Write the snapshot file by file."""
+    centre, radius, share = layout()
     header = SnapshotHeader(0.0, BOX, MDPL2, (0.0, 0.05, 0.0, 0.0, 0.0, 0.0))
     total = np.array([int(SHARES.get(kind, 0.0) * particles) for kind in range(6)])
     side = 32
-    first = folder / "snap_099.0.hdf5"
     for part in range(files):
         rng = np.random.default_rng(part)
         here = total * (part + 1) // files - total * part // files
@@ -86,7 +82,6 @@ def generate(folder: Path, particles: int, files: int) -> Path:
                 if kind == 4:
                     where["Masses"] = np.full(len(rows), 0.01, np.float32)
                     where["GFM_StellarFormationTime"] = np.full(len(rows), 0.5, np.float32)
-    return first
 
 
 def bytes_asked() -> int:
@@ -113,31 +108,26 @@ def cut(path: Path, index: Path, centre: NDArray[np.float64], radius: float) -> 
         "read_with_opening": (after - before) / own,
         "opening_s": opening - start,
         "cut_s": end - opening,
-        "memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "memory_gb": peak_bytes() / 1e9,
     }
 
 
-def main() -> None:
-    """Generate, index, cut, print."""
-    parser = argparse.ArgumentParser(description="One cluster of a large snapshot: bytes, seconds, memory.")
-    parser.add_argument("--particles", type=int, default=100_000_000)
-    parser.add_argument("--files", type=int, default=64)
-    parser.add_argument("--folder", type=Path)
-    chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
-        folder = Path(name)
-        start = time.perf_counter()
-        path = generate(folder, chosen.particles, chosen.files)
-        size = sum(p.stat().st_size for p in folder.iterdir())
-        print(f"{size / 1e9:.2f} GB in {chosen.files} files, made in {time.perf_counter() - start:.0f} s")
-        centre, radius, _ = layout(chosen.particles)
-        context = multiprocessing.get_context("spawn")
-        for label, group in (("index, then largest", 0), ("largest", 0), ("100th", 99), ("400th", 399)):
-            with context.Pool(1) as pool:
-                sphere = centre[group] / MDPL2.h, REACH * float(radius[group]) / MDPL2.h
-                found = pool.apply(cut, (path, folder / "index", *sphere))
-            print(f"{label:<20}", " ".join(f"{key} {value:.3g}" for key, value in found.items()), flush=True)
+def measure(report: Report, particles: int = 100_000_000, files: int = 64) -> None:
+    """Generate, index, cut."""
+    path = report.folder / "snap_099.0.hdf5"
+    seconds = wall_s(lambda: generate(report.folder, particles, files))
+    size = sum(p.stat().st_size for p in report.folder.iterdir())
+    print(f"{size / 1e9:.2f} GB in {files} files, made in {seconds:.0f} s")
+    centre, radius, _ = layout()
+    found = {}
+    for label, group in (("index, then largest", 0), ("largest", 0), ("100th", 99), ("400th", 399)):
+        sphere = centre[group] / MDPL2.h, REACH * float(radius[group]) / MDPL2.h
+        found[label] = apart(cut, path, report.folder / "index", *sphere)
+    report.table(
+        "a group", dict.fromkeys(found["largest"], ".3g"), {k: [*v.values()] for k, v in found.items()}
+    )
+    report.numbers |= found
 
 
 if __name__ == "__main__":
-    main()
+    run(measure)

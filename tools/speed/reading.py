@@ -1,6 +1,6 @@
 """Reading a region and cutting halos out of it, against numpy, h5py and pynbody doing the same.
 
-    python -m tools.speed.reading [--particles 10000000] [--halos 16] [--folder DIR] [--json FILE]
+    python -m tools.speed.reading [--particles 10000000] [--halos 16] [--scratch DIR] [--json FILE]
 
 A region of gas and dark matter is generated: clusters of 16 different masses over a background, written as
 GADGET-4 writes it (contiguous float32 HDF5), with the velocities and identifiers that maps do not need.
@@ -14,11 +14,10 @@ Peak memory is taken in a process of its own each: what the process grew by, ove
 
 from __future__ import annotations
 
-import argparse
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +25,24 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from three_hundred_maps.io import spawn_pool, write_json
 from three_hundred_maps.simulation.cosmology import MDPL2
 from three_hundred_maps.simulation.writers.content import SnapshotHeader
 from three_hundred_maps.simulation.writers.hdf5 import write_hdf5
 from three_hundred_maps.testing.dialects import DIALECTS
-from tools.speed.goals import scratch
+from tools.speed.report import Report, apart, least, peak_bytes, run, spent
 
 COSMOLOGY = MDPL2
 BOX = 60_000.0  # comoving kpc/h
-GAS_DATA = (
-    "InternalEnergy",
-    "Density",
-    "SmoothingLength",
-    "ElectronAbundance",
-    "StarFormationRate",
-    "Metallicity",
-)
-COLUMNS = {0: ("Coordinates", "Masses", *GAS_DATA), 1: ("Coordinates", "Masses")}
+GAS = {
+    "internal_energy": ("InternalEnergy", 1e4, 1e6),
+    "density": ("Density", 1e-7, 1e-4),
+    "smoothing_length": ("SmoothingLength", 5.0, 100.0),
+    "electron_abundance": ("ElectronAbundance", 1.1, 1.16),
+    "star_formation_rate": ("StarFormationRate", 0.0, 0.1),
+    "metallicity": ("Metallicity", 0.0, 0.01),
+}
+"""The gas's own columns: name in the file, least and largest value."""
+COLUMNS = {0: ("Coordinates", "Masses", *(name for name, _, _ in GAS.values())), 1: ("Coordinates", "Masses")}
 REPEATS = 7
 
 
@@ -77,14 +76,7 @@ def generate(folder: Path, particles: int, halos: int) -> Scene:
             "id": np.arange(n, dtype=np.uint32) + n * kind,
             "mass": np.full(n, 0.1 if kind else 0.02, np.float32),
         }
-    for name, low, high in (
-        ("internal_energy", 1e4, 1e6),
-        ("density", 1e-7, 1e-4),
-        ("smoothing_length", 5.0, 100.0),
-        ("electron_abundance", 1.1, 1.16),
-        ("star_formation_rate", 0.0, 0.1),
-        ("metallicity", 0.0, 0.01),
-    ):
+    for name, (_, low, high) in GAS.items():
         content[0][name] = rng.uniform(low, high, n).astype(np.float32)
     files = write_hdf5(
         folder / "region.hdf5", SnapshotHeader(0.0, BOX, COSMOLOGY), content, dialect=DIALECTS["gadget4"]
@@ -92,42 +84,33 @@ def generate(folder: Path, particles: int, halos: int) -> Scene:
     return Scene(files[0], centres / COSMOLOGY.h, radii / COSMOLOGY.h)
 
 
-def column_bytes(path: Path) -> int:
-    """Bytes of the columns that maps need."""
-    with h5py.File(path) as file:
-        return sum(file[f"PartType{kind}/{name}"].nbytes for kind, names in COLUMNS.items() for name in names)
+def columns_of(file: h5py.File) -> dict[tuple[int, str], h5py.Dataset]:
+    """The columns that maps need."""
+    return {(kind, name): file[f"PartType{kind}/{name}"] for kind, names in COLUMNS.items() for name in names}
 
 
 def read_numpy(scene: Scene) -> dict[tuple[int, str], NDArray[Any]]:
     """``np.fromfile`` of the columns' bytes, at the offsets where HDF5 keeps them."""
     with h5py.File(scene.path) as file:
-        places = {
-            (kind, name): (
-                file[f"PartType{kind}/{name}"].id.get_offset(),
-                file[f"PartType{kind}/{name}"].size,
-            )
-            for kind, names in COLUMNS.items()
-            for name in names
-        }
+        places = {key: (column.id.get_offset(), column.size) for key, column in columns_of(file).items()}
     return {key: np.fromfile(scene.path, np.float32, n, offset=offset) for key, (offset, n) in places.items()}
 
 
 def read_h5py(scene: Scene) -> dict[tuple[int, str], NDArray[Any]]:
     """The columns as h5py users read them."""
     with h5py.File(scene.path) as file:
-        return {(k, name): file[f"PartType{k}/{name}"][:] for k, names in COLUMNS.items() for name in names}
+        return {key: column[:] for key, column in columns_of(file).items()}
 
 
-def cut_h5py(columns: dict[tuple[int, str], NDArray[Any]], scene: Scene) -> int:
-    """Cut-outs by a mask over all particles."""
+def cut_h5py(columns: dict[tuple[int, str], NDArray[Any]], centre: NDArray[np.float64], radius: float) -> int:
+    """A cut-out by a mask over all particles."""
     kept = 0
-    for centre, radius in zip(scene.centres_kpc, scene.radii_kpc, strict=True):
-        for kind, names in COLUMNS.items():
-            position = columns[kind, "Coordinates"] - (centre * COSMOLOGY.h).astype(np.float32)
-            position -= BOX * np.round(position / BOX)
-            inside = np.einsum("ij,ij->i", position, position) <= (2.0 * radius * COSMOLOGY.h) ** 2
-            cut = {name: columns[kind, name][inside] for name in names}
-            kept += len(cut["Masses"])
+    for kind, names in COLUMNS.items():
+        position = columns[kind, "Coordinates"] - (centre * COSMOLOGY.h).astype(np.float32)
+        position -= BOX * np.round(position / BOX)
+        inside = np.einsum("ij,ij->i", position, position) <= (radius * COSMOLOGY.h) ** 2
+        cut = {name: columns[kind, name][inside] for name in names}
+        kept += len(cut["Masses"])
     return kept
 
 
@@ -144,17 +127,16 @@ def read_pynbody(scene: Scene) -> Any:
     return sim
 
 
-def cut_pynbody(sim: Any, scene: Scene) -> int:
-    """Cut-outs by pynbody's sphere filter over its tree."""
+def cut_pynbody(sim: Any, centre: NDArray[np.float64], radius: float) -> int:
+    """A cut-out by pynbody's sphere filter over its tree."""
     import pynbody
 
+    sphere = pynbody.filt.Sphere(radius * COSMOLOGY.h, centre * COSMOLOGY.h)
     kept = 0
-    for centre, radius in zip(scene.centres_kpc, scene.radii_kpc, strict=True):
-        sphere = pynbody.filt.Sphere(2.0 * radius * COSMOLOGY.h, centre * COSMOLOGY.h)
-        for family in (sim.gas, sim.dm):
-            cut = family[sphere]
-            kept += len(np.asarray(cut["mass"]))
-            np.asarray(cut["pos"])
+    for family in (sim.gas, sim.dm):
+        cut = family[sphere]
+        kept += len(np.asarray(cut["mass"]))
+        np.asarray(cut["pos"])
     return kept
 
 
@@ -164,8 +146,7 @@ def open_source_columns(scene: Scene) -> list[NDArray[np.float32]]:
 
     source = open_source(scene.path)
     columns = []
-    ours = ("internal_energy", "density", "smoothing_length", "electron_abundance", "star_formation_rate")
-    for kind, names in ((0, ("position", "mass", *ours, "metallicity")), (1, ("position", "mass"))):
+    for kind, names in ((0, ("position", "mass", *GAS)), (1, ("position", "mass"))):
         for name in names:
             n = source.count(kind)
             columns.append(np.empty((n, 3) if name == "position" else n, np.float32))
@@ -180,136 +161,84 @@ def open_region(scene: Scene) -> Any:
     return Region.open(scene.path)
 
 
-def cut_region(region: Any, scene: Scene) -> int:
-    """Our cut-outs, with every field of the gas."""
-    kept = 0
-    for centre, radius in zip(scene.centres_kpc, scene.radii_kpc, strict=True):
-        cutout = region.cutout(centre, 2.0 * radius)
-        kept += sum(len(particles) for particles in cutout.particles.values())
-    return kept
+def cut_region(region: Any, centre: NDArray[np.float64], radius: float) -> int:
+    """Our cut-out, with every field of the gas."""
+    return sum(len(particles) for particles in region.cutout(centre, radius).particles.values())
 
 
-def cpu_seconds(works: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """The least CPU time of each of several works, taken in turns so that all meet the same conditions."""
-    best = dict.fromkeys(works, float("inf"))
-    for _ in range(REPEATS):
-        for name, work in works.items():
-            start = time.process_time()
-            held = work()
-            best[name] = min(best[name], time.process_time() - start)
-            del held
-    return best
-
-
-def _peak() -> int:
-    """Peak resident memory of this process in bytes (the usage of `resource` would count the parent's)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("this system does not say how much memory a process took at most")
-
-
-_READERS: dict[str, tuple[Callable[[Scene], Any], Callable[[Any, Scene], int]]] = {
+READERS: dict[str, tuple[Callable[[Scene], Any], Callable[[Any, NDArray[np.float64], float], int]]] = {
     "three_hundred_maps": (open_region, cut_region),
     "h5py": (read_h5py, cut_h5py),
     "pynbody": (read_pynbody, cut_pynbody),
 }
 
 
-def _grown(name: str, scene: Scene) -> tuple[int, int]:
-    read, cut = _READERS[name]
-    with tempfile.TemporaryDirectory() as folder:  # imports and compiled code are not the reader's memory
+def cut_out(name: str, held: Any, scene: Scene) -> int:
+    """Cut every halo out to 2 R200c; the number of particles."""
+    cut = READERS[name][1]
+    spheres = zip(scene.centres_kpc, scene.radii_kpc, strict=True)
+    return sum(cut(held, centre, 2.0 * float(radius)) for centre, radius in spheres)
+
+
+def read_and_cut_small(name: str) -> None:
+    """Import and compile all that a reader needs: neither its time nor its memory is to hold that."""
+    with tempfile.TemporaryDirectory() as folder:
         small = generate(Path(folder), 20_000, 2)
-        cut(read(small), small)
-    before = _peak()
-    kept = read(scene)
-    opened = _peak()
-    cut(kept, scene)
-    return opened - before, _peak() - before
+        cut_out(name, READERS[name][0](small), small)
 
 
-def peak_bytes(name: str, scene: Scene) -> tuple[int, int]:
-    """By how much reading, and then also cutting out, raise the peak memory of a process of their own."""
-    with spawn_pool(1) as pool:
-        return pool.submit(_grown, name, scene).result()
+def grown(name: str, scene: Scene) -> list[int]:
+    """By how many bytes reading, and then also cutting out, raise the peak memory of this process."""
+    read_and_cut_small(name)
+    before = peak_bytes()
+    kept = READERS[name][0](scene)
+    opened = peak_bytes()
+    cut_out(name, kept, scene)
+    return [opened - before, peak_bytes() - before]
 
 
-def run(folder: Path, particles: int, halos: int) -> dict[str, Any]:
-    """All measurements, as a dictionary of numbers."""
-    scene = generate(folder, particles, halos)
-    with tempfile.TemporaryDirectory() as small_folder:
-        small = generate(Path(small_folder), 20_000, 2)
-        cut_region(open_region(small), small)
-        cut_pynbody(read_pynbody(small), small)
-    size = column_bytes(scene.path)
-    read_numpy(scene)  # into the page cache
-    result: dict[str, Any] = {
-        "particles": particles,
-        "halos": halos,
-        "column_bytes": size,
-        "read": {},
-        "cut": {},
-    }
-    result["read"] = cpu_seconds(
+def measure(report: Report, particles: int = 10_000_000, halos: int = 16) -> None:
+    """Reading, cutting out and peak memory, each beside the peers; the region takes 1.0 GB at 1e7."""
+    scene = generate(report.folder, particles, halos)
+    for name in READERS:
+        read_and_cut_small(name)
+    size = sum(column.nbytes for column in read_numpy(scene).values())  # and into the page cache
+    reading = least(
         {
             "np.fromfile": lambda: read_numpy(scene),
             "three_hundred_maps columns": lambda: open_source_columns(scene),
             "h5py columns": lambda: read_h5py(scene),
             "pynbody columns": lambda: read_pynbody(scene),
             "three_hundred_maps Region (checked, indexed)": lambda: open_region(scene),
-        }
+        },
+        REPEATS,
     )
-    numbers = set()
-    for name, (read, cut) in _READERS.items():
-        held = read(scene)
-        start = time.process_time()
-        numbers.add(cut(held, scene))
-        result["cut"][name] = time.process_time() - start
-        del held
-    if max(numbers) - min(numbers) > 1e-5 * max(numbers):
-        raise AssertionError(f"the readers cut out different particles: {sorted(numbers)}")
-    result["particles_cut_out"] = max(numbers)
-    result["peak"] = {name: peak_bytes(name, scene) for name in _READERS}
-    return result
-
-
-def show(result: dict[str, Any]) -> str:
-    """The table."""
-    size = result["column_bytes"]
-    base = result["read"]["np.fromfile"]
-    lines = [
-        f"{result['particles']:,} particles, {size / 1e6:.0f} MB of columns; "
-        f"{result['halos']} cut-outs of 2 R200c hold {result['particles_cut_out']:,} particles",
-        f"{'reading':<48}{'CPU s':>8}{'GB/s':>8}{'of np.fromfile':>16}",
-    ]
-    for name, seconds in result["read"].items():
-        lines.append(f"{name:<48}{seconds:>8.3f}{size / seconds / 1e9:>8.2f}{base / seconds:>15.0%}")
-    lines.append(f"{'cut-outs (all of them)':<48}{'CPU s':>8}")
-    lines += [f"{name:<48}{seconds:>8.3f}" for name, seconds in result["cut"].items()]
-    lines.append(f"{'peak memory over the columns':<48}{'open':>8}{'cut out':>9}")
-    for name, (opened, after) in result["peak"].items():
-        lines.append(f"{name:<48}{opened / size:>8.2f}{after / size:>9.2f}")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Command line: measure and print; ``--json`` keeps the numbers."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    cuts = {name: spent(partial(cut_out, name, read(scene), scene)) for name, (read, _) in READERS.items()}
+    cutting = {name: took.cpu_s for name, took in cuts.items()}
+    kept = {name: took.value for name, took in cuts.items()}
+    most = max(kept.values())
+    if most - min(kept.values()) > 1e-5 * most:
+        raise AssertionError(f"the readers cut out different particles: {kept}")
+    peak = {name: apart(grown, name, scene) for name in READERS}
+    report.numbers |= {"particles": particles, "halos": halos, "column_bytes": size, "read": reading}
+    report.numbers |= {"cut": cutting, "particles_cut_out": most, "peak": peak}
+    print(
+        f"{particles:,} particles, {size / 1e6:.0f} MB of columns; "
+        f"{halos} cut-outs of 2 R200c hold {most:,} particles"
     )
-    parser.add_argument("--particles", type=int, default=10_000_000)
-    parser.add_argument("--halos", type=int, default=16)
-    parser.add_argument(
-        "--folder", type=Path, default=None, help="where the region is written (1.0 GB at 1e7)"
+    base = reading["np.fromfile"]
+    report.table(
+        "reading",
+        {"CPU s": ".3f", "GB/s": ".2f", "of np.fromfile": ".0%"},
+        {name: [seconds, size / seconds / 1e9, base / seconds] for name, seconds in reading.items()},
     )
-    parser.add_argument("--json", type=Path, default=None)
-    options = parser.parse_args()
-    with scratch(options.folder) as folder:
-        result = run(folder, options.particles, options.halos)
-    print(show(result))
-    if options.json is not None:
-        write_json(options.json, result)
+    report.table("cut-outs (all of them)", {"CPU s": ".3f"}, cutting)
+    report.table(
+        "peak memory over the columns",
+        {"open": ".2f", "cut out": ".2f"},
+        {name: [grew / size for grew in both] for name, both in peak.items()},
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run(measure)

@@ -1,6 +1,6 @@
 """How long scoring takes: 504 halos x 29 maps, every metric, 1,000 bootstrap draws; and its memory.
 
-    python -m tools.speed.scoring [--halos 504] [--los 29] [--samples 0] [--folder DIR]
+    python -m tools.speed.scoring [--halos 504] [--los 29] [--samples 0] [--keep DIR]
 
 Makes a store of analytic clusters and a submission with ``mass_sigma`` (kept in DIR, where one is
 given), then scores it in processes of their own: first with nothing kept of the dataset (the reference
@@ -10,36 +10,41 @@ halos with ``--samples 16`` of each map, 60 s and 1 GiB.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.submissions import write_submission
+from three_hundred_maps.builder.executors import environment
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.testing import tiny_store
+from tools.speed.report import Report, apart, peak_bytes, run, spent
 
-GOAL_SECONDS, GOAL_GIB = 60.0, 1.5
-_SCORE = """
-import json, sys, time
-from pathlib import Path
-wall, used = time.perf_counter(), time.process_time()
-from benchmarks.scoring import score_submission
-result = score_submission(sys.argv[1], sys.argv[2])
-print(json.dumps({
-    "wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - used,
-    # Not getrusage: it remembers the process that started this one.
-    "peak_gib": int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 2**20,
-    "scores": len(result["scores"]), "regions": result["dataset"]["regions"],
-}))
-"""
+GOAL_SECONDS = 60.0
+GOAL_GIB = (1.5, 1.0)
+"""Without samples, and with them."""
+
+
+def score(submission: Path, store: Path) -> dict[str, float]:
+    """Score in this process; what it took."""
+
+    def work() -> dict[str, Any]:
+        from benchmarks.scoring import score_submission
+
+        return score_submission(submission, store)
+
+    took = spent(work)
+    return {
+        "wall_s": took.wall_s,
+        "cpu_s": took.cpu_s,
+        "peak_gib": peak_bytes() / 2**30,
+        "scores": len(took.value["scores"]),
+        "regions": took.value["dataset"]["regions"],
+    }
 
 
 def _blocks(store: Path, halos: int, what: str, samples: int = 0) -> Iterator[NDArray[np.float32]]:
@@ -78,45 +83,32 @@ def prepare(folder: Path, halos: int, los: int, samples: int) -> tuple[Path, Pat
     return store, submission
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--halos", type=int, default=504)
-    parser.add_argument("--los", type=int, default=29)
-    parser.add_argument("--samples", type=int, default=0, help="posterior samples of each map; 0: mass_sigma")
-    parser.add_argument("--folder", type=Path)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = options.folder or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        store, submission = prepare(folder, options.halos, options.los, options.samples)
-        environment = {
-            **os.environ,
-            "THREE_HUNDRED_MAPS_HOME": f"{scratch}/home",
-            "THREE_HUNDRED_MAPS_QUIET": "1",
-        }
-        # Each worker thread multiplies matrices by itself.
-        environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        cores = len(os.sched_getaffinity(0))
-        print(
-            f"{options.halos} halos x {options.los} maps, {cores} cores, load {os.getloadavg()[0]:.1f} before"
-        )
-        print(f"goal: {GOAL_SECONDS:.0f} s, {GOAL_GIB} GiB on 2 cores")
-        for label in ("first time", "again"):
-            done = subprocess.run(
-                [sys.executable, "-c", _SCORE, str(submission), str(store)],
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            found = json.loads(done.stdout)
-            print(
-                f"{label:<11} wall {found['wall_s']:6.1f} s  cpu {found['cpu_s']:6.1f} s "
-                f"({found['cpu_s'] / cores:.1f} s a core)  peak {found['peak_gib']:.2f} GiB  "
-                f"{found['scores']} scores, {found['regions']} regions"
-            )
+def measure(
+    report: Report, halos: int = 504, los: int = 29, samples: int = 0, keep: Path | None = None
+) -> None:
+    """Scoring twice; of ``samples`` posterior samples of each map, or of ``mass_sigma``."""
+    folder = keep or report.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    store, submission = prepare(folder, halos, los, samples)
+    cores = len(os.sched_getaffinity(0))
+    print(f"{halos} halos x {los} maps, {cores} cores")
+    home = {"THREE_HUNDRED_MAPS_HOME": f"{report.folder}/home", "THREE_HUNDRED_MAPS_QUIET": "1"}
+    with environment(home):
+        found = {label: apart(score, submission, store) for label in ("first time", "again")}
+    report.numbers |= found
+    heads = {
+        "wall s": ".1f",
+        "CPU s": ".1f",
+        "peak GiB": ".2f",
+        "scores": "d",
+        "regions": "d",
+        "s a core": ".1f",
+    }
+    rows = {label: [*took.values(), took["cpu_s"] / cores] for label, took in found.items()}
+    report.table("scoring", heads, rows)
+    report.goal("first time, s by the clock", found["first time"]["wall_s"], GOAL_SECONDS, wall=True)
+    report.goal("first time, peak GiB", found["first time"]["peak_gib"], GOAL_GIB[samples > 0])
 
 
 if __name__ == "__main__":
-    main()
+    run(measure)
