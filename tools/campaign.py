@@ -2,8 +2,8 @@
 
 Trains the seven sets of views with three seeds, the normalisations side by side and a probabilistic model,
 writes the baselines without a network, scores all of them with the benchmark, and renders the page
-(`tools.results_page`). Every step is a command of its own that a user could type; a step whose result is
-there is skipped, so that the same command resumes a stopped campaign.
+(``--render``: again, from results.json). Every step is a command of its own that a user could type; a step
+whose result is there is skipped, so that the same command resumes a stopped campaign.
 
 ``--plan gpu`` trains the paper's width for 0.7 million samples a run, and one flagship; ``--plan cpu`` (where
 torch finds no GPU) trains 8 channels, ``--plan small`` those runs on a GPU, with ``--workers 8`` in minutes.
@@ -36,8 +36,8 @@ from tools.plan import (
     curve_name,
     run_name,
 )
-from tools.results_page import write_page
-from tools.steps import Step, add_running, find_data, run_or_list, score_step, share_of_cores
+from tools.results_page import PAGE, render_again, write_page
+from tools.steps import Step, add_running, find_data, rendered, run_or_list, score_step, share_of_cores
 
 
 @command_line
@@ -62,8 +62,10 @@ def main(args: list[str]) -> None:
         help="a learning curve: all views on the first so many training clusters too, as 25,50,100",
     )
     parser.add_argument("--results", type=Path, help="also gather the scores into this folder")
-    add_running(parser)
+    add_running(parser, render=PAGE)
     options = parser.parse_args(args)
+    if rendered(options, render_again):
+        return
     if options.seeds < 1:
         raise InputError("--seeds is at least 1")
     if options.plan is None:

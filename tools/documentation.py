@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from baselines.settings import Settings, default_words, meaning
+from baselines.command import command_line
+from baselines.settings import Parser, Settings, default_words, meaning
 from benchmarks.constants import STANDARD, VERSION
 from benchmarks.registry import CURVES, SCORES
 from benchmarks.tasks import TASKS
@@ -138,6 +139,13 @@ def fill(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
     return text
 
 
-if __name__ == "__main__":
+@command_line
+def main(args: list[str]) -> None:
+    """The command line."""
+    Parser(prog="python -m tools.documentation", description=__doc__).parse_args(args)
     for page, tables in PAGES.items():
         write_bytes(Path(page), fill(Path(page).read_text("utf-8"), tables).encode())
+
+
+if __name__ == "__main__":
+    main()

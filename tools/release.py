@@ -16,8 +16,10 @@ from typing import Any
 
 import yaml
 
+from baselines.command import command_line
+from baselines.settings import Parser
 from three_hundred_maps._version import __version__
-from three_hundred_maps.errors import InputError, error_handling
+from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,8 +77,10 @@ def check_texts(root: Path = ROOT) -> str:
     return text
 
 
-def main() -> None:
+@command_line
+def main(args: list[str]) -> None:
     """Check, build, check again."""
+    Parser(prog="python -m tools.release", description=__doc__).parse_args(args)
     text = check_texts()
     if DIST.exists() and any(DIST.iterdir()):
         raise InputError(f"{DIST} holds files of another build; remove them first")
@@ -94,5 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with error_handling():
-        main()
+    main()

@@ -1,12 +1,8 @@
-"""The results page of a campaign: results.json, results.md and figures in its folder.
-
-``python -m tools.results_page FOLDER`` renders FOLDER/results.md again from FOLDER/results.json alone.
-"""
+"""The results page of a campaign: results.json, results.md and figures in its folder."""
 
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -371,7 +367,3 @@ def _spread(values: Sequence[float | None], score: str) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-if __name__ == "__main__":
-    print(render_again(Path(sys.argv[1])))

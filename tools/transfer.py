@@ -4,6 +4,7 @@ Trains U-Nets for each track on one data set and on another of varied physics, a
 of the measures that make a model hold elsewhere; fits the baselines without a network. All are scored at
 home, on another code, on a flavour, a resolution and a redshift that no model was trained on, and on a real
 simulation, of which every halo is shown. Models that `tools.cross_code` has trained are taken from there.
+``--render`` makes the page again from transfer.json.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from baselines.command import command_line
 from baselines.settings import Parser, Settings
 from three_hundred_maps.torch_transforms import SCALINGS
 from tools.plan import ALL_VIEWS, TRACKS, baseline_name
-from tools.steps import Step, Work, add_running, add_training, find_data, run_or_list
-from tools.transfer_page import write_page
+from tools.steps import Step, Work, add_running, add_training, find_data, rendered, run_or_list
+from tools.transfer_page import PAGE, render_again, write_page
 
 MARK = "transfer.json"
 WITHOUT = {
@@ -67,8 +68,10 @@ def main(args: list[str]) -> None:
     parser.add_argument("--root", type=Path, help="folder of the real simulation's files")
     parser.add_argument("--cross-code", type=Path, help="folder of tools.cross_code, for the models in it")
     add_training(parser)
-    add_running(parser)
+    add_running(parser, render=PAGE)
     options = parser.parse_args(args)
+    if rendered(options, render_again):
+        return
     out, data = options.out, {HOME: options.data, VARIED: options.varied}
     data |= {name: getattr(options, name) for name in TARGETS[1:]}
     data |= {SHIPPED: options.shipped} if options.shipped else {}

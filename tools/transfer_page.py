@@ -1,11 +1,7 @@
-"""The page about what is learnt on one simulation and tried on others.
-
-``python -m tools.transfer_page FOLDER`` renders FOLDER/transfer.md again from FOLDER/transfer.json alone.
-"""
+"""The page about what is learnt on one simulation and tried on others."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -269,7 +265,3 @@ def _heavy_halos(models: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             f"- {view_names(models[name]['views'])}{', varied physics' if name in VARIED else ''}: better "
             f"than the climatology on {better} of {len(heavy)}; mass bias {biases} %."
         )
-
-
-if __name__ == "__main__":
-    print(render_again(Path(sys.argv[1])))

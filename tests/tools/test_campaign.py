@@ -114,7 +114,7 @@ def test_a_whole_campaign_gives_a_page(tmp_path, store, monkeypatch):
 def test_the_page_in_docs_is_what_its_numbers_give():
     summary = json.loads((DOCS / results_page.SUMMARY).read_text(encoding="utf-8"))
     page = results_page.render(summary)
-    assert (DOCS / results_page.PAGE).read_text(encoding="utf-8") == page, "python -m tools.results_page docs"
+    assert (DOCS / results_page.PAGE).read_text(encoding="utf-8") == page, "python -m tools.campaign --render"
     for row in summary["references"]:
         assert f"{row['scores']['residual_rms_dex']['value']:.4f}" in page
     changed = json.loads(json.dumps(summary))
