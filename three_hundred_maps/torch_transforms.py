@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from three_hundred_maps.climatology import RINGS
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import (
     FLOOR_MSUN_KPC2,
@@ -29,6 +30,7 @@ from three_hundred_maps.geometry import (
     ring_map,
     smoothing_matrix,
 )
+from three_hundred_maps.keys import require_list
 from three_hundred_maps.store.arrays import open_group, read_array, root_attrs
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.store.statistics import (
@@ -152,6 +154,9 @@ class Transforms:
         InputError
             Where the store lacks a view or its statistics: a missing statistic never means "no transform".
         """
+        require_list(views)
+        if scaling not in SCALINGS:
+            raise InputError(f"scaling is one of {', '.join(SCALINGS)}, not {scaling!r}")
         statistics = read_statistics(store)
         missing = [view for view in views if view not in statistics]
         if missing:
@@ -184,6 +189,23 @@ class Transforms:
             robust=robust,
             target_view=target,
         )
+
+    def check_grid(self, store: str | Path) -> None:
+        """InputError where a store's maps have other pixels, or another width, than these are for."""
+        grid = MapGrid.from_attrs(root_attrs(store), store)
+        if (grid.pixels, grid.width) != (self.pixels, self.width):
+            raise InputError(
+                f"the model was trained on maps of {self.pixels} pixels over {self.width:g} "
+                f"R200c; those of {store} have {grid.pixels} over {grid.width:g}"
+            )
+
+    def check_maps(self, maps: torch.Tensor) -> None:
+        """InputError unless maps are (N, C, H, W) of the pixels that these are for."""
+        if maps.ndim != 4 or maps.shape[2:] != (self.pixels, self.pixels):
+            raise InputError(
+                f"maps of the shape {tuple(maps.shape)}; the model takes (N, {len(self.inputs)}, "
+                f"{self.pixels}, {self.pixels})"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, with the version of this format."""
@@ -218,10 +240,13 @@ class Transforms:
             pixels = transforms.pixels
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the saved transforms are not complete: {error}") from None
-        named = all(isinstance(item.view, str) and item.std > 0 for item in transforms.inputs)
-        if not (finite and named and isinstance(transforms.target_view, str)):
+        named = all(
+            isinstance(item.view, str) and item.std > 0 and item.offset > 0 for item in transforms.inputs
+        )
+        rings = len(transforms.ring_edges), len(transforms.climatology)
+        if not (finite and named and rings == (RINGS + 1, RINGS) and isinstance(transforms.target_view, str)):
             raise InputError("the saved transforms hold numbers that no statistics give")
-        if not (isinstance(pixels, int) and 1 <= pixels <= MAX_PIXELS):
+        if not (type(pixels) is int and 1 <= pixels <= MAX_PIXELS):
             raise InputError(f"the saved transforms are for {pixels!r} pixels, not for 1 to {MAX_PIXELS}")
         if transforms.scaling not in SCALINGS or not 0 <= transforms.robust.smooth_stars < transforms.width:
             raise InputError("the saved transforms scale or smooth maps as this package never does")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -202,6 +204,7 @@ def test_streaming_shuffles_by_seed_and_epoch(store):
         (["sz", "sz"], "named twice"),
         (["mass"], "cannot be an input"),
         ([], "no view is named"),
+        ("sz", "a list of names, not the text 'sz'"),
     ],
 )
 def test_views_that_cannot_be_are_refused(store, views, message):
@@ -212,8 +215,41 @@ def test_views_that_cannot_be_are_refused(store, views, message):
 def test_an_unknown_split_and_foreign_transforms_are_refused(store):
     with pytest.raises(InputError, match="no split 'dev'"):
         MapDataset(store, "dev", ["sz"])
+    star = Transforms.from_store(store, ["star"])
     with pytest.raises(InputError, match="for the views star, not sz"):
-        MapDataset(store, views=["sz"], transforms=Transforms.from_store(store, ["star"]))
+        MapDataset(store, views=["sz"], transforms=star)
+    with pytest.raises(
+        InputError, match="of 32 pixels over 4 R200c; those of .* have 32 over 2"
+    ):
+        MapDataset(store, views=["star"], transforms=replace(star, width=4.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda store: MapDataset(store, halos=2), "halos must be a slice, as slice"),
+        (lambda store: MapDataset(store, halos=[]), "halos must be a slice, as slice"),
+        (lambda store: StreamDataset(store, block=0), "blocks 1 or more"),
+        (lambda store: StreamDataset(store, rank=2, ranks=2), "rank 2 of 2"),
+        (
+            lambda store: Transforms.from_store(store, "sz"),
+            "views must be a list of names, not the text 'sz'",
+        ),
+        (lambda store: Transforms.from_store(store, ["sz"], scaling="z"), "scaling is one of fixed_mass"),
+    ],
+)
+def test_what_no_data_set_is_made_of_is_refused(store, make, message):
+    with pytest.raises(InputError, match=message):
+        make(store)
+
+
+def test_a_row_is_a_whole_number_of_any_type(store):
+    rows = MapDataset(store, views=["sz"])
+    for row in (np.int8(-1), np.uint8(2), torch.tensor(3)):
+        assert torch.equal(rows[row][0], rows[int(row)][0])
+    for row in (slice(2), [1, 2], 1.0):
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            rows[row]
 
 
 def test_sealed_inputs_open_without_their_truth(tmp_path, store):
