@@ -55,7 +55,6 @@ def train_members(
         # The file that is written last: a run killed before it has weights that cannot be read.
         if not (folder / CONFIG_FILE).is_file():
             own = replace(settings, seed=settings.seed + fold)
-            folder.mkdir(parents=True, exist_ok=True)
             keep = functools.partial(_outside, fold=fold, folds=folds)
             checkpoint = folder / CHECKPOINT_FILE
             trainer = make_trainer(own, stores[0], checkpoint, machine, stores[1:], keep)

@@ -6,7 +6,8 @@ submission/, README.md (the model card) and, until it is deleted, the checkpoint
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import yaml
 from baselines.augment import Augment
 from baselines.calibration import calibrate, check_validation
 from baselines.checkpoint import CHECKPOINT_FILE
-from baselines.command import check_apart, command_line, find_stores, new_folder
+from baselines.command import check_together, command_line, find_stores, new_folder
 from baselines.data import ResidentBatches, Rows, StreamBatches, load_rows
 from baselines.losses import MassLoss
 from baselines.machine import Machine, best_precision, choose_place, find_machine, memory_advice
@@ -120,24 +121,33 @@ def train(
     if settings.calibrate:
         # Before hours of training, not after them.
         check_validation(store)
-    check_apart([store, *more])
+    check_together([store, *more], views)
     out = out or Path("runs") / f"{'-'.join(views)}-{settings.seed}"
     settings = with_precision(settings, out, machine)
-    if machine.rank == 0:
-        claim(out, asdict(settings))
-    machine.barrier()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    try:
-        trainer = make_trainer(settings, store, out / CHECKPOINT_FILE, machine, more)
-        state = trainer.run(stop_at=stop_at, on_validation=make_reporter(settings, out, machine))
-    except torch.OutOfMemoryError:
-        raise InputError(memory_advice(settings, machine)) from None
-    except RuntimeError as error:
-        if not (settings.compile and compile_failed(error)):
-            raise
-        why = str(error).strip().partition("\n")[0]
-        raise InputError(f"--compile: torch cannot compile here ({why}); use --no-compile") from error
+    with claimed(out, asdict(settings)) if machine.rank == 0 else nullcontext():
+        machine.barrier()
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        try:
+            trainer = make_trainer(settings, store, out / CHECKPOINT_FILE, machine, more)
+            state = trainer.run(stop_at=stop_at, on_validation=make_reporter(settings, out, machine))
+        except torch.OutOfMemoryError:
+            raise InputError(memory_advice(settings, machine)) from None
+        except ValueError as error:
+            if "Expected more than 1" not in str(error):
+                raise
+            raise InputError(
+                f"--poolings {settings.poolings} leaves one pixel, which --norm {settings.norm} cannot make "
+                f"normal at --batch {settings.batch}: give fewer poolings"
+            ) from None
+        except RuntimeError as error:
+            if "DefaultCPUAllocator" in str(error):
+                # Of a CPU, torch raises no class of its own.
+                raise InputError(memory_advice(settings, machine)) from None
+            if not (settings.compile and compile_failed(error)):
+                raise
+            why = str(error).strip().partition("\n")[0]
+            raise InputError(f"--compile: torch cannot compile here ({why}); use --no-compile") from error
     model = trainer.best_model()
     if machine.rank == 0:
         write_log(out, state)
@@ -298,6 +308,18 @@ def with_precision(settings: Settings, out: Path, machine: Machine) -> Settings:
         return settings
     there = read_config(out / CONFIG).get("precision") if (out / CONFIG).is_file() else None
     return replace(settings, precision=str(there or best_precision(machine.device)))
+
+
+@contextmanager
+def claimed(out: Path, here: Mapping[str, Any], free: Collection[str] = FREE) -> Iterator[None]:
+    """`claim` a folder; a run that ends with nothing written leaves it free for other settings."""
+    new = not (out / CONFIG).is_file()
+    claim(out, here, free)
+    try:
+        yield
+    finally:
+        if new and list(out.iterdir()) == [out / CONFIG]:
+            (out / CONFIG).unlink()
 
 
 def claim(out: Path, here: Mapping[str, Any], free: Collection[str] = FREE) -> None:

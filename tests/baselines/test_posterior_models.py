@@ -231,6 +231,8 @@ def test_samples_follow_from_the_seed_and_others_have_the_same_beginning(
     first = predicted(run, store, tmp_path / "a", "--samples", "4")
     assert np.array_equal(first, predicted(run, store, tmp_path / "b", "--samples", "4"))
     other = predicted(run, store, tmp_path / "c", "--samples", "4", "--seed", "1")
+    words = (run, "--data", store, "--out", tmp_path / "e", "--seed")
+    refused(predict.main, *words, 2**32, said="--seed is 0 to 4294967295, not 4294967296")
     assert not np.isclose(first, other, rtol=1e-3).all()
     assert predicted(run, store, tmp_path / "d").shape[2] == 16
     scores = score_submission(tmp_path / "d", store)["scores"]
@@ -266,6 +268,7 @@ def test_another_run_in_the_same_folder_is_refused(run: Path, small: Settings) -
             train_posterior(settings, method, options, run, machine)
     with pytest.raises(InputError, match="no run with 2 finished networks"):
         train_posterior(small, "field", OPTIONS, run.parent / "new", machine, members=run.parent)
+    assert not list((run.parent / "new").iterdir())
 
 
 def test_a_config_that_describes_another_model_is_refused(run: Path, tmp_path: Path) -> None:
@@ -294,6 +297,10 @@ def test_a_model_of_samples_is_no_model_of_maps(run: Path) -> None:
     [
         (flow.main, ["--samples", "1"], "--samples 2 to 64"),
         (flow.main, ["--folds", "1"], "--folds must be at least 2"),
+        (flow.main, ["--heun-steps", "0"], "--flow-steps and --heun-steps must be at least 1"),
+        (flow.main, ["--flow-lr", "nan"], "--flow-lr above 0 and finite"),
+        (flow.main, ["--loss", "huber"], "--loss and --calibrate are not of samples"),
+        (ensemble.main, ["--calibrate"], "--loss and --calibrate are not of samples"),
         (ensemble.main, ["--method", "flow"], "invalid choice"),
         (ensemble.main, ["--data", "STORE", "--views", "radio"], "radio"),
     ],
