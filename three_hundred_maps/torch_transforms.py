@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,7 @@ class Transforms:
         if "observed" in attrs:
             # Halos of one snapshot, placed at redshifts: nothing evolves; and noise is no outlier.
             scaling, robust = "none", Robust()
-        return Transforms(
+        transforms = Transforms(
             inputs=tuple(log_transform(view, statistics[view], store) for view in views),
             ring_edges=tuple(float(v) for v in climatology.ring_edges),
             climatology=tuple(float(v) for v in climatology.climatology),
@@ -188,6 +188,20 @@ class Transforms:
             scaling=scaling,
             robust=robust,
             target_view=target,
+        )
+        return transforms.brought(float(np.median(redshift)))
+
+    def brought(self, redshift: float) -> Transforms:
+        """These of maps at a redshift, as those of the same maps brought to redshift 0.
+
+        What is standardised is at redshift 0: so must be the statistics that it is standardised by. Exact
+        where all of ``train`` is at one redshift, and for surface densities above S0.
+        """
+        factors, mass_factor = self.factors(redshift).tolist(), float(self.mass_factor(redshift))
+        return replace(
+            self,
+            inputs=tuple(i.brought(factor) for i, factor in zip(self.inputs, factors, strict=True)),
+            climatology=tuple(value + math.log10(mass_factor) for value in self.climatology),
         )
 
     def check_grid(self, store: str | Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
@@ -72,6 +74,25 @@ def test_inputs_are_standard_over_train(store):
     # The histogram's bins are 0.02 dex wide: that is the accuracy of the moments.
     assert inputs.mean((0, 2, 3)).abs().max() < 0.02
     assert (inputs.std((0, 2, 3)) - 1).abs().max() < 0.02
+
+
+def test_inputs_and_target_of_another_redshift_are_as_standard(store, tmp_path):
+    late = Transforms.from_store(store, VIEWS)
+    early_store = shutil.copytree(store, tmp_path / "early")
+    zarr.open_group(early_store, mode="r+")["train"]["redshift"][...] = 1.0
+    early = Transforms.from_store(early_store, VIEWS)
+    assert early.mass_factor(1.0) < 0.5 and early.climatology[0] < late.climatology[0] - 0.3
+    items = [MapDataset(path, views=VIEWS, transforms=t) for path, t in ((store, late), (early_store, early))]
+    for row in (0, 35):
+        (inputs, target, _), (others, other, _) = (dataset[row] for dataset in items)
+        torch.testing.assert_close(others, inputs, rtol=0, atol=1e-5)
+        mass = late.mass(target)
+        kept = mass > 10**6.5  # at redshift 0 these lie above the floor of the score grid
+        assert kept.float().mean() > 0.9
+        torch.testing.assert_close(other[kept], target[kept], rtol=0, atol=1e-5)
+        torch.testing.assert_close(early.mass(other, 1.0)[kept], mass[kept], rtol=1e-4, atol=0)
+    plain = Transforms.from_store(early_store, VIEWS, scaling="none")
+    assert plain.inputs == late.inputs and plain.climatology == late.climatology
 
 
 def test_transforms_restore_the_maps(store):
@@ -218,9 +239,7 @@ def test_an_unknown_split_and_foreign_transforms_are_refused(store):
     star = Transforms.from_store(store, ["star"])
     with pytest.raises(InputError, match="for the views star, not sz"):
         MapDataset(store, views=["sz"], transforms=star)
-    with pytest.raises(
-        InputError, match="of 32 pixels over 4 R200c; those of .* have 32 over 2"
-    ):
+    with pytest.raises(InputError, match="of 32 pixels over 4 R200c; those of .* have 32 over 2"):
         MapDataset(store, views=["star"], transforms=replace(star, width=4.0))
 
 
