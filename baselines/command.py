@@ -49,6 +49,8 @@ def check_together(stores: Sequence[Path], views: Sequence[str]) -> None:
     grids = [MapGrid.from_attrs(root_attrs(store), store) for store in stores]
     for store, grid in zip(stores, grids, strict=True):
         check_units(store, "train", units)
+        if ("observed" in root_attrs(store)) != ("observed" in root_attrs(stores[0])):
+            raise InputError(f"of {stores[0]} and {store} one is as telescopes see it: train on either alone")
         if (grid.pixels, grid.width) != (grids[0].pixels, grids[0].width):
             raise InputError(
                 f"maps of {stores[0]} have {grids[0].pixels} pixels over {grids[0].width:g} R200c, those of "

@@ -310,6 +310,10 @@ def read_model_config(folder: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
         raise InputError(f"{path} is not of format version {FORMAT_VERSION}, the one this package reads")
+    about = config.setdefault("inputs", {})
+    facts = about.values() if isinstance(about, dict) else [about]
+    if not all(isinstance(each, dict) and isinstance(each.get("units"), str) for each in facts):
+        raise InputError(f"{path} does not describe a model: its inputs are not views with their units")
     return config
 
 

@@ -152,9 +152,9 @@ def main(args: list[str]) -> None:
     if options.data is None:
         raise InputError("give what to predict: --data STORE, or --fits VIEW=FILE")
     predicted = Predicted(find_store(options.data), options.split)
-    about = config.get("inputs") or {}
+    units = {view: facts["units"] for view, facts in config["inputs"].items()}
     for split in predicted.splits:
-        check_units(predicted.store, split, {view: about[view]["units"] for view in about})
+        check_units(predicted.store, split, units)
     # Before the prediction, which may take hours.
     from benchmarks.submissions import KIND
     from benchmarks.tasks import find_task

@@ -238,6 +238,8 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     settings = Settings(**{name: _typed(known[name], value) for name, value in values.items()})
     if settings.network == "encoder" and not settings.encoder:
         raise InputError("the network encoder needs --encoder NAME, for instance resnet10t")
+    if settings.ideal and settings.noise != "fresh":
+        raise InputError("--ideal is of --noise fresh: give both, or neither")
     if settings.encoder and settings.network not in (Settings.network, "encoder"):
         raise InputError(f"--encoder {settings.encoder} is another network than {settings.network}: give one")
     return replace(settings, network="encoder") if settings.encoder else settings

@@ -48,6 +48,7 @@ def test_saved_settings_are_a_file_of_settings(tmp_path):
         ({"warmup": "5"}, "--warmup must be below 1"),
         ({"encoder": "resnet10t", "network": "residual"}, "is another network than residual"),
         ({"views": ["sz", "xray"]}, r"--views is a text, as sz,xray,star, not \['sz', 'xray'\]"),
+        ({"ideal": "mini-wide"}, "--ideal is of --noise fresh"),
         ({"encoder": False}, "--encoder is a text, as NAME, not False"),
         ({"norm": "layer"}, "--norm is one of batch, group, instance, none"),
         ({"test_symmetries": "3"}, "--test-symmetries is one of 1, 8, not '3'"),

@@ -105,6 +105,10 @@ def test_what_is_no_model_is_refused(tmp_path, model):
     path.write_text(json.dumps({**config, "transforms": {**config["transforms"], "version": 7}}))
     with pytest.raises(InputError, match="transforms are of version 7"):
         from_pretrained(tmp_path / "model")
+    for inputs in ("sz", None, {"sz": 5}, {"sz": {}}, {"sz": {"units": 7}}):
+        path.write_text(json.dumps({**config, "inputs": inputs}))
+        with pytest.raises(InputError, match="inputs are not views with their units"):
+            from_pretrained(tmp_path / "model")
     path.write_text(json.dumps(config))
     weights = tmp_path / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])

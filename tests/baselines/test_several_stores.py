@@ -65,7 +65,12 @@ def test_stores_of_other_units_or_another_grid_or_one_twice_are_refused(
     counts = shutil.copytree(twin, tmp_path / "counts")
     for path in (counts / "zarr.json", counts / "train" / "star" / "zarr.json"):
         path.write_text(path.read_text().replace("Msun kpc-2", "ct s-1 arcmin-2"))
+    seen = shutil.copytree(twin, tmp_path / "seen")
+    content = json.loads((seen / "zarr.json").read_text())
+    content["attributes"]["observed"] = {"level": "deep"}
+    (seen / "zarr.json").write_text(json.dumps(content))
     for other, said in (
+        (seen, "one is as telescopes see it"),
         (fine, "have 32 pixels over 2 R200c, those of .*fine 48 over 2"),
         (counts, "star of .*counts is in ct s-1 arcmin-2, and trained on is Msun kpc-2"),
         (store, "a store is named twice"),
