@@ -30,6 +30,7 @@ from benchmarks.validation import validate
 from tests.helpers import command, refused
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.testing import tiny_store
 from three_hundred_maps.torch_transforms import ScoreGrid, Transforms
 
 GRID = MapGrid(32, 2.0)
@@ -269,6 +270,19 @@ def test_another_run_in_the_same_folder_is_refused(run: Path, small: Settings) -
     with pytest.raises(InputError, match="no run with 2 finished networks"):
         train_posterior(small, "field", OPTIONS, run.parent / "new", machine, members=run.parent)
     assert not list((run.parent / "new").iterdir())
+
+
+def test_members_of_other_data_or_folds_are_refused(run: Path, small: Settings, tmp_path: Path) -> None:
+    """Their errors on what they have seen would pass for those on new clusters."""
+    machine = find_machine("cpu")
+    other = tiny_store(tmp_path / "other", halos=(12, 4, 4), n_los=3, pixels=32, seed=5)
+    more = shutil.copytree(run, tmp_path / "more")
+    shutil.copytree(run / "member-1", more / "member-2")
+    for settings, folds, members in ((replace(small, data=str(other)), 2, run), (small, 3, more)):
+        with pytest.raises(InputError, match="trained on other data, or on other folds"):
+            train_posterior(
+                settings, "field", replace(OPTIONS, folds=folds), tmp_path / "n", machine, members=members
+            )
 
 
 def test_a_config_that_describes_another_model_is_refused(run: Path, tmp_path: Path) -> None:
