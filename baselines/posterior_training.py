@@ -155,7 +155,7 @@ def train_posterior(
             or networks[0].transforms.views != views
         ):
             raise InputError(f"--members {members}: its networks have another loss or other views")
-    model = _fit(settings, method, options, stores, out, machine, networks)
+        model = _fit(settings, method, options, stores, out, machine, networks)
     offset, temperatures = calibrate_spread(model, stores[0], settings.test_symmetries)
     trained_on = "+".join(str(root_attrs(store)["name"]) for store in stores)
     extra = {

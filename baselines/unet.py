@@ -31,6 +31,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import sweep_partial, write_bytes
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import open_group, split_length
+from three_hundred_maps.store.lock import hold
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import ScoreGrid, StreamDataset, Transforms, check_views
 
@@ -312,18 +313,9 @@ def with_precision(settings: Settings, out: Path, machine: Machine) -> Settings:
 
 @contextmanager
 def claimed(out: Path, here: Mapping[str, Any], free: Collection[str] = FREE) -> Iterator[None]:
-    """`claim` a folder; a run that ends with nothing written leaves it free for other settings."""
-    new = not (out / CONFIG).is_file()
-    claim(out, here, free)
-    try:
-        yield
-    finally:
-        if new and list(out.iterdir()) == [out / CONFIG]:
-            (out / CONFIG).unlink()
+    """Hold a folder for one run: a new one, or one to resume, whose config.yaml says the same.
 
-
-def claim(out: Path, here: Mapping[str, Any], free: Collection[str] = FREE) -> None:
-    """Write config.yaml into a folder, or check that the run which is there already is this one.
+    One that ends with nothing written leaves the folder free for other settings.
 
     Parameters
     ----------
@@ -331,20 +323,26 @@ def claim(out: Path, here: Mapping[str, Any], free: Collection[str] = FREE) -> N
         The settings of the run; those that are ``free`` may be others when it is resumed.
     """
     path = new_folder(out, ours=CONFIG) / CONFIG
-    if path.is_file():
-        there = read_config(path)
-        other = [
-            f"{k} {there.get(k)!r} there, {value!r} here"
-            for k, value in here.items()
-            if k not in free and there.get(k) != value
-        ]
-        if other:
-            raise InputError(
-                f"--out {out} holds a run with other settings ({'; '.join(other)}); give another folder"
-            )
-        sweep_partial(out)
-        return
-    write_bytes(path, yaml.safe_dump(dict(here), sort_keys=False).encode())
+    new = not path.is_file()
+    there = dict(here) if new else read_config(path)
+    other = [
+        f"{k} {there.get(k)!r} there, {value!r} here"
+        for k, value in here.items()
+        if k not in free and there.get(k) != value
+    ]
+    if other:
+        raise InputError(
+            f"--out {out} holds a run with other settings ({'; '.join(other)}); give another folder"
+        )
+    try:
+        with hold(out / ".lock", f"--out {out} is being trained by another process: wait for it, or stop it"):
+            if new:
+                write_bytes(path, yaml.safe_dump(dict(here), sort_keys=False).encode())
+            sweep_partial(out)
+            yield
+    finally:
+        if new and list(out.iterdir()) == [path]:
+            path.unlink()
 
 
 if __name__ == "__main__":
