@@ -17,7 +17,7 @@ import torch
 from baselines.checkpoint import CHECKPOINT_FILE
 from baselines.data import Rows
 from baselines.machine import Machine
-from baselines.model import CONFIG_FILE, MassModel, from_pretrained
+from baselines.model import CONFIG_FILE, MassModel, from_pretrained, read_model_config
 from baselines.networks import count_parameters
 from baselines.posterior_model import member_moments
 from baselines.run_files import default_name, make_reporter, write_log
@@ -25,7 +25,8 @@ from baselines.settings import Settings
 from baselines.unet import make_trainer
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import root_attrs
-from three_hundred_maps.torch_transforms import Transforms
+from three_hundred_maps.store.statistics import read_statistics
+from three_hundred_maps.torch_transforms import Transforms, statistics_digest
 
 PART = 512
 
@@ -48,21 +49,27 @@ def fold_of(region: np.ndarray, folds: int) -> np.ndarray:
 def train_members(
     settings: Settings, stores: Sequence[Path], out: Path, machine: Machine, folds: int
 ) -> list[MassModel]:
-    """A network for each fold, trained on the others, in ``out/member-K``; those that are there are kept."""
+    """A network for each fold, trained on the others, in ``out/member-K``; those that are there are kept.
+
+    Raises
+    ------
+    InputError
+        Where one that is there was trained on other data or other folds: it may have seen its held-out rows.
+    """
     members = []
+    trained_on = "+".join(str(root_attrs(store)["name"]) for store in stores)
+    digest = statistics_digest(read_statistics(stores[0]))
     for fold in range(folds):
         folder = out / f"member-{fold}"
         # The file that is written last: a run killed before it has weights that cannot be read.
         if not (folder / CONFIG_FILE).is_file():
             own = replace(settings, seed=settings.seed + fold)
-            folder.mkdir(parents=True, exist_ok=True)
             keep = functools.partial(_outside, fold=fold, folds=folds)
             checkpoint = folder / CHECKPOINT_FILE
             trainer = make_trainer(own, stores[0], checkpoint, machine, stores[1:], keep)
             state = trainer.run(on_validation=make_reporter(own, folder, machine))
             write_log(folder, state)
             model = trainer.best_model()
-            trained_on = "+".join(str(root_attrs(store)["name"]) for store in stores)
             extra = {
                 "views": list(own.view_list()),
                 "dataset": trained_on,
@@ -72,7 +79,14 @@ def train_members(
             }
             model.save(folder, extra)
             checkpoint.unlink(missing_ok=True)
-        members.append(from_pretrained(folder, device=str(machine.device)))
+        member, about = from_pretrained(folder, device=str(machine.device)), read_model_config(folder)
+        known = about.get("fold"), about.get("dataset"), member.transforms.statistics_digest
+        if known != ([fold, folds], trained_on, digest):
+            raise InputError(
+                f"{folder} holds a network trained on other data, or on other folds, than {trained_on} in "
+                f"{folds}: it may have seen the clusters that it would be tried on"
+            )
+        members.append(member)
     return members
 
 

@@ -6,6 +6,7 @@ Needs the extra ``[observe]``.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import warnings
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.command import new_folder
 from baselines.model import MassModel
 from baselines.sky_images import Frame, Image, SkyImage, on_pixels_of, read_image, to_frame
 from three_hundred_maps.display import COLOUR_MAPS, DEFAULT_COLOUR_MAP
@@ -24,6 +26,8 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.observe.fits import write_image
 from three_hundred_maps.plot import new_figure
 from three_hundred_maps.torch_transforms import fainter_or_brighter
+
+MASS_FILE = "mass.fits"
 
 
 @dataclass
@@ -249,7 +253,7 @@ def predict_sky(
         raise InputError(
             f"the model sees {', '.join(views)}, and --fits gives {', '.join(files) or 'nothing'}"
         )
-    if not redshift > 0:
+    if not 0 < redshift < math.inf:
         raise InputError(f"--redshift {redshift}: a cluster on the sky is at a redshift above 0")
     if not 0 < frame.radius_arcmin < 600:
         raise InputError(f"--r200c-arcmin {frame.radius_arcmin}: give R200c in arcmin")
@@ -278,7 +282,7 @@ def write_prediction(made: SkyPrediction, frame: Frame, redshift: float, out: Pa
     history = "; ".join([f"predicted by {name}", *made.notes])
     if made.outside:
         history += "; outside the training range: " + ", ".join(made.outside)
-    write_image(out / "mass.fits", made.mass, header, "Msun kpc-2", history)
+    write_image(out / MASS_FILE, made.mass, header, "Msun kpc-2", history)
     if made.sigma is not None:
         write_image(out / "sigma.fits", made.sigma, header, "dex", history)
     draw_sky(made, frame, out / "mass.png", f"{name}, z = {redshift:g}")
@@ -327,7 +331,7 @@ def predict_fits(
     made = predict_sky(
         model, config.get("inputs", {}), parse_fits(words), frame, redshift, symmetries=symmetries
     )
-    write_prediction(made, frame, redshift, out, name)
+    write_prediction(made, frame, redshift, new_folder(out, ours=MASS_FILE), name)
     for note in made.notes:
         print(note, file=sys.stderr)
     if made.outside:

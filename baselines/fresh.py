@@ -70,7 +70,10 @@ def load_expected(
     attrs = root_attrs(store)
     if "observed" not in attrs:
         raise InputError(f"--noise fresh: {store} is not an observed store, so it has no noise to draw")
-    source = find_store(ideal or str(attrs["observed"]["of"]))
+    try:
+        source = find_store(ideal or str(attrs["observed"]["of"]))
+    except InputError as error:
+        raise InputError(f"--noise fresh: {error}; --ideal STORE names what {store} was made of") from None
     if store_digest(source) != attrs["derived"]["observed_of"]:
         raise InputError(f"--noise fresh: {store} was not made of {source}; name that store by --ideal")
     level, views = get_level(str(attrs["observed"]["level"])), transforms.views

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.command import command_line, new_folder
+from baselines.command import command_line
 from baselines.predict import Predicted, submit
 from baselines.reference import OUT_MARK
 from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import score_log, smoothing_matrix
+from three_hundred_maps.io import claim_folder
 from three_hundred_maps.nfw import projected_mass
 from three_hundred_maps.observe.frame import cosmology_of, critical_density_of, place
 from three_hundred_maps.observe.operators import convergence_from_shear
@@ -172,8 +173,9 @@ def main(args: list[str]) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder; the submission is OUT/submission")
     options = parser.parse_args(args)
     store = find_store(options.data)
-    new_folder(options.out, ours=OUT_MARK)
-    (options.out / OUT_MARK).write_text(f"baseline: lensing\nmethod: {options.method}\n")
+    claim_folder(
+        options.out, OUT_MARK, {"baseline": "lensing", "method": options.method, "data": options.data}
+    )
     print(write(store, options.out, options.method))
 
 

@@ -108,10 +108,11 @@ class MassModel(nn.Module):
                 f"--shuffle {architecture.shuffle} does not divide maps of {transforms.pixels} pixels: "
                 "give --shuffle 1"
             )
-        if transforms.pixels >> architecture.poolings == 0:
+        side = transforms.pixels // (1 if architecture.network == "encoder" else architecture.shuffle)
+        if side >> architecture.poolings == 0:
             raise InputError(
-                f"--poolings {architecture.poolings} leaves nothing of maps of {transforms.pixels} pixels: "
-                f"give at most {transforms.pixels.bit_length() - 1}"
+                f"--poolings {architecture.poolings} leaves nothing of maps of {side} pixels (of "
+                f"{transforms.pixels}, by --shuffle): give at most {side.bit_length() - 1}"
             )
         if architecture.network == "encoder":
             self.network: nn.Module = EncoderUNet(architecture.encoder or "", inputs, outputs, **common)
@@ -167,6 +168,7 @@ class MassModel(nn.Module):
         # One memory format, so that a model gives the same bits before and after it was saved.
         self.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         raw = torch.as_tensor(maps).to(self.climatology.device, torch.float32)
+        self.transforms.check_maps(raw)
         raw = self.transforms.scale(raw, redshift)
         log_mass, sigma = self.log_mass(raw, symmetries=symmetries, bf16=bf16)
         if self.regression is not None:
@@ -187,6 +189,8 @@ class MassModel(nn.Module):
     @torch.no_grad()
     def over_symmetries(self, inputs: torch.Tensor, symmetries: int, *, bf16: bool = False) -> torch.Tensor:
         """(N, C, H, W) standardised maps to `forward`'s output, averaged over 1 or 8 symmetries."""
+        if symmetries not in (1, SYMMETRIES):
+            raise InputError(f"symmetries is 1 or {SYMMETRIES}, not {symmetries}")
         total: torch.Tensor | None = None
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bf16):
             for number in range(symmetries):
@@ -306,6 +310,10 @@ def read_model_config(folder: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
         raise InputError(f"{path} is not of format version {FORMAT_VERSION}, the one this package reads")
+    about = config.setdefault("inputs", {})
+    facts = about.values() if isinstance(about, dict) else [about]
+    if not all(isinstance(each, dict) and isinstance(each.get("units"), str) for each in facts):
+        raise InputError(f"{path} does not describe a model: its inputs are not views with their units")
     return config
 
 

@@ -264,8 +264,10 @@ class EncoderUNet(nn.Module):
 
 def fit(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """``x`` with its last row or column repeated where pooling dropped one of ``like``."""
-    rows, columns = like.shape[-2] - x.shape[-2], like.shape[-1] - x.shape[-1]
-    return functional.pad(x, (0, columns, 0, rows), mode="replicate") if rows or columns else x
+    # Not functional.pad: torch.compile fails in the gradient of its mode "replicate".
+    if like.shape[-2] > x.shape[-2]:
+        x = torch.cat([x, x[..., -1:, :]], dim=-2)
+    return torch.cat([x, x[..., -1:]], dim=-1) if like.shape[-1] > x.shape[-1] else x
 
 
 def timm_encoder(name: str, inputs: int) -> tuple[nn.Module, list[int]]:

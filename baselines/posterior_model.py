@@ -142,7 +142,9 @@ class PosteriorModel(nn.Module):
         """
         self.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         device = self.temperature.device
-        raw = self.transforms.scale(torch.as_tensor(maps).to(device, torch.float32), redshift)
+        raw = torch.as_tensor(maps).to(device, torch.float32)
+        self.transforms.check_maps(raw)
+        raw = self.transforms.scale(raw, redshift)
         inputs = self.transforms.standardise(raw)
         if not bool(torch.isfinite(inputs).all()):
             raise InputError("the maps to predict from hold values that are not finite or are negative")

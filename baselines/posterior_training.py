@@ -11,7 +11,7 @@ import torch
 
 from baselines.augment import Augment
 from baselines.checkpoint import CHECKPOINT_FILE
-from baselines.command import check_apart, find_stores
+from baselines.command import check_together, find_stores
 from baselines.cross_fitting import held_out_moments, train_members
 from baselines.data import ResidentBatches, Rows, load_rows
 from baselines.flow_matching import FlowBatches, FlowLoss, FlowNetwork, flow_error
@@ -20,10 +20,10 @@ from baselines.model import CONFIG_FILE, MassModel
 from baselines.networks import count_parameters
 from baselines.posterior_model import METHODS, PosteriorArchitecture, PosteriorModel
 from baselines.predict import Predicted, predict_samples
-from baselines.run_files import default_name, make_reporter, write_log
+from baselines.run_files import default_name, input_facts, make_reporter, write_log
 from baselines.settings import Parser, Settings, add_settings, merge
 from baselines.training import Trainer
-from baselines.unet import claim, with_precision
+from baselines.unet import claimed, with_precision
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import progress, set_quiet
 from three_hundred_maps.store.arrays import root_attrs, split_length
@@ -85,6 +85,10 @@ def run(method: str, args: dict[str, object]) -> None:
     options = Options(**own)  # type: ignore[arg-type]
     if options.folds < 2 or not (options.samples == 0 or 2 <= options.samples <= 64):
         raise InputError("--folds must be at least 2, --samples 2 to 64, or 0 for none")
+    if min(options.flow_steps, options.heun_steps) < 1 or not 0 < options.flow_lr < math.inf:
+        raise InputError("--flow-steps and --heun-steps must be at least 1, --flow-lr above 0 and finite")
+    if given["loss"] is not None or given["calibrate"] is not None:
+        raise InputError("--loss and --calibrate are not of samples: the method has its loss and calibration")
     machine = find_machine(str(given.get("device") or "auto"))
     if machine.ranks > 1:
         raise InputError("a model of posterior samples is trained by one process")
@@ -126,32 +130,37 @@ def train_posterior(
     stores = find_stores(settings.data)
     for store in stores:
         check_views(store, "train", views)
+        if split_length(store, "train") == 0:
+            raise InputError(f"{store} has no halos in its split train: nothing to train on")
     if split_length(stores[0], "validation") == 0:
         raise InputError(
             f"{stores[0]} has no halos in its split validation, by which the spread is calibrated"
         )
-    check_apart(stores)
+    check_together(stores, views)
     out = out or Path("runs") / f"{method}-{'-'.join(views)}"
     settings = with_precision(
         replace(settings, loss="gaussian" if method in ("deep", "white") else "l2"), out, machine
     )
     free = ("samples", "device", "threads", "data", "place", "test_symmetries")
-    claim(out, {"method": method, **asdict(options), **asdict(settings)}, free)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    if members is not None and not (members / f"member-{options.folds - 1}" / CONFIG_FILE).is_file():
-        raise InputError(f"--members {members}: no run with {options.folds} finished networks in member-K")
-    networks = train_members(settings, stores, members or out, machine, options.folds)
-    if (
-        networks[0].architecture.sigma != (settings.loss == "gaussian")
-        or networks[0].transforms.views != views
-    ):
-        raise InputError(f"--members {members}: its networks have another loss or other views")
-    model = _fit(settings, method, options, stores, out, machine, networks)
+    with claimed(out, {"method": method, **asdict(options), **asdict(settings)}, free):
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        if members is not None and not (members / f"member-{options.folds - 1}" / CONFIG_FILE).is_file():
+            raise InputError(
+                f"--members {members}: no run with {options.folds} finished networks in member-K"
+            )
+        networks = train_members(settings, stores, members or out, machine, options.folds)
+        if (
+            networks[0].architecture.sigma != (settings.loss == "gaussian")
+            or networks[0].transforms.views != views
+        ):
+            raise InputError(f"--members {members}: its networks have another loss or other views")
+        model = _fit(settings, method, options, stores, out, machine, networks)
     offset, temperatures = calibrate_spread(model, stores[0], settings.test_symmetries)
     trained_on = "+".join(str(root_attrs(store)["name"]) for store in stores)
     extra = {
         "views": list(views),
+        "inputs": {view: input_facts(stores[0], view) for view in views},
         "dataset": trained_on,
         "parameters": count_parameters(model),
         "name": name or f"{method}, {default_name(settings)}",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.command import command_line, find_store
+from baselines.command import check_units, command_line, find_store
 from baselines.machine import find_machine
 from baselines.model import MassModel, find_model, from_pretrained, read_model_config
 from baselines.networks import count_parameters
@@ -75,12 +75,7 @@ class Predicted:
             raise InputError(f"{self.store} has no halos in its split {self.split}")
         for split in self.splits if transforms.views else ():
             check_views(self.store, split, transforms.views, self.target)
-        grid = MapGrid.from_attrs(root_attrs(self.store), self.store)
-        if (grid.pixels, grid.width) != (transforms.pixels, transforms.width):
-            raise InputError(
-                f"the model was trained on maps of {transforms.pixels} pixels over {transforms.width:g} "
-                f"R200c; those of {self.store} have {grid.pixels} over {grid.width:g}"
-            )
+        transforms.check_grid(self.store)
 
 
 @command_line
@@ -108,7 +103,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("--task", help="the benchmark's task (default: by what is predicted)")
     parser.add_argument("--symmetries", type=int, default=8, choices=(1, 8), help="symmetries averaged")
     parser.add_argument("--samples", type=int, help="posterior samples of each map, 2 to 64 (default: 16)")
-    parser.add_argument("--seed", type=int, default=0, help="of the samples")
+    parser.add_argument("--seed", type=int, help="of the samples (default: 0)")
     parser.add_argument("--scaling", choices=SCALINGS, help="of redshift, instead of the model's")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -122,9 +117,18 @@ def main(args: list[str]) -> None:
     samples = "posterior" in config
     if samples and (options.data is None or options.fits or options.scaling):
         raise InputError("a model of posterior samples takes --data STORE, and neither --fits nor --scaling")
-    if options.samples and not samples:
+    if not samples and (options.samples is not None or options.seed is not None):
         raise InputError(
-            f"--samples: {options.run} predicts one map; baselines.flow trains a model that samples"
+            f"--samples, --seed: {options.run} predicts one map; baselines.flow trains a model that samples"
+        )
+    seed = options.seed or 0
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed is 0 to {2**32 - 1}, not {seed}")
+    of_sky = [options.redshift, options.centre, options.r200c_arcmin]
+    if options.data is not None and (options.fits or any(value is not None for value in of_sky)):
+        raise InputError(
+            "--fits, --redshift, --centre and --r200c-arcmin are of images of the sky; with --data a store "
+            "says all of it"
         )
     least, most = SAMPLE_COUNT
     count = 16 if options.samples is None else options.samples
@@ -153,9 +157,15 @@ def main(args: list[str]) -> None:
     if options.data is None:
         raise InputError("give what to predict: --data STORE, or --fits VIEW=FILE")
     predicted = Predicted(find_store(options.data), options.split)
+    units = {view: facts["units"] for view, facts in config["inputs"].items()}
+    for split in predicted.splits:
+        check_units(predicted.store, split, units)
     # Before the prediction, which may take hours.
     from benchmarks.submissions import KIND
+    from benchmarks.tasks import find_task
 
+    if options.task is not None:
+        find_task(options.task)
     require_claimable(options.out, KIND)
     written = {
         "name": name,
@@ -168,7 +178,7 @@ def main(args: list[str]) -> None:
         from baselines.posterior_model import load_posterior
 
         posterior = load_posterior(folder, device=device)
-        predict_samples(posterior, predicted, options.out, samples=count, seed=options.seed, **written)
+        predict_samples(posterior, predicted, options.out, samples=count, seed=seed, **written)
     else:
         predict_split(model, predicted, options.out, **written)
     print(options.out)

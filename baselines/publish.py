@@ -6,12 +6,13 @@ Says what would be sent to the Hub; with ``--go`` it is sent. A token with the r
 
 from __future__ import annotations
 
-import argparse
+import json
 from pathlib import Path
 
 from baselines.card import CARD, write_card
 from baselines.command import command_line
 from baselines.model import CONFIG_FILE, MODEL_FILE, from_pretrained
+from baselines.settings import Parser
 from three_hundred_maps.errors import InputError
 
 FILES = (CARD, CONFIG_FILE, MODEL_FILE, "config.yaml", "log.csv", "curve.png")
@@ -70,15 +71,28 @@ def files_of_run(run: str | Path, result: str | Path | None = None) -> list[str]
     # What is sent is what loads.
     from_pretrained(run)
     if result is not None:
+        if not is_of(Path(result), run / "submission"):
+            raise InputError(f"{result} is not the result of {run / 'submission'}: score that one")
         write_card(run, Path(result))
     found = sorted(path.relative_to(run).as_posix() for path in run.glob(RESULTS))
     return [name for name in FILES if (run / name).is_file()] + found
 
 
+def is_of(result: Path, submission: Path) -> bool:
+    """Whether a result is that of a submission; true where that is not kept or not told."""
+    from benchmarks.results import read_result
+
+    path = submission / "submission.json"
+    if not path.is_file():
+        return True
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    return manifest.get("predictions_sha256") in (None, read_result(result).get("predictions_sha256"))
+
+
 @command_line
 def main(args: list[str]) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m baselines.publish", description=__doc__)
+    parser = Parser(prog="python -m baselines.publish", description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a finished run")
     parser.add_argument("repository", metavar="ORG/NAME", help="a model repository of the Hub")
     parser.add_argument("--result", type=Path, help="result of its submission: the card shows the scores")
@@ -88,6 +102,9 @@ def main(args: list[str]) -> None:
     if given.go:
         print(push_to_hub(given.run, given.repository, result=given.result, public=given.public))
         return
+    from three_hundred_maps.hub.remote import checked_repository
+
+    checked_repository(given.repository)
     for name in files_of_run(given.run, given.result):
         print(f"  + {name} ({(given.run / name).stat().st_size:,} bytes)")
     print(f"nothing was sent; --go sends it to {given.repository}")

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.command import command_line, new_folder
+from baselines.command import check_units, command_line, units_of
 from baselines.predict import ALL, Predicted, submit
 from baselines.settings import Parser, Settings
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid, score_log
+from three_hundred_maps.io import claim_folder
 from three_hundred_maps.keys import parse_views
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import root_attrs, split_length
@@ -144,8 +145,10 @@ class Baseline:
         views = parse_views(getattr(options, "views", ""))
         if views:
             check_views(store, "train", views, target)
-        new_folder(options.out, ours=OUT_MARK)
-        mark = f"baseline: {self.program}\nviews: {','.join(views) or 'none'}\ntarget: {target}\n"
-        (options.out / OUT_MARK).write_text(mark)
+        for split in predicted.splits:
+            check_units(predicted.store, split, units_of(store, views))
         predicted.check(Transforms.from_store(store, views, target=target))
+        mark = {"baseline": self.program, "views": ",".join(views) or "none", "target": target}
+        mark |= {"data": options.data, "predict": options.predict, "split": options.split}
+        claim_folder(options.out, OUT_MARK, mark)
         print(self.write(store, options.out, views, predicted))

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from baselines.command import command_line, find_stores
+from baselines.publish import is_of
 from baselines.results_figures import draw_statistics
 from baselines.settings import Parser, make_settings, read_config
 from benchmarks.results import read_result
 from three_hundred_maps.display import markdown_table
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes, write_json
+from three_hundred_maps.store.arrays import store_digest
 
 SUMMARY, PAGE, RESULT = "results.json", "results.md", "result.json"
 TITLE = "Comparison of runs"
@@ -128,7 +130,7 @@ def _render_summary(folder: Path) -> str:
 
 
 def score_runs(runs: Sequence[Path], data: str | None) -> list[dict[str, Any]]:
-    """The result of every run; those that have none are scored by ``python -m benchmarks score`` first.
+    """The result of every run; those without one of their submission are scored by the benchmark first.
 
     Parameters
     ----------
@@ -148,8 +150,9 @@ def score_runs(runs: Sequence[Path], data: str | None) -> list[dict[str, Any]]:
                 f"{run} is not a run: it has no submission/ (python -m baselines.unet --out {run} makes one)"
             )
     results = []
+    digest = store_digest(find_stores(data)[0]) if data else None
     for run in runs:
-        if not (run / RESULT).is_file():
+        if not _is_current(run, digest):
             _score(run, find_stores(data or _data_of(run))[0])
         results.append(read_result(run / RESULT))
     first = results[0]["dataset"]
@@ -162,11 +165,17 @@ def score_runs(runs: Sequence[Path], data: str | None) -> list[dict[str, Any]]:
     return results
 
 
+def _is_current(run: Path, digest: str | None) -> bool:
+    """Whether a run's result is that of its submission, on the data of this digest (None: on any)."""
+    if not (run / RESULT).is_file() or not is_of(run / RESULT, run / "submission"):
+        return False
+    return digest in (None, read_result(run / RESULT)["dataset"]["digest"])
+
+
 def _score(run: Path, store: Path) -> None:
-    words = ["score", str(run / "submission"), "--data", str(store), "--out", str(run / RESULT), "--quiet"]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *words], capture_output=True, text=True, check=False
-    )
+    words = ["score", str(run / "submission"), "--data", str(store), "--out", str(run / RESULT)]
+    command = [sys.executable, "-m", "benchmarks", *words, "--overwrite", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         why = done.stderr.strip().splitlines()[-1].removeprefix("error: ")
         raise InputError(f"{run} could not be scored: {why}")

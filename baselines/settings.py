@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from importlib.util import find_spec
@@ -94,7 +95,7 @@ class Settings:
     optimiser: str = _setting("adamw", "adamw, or any optimiser of timm")
     lr: float = _setting(0.002, "highest learning rate", low=0)
     weight_decay: float = _setting(0.05, "weight decay of the convolutions", low=0)
-    warmup: float = _setting(0.05, "share of the steps in which the learning rate rises", low=0)
+    warmup: float = _setting(0.05, "share of the steps in which the learning rate rises", low=0, below=1)
     clip: float = _setting(1.0, "largest norm of the gradient; 0: no clipping", low=0)
     ema: float = _setting(0.999, "decay of the averaged weights; 0: no averaging", low=0, below=1)
     symmetries: bool = _setting(True, "train on the square's eight symmetries")
@@ -237,6 +238,10 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     settings = Settings(**{name: _typed(known[name], value) for name, value in values.items()})
     if settings.network == "encoder" and not settings.encoder:
         raise InputError("the network encoder needs --encoder NAME, for instance resnet10t")
+    if settings.ideal and settings.noise != "fresh":
+        raise InputError("--ideal is of --noise fresh: give both, or neither")
+    if settings.encoder and settings.network not in (Settings.network, "encoder"):
+        raise InputError(f"--encoder {settings.encoder} is another network than {settings.network}: give one")
     return replace(settings, network="encoder") if settings.encoder else settings
 
 
@@ -254,8 +259,10 @@ def _typed(item: Field[Any], value: Any) -> Any:
         except ValueError:
             number = "a whole number" if kind is int else "a number"
             raise InputError(f"{option} is {number}, not {value!r}") from None
-    elif value is not None and kind is not bool:
-        value = str(value)
+        if not math.isfinite(value):
+            raise InputError(f"{option} must be finite, not {value}")
+    elif value is not None and kind is not bool and not isinstance(value, str):
+        raise InputError(f"{option} is a text, as {item.default or 'NAME'}, not {value!r}")
     if choices and value not in choices:
         raise InputError(f"{option} is one of {', '.join(map(str, choices))}, not {str(value)!r}")
     if low is not None and not value >= low:

@@ -6,7 +6,8 @@ submission/, README.md (the model card) and, until it is deleted, the checkpoint
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import yaml
 from baselines.augment import Augment
 from baselines.calibration import calibrate, check_validation
 from baselines.checkpoint import CHECKPOINT_FILE
-from baselines.command import check_apart, command_line, find_stores, new_folder
+from baselines.command import check_together, command_line, find_stores, new_folder
 from baselines.data import ResidentBatches, Rows, StreamBatches, load_rows
 from baselines.losses import MassLoss
 from baselines.machine import Machine, best_precision, choose_place, find_machine, memory_advice
@@ -30,6 +31,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import sweep_partial, write_bytes
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import open_group, split_length
+from three_hundred_maps.store.lock import hold
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import ScoreGrid, StreamDataset, Transforms, check_views
 
@@ -120,24 +122,33 @@ def train(
     if settings.calibrate:
         # Before hours of training, not after them.
         check_validation(store)
-    check_apart([store, *more])
+    check_together([store, *more], views)
     out = out or Path("runs") / f"{'-'.join(views)}-{settings.seed}"
     settings = with_precision(settings, out, machine)
-    if machine.rank == 0:
-        claim(out, asdict(settings))
-    machine.barrier()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    try:
-        trainer = make_trainer(settings, store, out / CHECKPOINT_FILE, machine, more)
-        state = trainer.run(stop_at=stop_at, on_validation=make_reporter(settings, out, machine))
-    except torch.OutOfMemoryError:
-        raise InputError(memory_advice(settings, machine)) from None
-    except RuntimeError as error:
-        if not (settings.compile and compile_failed(error)):
-            raise
-        why = str(error).strip().partition("\n")[0]
-        raise InputError(f"--compile: torch cannot compile here ({why}); use --no-compile") from error
+    with claimed(out, asdict(settings)) if machine.rank == 0 else nullcontext():
+        machine.barrier()
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        try:
+            trainer = make_trainer(settings, store, out / CHECKPOINT_FILE, machine, more)
+            state = trainer.run(stop_at=stop_at, on_validation=make_reporter(settings, out, machine))
+        except torch.OutOfMemoryError:
+            raise InputError(memory_advice(settings, machine)) from None
+        except ValueError as error:
+            if "Expected more than 1" not in str(error):
+                raise
+            raise InputError(
+                f"--poolings {settings.poolings} leaves one pixel, which --norm {settings.norm} cannot make "
+                f"normal at --batch {settings.batch}: give fewer poolings"
+            ) from None
+        except RuntimeError as error:
+            if "DefaultCPUAllocator" in str(error):
+                # Of a CPU, torch raises no class of its own.
+                raise InputError(memory_advice(settings, machine)) from None
+            if not (settings.compile and compile_failed(error)):
+                raise
+            why = str(error).strip().partition("\n")[0]
+            raise InputError(f"--compile: torch cannot compile here ({why}); use --no-compile") from error
     model = trainer.best_model()
     if machine.rank == 0:
         write_log(out, state)
@@ -300,8 +311,11 @@ def with_precision(settings: Settings, out: Path, machine: Machine) -> Settings:
     return replace(settings, precision=str(there or best_precision(machine.device)))
 
 
-def claim(out: Path, here: Mapping[str, Any], free: Collection[str] = FREE) -> None:
-    """Write config.yaml into a folder, or check that the run which is there already is this one.
+@contextmanager
+def claimed(out: Path, here: Mapping[str, Any], free: Collection[str] = FREE) -> Iterator[None]:
+    """Hold a folder for one run: a new one, or one to resume, whose config.yaml says the same.
+
+    One that ends with nothing written leaves the folder free for other settings.
 
     Parameters
     ----------
@@ -309,20 +323,26 @@ def claim(out: Path, here: Mapping[str, Any], free: Collection[str] = FREE) -> N
         The settings of the run; those that are ``free`` may be others when it is resumed.
     """
     path = new_folder(out, ours=CONFIG) / CONFIG
-    if path.is_file():
-        there = read_config(path)
-        other = [
-            f"{k} {there.get(k)!r} there, {value!r} here"
-            for k, value in here.items()
-            if k not in free and there.get(k) != value
-        ]
-        if other:
-            raise InputError(
-                f"--out {out} holds a run with other settings ({'; '.join(other)}); give another folder"
-            )
-        sweep_partial(out)
-        return
-    write_bytes(path, yaml.safe_dump(dict(here), sort_keys=False).encode())
+    new = not path.is_file()
+    there = dict(here) if new else read_config(path)
+    other = [
+        f"{k} {there.get(k)!r} there, {value!r} here"
+        for k, value in here.items()
+        if k not in free and there.get(k) != value
+    ]
+    if other:
+        raise InputError(
+            f"--out {out} holds a run with other settings ({'; '.join(other)}); give another folder"
+        )
+    try:
+        with hold(out / ".lock", f"--out {out} is being trained by another process: wait for it, or stop it"):
+            if new:
+                write_bytes(path, yaml.safe_dump(dict(here), sort_keys=False).encode())
+            sweep_partial(out)
+            yield
+    finally:
+        if new and list(out.iterdir()) == [path]:
+            path.unlink()
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def score(
             folder,
             find_store(data),
             split=split,
-            trained_on=[find_store(name) for name in trained_on or []],
+            trained_on=trained_on or [],
             in_domain=in_domain,
             workers=workers,
         )

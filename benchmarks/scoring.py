@@ -36,6 +36,7 @@ from benchmarks.variables import SAMPLES
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import cores
 from three_hundred_maps.progress import progress
+from three_hundred_maps.store.names import find_store
 
 Array = NDArray[np.float64]
 Reader = Callable[[str, NDArray[np.int64]], NDArray[np.float32]]
@@ -255,7 +256,12 @@ def score_submission(
     InputError
         With all that is wrong with the submission, in one line.
     """
-    truth = Truth(store, constants, task=task_of(folder), split=split, trained_on=trained_on)
+    task = task_of(folder)
+    if trained_on and not task.zero_of_training:
+        # Before the stores are looked for: a config is built at its first use.
+        raise InputError(f"--trained-on is for the task transfer; the task is {task.name}")
+    zero = [find_store(each) for each in trained_on]
+    truth = Truth(store, constants, task=task, split=split, trained_on=zero)
     manifest, predictions = checked(folder, truth, values=False)
     _check_zero(manifest, truth)
     order, _ = order_of(predictions, truth)
@@ -287,8 +293,6 @@ def score_submission(
 def _check_zero(manifest: Manifest, truth: Truth) -> None:
     """The zero of the skill is the climatology of what was trained on, where that is another store."""
     if not truth.task.zero_of_training:
-        if truth.trained_on:
-            raise InputError(f"--trained-on is for the task transfer; the task is {manifest.task}")
         return
     if not truth.trained_on:
         raise InputError(

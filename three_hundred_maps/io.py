@@ -126,6 +126,10 @@ def require_claimable(folder: Path, kind: str) -> None:
         raise InputError(f"{folder} is a file; name a folder for the {kind}")
     if folder.is_dir() and any(folder.iterdir()) and own_files(folder, kind) is None:
         raise InputError(f"{folder} holds other things than a {kind}; name a new folder")
+    place = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not os.access(place, os.W_OK):
+        # Before hours of work, not after them.
+        raise InputError(f"{place} cannot be written to; name another folder for the {kind}")
 
 
 @contextmanager

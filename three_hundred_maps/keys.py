@@ -82,9 +82,17 @@ def track_name(views: Sequence[str]) -> str:
     return ",".join(ordered) or NO_VIEWS
 
 
+def require_list(views: Any) -> None:
+    """InputError for the text of one view, whose letters would be read as views."""
+    if isinstance(views, str):
+        raise InputError(f"views must be a list of names, not the text {views!r}")
+
+
 def parse_views(text: str) -> tuple[str, ...]:
-    """The views of a comma-separated list, in the order given; InputError for one named twice."""
-    named = tuple(part.strip() for part in text.split(",") if part.strip())
+    """The views of a comma-separated list, in the order given; InputError for no name and for one twice."""
+    named = tuple(part.strip() for part in text.split(",")) if text.strip() else ()
+    if not all(named):
+        raise InputError(f"a view without a name in {text!r}: write views as {','.join(INPUT_VIEWS)}")
     views = tuple(view for name in named for view in (SHEAR if name == "shear" else (name,)))
     if len(set(views)) != len(views):
         raise InputError(f"a view is named twice: {text}")

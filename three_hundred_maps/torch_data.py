@@ -5,6 +5,7 @@ Needs numpy, torch and zarr alone, so that it runs on a GPU machine as it is.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.keys import KEY, SEALED_KEY
+from three_hundred_maps.keys import KEY, SEALED_KEY, require_list
 from three_hundred_maps.store.arrays import SplitArrays, read_split, root_attrs, split_group
 from three_hundred_maps.store.schema import SPLITS, TARGET, not_inputs, simulation_ids
 from three_hundred_maps.torch_inputs import LogTransform
@@ -39,6 +40,7 @@ NAMES = ("inputs", "target", "key")
 
 def check_views(store: str | Path, split: str, views: Sequence[str], target: str = TARGET) -> None:
     """InputError unless every view is there, each asked for once, and none of them tells the target."""
+    require_list(views)
     refused = not_inputs(target)
     if split not in SPLITS:
         raise InputError(f"no split {split!r}: a store has {', '.join(SPLITS)}")
@@ -77,6 +79,8 @@ class _Rows:
             )
         if transforms is not None and self.target_view != known:
             raise InputError(f"these transforms are for the target {known}, not {target}")
+        if transforms is not None:
+            transforms.check_grid(store)
         self.store, self.split, self.views, self.transforms = store, split, tuple(views), transforms
         self.read = [*views, *([self.target_view] if target else [])]
         self.symmetries, self.as_dict, self.scale_only = symmetries, as_dict, False
@@ -157,6 +161,7 @@ class MapDataset(_Rows, Dataset[Any]):
         return len(self.arrays) * self.lines
 
     def __getitem__(self, row: int) -> Any:
+        row = operator.index(row)  # one of numpy's has too few bits to count with
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         number = int(torch.randint(SYMMETRIES, ())) if self.symmetries else 0
@@ -202,6 +207,11 @@ class StreamDataset(_Rows, IterableDataset[Any]):
         as_dict: bool = False,
     ) -> None:
         super().__init__(store, split, views, transforms, target, symmetries=symmetries, as_dict=as_dict)
+        if seed < 0 or block < 1 or not 0 <= rank < ranks:
+            raise InputError(
+                f"seed {seed}, block {block}, rank {rank} of {ranks}: seeds are 0 or more, blocks 1 or more, "
+                "and ranks count from 0"
+            )
         self.seed, self.block, self.buffer = seed, block, max(buffer, 1)
         self.rank, self.ranks, self.epoch = rank, ranks, 0
         self._given = self._start = 0

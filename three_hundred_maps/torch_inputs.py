@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,12 @@ class LogTransform:
         """The same of an array."""
         shown = np.arcsinh(values / self.offset) if self.signed else np.log10(values + self.offset)
         return np.asarray((shown - self.mean) / self.std, np.float64)
+
+    def brought(self, factor: float) -> LogTransform:
+        """The transform that gives maps times ``factor`` the values which this one gives them."""
+        offset, low, high = (factor * value for value in (self.offset, self.low, self.high))
+        mean = self.mean if self.signed else self.mean + math.log10(factor)
+        return replace(self, offset=offset, mean=mean, low=low, high=high)
 
     def inverse(self, values: torch.Tensor) -> torch.Tensor:
         """Standardised values to raw ones."""

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from three_hundred_maps.climatology import RINGS
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import (
     FLOOR_MSUN_KPC2,
@@ -29,6 +30,7 @@ from three_hundred_maps.geometry import (
     ring_map,
     smoothing_matrix,
 )
+from three_hundred_maps.keys import require_list
 from three_hundred_maps.store.arrays import open_group, read_array, root_attrs
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.store.statistics import (
@@ -153,6 +155,9 @@ class Transforms:
         InputError
             Where the store lacks a view or its statistics: a missing statistic never means "no transform".
         """
+        require_list(views)
+        if scaling not in SCALINGS:
+            raise InputError(f"scaling is one of {', '.join(SCALINGS)}, not {scaling!r}")
         statistics = read_statistics(store)
         missing = [view for view in views if view not in statistics]
         if missing:
@@ -167,7 +172,7 @@ class Transforms:
         if "observed" in attrs:
             # Halos of one snapshot, placed at redshifts: nothing evolves; and noise is no outlier.
             scaling, robust = "none", Robust()
-        return Transforms(
+        transforms = Transforms(
             inputs=tuple(log_transform(view, statistics[view], store) for view in views),
             ring_edges=tuple(float(v) for v in climatology.ring_edges),
             climatology=tuple(float(v) for v in climatology.climatology),
@@ -185,6 +190,37 @@ class Transforms:
             robust=robust,
             target_view=target,
         )
+        return transforms.brought(float(np.median(redshift)))
+
+    def brought(self, redshift: float) -> Transforms:
+        """These of maps at a redshift, as those of the same maps brought to redshift 0.
+
+        What is standardised is at redshift 0: so must be the statistics that it is standardised by. Exact
+        where all of ``train`` is at one redshift, and for surface densities above S0.
+        """
+        factors, mass_factor = self.factors(redshift).tolist(), float(self.mass_factor(redshift))
+        return replace(
+            self,
+            inputs=tuple(i.brought(factor) for i, factor in zip(self.inputs, factors, strict=True)),
+            climatology=tuple(value + math.log10(mass_factor) for value in self.climatology),
+        )
+
+    def check_grid(self, store: str | Path) -> None:
+        """InputError where a store's maps have other pixels, or another width, than these are for."""
+        grid = MapGrid.from_attrs(root_attrs(store), store)
+        if (grid.pixels, grid.width) != (self.pixels, self.width):
+            raise InputError(
+                f"the model was trained on maps of {self.pixels} pixels over {self.width:g} "
+                f"R200c; those of {store} have {grid.pixels} over {grid.width:g}"
+            )
+
+    def check_maps(self, maps: torch.Tensor) -> None:
+        """InputError unless maps are (N, C, H, W) of the pixels that these are for."""
+        if maps.ndim != 4 or maps.shape[2:] != (self.pixels, self.pixels):
+            raise InputError(
+                f"maps of the shape {tuple(maps.shape)}; the model takes (N, {len(self.inputs)}, "
+                f"{self.pixels}, {self.pixels})"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, with the version of this format."""
@@ -219,10 +255,13 @@ class Transforms:
             pixels = transforms.pixels
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the saved transforms are not complete: {error}") from None
-        named = all(isinstance(item.view, str) and item.std > 0 for item in transforms.inputs)
-        if not (finite and named and isinstance(transforms.target_view, str)):
+        named = all(
+            isinstance(item.view, str) and item.std > 0 and item.offset > 0 for item in transforms.inputs
+        )
+        rings = len(transforms.ring_edges), len(transforms.climatology)
+        if not (finite and named and rings == (RINGS + 1, RINGS) and isinstance(transforms.target_view, str)):
             raise InputError("the saved transforms hold numbers that no statistics give")
-        if not (isinstance(pixels, int) and 1 <= pixels <= MAX_PIXELS):
+        if not (type(pixels) is int and 1 <= pixels <= MAX_PIXELS):
             raise InputError(f"the saved transforms are for {pixels!r} pixels, not for 1 to {MAX_PIXELS}")
         if transforms.scaling not in SCALINGS or not 0 <= transforms.robust.smooth_stars < transforms.width:
             raise InputError("the saved transforms scale or smooth maps as this package never does")

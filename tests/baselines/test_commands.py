@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -41,7 +43,13 @@ def test_saved_settings_are_a_file_of_settings(tmp_path):
     [
         ({"channels": "many"}, "--channels is a whole number, not 'many'"),
         ({"lr": "-1"}, "--lr must be at least 0"),
-        ({"lr": "nan"}, "--lr must be at least 0"),
+        ({"lr": "nan"}, "--lr must be finite"),
+        ({"clip": "inf"}, "--clip must be finite"),
+        ({"warmup": "5"}, "--warmup must be below 1"),
+        ({"encoder": "resnet10t", "network": "residual"}, "is another network than residual"),
+        ({"views": ["sz", "xray"]}, r"--views is a text, as sz,xray,star, not \['sz', 'xray'\]"),
+        ({"ideal": "mini-wide"}, "--ideal is of --noise fresh"),
+        ({"encoder": False}, "--encoder is a text, as NAME, not False"),
         ({"norm": "layer"}, "--norm is one of batch, group, instance, none"),
         ({"test_symmetries": "3"}, "--test-symmetries is one of 1, 8, not '3'"),
         ({"ema": "1"}, "--ema must be below 1"),
@@ -91,6 +99,10 @@ def test_a_gaussian_loss_gives_sigma(tmp_path, store):
     [
         (["--views", "sz,kinetic"], "has no view 'kinetic' in its split train; it has sz, xray, star, mass"),
         (["--views", "mass"], "cannot be an input view"),
+        (["--views", "sz,,mass"], "a view without a name in 'sz,,mass': write views as sz,xray,star"),
+        (["--poolings", "5", "--shuffle", "2"], "of maps of 16 pixels (of 32, by --shuffle): give at most 4"),
+        (["--poolings", "5", "--shuffle", "1", "--batch", "1"], "leaves one pixel, which --norm batch"),
+        (["--channels", "100000"], "the memory of cpu ran out"),
         (["--views", "star_grainy"], "cannot be an input view: one particle's pixels tell R200c"),
         (["--steps", "0"], "--steps must be at least 1"),
         (["--name", "x" * 300], "--name: 'name' string should have at most 80 characters"),
@@ -103,6 +115,46 @@ def test_a_gaussian_loss_gives_sigma(tmp_path, store):
 )
 def test_a_mistake_is_one_line_and_status_2(tmp_path, store, words, message):
     refused(unet.main, "--data", store, "--out", tmp_path / "run", *SMALL, *words, said=message)
+
+
+def test_a_run_that_never_began_leaves_its_folder_free(tmp_path, store):
+    words = ["--data", store, "--out", tmp_path / "run", *SMALL, "--no-submission", "--steps", "1"]
+    for more, said in (
+        (["--target", "sz", "--views", "xray"], "what is predicted is a surface density"),
+        (["--lr", "1e30", "--steps", "6", "--clip", "0"], "there was no checkpoint yet"),
+    ):
+        refused(unet.main, *words, *more, said=said)
+        assert not list((tmp_path / "run").iterdir())
+    assert command(unet.main, *words).returncode == 0
+    refused(unet.main, *words, "--seed", "1", said="holds a run with other settings (seed 0 there, 1 here)")
+
+
+def test_options_that_say_nothing_here_are_refused(tmp_path, store, trained):
+    words = [trained, "--data", store, "--out", tmp_path / "p"]
+    for more, said in (
+        (["--seed", "1"], "predicts one map"),
+        (["--samples", "0"], "predicts one map"),
+        (["--redshift", "0.5"], "with --data a store says all of it"),
+        (["--fits", "sz=a.fits"], "with --data a store says all of it"),
+        (["--task", "foo"], "no task 'foo'"),
+    ):
+        refused(predict.main, *words, *more, said=said)
+
+
+def test_a_place_that_cannot_be_written_to_is_told_first(tmp_path, store, trained, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    monkeypatch.setattr(predict, "predict_split", None)
+    words = [trained, "--data", store, "--out", tmp_path / "new" / "p"]
+    refused(predict.main, *words, said=f"{tmp_path} cannot be written to; name another folder")
+
+
+def test_maps_in_other_units_than_trained_on_are_refused(tmp_path, store, trained):
+    config = json.loads((trained / "config.json").read_text())
+    config["inputs"]["star"]["units"] = "Msun pc-2"
+    other = shutil.copytree(trained, tmp_path / "other")
+    (other / "config.json").write_text(json.dumps(config))
+    words = [other, "--data", store, "--out", tmp_path / "p"]
+    refused(predict.main, *words, said="is in Msun kpc-2, and trained on is Msun pc-2")
 
 
 def test_a_folder_that_holds_other_things_is_refused(tmp_path, store):

@@ -78,6 +78,10 @@ def test_maps_that_are_no_maps_are_refused(store, model):
     maps = raw_maps(store, ("sz", "star"))
     with pytest.raises(InputError, match="1 channels of maps for the views sz, star"):
         model.predict(maps[:, :1])
+    with pytest.raises(InputError, match=r"of the shape .*, 2, 16, 16\); the model takes \(N, 2, 32, 32\)"):
+        model.predict(maps[..., :16, :16])
+    with pytest.raises(InputError, match="symmetries is 1 or 8, not 3"):
+        model.predict(maps, symmetries=3)
     maps[0, 0, 0, 0] = torch.nan
     with pytest.raises(InputError, match="not finite"):
         model.predict(maps)
@@ -101,6 +105,10 @@ def test_what_is_no_model_is_refused(tmp_path, model):
     path.write_text(json.dumps({**config, "transforms": {**config["transforms"], "version": 7}}))
     with pytest.raises(InputError, match="transforms are of version 7"):
         from_pretrained(tmp_path / "model")
+    for inputs in ("sz", None, {"sz": 5}, {"sz": {}}, {"sz": {"units": 7}}):
+        path.write_text(json.dumps({**config, "inputs": inputs}))
+        with pytest.raises(InputError, match="inputs are not views with their units"):
+            from_pretrained(tmp_path / "model")
     path.write_text(json.dumps(config))
     weights = tmp_path / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
@@ -120,6 +128,7 @@ def test_what_is_no_model_is_refused(tmp_path, model):
         ("architecture", {"drop": float("nan")}, "does not describe a model"),
         ("architecture", {"norm": "layer"}, "does not describe a model"),
         ("transforms", {"pixels": 200_000}, "for 200000 pixels"),
+        ("transforms", {"climatology": [7.0]}, "hold numbers that no statistics give"),
     ],
 )
 def test_a_config_of_a_stranger_builds_nothing_larger_than_its_file(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from baselines.modern_networks import ConvNeXtUNet, NAFUNet
-from baselines.networks import NORMS, EncoderUNet, ResidualUNet, UNet, count_parameters, norm_layer
+from baselines.networks import NORMS, EncoderUNet, ResidualUNet, UNet, count_parameters, fit, norm_layer
 from three_hundred_maps.errors import InputError
 
 
@@ -18,6 +18,16 @@ from three_hundred_maps.errors import InputError
 def test_the_output_has_the_size_of_the_input(size, norm):
     for network in (UNet(3, 2, channels=4, norm=norm), ResidualUNet(3, 2, channels=4, norm=norm, drop=0.1)):
         assert network(torch.rand(2, 3, *size)).shape == (2, 2, *size)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (5, 4), (4, 5), (5, 5)])
+def test_what_pooling_dropped_is_repeated_with_its_gradient(size):
+    x = torch.rand(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    like, weight = torch.empty(2, 3, *size), torch.rand(2, 3, *size, dtype=torch.float64)
+    padded = torch.nn.functional.pad(x, (0, size[1] - 4, 0, size[0] - 4), mode="replicate")
+    assert torch.equal(fit(x, like), padded)
+    ours, theirs = (torch.autograd.grad((made * weight).sum(), x)[0] for made in (fit(x, like), padded))
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_the_papers_network_has_the_size_that_is_published_for_it():

@@ -30,6 +30,7 @@ from benchmarks.validation import validate
 from tests.helpers import command, refused
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.testing import tiny_store
 from three_hundred_maps.torch_transforms import ScoreGrid, Transforms
 
 GRID = MapGrid(32, 2.0)
@@ -231,6 +232,8 @@ def test_samples_follow_from_the_seed_and_others_have_the_same_beginning(
     first = predicted(run, store, tmp_path / "a", "--samples", "4")
     assert np.array_equal(first, predicted(run, store, tmp_path / "b", "--samples", "4"))
     other = predicted(run, store, tmp_path / "c", "--samples", "4", "--seed", "1")
+    words = (run, "--data", store, "--out", tmp_path / "e", "--seed")
+    refused(predict.main, *words, 2**32, said="--seed is 0 to 4294967295, not 4294967296")
     assert not np.isclose(first, other, rtol=1e-3).all()
     assert predicted(run, store, tmp_path / "d").shape[2] == 16
     scores = score_submission(tmp_path / "d", store)["scores"]
@@ -266,6 +269,20 @@ def test_another_run_in_the_same_folder_is_refused(run: Path, small: Settings) -
             train_posterior(settings, method, options, run, machine)
     with pytest.raises(InputError, match="no run with 2 finished networks"):
         train_posterior(small, "field", OPTIONS, run.parent / "new", machine, members=run.parent)
+    assert not list((run.parent / "new").iterdir())
+
+
+def test_members_of_other_data_or_folds_are_refused(run: Path, small: Settings, tmp_path: Path) -> None:
+    """Their errors on what they have seen would pass for those on new clusters."""
+    machine = find_machine("cpu")
+    other = tiny_store(tmp_path / "other", halos=(12, 4, 4), n_los=3, pixels=32, seed=5)
+    more = shutil.copytree(run, tmp_path / "more")
+    shutil.copytree(run / "member-1", more / "member-2")
+    for settings, folds, members in ((replace(small, data=str(other)), 2, run), (small, 3, more)):
+        with pytest.raises(InputError, match="trained on other data, or on other folds"):
+            train_posterior(
+                settings, "field", replace(OPTIONS, folds=folds), tmp_path / "n", machine, members=members
+            )
 
 
 def test_a_config_that_describes_another_model_is_refused(run: Path, tmp_path: Path) -> None:
@@ -294,6 +311,10 @@ def test_a_model_of_samples_is_no_model_of_maps(run: Path) -> None:
     [
         (flow.main, ["--samples", "1"], "--samples 2 to 64"),
         (flow.main, ["--folds", "1"], "--folds must be at least 2"),
+        (flow.main, ["--heun-steps", "0"], "--flow-steps and --heun-steps must be at least 1"),
+        (flow.main, ["--flow-lr", "nan"], "--flow-lr above 0 and finite"),
+        (flow.main, ["--loss", "huber"], "--loss and --calibrate are not of samples"),
+        (ensemble.main, ["--calibrate"], "--loss and --calibrate are not of samples"),
         (ensemble.main, ["--method", "flow"], "invalid choice"),
         (ensemble.main, ["--data", "STORE", "--views", "radio"], "radio"),
     ],

@@ -12,7 +12,7 @@ import zarr
 from baselines import climatology, mean_profile, profile_regression, ridge, scaling
 from baselines.predict import Predicted
 from baselines.reference import sharpen
-from tests.helpers import command
+from tests.helpers import command, refused
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import score_log, smooth_score_grid
 from three_hundred_maps.store.arrays import read_split
@@ -166,3 +166,5 @@ def test_each_is_a_command(tmp_path, store, program):
     done = command(program.main, "--data", store, "--out", tmp_path / "out")
     assert done.returncode == 0 and done.stdout.strip() == str(tmp_path / "out" / "submission")
     assert (tmp_path / "out" / "submission" / "submission.json").is_file()
+    words = ("--data", store, "--out", tmp_path / "out", "--split", "train")
+    refused(program.main, *words, said="holds work with other settings")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from baselines import results
+from baselines import publish, results
 from tests.helpers import command, refused
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.testing import tiny_store
 
 MASS = Path(__file__).resolve().parents[2] / "docs" / "mass"
 
@@ -62,5 +64,14 @@ def test_any_runs_make_a_page(tmp_path, settings):
     assert command(results.main, "--out", page, "--render").returncode == 0
     assert command(results.main, *runs, "--out", page, "--check").returncode == 0
     refused(results.main, "--out", page, said="name the runs")
-    (tmp_path / "ridge" / "submission" / "submission.json").unlink()
+    net, other = tmp_path / "net", tmp_path / "ridge"
+    refused(publish.main, net, "org/run", "--result", other / "result.json", said="is not the result of")
+    refused(publish.main, net, "run", said="ORG/NAME")
+    own = (net / "result.json").read_bytes()
+    shutil.copy(other / "result.json", net / "result.json")
+    assert command(results.main, *runs, "--out", page).returncode == 0
+    assert (net / "result.json").read_bytes() == own  # scored anew: it was of another submission
+    elsewhere = tiny_store(tmp_path / "elsewhere", halos=(2, 1, 2), n_los=3, pixels=32, first_region=50)
+    refused(results.main, net, "--out", page, "--data", elsewhere, said="net could not be scored")
+    (other / "submission" / "submission.json").unlink()
     refused(results.main, *runs, "--out", page, said="is not a run")

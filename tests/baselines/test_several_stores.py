@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,27 @@ def test_a_region_in_two_splits_is_refused(store: Path, settings: Settings, tmp_
     moved = tiny_store(tmp_path / "moved", halos=(14, 2, 4), n_los=3, pixels=32, seed=2)
     with pytest.raises(InputError, match="region 13 is in the split train of .*moved and in validation of"):
         train(replace(settings, data=f"{store}+{moved}"), tmp_path / "run")
+
+
+def test_stores_of_other_units_or_another_grid_or_one_twice_are_refused(
+    store: Path, twin: Path, settings: Settings, tmp_path: Path
+):
+    fine = tiny_store(tmp_path / "fine", halos=(12, 4, 4), n_los=3, pixels=48)
+    counts = shutil.copytree(twin, tmp_path / "counts")
+    for path in (counts / "zarr.json", counts / "train" / "star" / "zarr.json"):
+        path.write_text(path.read_text().replace("Msun kpc-2", "ct s-1 arcmin-2"))
+    seen = shutil.copytree(twin, tmp_path / "seen")
+    content = json.loads((seen / "zarr.json").read_text())
+    content["attributes"]["observed"] = {"level": "deep"}
+    (seen / "zarr.json").write_text(json.dumps(content))
+    for other, said in (
+        (seen, "one is as telescopes see it"),
+        (fine, "have 32 pixels over 2 R200c, those of .*fine 48 over 2"),
+        (counts, "star of .*counts is in ct s-1 arcmin-2, and trained on is Msun kpc-2"),
+        (store, "a store is named twice"),
+    ):
+        with pytest.raises(InputError, match=said):
+            train(replace(settings, data=f"{store}+{other}"), tmp_path / "run")
 
 
 def test_a_missing_store_of_several_is_named(store: Path, settings: Settings, tmp_path: Path):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
@@ -71,6 +75,25 @@ def test_inputs_are_standard_over_train(store):
     # The histogram's bins are 0.02 dex wide: that is the accuracy of the moments.
     assert inputs.mean((0, 2, 3)).abs().max() < 0.02
     assert (inputs.std((0, 2, 3)) - 1).abs().max() < 0.02
+
+
+def test_inputs_and_target_of_another_redshift_are_as_standard(store, tmp_path):
+    late = Transforms.from_store(store, VIEWS)
+    early_store = shutil.copytree(store, tmp_path / "early")
+    zarr.open_group(early_store, mode="r+")["train"]["redshift"][...] = 1.0
+    early = Transforms.from_store(early_store, VIEWS)
+    assert early.mass_factor(1.0) < 0.5 and early.climatology[0] < late.climatology[0] - 0.3
+    items = [MapDataset(path, views=VIEWS, transforms=t) for path, t in ((store, late), (early_store, early))]
+    for row in (0, 35):
+        (inputs, target, _), (others, other, _) = (dataset[row] for dataset in items)
+        torch.testing.assert_close(others, inputs, rtol=0, atol=1e-5)
+        mass = late.mass(target)
+        kept = mass > 10**6.5  # at redshift 0 these lie above the floor of the score grid
+        assert kept.float().mean() > 0.9
+        torch.testing.assert_close(other[kept], target[kept], rtol=0, atol=1e-5)
+        torch.testing.assert_close(early.mass(other, 1.0)[kept], mass[kept], rtol=1e-4, atol=0)
+    plain = Transforms.from_store(early_store, VIEWS, scaling="none")
+    assert plain.inputs == late.inputs and plain.climatology == late.climatology
 
 
 def test_transforms_restore_the_maps(store):
@@ -216,6 +239,7 @@ def test_streaming_shuffles_by_seed_and_epoch(store):
         (["sz", "sz"], "named twice"),
         (["mass"], "cannot be an input"),
         ([], "no view is named"),
+        ("sz", "a list of names, not the text 'sz'"),
     ],
 )
 def test_views_that_cannot_be_are_refused(store, views, message):
@@ -226,8 +250,39 @@ def test_views_that_cannot_be_are_refused(store, views, message):
 def test_an_unknown_split_and_foreign_transforms_are_refused(store):
     with pytest.raises(InputError, match="no split 'dev'"):
         MapDataset(store, "dev", ["sz"])
+    star = Transforms.from_store(store, ["star"])
     with pytest.raises(InputError, match="for the views star, not sz"):
-        MapDataset(store, views=["sz"], transforms=Transforms.from_store(store, ["star"]))
+        MapDataset(store, views=["sz"], transforms=star)
+    with pytest.raises(InputError, match="of 32 pixels over 4 R200c; those of .* have 32 over 2"):
+        MapDataset(store, views=["star"], transforms=replace(star, width=4.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda store: MapDataset(store, halos=2), "halos must be a slice, as slice"),
+        (lambda store: MapDataset(store, halos=[]), "halos must be a slice, as slice"),
+        (lambda store: StreamDataset(store, block=0), "blocks 1 or more"),
+        (lambda store: StreamDataset(store, rank=2, ranks=2), "rank 2 of 2"),
+        (
+            lambda store: Transforms.from_store(store, "sz"),
+            "views must be a list of names, not the text 'sz'",
+        ),
+        (lambda store: Transforms.from_store(store, ["sz"], scaling="z"), "scaling is one of fixed_mass"),
+    ],
+)
+def test_what_no_data_set_is_made_of_is_refused(store, make, message):
+    with pytest.raises(InputError, match=message):
+        make(store)
+
+
+def test_a_row_is_a_whole_number_of_any_type(store):
+    rows = MapDataset(store, views=["sz"])
+    for row in (np.int8(-1), np.uint8(2), torch.tensor(3)):
+        assert torch.equal(rows[row][0], rows[int(row)][0])
+    for row in (slice(2), [1, 2], 1.0):
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            rows[row]
 
 
 def test_sealed_inputs_open_without_their_truth(tmp_path, store):

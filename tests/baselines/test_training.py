@@ -28,6 +28,7 @@ from baselines.unet import make_trainer, train
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import radius_grid, smooth_score_grid
 from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.lock import hold
 from three_hundred_maps.torch_data import ScoreGrid, StreamDataset, Transforms
 
 CPU = torch.device("cpu")
@@ -397,11 +398,22 @@ def test_a_checkpoint_of_other_settings_or_statistics_is_refused(tmp_path, setti
         train(replace(settings, data=str(other)), tmp_path / "run")
 
 
+def test_one_process_trains_into_a_folder(tmp_path, settings):
+    train(settings, tmp_path / "run", submission=False, stop_at=4)
+    with (
+        hold(tmp_path / "run" / ".lock"),
+        pytest.raises(InputError, match="is being trained by another process.*process [0-9]+ on "),
+    ):
+        train(settings, tmp_path / "run")
+    assert train(settings, tmp_path / "run", submission=False).progress.step == settings.steps
+    assert not list((tmp_path / "run").glob(".lock*"))
+
+
 def test_a_torn_checkpoint_is_named(tmp_path, settings):
     train(settings, tmp_path / "run", submission=False, stop_at=4)
     checkpoint = tmp_path / "run" / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"checkpoint.pt is not a whole checkpoint.*delete it"):
+    with pytest.raises(InputError, match=r"checkpoint.pt is not a whole checkpoint; delete it"):
         train(settings, tmp_path / "run")
 
 

@@ -123,9 +123,10 @@ def test_what_it_needs(home: Path, target: Path, tmp_path: Path) -> None:
         tmp_path / "p", read_split(target, "test", ["mass"]).maps["mass"], rows=(target, "test")
     )
     with pytest.raises(InputError, match="scores test, not all"):
-        score_submission(plain, target, split="all", trained_on=[home])
+        score_submission(plain, target, split="all")
     with pytest.raises(InputError, match="is for the task transfer"):
-        score_submission(plain, target, trained_on=[home])
+        # Told before the store is looked for: a config is built at its first use.
+        score_submission(plain, target, trained_on=[tmp_path / "nowhere"])
 
 
 def test_the_command_prints_the_table(home: Path, target: Path, tmp_path: Path) -> None:

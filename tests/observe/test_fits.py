@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -251,6 +253,7 @@ def test_wrong_options_are_one_line(model, tmp_path, deep, halo):
     for more, said in (
         ({"redshift": None}, "needs --redshift"),
         ({"redshift": -0.1}, "above 0"),
+        ({"redshift": math.inf}, "above 0"),
         ({"centre": "a,b"}, "write RA,DEC"),
         ({"radius_arcmin": 0.0}, "R200c in arcmin"),
         ({"words": [f"sz={image}"]}, "the model sees sz, star"),
@@ -276,10 +279,11 @@ def test_a_prediction_is_written_with_its_history(model, tmp_path, capsys):
     sz = sky_image(tmp_path / "sz.fits", 1e-4 * blob)
     star = sky_image(tmp_path / "star.fits", 1e14 * blob, unit="solMass kpc-2")
     config = {"inputs": {"sz": {"units": "1"}, "star": {"units": "Msun kpc-2"}}}
+    words = [f"sz={sz}", f"star={star}"]
     predict_fits(
         model,
         config,
-        [f"sz={sz}", f"star={star}"],
+        words,
         tmp_path / "out",
         redshift=0.9,
         centre="55,-53",
@@ -287,6 +291,10 @@ def test_a_prediction_is_written_with_its_history(model, tmp_path, capsys):
         name="a model",
         symmetries=1,
     )
+    with pytest.raises(InputError, match="holds other things; give a new or empty folder"):
+        predict_fits(
+            model, config, words, tmp_path, redshift=0.9, centre="55,-53", radius_arcmin=24.0, name="a"
+        )
     with fits.open(tmp_path / "out" / "mass.fits") as file:
         file.verify("exception")
         header = file[0].header

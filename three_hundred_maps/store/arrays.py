@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.keys import SEALED_KEY
+from three_hundred_maps.keys import SEALED_KEY, require_list
 from three_hundred_maps.simulation.tables import take
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.manifest import check_schema_version, read_manifest, unfinished_message
@@ -145,8 +145,7 @@ def split_group(path: str | Path, split: str) -> tuple[Any, list[str]]:
 def _chosen(path: str | Path, group: Any, views: Sequence[str] | None, default: list[str]) -> list[str]:
     if views is None:
         return default
-    if isinstance(views, str):
-        raise InputError(f"views must be a list of names, not the text {views!r}")
+    require_list(views)
     have = [*default, *([schema.HALF] if schema.HALF in group else [])]
     unknown = [view for view in views if view not in have]
     if unknown:
@@ -186,7 +185,10 @@ def read_split(
         Where the store, the split or a view is not there.
     """
     opened = _Opened(path, split, views)
-    start, stop, step = (halos or slice(None)).indices(len(opened.values))
+    wanted = slice(None) if halos is None else halos
+    if not isinstance(wanted, slice):
+        raise InputError(f"halos must be a slice, as slice(0, 10), not {wanted!r}")
+    start, stop, step = wanted.indices(len(opened.values))
     if step != 1:
         raise InputError(f"halos must be a slice of step 1, not of {step}")
     return opened.rows(start, max(stop, start))
