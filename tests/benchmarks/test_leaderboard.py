@@ -125,6 +125,9 @@ def test_what_is_verified_is_told_by_its_place(scored: dict[str, Any], tmp_path:
     again = variant(scored, 1.1, name="Net", date="2026-03-01")
     (board,) = map_boards([], [trusted, again])
     assert [e.result["date"] for e in board.entries] == ["2026-03-01"]
+    between = variant(scored, 1.05, name="Other")
+    (board,) = map_boards([], [trusted, again, between])
+    assert names(board.entries) == [("Other", 1), ("Net", 2)], "ranked by what stands there, not by history"
     with pytest.raises(InputError, match="'verified' extra inputs are not permitted"):
         render([{**scored, "verified": True}], tmp_path / "site")
 
