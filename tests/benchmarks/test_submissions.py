@@ -375,13 +375,18 @@ def test_track_and_task_must_match_views_and_data(submit: Callable[..., Path], s
         assert message in "; ".join(find_problems(restated(folder, **fields), Truth(store))[0])
 
 
-def test_packing_is_checked_and_repeatable(submit: Callable[..., Path], store: Path, tmp_path: Path) -> None:
+def test_packing_is_checked_and_repeatable(
+    submit: Callable[..., Path], store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = submit()
     archive = pack(folder, store=store)
     again = pack(folder, tmp_path / "again.tar")
     assert archive.name == "submission.thm.tar" and archive.read_bytes() == again.read_bytes()
     with pytest.raises(InputError, match="there already"):
         pack(folder)
+    archive.unlink()
+    monkeypatch.chdir(folder)
+    assert pack(".").samefile(archive) and archive.read_bytes() == again.read_bytes()
     zarr.open_group(folder / "predictions.zarr", mode="a")["mass"][0, 0, 0, 0] = np.nan
     with pytest.raises(InputError, match="NaN"):
         pack(folder, tmp_path / "bad.tar")
