@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import os
 import random
 import re
 import sys
@@ -322,7 +323,9 @@ def test_folders_and_files_of_results(scored: dict[str, Any], tmp_path: Path) ->
         render([{"name": "x"}], tmp_path / "other")
 
 
-def test_only_its_own_files_are_replaced(scored: dict[str, Any], tmp_path: Path) -> None:
+def test_only_its_own_files_are_replaced(
+    scored: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "index.html").write_text("mine")
@@ -332,6 +335,16 @@ def test_only_its_own_files_are_replaced(scored: dict[str, Any], tmp_path: Path)
     assert {p.name: p.read_text() for p in folder.iterdir()} == {"index.html": "mine", "thesis.tex": "words"}
     site = render([scored], tmp_path / "site").parent
     (site / "thesis.tex").write_text("words")
+    move = os.replace
+
+    def stopped(source: Path, target: Path) -> None:
+        if target == site / "index.html":
+            raise KeyboardInterrupt
+        move(source, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "replace", stopped)
+        render([variant(scored, name="Between")], site)
     render([variant(scored, name="Another")], site)
     assert (site / "thesis.tex").read_text() == "words"
     assert [p.name.split("-")[0] for p in (site / "submissions").iterdir()] == ["another"]
