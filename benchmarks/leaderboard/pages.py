@@ -274,7 +274,7 @@ def compare_data(boards: list[Board]) -> list[dict[str, Any]]:
                     "slug": entry.slug,
                     "name": entry.result["name"],
                     "board": board.title,
-                    "dataset": "/".join(part[:16] for part in board.key.data),
+                    "dataset": "/".join(part[:16] for part in (*board.key.data, board.key.version)),
                     "scores": [
                         [shown["text"], shown["interval"]]
                         for shown in (cell(name, entry.result["scores"].get(name)) for name in COLUMNS)

@@ -27,6 +27,7 @@ from benchmarks.leaderboard.boards import OTHER_TRUTH, Board, Entry, make_boards
 from benchmarks.leaderboard.cells import COLUMNS, cell, marks
 from benchmarks.leaderboard.charts import Series, chart, ticks
 from benchmarks.leaderboard.images import palette, picture
+from benchmarks.leaderboard.pages import compare_data
 from benchmarks.registry import RANKING, SCORES
 from benchmarks.results import Result, read_result, result_problems
 from tests.helpers import fetch_axe
@@ -321,6 +322,13 @@ def test_folders_and_files_of_results(scored: dict[str, Any], tmp_path: Path) ->
         render([tmp_path / "none.json"], tmp_path / "other")
     with pytest.raises(InputError, match="is not a result"):
         render([{"name": "x"}], tmp_path / "other")
+
+
+def test_versions_of_the_benchmark_are_not_compared(scored: dict[str, Any]) -> None:
+    other = variant(scored, name="Other constants", benchmark_version="constants 0123456789abcdef")
+    boards = map_boards([scored, other, variant(scored, name="Same")])
+    assert sorted(len(board.entries) for board in boards) == [1, 2]
+    assert len({entry["dataset"] for entry in compare_data(boards)}) == 2
 
 
 def test_only_its_own_files_are_replaced(
