@@ -35,11 +35,18 @@ def paired_difference(
     Raises
     ------
     InputError
-        Where they are of different datasets or regions.
+        Where they are of different datasets, regions or versions of the benchmark.
     """
-    if "dataset" in first and "dataset" in second and identity(first) != identity(second):
-        names = [f"{r.get('name')} was scored on {' '.join(identity(r))[:60]}" for r in (first, second)]
-        raise InputError(f"{', '.join(names)}: they cannot be compared pair by pair")
+    if "dataset" in first and "dataset" in second:
+        if identity(first) != identity(second):
+            names = [f"{r.get('name')} was scored on {' '.join(identity(r))[:60]}" for r in (first, second)]
+            raise InputError(f"{', '.join(names)}: they cannot be compared pair by pair")
+        versions = [str(result.get("benchmark_version")) for result in (first, second)]
+        if versions[0] != versions[1]:
+            raise InputError(
+                f"the two results are of {' and '.join(versions)}, two versions of the benchmark: "
+                "they cannot be compared pair by pair"
+            )
     regions = [result.get("regions", result) for result in (first, second)]
     figure, function = _FIGURES[score]
     if any(found.get(figure) is None for found in regions):

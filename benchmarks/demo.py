@@ -19,7 +19,7 @@ from pathlib import Path
 import typer
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.io import claim_folder, write_json
+from three_hundred_maps.io import claim_folder, cores, write_json
 from three_hundred_maps.progress import set_quiet
 
 MODELS = {"sz": "sz", "xray": "xray", "star": "star", "all": "sz,xray,star"}
@@ -65,7 +65,7 @@ def demo(
     def stage(name: str, *arguments: str | Path) -> None:
         stages.append(run_stage(name, arguments, log=out / "stages" / f"{name.replace(' ', '-')}.json"))
 
-    processes = str(workers or os.cpu_count() or 1)
+    processes = str(workers or cores())
     stage("build", "three_hundred_maps", "build", "mini", "--out", store, "--workers", processes)
     runs = {model: out / "runs" / model for model in ("climatology", *MODELS)}
     stage("climatology", "baselines.climatology", "--data", store, "--out", runs["climatology"])

@@ -74,6 +74,15 @@ def _normal_tail(regions: int, constants: Constants) -> float:
     return math.sqrt(regions / (regions - 1)) * t
 
 
+def tail_share(regions: int, constants: Constants = STANDARD) -> float | None:
+    """Share of the draws beyond each end of an interval; None where there are too few regions for one."""
+    from scipy.special import ndtr
+
+    if regions < constants.least_regions:
+        return None
+    return float(ndtr(-_normal_tail(regions, constants)))
+
+
 def _studentised(
     value: float, error: float, values: Array, errors: Array, tail: float
 ) -> tuple[float, float]:

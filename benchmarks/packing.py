@@ -68,7 +68,11 @@ def pack(folder: str | Path, out: str | Path | None = None, store: str | Path | 
     validate(folder, store)
     content = load_json(folder / MANIFEST)
     content["predictions_sha256"] = tree_digest(folder / PREDICTIONS)
-    out = Path(out) if out is not None else folder.with_name(folder.name + SUFFIX)
+    if out is None:
+        # `.` has no name of its own.
+        named = folder if folder.name not in ("", "..") else folder.resolve()
+        out = named.with_name(named.name + SUFFIX)
+    out = Path(out)
     if out.exists():
         raise InputError(f"{out} is there already; remove it or give another name with --out")
     with (

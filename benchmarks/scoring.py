@@ -379,7 +379,7 @@ def _cases(truth: Truth, measured: Measured, read: Reader, predictions: Predicti
         else:
             samples = None
             predicted = log(read("mass", rows)[:, los : los + 1], rows)[0]
-        values = {k: int(truth.halos[k][halo]) for k in ("region", "snapshot", "halo_id")}
+        values = {k: truth.halos[k][halo].item() for k in truth.key_names}
         cases[name] = {
             **values,
             "los": los,

@@ -14,7 +14,6 @@ from benchmarks.grid import Grid
 from benchmarks.measure import Measured
 from benchmarks.summary import Summary
 from benchmarks.truth import RANGES, Truth
-from three_hundred_maps.keys import KEY
 
 Array = NDArray[np.float64]
 
@@ -74,7 +73,6 @@ def halo_rows(measured: Measured, truth: Truth) -> list[dict[str, Any]]:
     column = truth.constants.apertures.index(1.0)
     mse, zero = (measured.per_halo[name] for name in ("mse", "mse_climatology"))
     bias = np.median(measured.per_halo["mass_ratio"][..., column] - 1.0, axis=1)
-    names = list(KEY) if len(set(truth.halos[KEY[0]].tolist())) > 1 else list(KEY[1:])
     rows = []
     splits = [split for split, count in truth.counts.items() for _ in range(count)]
     for halo, split in enumerate(splits):
@@ -82,7 +80,7 @@ def halo_rows(measured: Measured, truth: Truth) -> list[dict[str, Any]]:
         rows.append(
             {
                 "split": split,
-                **{name: truth.halos[name][halo].item() for name in names},
+                **{name: truth.halos[name][halo].item() for name in truth.key_names},
                 **known,
                 "residual_rms_dex": float(f"{math.sqrt(mse[halo]):.6g}"),
                 "rms_over_climatology": float(f"{math.sqrt(mse[halo] / zero[halo]):.6g}"),

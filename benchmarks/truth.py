@@ -245,6 +245,11 @@ class Truth:
         return self.task.views(self.attrs["views"])
 
     @property
+    def key_names(self) -> tuple[str, ...]:
+        """What tells its halos apart: of one simulation, the key without it."""
+        return KEY if len(set(self.halos[KEY[0]].tolist())) > 1 else KEY[1:]
+
+    @property
     def r500(self) -> NDArray[np.float64]:
         """(halo,): R500c / R200c."""
         return np.asarray(self.halos["R500c"] / self.halos["R200c"], np.float64)

@@ -136,6 +136,8 @@ def require_claimable(folder: Path, kind: str) -> None:
 def replaced_folder(folder: Path, kind: str) -> Iterator[Path]:
     """Write a whole folder beside ``folder`` and put it in place at the end, all or nothing.
 
+    Where files of an earlier run are replaced, a kill in that moment leaves some of both: to be run again.
+
     A folder that an earlier run wrote is replaced: of what is there, only the files on its own list are
     removed; a file that is not on it stays, and where a new file would take its name nothing is changed.
 
@@ -171,7 +173,9 @@ def replaced_folder(folder: Path, kind: str) -> Iterator[Path]:
         for name in new:
             if name not in old and (folder / name).exists():
                 raise InputError(f"{folder / name} is not this command's own file; move it away")
-        remove_own(folder, kind)
+        # Until all is in place the list names what was and what comes: a run stopped here can be repeated.
+        write_json(folder / OWN_LIST, {"kind": kind, "files": sorted({*old, *new})})
+        _remove_files(folder, old)
         for name in [*new, OWN_LIST]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(staging / name, folder / name)
@@ -181,11 +185,15 @@ def replaced_folder(folder: Path, kind: str) -> Iterator[Path]:
 
 def remove_own(folder: Path, kind: str) -> None:
     """Remove the files that the folder's own list names, and the folders that this leaves empty."""
+    _remove_files(folder, own_files(folder, kind) or set())
+    (folder / OWN_LIST).unlink(missing_ok=True)
+
+
+def _remove_files(folder: Path, names: set[str]) -> None:
     parents: set[Path] = set()
-    for name in own_files(folder, kind) or set():
+    for name in names:
         (folder / name).unlink(missing_ok=True)
         parents.update(p for p in (folder / name).parents if folder in p.parents)
-    (folder / OWN_LIST).unlink(missing_ok=True)
     for parent in sorted(parents, key=lambda p: -len(p.parts)):
         if parent.is_dir() and not any(parent.iterdir()):
             parent.rmdir()

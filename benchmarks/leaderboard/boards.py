@@ -213,6 +213,8 @@ def _board(key: Key, entries: list[Entry]) -> Board:
         if not newest.verified and skeleton(newest.result["name"]) in known:
             warnings.append("not the verified result of this name")
         current.append(replace(newest, warnings=tuple(warnings)))
+    # The newest of a name need not be its best, by which the names came here.
+    current.sort(key=lambda e: (e.value(key.score), e.slug))
     ranked = [e for e in current if e.result["ranked"] and not e.set_aside]
     others = [e for e in current if e not in ranked]
     ties = ties_with_best([entry.result for entry in ranked], score=key.score)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
+from benchmarks.intervals import tail_share
 from benchmarks.leaderboard.boards import Board, Entry
 from benchmarks.leaderboard.cells import COLUMNS, cell, floor_text, label, number, value, with_units
 from benchmarks.leaderboard.charts import Series, chart
@@ -273,7 +274,7 @@ def compare_data(boards: list[Board]) -> list[dict[str, Any]]:
                     "slug": entry.slug,
                     "name": entry.result["name"],
                     "board": board.title,
-                    "dataset": "/".join(part[:16] for part in board.key.data),
+                    "dataset": "/".join(part[:16] for part in (*board.key.data, board.key.version)),
                     "scores": [
                         [shown["text"], shown["interval"]]
                         for shown in (cell(name, entry.result["scores"].get(name)) for name in COLUMNS)
@@ -284,6 +285,7 @@ def compare_data(boards: list[Board]) -> list[dict[str, Any]]:
                     # Of held-back data there are none: then the page says that it cannot compare.
                     "region": regions.get("id", []),
                     "mse": [float(f"{v:.5g}") for v in regions.get("mse", [])],
+                    "tail": tail_share(len(regions.get("id", []))),
                 }
             )
     return _share_axes(data)

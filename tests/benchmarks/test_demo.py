@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import figures
-from benchmarks.demo import MARK, MODELS, run_stage
+from benchmarks.demo import MARK, MODELS, demo, run_stage
 from benchmarks.demo_report import board, write_report
 from benchmarks.results import read_result
 from benchmarks.scoring import score_submission
@@ -137,3 +137,13 @@ def test_whole_demo(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "three_hundred_maps", "demo", "--out", str(tmp_path / "demo"), "--quiet"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert Path(result.stdout.splitlines()[-1]).is_file()
+
+
+def test_the_build_takes_the_cores_that_it_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(name, arguments, *, log):
+        raise InputError(" ".join(map(str, arguments)))
+
+    for what, value in (("run_stage", stop), ("cores", lambda: 3), ("set_quiet", lambda quiet: None)):
+        monkeypatch.setattr(f"benchmarks.demo.{what}", value)
+    with pytest.raises(InputError, match="build mini .*--workers 3$"):
+        demo(tmp_path / "demo", workers=0, quiet=True)

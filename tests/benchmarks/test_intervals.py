@@ -150,3 +150,7 @@ def test_results_of_different_data_are_not_compared() -> None:
         paired_difference(result(mse), result(mse, "b" * 64))
     with pytest.raises(InputError, match="different regions"):
         paired_difference(result(mse), result(np.ones(13)))
+    one, two = ({**result(mse), "benchmark_version": version} for version in (1, 2))
+    with pytest.raises(InputError, match="are of 1 and 2, two versions"):
+        paired_difference(one, two)
+    assert paired_difference(one, result(mse)["regions"]).value == 0

@@ -30,6 +30,7 @@ from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import canonical_json
 from three_hundred_maps.store.arrays import SplitArrays, read_split
+from three_hundred_maps.store.preview import preview
 from three_hundred_maps.store.schema import HALO_VARIABLES
 from three_hundred_maps.testing import tiny_store
 
@@ -152,6 +153,8 @@ def test_what_cannot_be_sealed(sealed: tuple[Path, Path], store: Path, tmp_path:
         seal(store, tmp_path / "full")
     with pytest.raises(InputError, match="no store"):
         seal(tmp_path / "none", tmp_path / "y")
+    with pytest.raises(InputError, match="sealed inputs: their halos have no names"):
+        preview(sealed[0], "1:1000", 0, tmp_path / "halo.png")
     assert not (tmp_path / "x").exists() and not list(tmp_path.glob(".*"))
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -20,10 +21,11 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.leaderboard import render
 from benchmarks.manifest import Manifest, canonical_track, parse_manifest, read_manifest
 from benchmarks.packing import pack
 from benchmarks.predictions import Predictions
-from benchmarks.rows import find_rows
+from benchmarks.rows import find_rows, read_halos
 from benchmarks.scoring import score_submission
 from benchmarks.submissions import tree_digest
 from benchmarks.truth import Truth
@@ -262,6 +264,34 @@ def test_simulations_go_by_their_names(
     assert "do not say what its codes" in predicted_problems(folder, store)[0]
 
 
+def test_cases_of_several_simulations_say_which(
+    submit: Callable[..., Path],
+    store: Path,
+    test_split: SplitArrays,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Region, snapshot and number may be those of a halo under every code."""
+    cases = score_submission(submit("one"), store)["cases"]
+    assert all("simulation" not in case for case in cases.values())
+    codes = np.where(np.arange(len(test_split)) % 2, "gizmo", "gadgetx")
+
+    def read(*place: object) -> tuple[SplitArrays, dict[str, int]]:
+        found, counts = read_halos(*place)
+        return replace(found, halos={**found.halos, "simulation": codes}), counts
+
+    monkeypatch.setattr("benchmarks.truth.read_halos", read)
+    keys = {**{name: test_split.halos[name] for name in KEY}, "simulation": codes}
+    result = score_submission(submit("two", rows=keys), store)
+    of = {int(halo): str(code) for halo, code in zip(keys["halo_id"], codes, strict=True)}
+    assert [of[case["halo_id"]] for case in result["cases"].values()] == [
+        case["simulation"] for case in result["cases"].values()
+    ]
+    index = render([result], tmp_path / "site")
+    (page,) = (index.parent / "submissions").glob("*.html")
+    assert f"Simulation {result['cases']['best']['simulation']}, region" in page.read_text("utf-8")
+
+
 def predicted_problems(folder: Path, store: Path) -> list[str]:
     problems, _, _ = find_problems(folder, Truth(store))
     return [problem for problem in problems if "checksum" not in problem]
@@ -345,13 +375,18 @@ def test_track_and_task_must_match_views_and_data(submit: Callable[..., Path], s
         assert message in "; ".join(find_problems(restated(folder, **fields), Truth(store))[0])
 
 
-def test_packing_is_checked_and_repeatable(submit: Callable[..., Path], store: Path, tmp_path: Path) -> None:
+def test_packing_is_checked_and_repeatable(
+    submit: Callable[..., Path], store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = submit()
     archive = pack(folder, store=store)
     again = pack(folder, tmp_path / "again.tar")
     assert archive.name == "submission.thm.tar" and archive.read_bytes() == again.read_bytes()
     with pytest.raises(InputError, match="there already"):
         pack(folder)
+    archive.unlink()
+    monkeypatch.chdir(folder)
+    assert pack(".").samefile(archive) and archive.read_bytes() == again.read_bytes()
     zarr.open_group(folder / "predictions.zarr", mode="a")["mass"][0, 0, 0, 0] = np.nan
     with pytest.raises(InputError, match="NaN"):
         pack(folder, tmp_path / "bad.tar")

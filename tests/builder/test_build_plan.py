@@ -195,9 +195,10 @@ def test_snapshots_of_a_region_stay_in_one_split(synthetic):
         ("simulation.redshifts=[0, 2]", "from 0 to 1"),
         ("simulation.redshifts=[0.5, 0.501]", "too near"),
         ("simulation.number=[128]", "is of files"),
+        ("simulation.regions=5-", "cannot read '5-'"),
     ],
 )
-def test_redshifts_that_there_are_not_are_refused(override, words):
+def test_redshifts_and_regions_that_there_are_not_are_refused(override, words):
     with pytest.raises(InputError, match=words):
         load_recipe("mini", overrides=(override,))
 

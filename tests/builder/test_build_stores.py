@@ -23,7 +23,7 @@ from three_hundred_maps.builder.remeasure import remeasure
 from three_hundred_maps.builder.run import build
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split
-from three_hundred_maps.store.derive import subset
+from three_hundred_maps.store.derive import merge, subset
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.overview import overview
 from three_hundred_maps.store.verify import verify
@@ -116,14 +116,16 @@ def test_parts_in_any_order_give_the_same_bytes(whole, tmp_path):
 
 
 def test_kept_snapshots_lie_beside_the_store(whole, tmp_path):
-    recipe, _ = whole
-    build(
-        recipe,
-        tmp_path / "store",
-        overrides=["simulation.keep_snapshots=true", "simulation.regions=5"],
-        quiet=True,
-    )
+    recipe, store = whole
+    overrides = ("simulation.keep_snapshots=true", "simulation.regions=6")
+    other = build(recipe, tmp_path / "store", overrides=overrides, quiet=True)
     assert len(list((tmp_path / "store-snapshots").rglob("snap_128*"))) == 1
+    # Joined with a store of other halos, those are told apart.
+    joined = merge([other, store], tmp_path / "joined")
+    looked, problems = remeasure(joined, recipe, overrides=overrides, sample=99)
+    halos = {path: sum(open_store(path).manifest["halos"].values()) for path in (other, store)}
+    assert (looked, len(problems)) == (sum(halos.values()), halos[store])
+    assert all("is none of those that this recipe selects" in problem for problem in problems)
 
 
 def test_a_changed_recipe_is_refused_with_the_difference(whole, tmp_path):

@@ -19,6 +19,7 @@ from three_hundred_maps.observe.frame import Frame, cosmology_of, draw_redshift,
 from three_hundred_maps.observe.levels import LEVELS
 from three_hundred_maps.observe.operators import beam_matrix, separable
 from three_hundred_maps.store.arrays import read_split, root_attrs, store_digest
+from three_hundred_maps.store.derive import merge, subset
 from three_hundred_maps.store.overview import describe, overview
 from three_hundred_maps.store.statistics import ViewStatistics, read_statistics
 from three_hundred_maps.store.verify import verify
@@ -144,6 +145,14 @@ def test_another_level_is_not_written_over(wide, deep, tmp_path):
     copy = shutil.copytree(deep, tmp_path / "copy")
     with pytest.raises(InputError, match="another finished store"):
         observe(wide, copy, "wide")
+
+
+def test_levels_are_not_joined(wide, deep, tmp_path):
+    other = observe(wide, tmp_path / "other", "wide")
+    with pytest.raises(InputError, match="they differ in instruments"):
+        merge([deep, other], tmp_path / "joined")
+    halves = [subset(deep, tmp_path / split, splits=[split]) for split in ("train", "test")]
+    assert len(read_split(merge(halves, tmp_path / "whole"), "train", []).halos["region"]) == 6
 
 
 def test_observed_configs_are_known():

@@ -192,9 +192,10 @@ def test_wrong_content_with_right_checksums_is_found(copy, name, index, value, m
         assert any(message in p for p in problems), problems
 
 
-def test_planted_copies_are_found_turned_and_mirrored(tmp_path):
+@pytest.mark.parametrize("pixels", [40, 64])
+def test_planted_copies_are_found_turned_and_mirrored(tmp_path, pixels):
     """Each halo of the test split is a copy of one of train, under other ids, turned in its own way."""
-    source = tiny_store(tmp_path / "few", halos=(8, 1, 8), pixels=40)
+    source = tiny_store(tmp_path / "few", halos=(8, 1, 8), pixels=pixels)
     layout, train, generator = Layout.of_store(source), read_split(source, "train"), np.random.default_rng(1)
 
     def content(split: str):

@@ -259,8 +259,8 @@ def parse_ranges(text: str) -> tuple[int, ...]:
     """``"1-3,7"`` -> (1, 2, 3, 7); ValueError where it cannot be read."""
     numbers: set[int] = set()
     for part in str(text).split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdigit() or (last and not last.isdigit()):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
             raise ValueError(f"cannot read {text!r} as numbers; write for instance 1-324 or 1,2,5-9")
         low, high = int(first), int(last or first)
         if high < low or high - low > 1_000_000:

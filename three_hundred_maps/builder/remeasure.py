@@ -74,6 +74,9 @@ def remeasure(
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="three_hundred_maps-") as scratch:
         for split, row, key in progress(sorted(chosen, key=lambda p: p[2]), desc="snapshots", unit="halo"):
+            if tuple(key) not in of_key:  # of a store that was joined to that of this recipe
+                problems.append(f"halo {key} of {split} is none of those that this recipe selects")
+                continue
             number, place = of_key[tuple(key)]
             loaded = load_region(members[number], place, member_folder(Path(scratch), content, number))
             problems += _compare(store, layout, split, row, key, members[number], loaded)
@@ -104,7 +107,7 @@ def _compare(
     ]
     for name, maps in there.maps.items():
         again = made.maps[name][0]
-        off = float(np.abs(maps[0] - again).max()) / max(float(again.max()), 1e-300)
+        off = float(np.abs(maps[0] - again).max()) / max(float(np.abs(again).max()), 1e-300)
         if off > MAP_TOLERANCE:
             problems.append(f"{where}: {name} differs from its particles by {off:.2g} of the largest pixel")
     return problems

@@ -200,8 +200,14 @@ def _differences(a: Layout, b: Layout) -> list[str]:
         "lines of sight": np.array_equal(a.vectors, b.vectors) and np.array_equal(a.ups, b.ups),
         **{name: value == b.grid.attrs()[name] for name, value in a.grid.attrs().items()},
         "synthetic": a.attrs["synthetic"] == b.attrs["synthetic"],
+        "instruments": _instruments(a) == _instruments(b),
     }
     return [name for name, equal in same.items() if not equal]
+
+
+def _instruments(layout: Layout) -> tuple[Any, ...]:
+    """What the views were seen with, and at which redshifts: units and names of all levels are the same."""
+    return layout.attrs.get("observed", {}).get("redshifts"), [layout.view_attrs(v) for v in layout.views]
 
 
 def _rows_of(source: Path) -> dict[str, list[Row]]:

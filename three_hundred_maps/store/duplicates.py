@@ -64,13 +64,12 @@ def structure(maps: NDArray[np.generic]) -> NDArray[np.float32]:
 
 
 def coarse(maps: NDArray[np.generic], cells: int = COARSE) -> NDArray[np.float32]:
-    """(n, y, x) averaged down to about ``cells`` a side."""
-    step = max(maps.shape[-1] // cells, 1)
-    size = maps.shape[-1] // step
-    cut = maps[:, : size * step, : size * step]
-    return np.asarray(
-        cut.reshape(len(maps), size, step, size, step).mean(axis=(2, 4), dtype=np.float64), np.float32
-    )
+    """(n, y, x) averaged down to ``cells`` a side, pixels shared out by area: turns and mirrors commute."""
+    pixels = maps.shape[-1]
+    edges, left = np.linspace(0.0, pixels, min(cells, pixels) + 1), np.arange(pixels)
+    shared = np.minimum(edges[1:, None], left + 1) - np.maximum(edges[:-1, None], left)
+    weights = np.maximum(shared, 0.0) / edges[1]
+    return np.asarray(weights @ np.asarray(maps, np.float64) @ weights.T, np.float32)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ def read_halo(path: str | Path, halo: str, los: int) -> tuple[str, SplitArrays]:
     """
     wanted = HaloKey.parse(halo)
     root = open_group(path)
+    if root.attrs.get("sealed"):
+        raise InputError(f"{path} holds sealed inputs: their halos have no names to be found by")
     found, example = [], ""
     for split in schema.SPLITS:
         group = root[split]

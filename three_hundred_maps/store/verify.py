@@ -142,11 +142,12 @@ def _check_files(store: Path, files: dict[str, Any], report: Report) -> None:
         elif sha256_file(file) != wanted["sha256"]:
             report.problems.append(f"{name} does not match its checksum")
     report.checks["files"] = len(files)
+    known = {*files, *OUTSIDE}
     for place in sorted(store.rglob("*")):
         name = place.relative_to(store).as_posix()
         if place.is_symlink() and name not in files:
             report.problems.append(f"{name} is a link")
-        elif not place.is_dir() and name not in (*files, *OUTSIDE):
+        elif not place.is_dir() and name not in known:
             report.problems.append(f"{name} is not in the manifest")
     try:
         wrong = self_check((store / PROVENANCE).read_bytes())

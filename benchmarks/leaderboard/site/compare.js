@@ -35,11 +35,12 @@
     }
     return [ra - rb, Math.sqrt(sum / (n * (n - 1)))];
   }
-  function paired(a, b) {
+  function paired(a, b, tail) {
+    // `tail`: the share beyond each end, which is expanded for few regions; null for too few.
     var n = a.length, here = [], next = draws(300), t = [], i, k, place, found;
     for (i = 0; i < n; i += 1) { here.push(i); }
     var point = difference(a, b, here);
-    if (n < 10) { return [point[0], null, null]; }
+    if (tail === null) { return [point[0], null, null]; }
     for (k = 0; k < 1000; k += 1) {
       place = [];
       for (i = 0; i < n; i += 1) { place.push(Math.floor(next() * n)); }
@@ -48,8 +49,11 @@
     }
     if (t.length < 500) { return [point[0], point[0], point[0]]; }
     t.sort(function (x, y) { return x - y; });
-    var at = function (q) { return t[Math.min(t.length - 1, Math.floor(q * t.length))]; };
-    return [point[0], point[0] - point[1] * at(0.975), point[0] - point[1] * at(0.025)];
+    var at = function (q) {
+      var low = Math.floor(q * (t.length - 1)), high = Math.min(low + 1, t.length - 1);
+      return t[low] + (q * (t.length - 1) - low) * (t[high] - t[low]);
+    };
+    return [point[0], point[0] - point[1] * at(1 - tail), point[0] - point[1] * at(tail)];
   }
   function verdict(a, b) {
     if (a === b) { return "The same submission twice."; }
@@ -59,7 +63,7 @@
     if (a.dataset !== b.dataset || String(list(a, "region")) !== String(list(b, "region"))) {
       return "Scored on different datasets or regions: they cannot be compared pair by pair.";
     }
-    var d = paired(a.mse, b.mse), text = "Residual rms of the first less the second, paired over " + a.mse.length +
+    var d = paired(a.mse, b.mse, a.tail), text = "Residual rms of the first less the second, paired over " + a.mse.length +
       " regions: " + d[0].toFixed(4) + " dex";
     if (d[1] === null) { return text + "; too few regions for an interval."; }
     text += " (95 % interval " + d[1].toFixed(4) + " to " + d[2].toFixed(4) + "). ";
