@@ -119,6 +119,21 @@ def test_the_index_is_kept(small_blocks, tmp_path, monkeypatch):
     same(first.cutout(centre, 2000.0), again.cutout(centre, 2000.0))
 
 
+def test_the_index_is_of_the_origin_too(tmp_path):
+    """A black hole is found though its chunk was indexed before the first one, and with it another origin."""
+    small = small_snapshot(tmp_path, format="arepo", particles=500)
+    hole = {name: np.asarray(values[:1]) for name, values in small.particles[1].items()}
+    hole |= {"position": small.centres[:1].astype(np.float32), "mass": np.ones(1, np.float32)}
+    particles = {**small.particles, 5: hole}
+    tng = write_tng(tmp_path / "tng", small.header, particles, small.centres, small.R200c)
+    options = {"whole": False, "offsets": tng.offsets, "index_folder": tmp_path / "index"}
+    first = tng.snapshot.rename(tmp_path / "away")
+    Region.open(tng.snapshot.with_name("snap_099.1.hdf5"), **options)
+    first.rename(tng.snapshot)
+    centre = small.centres[0] * small.header.time / small.header.cosmology.h
+    assert len(Region.open(tng.snapshot, **options).cutout(centre, 50.0)["black_holes"]) == 1
+
+
 def test_a_position_that_is_not_finite_is_named(tmp_path):
     small = small_snapshot(tmp_path, particles=300)
     with h5py.File(small.snapshot, "r+") as file:
