@@ -13,6 +13,7 @@ from three_hundred_maps.simulation.block_index import merged, rows_of, within_ro
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES
 from three_hundred_maps.simulation.readers.hdf5_index import parts_of
+from three_hundred_maps.simulation.readers.hdf5_safe import opened
 from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.testing.catalogues import write_catalogue
@@ -107,6 +108,17 @@ def test_velocities_are_peculiar(tmp_path, format):
             ]
             factor = 1.0 if format == "swift" else np.sqrt(2.0)
             np.testing.assert_allclose(stored, factor * small.particles[0]["velocity"], rtol=1e-5)
+
+
+def test_a_packed_chunk_is_unpacked_once(tmp_path):
+    """SWIFT's hold 2^20 rows, and a sphere touches hundreds of runs in one: the cache must hold it."""
+    path = tmp_path / "packed.hdf5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (1 << 20, 3), "f8", chunks=(1 << 20, 3), compression="gzip")
+    with opened(path) as file:
+        dataset = file["x"]
+        _, held, _ = dataset.id.get_access_plist().get_chunk_cache()
+        assert held >= np.prod(dataset.chunks) * dataset.dtype.itemsize
 
 
 def test_the_index_is_kept(small_blocks, tmp_path, monkeypatch):
