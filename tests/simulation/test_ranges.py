@@ -13,7 +13,7 @@ from three_hundred_maps.simulation.block_index import merged, rows_of, within_ro
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES
 from three_hundred_maps.simulation.readers.hdf5_index import parts_of
-from three_hundred_maps.simulation.readers.hdf5_safe import opened
+from three_hundred_maps.simulation.readers.hdf5_safe import dataset, opened
 from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.testing.catalogues import write_catalogue
@@ -116,9 +116,27 @@ def test_a_packed_chunk_is_unpacked_once(tmp_path):
     with h5py.File(path, "w") as file:
         file.create_dataset("x", (1 << 20, 3), "f8", chunks=(1 << 20, 3), compression="gzip")
     with opened(path) as file:
-        dataset = file["x"]
-        _, held, _ = dataset.id.get_access_plist().get_chunk_cache()
-        assert held >= np.prod(dataset.chunks) * dataset.dtype.itemsize
+        _, held, _ = file["x"].id.get_access_plist().get_chunk_cache()
+        assert held >= 8 * np.prod(file["x"].chunks)
+
+
+def test_a_column_of_one_value_as_swift_packs_it(tmp_path):
+    """16 bits of 32 are kept (SWIFT's filter BFloat16), and all are the same: 2035 to 1."""
+    path, rows = tmp_path / "packed.hdf5", 1 << 22
+    short = h5py.h5t.IEEE_F32LE.copy()
+    short.set_fields(15, 7, 8, 0, 7)
+    short.set_precision(16)
+    packed = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    packed.set_chunk((1 << 20,))
+    packed.set_filter(h5py.h5z.FILTER_NBIT, 0, ())
+    packed.set_shuffle()
+    packed.set_deflate(4)
+    with h5py.File(path, "w") as file:
+        made = h5py.h5d.create(file.id, b"x", short, h5py.h5s.create_simple((rows,)), packed)
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.full(rows, 1.5, np.float32))
+        assert rows * 4 > 2000 * made.get_storage_size()
+    with opened(path) as file:
+        assert dataset(file, "x", path, rows)[-1] == 1.5
 
 
 def test_the_index_is_kept(small_blocks, tmp_path, monkeypatch):
