@@ -120,19 +120,40 @@ def test_a_packed_chunk_is_unpacked_once(tmp_path):
         assert held >= 8 * np.prod(file["x"].chunks)
 
 
+def bfloat16():
+    """The type of numbers of which SWIFT's filter BFloat16 keeps 16 bits of 32."""
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_fields(15, 7, 8, 0, 7)
+    kind.set_precision(16)
+    return kind
+
+
+def test_short_numbers_that_were_unpacked(tmp_path):
+    """As by h5repack: they lie in one piece, but not as float32."""
+    small = small_snapshot(tmp_path, particles=300)
+    sphere = small.centres[1] * small.header.time / small.header.cosmology.h, 2000.0
+    before = Region.open(small.snapshot).cutout(*sphere)["gas"].fields["density"]
+    with h5py.File(small.snapshot, "r+") as file:
+        values = file["PartType0/Density"][...]
+        del file["PartType0/Density"]
+        made = h5py.h5d.create(
+            file["PartType0"].id, b"Density", bfloat16(), h5py.h5s.create_simple(values.shape)
+        )
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
+    after = Region.open(small.snapshot).cutout(*sphere)["gas"].fields["density"]
+    np.testing.assert_allclose(after, before, rtol=0.01)
+
+
 def test_a_column_of_one_value_as_swift_packs_it(tmp_path):
     """16 bits of 32 are kept (SWIFT's filter BFloat16), and all are the same: 2035 to 1."""
     path, rows = tmp_path / "packed.hdf5", 1 << 22
-    short = h5py.h5t.IEEE_F32LE.copy()
-    short.set_fields(15, 7, 8, 0, 7)
-    short.set_precision(16)
     packed = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     packed.set_chunk((1 << 20,))
     packed.set_filter(h5py.h5z.FILTER_NBIT, 0, ())
     packed.set_shuffle()
     packed.set_deflate(4)
     with h5py.File(path, "w") as file:
-        made = h5py.h5d.create(file.id, b"x", short, h5py.h5s.create_simple((rows,)), packed)
+        made = h5py.h5d.create(file.id, b"x", bfloat16(), h5py.h5s.create_simple((rows,)), packed)
         made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.full(rows, 1.5, np.float32))
         assert rows * 4 > 2000 * made.get_storage_size()
     with opened(path) as file:
