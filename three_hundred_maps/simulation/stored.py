@@ -311,10 +311,11 @@ class RangedSnapshot:
             for span in self._source.spans(kind):
                 if span.present or span.stop == span.start:
                     continue
-                rows = np.stack([np.maximum(first, span.start), np.minimum(last, span.stop)], 1)
-                held = rows[:, 1] > rows[:, 0]
-                low, high = (centre - reach)[held], (centre + reach)[held]
-                parts.append(BlockIndex(rows[held], low, high, np.full(int(held.sum()), span.number)))
+                begin, end = np.searchsorted(last, span.start, "right"), np.searchsorted(first, span.stop)
+                rows = np.stack([first[begin:end], last[begin:end]], 1).clip(span.start, span.stop)
+                held = begin + np.flatnonzero(rows[:, 1] > rows[:, 0])
+                low, high = centre[held] - reach[held], centre[held] + reach[held]
+                parts.append(BlockIndex(rows[held - begin], low, high, np.full(len(held), span.number)))
             self._index[kind] = join(parts)
 
     def _runs(self, kind: int, rows: NDArray[np.int64]) -> Ranges:
