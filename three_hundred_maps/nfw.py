@@ -22,7 +22,7 @@ def projected_mass(x: ArrayLike) -> NDArray[np.float64]:
     continuation with arccos for x > 1, and 1 + ln(1/2) at x = 1.
     """
     x = np.asarray(x, np.float64)
-    result = np.array(np.log(0.5 * x) + 1.0)  # an array too where x is a number
+    result = np.asarray(np.log(0.5 * x) + 1.0)  # of one number too, into which one can write
     low, high = x < 1 - 1e-6, x > 1 + 1e-6
     inner, outer = x[low], x[high]
     result[low] = np.log(0.5 * inner) + np.arccosh(1 / inner) / np.sqrt(1 - inner**2)

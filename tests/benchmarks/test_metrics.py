@@ -224,7 +224,7 @@ def test_projected_nfw_mass_is_the_integral_of_its_surface_density() -> None:
 
     for x in (0.3, 1.0, 3.0):
         whole = quad(lambda r: 2 * math.pi * r * sigma(r), 0, x)[0] / (4 * math.pi)
-        assert float(nfw.projected_mass(x)) == pytest.approx(whole, rel=1e-6)
+        assert nfw.projected_mass(x) == pytest.approx(whole, rel=1e-6)
 
 
 def clump_map(clumps: list[tuple[int, int, float]]) -> np.ndarray:

@@ -34,14 +34,21 @@ from three_hundred_maps.units import COMPTON_KPC2_PER_MSUN_K, KEV_K
 MOTION = ("ksz", "velocity", "velocity_dispersion")
 
 
+def energy(particles, context):
+    """Of the motion along the line of sight: never below 0, so that it is a view like any other."""
+    return 0.5 * particles.mass * (particles.fields["velocity"].astype(np.float64) @ context.sight) ** 2
+
+
 @pytest.fixture
-def moving(tmp_path, write_recipe):
-    """A recipe on a small box of three halos with views of motion, and its snapshot."""
+def moving(tmp_path, write_recipe, monkeypatch):
+    """A recipe on a small box of three halos with views of motion, one a user's own, and its snapshot."""
+    own = View("energy", "Msun km2 s-2 kpc-2", "energy", ("gas",), energy, needs=("velocity",), sight=True)
+    monkeypatch.setitem(VIEWS, own.name, own)
     written = small_snapshot(tmp_path / "small", particles=3000, halos=3)
     recipe = write_recipe(
         "moving",
         simulation=of_files(written.snapshot, written.catalogue),
-        maps={"views": [*MOTION, "mass"], "pixels": 8, "lines_of_sight": 2},
+        maps={"views": [*MOTION, "energy", "mass"], "pixels": 8, "lines_of_sight": 2},
         store={"halo_variables": ["T_mw_500_keV", "Y_500_kpc2"]},
     )
     return recipe, written.snapshot

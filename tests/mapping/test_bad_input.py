@@ -8,7 +8,15 @@ from mapping_helpers import DARK, GAS, cutout, frame, gas, particles
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
-from three_hundred_maps.mapping import HaloGrid, MapContext, View, cutout_radius, lines_of_sight, render
+from three_hundred_maps.mapping import (
+    HaloGrid,
+    MapContext,
+    View,
+    cutout_radius,
+    get_view,
+    lines_of_sight,
+    render,
+)
 from three_hundred_maps.mapping.kernels import check_kernel
 
 SIGHT = lines_of_sight(1)
@@ -24,6 +32,9 @@ def test_smoothing_lengths(bad):
 def test_positions_and_contributions():
     with pytest.raises(InputError, match="dark_matter: some positions are not finite"):
         render(cutout(dark_matter=particles([[np.nan, 0, 0]])), [DARK], frame(), *SIGHT)
+    lost = cutout(stars=particles([[np.nan, 0, 0], *np.eye(3)]))
+    with pytest.raises(InputError, match="stars: some positions are not finite"):
+        render(lost, [get_view("star")], frame(), *SIGHT)
     with pytest.raises(InputError, match="view gas_only: 1 particles of gas contribute"):
         render(cutout(gas=gas([[0, 0, 0]] * 2, 1.0, mass=[1.0, np.nan])), [GAS], frame(), *SIGHT)
     wrong = View("wrong", "1", "of another shape", ("gas",), lambda p, c: np.zeros(len(p) + 1))

@@ -274,6 +274,17 @@ def test_few_stars_are_spread_too(stars: int) -> None:
         assert np.mean(maps > 0) > 0.5
 
 
+def test_spread_is_for_what_has_no_kernel() -> None:
+    """Gas keeps its own kernel, of its own length, in a view that spreads its stars."""
+    box = cutout(gas=gas([[0.0, 0.0, 0.0]], 8.0))
+    plain, spread = (
+        View(name, "Msun kpc-2", "baryons", ("gas", "stars"), particle_mass, spread=name == "spread")
+        for name in ("plain", "spread")
+    )
+    made = render(box, [plain, spread], frame(), *ALONG_Z)
+    assert np.array_equal(made["spread"][0], made["plain"][0])
+
+
 def test_the_kernels_are_exact_and_other_views_stay_as_they_were() -> None:
     box, shape = cluster(5, 200), frame()
     together = render(box, [STAR, MASS, GRAINY], shape, *ALONG_Z)

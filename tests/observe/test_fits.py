@@ -18,7 +18,8 @@ from baselines.model import Architecture, MassModel
 from baselines.sky_images import Frame, read_image, to_frame
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import radius_grid
-from three_hundred_maps.observe.fits import ORIGIN, export_fits
+from three_hundred_maps.mapping import get_view
+from three_hundred_maps.observe.fits import ORIGIN, export_fits, write_image
 from three_hundred_maps.store.arrays import read_split, root_attrs
 from three_hundred_maps.torch_data import Transforms
 
@@ -65,6 +66,13 @@ def test_exported_images_stand_on_the_sky(deep, files):
             edge = wcs.pixel_to_world(79.5, 39.5)
             assert centre.separation(SkyCoord(*ORIGIN, unit="deg")).arcsec < 1e-3
             assert centre.separation(edge).arcmin == pytest.approx(header["R200ARCM"], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["sz", "xray", "mass", "temperature", "entropy", "velocity", "lum_r"])
+def test_units_are_of_the_fits_standard(name, tmp_path):
+    view = get_view(name)
+    header = fits.getheader(write_image(tmp_path / "a.fits", np.ones((2, 2)), fits.Header(), view.units, ""))
+    units.Unit(header.get("BUNIT", ""), format="fits")
 
 
 def test_a_map_comes_back_through_another_image_of_the_sky(deep, halo, files, model, tmp_path):

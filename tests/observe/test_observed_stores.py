@@ -132,6 +132,7 @@ def few(folder, wide=None, **more):
         (lambda tmp, wide, deep: deep, "deep", "observed store already"),
         (lambda tmp, wide, deep: few(tmp), "deep", "cosmology"),
         (lambda tmp, wide, deep: few(tmp, wide), "deep", "need maps of 3"),
+        (lambda tmp, wide, deep: few(tmp, wide, pixels=110, width=2.75), "deep", "is 2.75 R200c wide"),
         (lambda tmp, wide, deep: few(tmp, wide, views=("sz", "mass")), "deep", "no view xray"),
     ],
 )

@@ -420,8 +420,9 @@ def test_arepo_tracers_are_left_out(tmp_path):
     assert "tracers" in region.info.assumptions
 
 
-def test_gizmo_winds(tmp_path):
-    small = small_snapshot(tmp_path, particles=1000)
+@pytest.mark.parametrize("format", ["gizmo", "gadget2"])
+def test_winds_of_gas(tmp_path, format):
+    small = small_snapshot(tmp_path, format=format, particles=1000)
     winds = small.particles[0]["delay_time"] > 0
     assert winds.any()
     factor = small.header.time / small.header.cosmology.h

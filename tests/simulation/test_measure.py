@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,3 +172,35 @@ def test_gas_fields_hydrogen_from_what_there_is():
     assert hydrogen() == pytest.approx(0.76)
     assert hydrogen(helium_fraction=0.25) == pytest.approx(0.74)
     assert hydrogen(hydrogen_fraction=0.71) == pytest.approx(0.71)
+
+
+MANY = """
+import numpy as np
+from three_hundred_maps.mapping.views import VIEWS, MapContext, context_of_halo
+from three_hundred_maps.simulation.cosmology import MDPL2
+from three_hundred_maps.simulation.measure import measure
+from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES, Cutout, Particles
+
+n = 500_000
+position = np.random.default_rng(1).normal(size=(n, 3)).astype("f4") * 500
+every = {name: Particles.empty(GAS_FIELDS if name == "gas" else None) for name in SPECIES}
+every["dark_matter"] = Particles(position, np.full(n, 1e9, "f4"), np.arange(n), {"velocity": position})
+cutout = Cutout(every, 3e3, 0.0, MDPL2)
+velocity = context_of_halo(MapContext(), cutout, 2e3, [VIEWS["velocity"]]).halo_velocity
+print(measure(cutout)["com_offset"].hex(), velocity.tobytes().hex())
+"""
+
+
+def test_threads_of_linear_algebra_change_no_bit():
+    """A build in one process has as many of them as there are cores, the workers of a pool one."""
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", MANY],
+            env={**os.environ, "OPENBLAS_NUM_THREADS": n, "OMP_NUM_THREADS": n},
+            cwd=Path(__file__).parent,
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        for n in "12"
+    ]
+    assert said[0] and said[0] == said[1]

@@ -13,6 +13,7 @@ from three_hundred_maps.simulation.block_index import merged, rows_of, within_ro
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.particles import GAS_FIELDS, SPECIES
 from three_hundred_maps.simulation.readers.hdf5_index import parts_of
+from three_hundred_maps.simulation.readers.hdf5_safe import dataset, opened
 from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.testing.catalogues import write_catalogue
@@ -109,6 +110,56 @@ def test_velocities_are_peculiar(tmp_path, format):
             np.testing.assert_allclose(stored, factor * small.particles[0]["velocity"], rtol=1e-5)
 
 
+def test_a_packed_chunk_is_unpacked_once(tmp_path):
+    """SWIFT's hold 2^20 rows, and a sphere touches hundreds of runs in one: the cache must hold it."""
+    path = tmp_path / "packed.hdf5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (1 << 20, 3), "f8", chunks=(1 << 20, 3), compression="gzip")
+    with opened(path) as file:
+        _, held, _ = file["x"].id.get_access_plist().get_chunk_cache()
+        assert held >= 8 * np.prod(file["x"].chunks)
+
+
+def bfloat16():
+    """The type of numbers of which SWIFT's filter BFloat16 keeps 16 bits of 32."""
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_fields(15, 7, 8, 0, 7)
+    kind.set_precision(16)
+    return kind
+
+
+def test_short_numbers_that_were_unpacked(tmp_path):
+    """As by h5repack: they lie in one piece, but not as float32."""
+    small = small_snapshot(tmp_path, particles=300)
+    sphere = small.centres[1] * small.header.time / small.header.cosmology.h, 2000.0
+    before = Region.open(small.snapshot).cutout(*sphere)["gas"].fields["density"]
+    with h5py.File(small.snapshot, "r+") as file:
+        values = file["PartType0/Density"][...]
+        del file["PartType0/Density"]
+        made = h5py.h5d.create(
+            file["PartType0"].id, b"Density", bfloat16(), h5py.h5s.create_simple(values.shape)
+        )
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
+    after = Region.open(small.snapshot).cutout(*sphere)["gas"].fields["density"]
+    np.testing.assert_allclose(after, before, rtol=0.01)
+
+
+def test_a_column_of_one_value_as_swift_packs_it(tmp_path):
+    """16 bits of 32 are kept (SWIFT's filter BFloat16), and all are the same: 2035 to 1."""
+    path, rows = tmp_path / "packed.hdf5", 1 << 22
+    packed = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    packed.set_chunk((1 << 20,))
+    packed.set_filter(h5py.h5z.FILTER_NBIT, 0, ())
+    packed.set_shuffle()
+    packed.set_deflate(4)
+    with h5py.File(path, "w") as file:
+        made = h5py.h5d.create(file.id, b"x", bfloat16(), h5py.h5s.create_simple((rows,)), packed)
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.full(rows, 1.5, np.float32))
+        assert rows * 4 > 2000 * made.get_storage_size()
+    with opened(path) as file:
+        assert dataset(file, "x", path, rows)[-1] == 1.5
+
+
 def test_the_index_is_kept(small_blocks, tmp_path, monkeypatch):
     small = small_snapshot(tmp_path, particles=500)
     folder = tmp_path / "index"
@@ -117,6 +168,21 @@ def test_the_index_is_kept(small_blocks, tmp_path, monkeypatch):
     again = Region.open(small.snapshot, whole=False, index_folder=folder)
     centre = small.centres[1] * small.header.time / small.header.cosmology.h
     same(first.cutout(centre, 2000.0), again.cutout(centre, 2000.0))
+
+
+def test_the_index_is_of_the_origin_too(tmp_path):
+    """A black hole is found though its chunk was indexed before the first one, and with it another origin."""
+    small = small_snapshot(tmp_path, format="arepo", particles=500)
+    hole = {name: np.asarray(values[:1]) for name, values in small.particles[1].items()}
+    hole |= {"position": small.centres[:1].astype(np.float32), "mass": np.ones(1, np.float32)}
+    particles = {**small.particles, 5: hole}
+    tng = write_tng(tmp_path / "tng", small.header, particles, small.centres, small.R200c)
+    options = {"whole": False, "offsets": tng.offsets, "index_folder": tmp_path / "index"}
+    first = tng.snapshot.rename(tmp_path / "away")
+    Region.open(tng.snapshot.with_name("snap_099.1.hdf5"), **options)
+    first.rename(tng.snapshot)
+    centre = small.centres[0] * small.header.time / small.header.cosmology.h
+    assert len(Region.open(tng.snapshot, **options).cutout(centre, 50.0)["black_holes"]) == 1
 
 
 def test_a_position_that_is_not_finite_is_named(tmp_path):

@@ -154,7 +154,7 @@ def map_halo(
         {
             view.name: brightest_share(view, cutout.particles, grid.R200c_kpc, context)
             for view in views
-            if view.weight is None and not view.signed
+            if view.weight is None and not view.signed and not view.sight
         },
         mass_disagreement(values["M200c"], mass),
     )

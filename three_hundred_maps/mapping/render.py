@@ -307,7 +307,7 @@ def _batches(
                 scales[k] = 2.0 ** np.floor(np.log2(largest))
             weights[:, k] = values / scales[k]
         # what is spread to neighbours has no kernel of the simulation's own: one for all codes
-        kernel = SPREAD_KERNEL if fields[0].spread else cutout.kernel
+        kernel = SPREAD_KERNEL if fields[0].spread and species != "gas" else cutout.kernel
         yield Batch(chunk.position, radius, weights, kernel), scales * factor
 
 
@@ -370,6 +370,7 @@ def _smoothing_lengths(
         return None
     from three_hundred_maps.mapping.kd_tree import neighbour_distance  # compiled: few views need it
 
+    _check_particles(particles, None, species)  # the search for neighbours would not end
     radius = neighbour_distance(particles.position, NEIGHBOURS)
     if spread is not None and len(particles) <= NEIGHBOURS:
         # too few to hide one among others: each is spread over half the map at least

@@ -279,7 +279,8 @@ def context_of_halo(
                 raise InputError(f"{species.replace('_', ' ')} without velocity, which a view is made of")
             weight = inner.mass.astype(np.float64)
             mass += float(weight.sum())
-            momentum += weight @ inner.fields["velocity"].astype(np.float64)
+            # without BLAS, whose threads may add in another order
+            momentum += np.einsum("i,ij->j", weight, inner.fields["velocity"].astype(np.float64))
     return replace(context, halo_velocity=momentum / mass if mass > 0 else momentum)
 
 

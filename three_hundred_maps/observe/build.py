@@ -200,7 +200,7 @@ class Observatory:
             raise InputError(f"{source} has no view {', '.join(missing)}, which level {level.name} observes")
         if "observed" in attrs:
             raise InputError(f"{source} is an observed store already: observe the ideal one")
-        if self.grid.width < 1.25 * PIXELS * PIXEL:
+        if self.grid.width < 1.5 * PIXELS * PIXEL:
             raise InputError(
                 f"{source} is {self.grid.width:g} R200c wide: beams and the observer's frame need maps of 3"
                 " R200c, as those of the recipe mini-wide"

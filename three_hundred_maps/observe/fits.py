@@ -24,6 +24,7 @@ ORIGIN = (180.0, 0.0)
 FITS_UNITS = {
     "1": "",
     "Msun kpc-2": "solMass kpc-2",
+    "Lsun kpc-2": "solLum kpc-2",
     "1e44 erg s-1 kpc-2": "10**44 erg s-1 kpc-2",
     "ct s-1 arcmin-2": "count s-1 arcmin-2",
 }

@@ -68,7 +68,9 @@ class ColumnChecks:
         self, mass: NDArray[np.float32] | float, gas: Mapping[str, NDArray[np.float32]], kernel: str
     ) -> NDArray[np.float32] | float:
         """Give gas of no density or smoothing length what the other implies; its masses, 0 without either."""
-        if not any((gas[name] <= 0).any() for name in ("density", "smoothing_length") if name in gas):
+        empty = [gas[name] <= 0 for name in ("density", "smoothing_length") if name in gas]
+        rows = np.flatnonzero(np.logical_or.reduce(empty)) if empty else np.zeros(0, np.int64)
+        if not len(rows):
             return mass
         n = len(next(iter(gas.values())))
         masses = np.full(n, mass, np.float32) if isinstance(mass, float) else mass
@@ -77,7 +79,7 @@ class ColumnChecks:
         # Both in the file's units; the kernel's radius may be in another one than the positions.
         unit = self._factors["smoothing_length"] / self._factors["position"]
         sphere = NEIGHBOURS[kernel] / (4.0 / 3.0 * math.pi)
-        for row in np.flatnonzero((density <= 0) | (smoothing <= 0)).tolist():
+        for row in rows:
             if smoothing[row] > 0 and "density" in gas:
                 density[row] = sphere * masses[row] / (unit * smoothing[row]) ** 3
             elif density[row] > 0 and "smoothing_length" in gas:

@@ -75,7 +75,8 @@ def measure(cutout: Cutout) -> dict[str, float]:
     for name in SPECIES:
         within = radius[name] <= r200
         part = cutout[name].mass[within].astype(np.float64)
-        centre_of_mass += part @ cutout[name].position[within].astype(np.float64)
+        # without BLAS, whose threads may add in another order
+        centre_of_mass += np.einsum("i,ij->j", part, cutout[name].position[within].astype(np.float64))
     return {
         "M200c": m200,
         "R200c": r200,

@@ -216,7 +216,7 @@ class RangedSnapshot:
     def __init__(self, source: Source, origin: NDArray[np.float64], folder: Path | None) -> None:
         self._reader = Columns(source, origin)
         self.checks = self._reader.checks
-        self._source, self._scale = source, source.factors["position"]
+        self._source, self._origin, self._scale = source, origin, source.factors["position"]
         self._index: dict[int, BlockIndex] = {}
         for species, kinds in self._reader.kinds.items():
             for i, kind in enumerate(kinds):
@@ -236,8 +236,12 @@ class RangedSnapshot:
             ranges = [(span.number, span.start, span.stop) for span in spans]
             return scan(ranges, read, f"{source.path}: {species}")
 
-        stats = [(span.path, span.path.stat()) for span in spans]
-        of = [kinds[i], [[str(path.resolve()), s.st_size, s.st_mtime_ns] for path, s in stats]]
+        # Origin and first rows too: they are others where another file of the set has come or gone.
+        stats = [(span, span.path.stat()) for span in spans]
+        files = [
+            [str(span.path.resolve()), span.number, span.start, s.st_size, s.st_mtime_ns] for span, s in stats
+        ]
+        of = [kinds[i], self._origin.tolist(), files]
         return kept(folder, of, make)
 
     def near(self, species: str, at: NDArray[np.float64], radius: float, box: float) -> Near:
@@ -307,10 +311,11 @@ class RangedSnapshot:
             for span in self._source.spans(kind):
                 if span.present or span.stop == span.start:
                     continue
-                rows = np.stack([np.maximum(first, span.start), np.minimum(last, span.stop)], 1)
-                held = rows[:, 1] > rows[:, 0]
-                low, high = (centre - reach)[held], (centre + reach)[held]
-                parts.append(BlockIndex(rows[held], low, high, np.full(int(held.sum()), span.number)))
+                begin, end = np.searchsorted(last, span.start, "right"), np.searchsorted(first, span.stop)
+                rows = np.stack([first[begin:end], last[begin:end]], 1).clip(span.start, span.stop)
+                held = begin + np.flatnonzero(rows[:, 1] > rows[:, 0])
+                low, high = centre[held] - reach[held], centre[held] + reach[held]
+                parts.append(BlockIndex(rows[held - begin], low, high, np.full(len(held), span.number)))
             self._index[kind] = join(parts)
 
     def _runs(self, kind: int, rows: NDArray[np.int64]) -> Ranges:

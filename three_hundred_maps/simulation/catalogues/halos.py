@@ -26,7 +26,7 @@ class GroupMembers:
     centre_kpc, radius_kpc
         (n, 3) and (n,): centres and R200c, proper.
     first, length
-        (n, 6) int64: the first row of each group by particle type, and how many rows it has.
+        (n, 6) int64: the first row of each group by particle type, rising, and how many rows it has.
     """
 
     centre_kpc: NDArray[np.float64]

@@ -346,7 +346,9 @@ def _fill_straight(
     This is what `hdf5_safe.dataset` checked: the piece is inside the file. It spares HDF5's own copying.
     """
     offset = dataset.id.get_offset()
-    same = dataset.dtype == out.dtype and dataset.shape[1:] == out.shape[1:] and column in (None, 0)
+    # Not its dtype: numbers that SWIFT's filters cut to 16 bits are float32 to h5py too.
+    single = dataset.id.get_type().equal(h5py.h5t.NATIVE_FLOAT)
+    same = single and dataset.shape[1:] == out.shape[1:] and column in (None, 0)
     if not same or offset is None or file.userblock_size or origin.any():
         return False
     with open(path, "rb", buffering=0) as stream:

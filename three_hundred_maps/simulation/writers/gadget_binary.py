@@ -36,6 +36,7 @@ _BLOCKS = (
     ("Z", (0, 4), "metallicity"),
     ("Zs", (0, 4), "metallicity"),
     ("TEMP", _GAS, "temperature"),
+    ("DTIM", _GAS, "delay_time"),
 )
 """Blocks as they follow one another in a file: the types that may have one, and the field."""
 _ROWS = 1 << 16
@@ -61,7 +62,7 @@ def write_gadget(
         The file; with ``files > 1`` it becomes a set ``NAME.0``, ``NAME.1``, ...
     header, particles
         See the module's text. Blocks written where a type has the field: POS VEL ID MASS U RHO NE NH HSML
-        SFR AGE Z Zs TEMP.
+        SFR AGE Z Zs TEMP DTIM.
     format
         2 (every block is labelled) or 1 (blocks are known by their order).
     byteorder
