@@ -215,11 +215,12 @@ def test_csv(tmp_path):
         read_catalogue("csv", path, cosmology=COSMOLOGY, redshift=0.5)
 
 
-def test_csv_hosts(tmp_path):
+@pytest.mark.parametrize("none", [-1, 1], ids=["none", "its own"])
+def test_csv_hosts(tmp_path, none):
     path = tmp_path / "halos.csv"
     path.write_text(
         "halo_id,host_id,x_Mpc,y_Mpc,z_Mpc,M200c_msun,R200c_kpc,com_offset,f_high_resolution\n"
-        "1,-1,1,2,3,1e14,900,0.1,1\n2,1,1,2,3,1e13,400,0.2,0.5\n"
+        f"1,{none},1,2,3,1e14,900,0.1,1\n2,1,1,2,3,1e13,400,0.2,0.5\n"
     )
     halos = read_catalogue("csv", path, cosmology=COSMOLOGY, redshift=0.0)
     assert halos.distinct.tolist() == [True, False]
