@@ -320,7 +320,7 @@ def test_the_server_gives_ranges_and_no_other_files(
 def test_a_browser_that_goes_away_is_no_failure(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server = explorer_server(str(store))
     with running(server):
-        asked = socket.create_connection(server.server_address)
+        asked = socket.create_connection(("127.0.0.1", server.server_port))
         asked.sendall(b"GET /store/zarr.json HTTP/1.1\r\n\r\n" * 100)
         asked.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # end it with a reset
         asked.close()
