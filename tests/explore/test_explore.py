@@ -30,7 +30,9 @@ from three_hundred_maps.explore import explorer_server, write_page
 from three_hundred_maps.explore.server import page_files
 from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.derive import merge
 from three_hundred_maps.testing import tiny_store
+from three_hundred_maps.testing.blobs import BlobCluster
 
 
 @pytest.fixture(scope="module")
@@ -151,23 +153,41 @@ BAR = "return document.querySelector('figure:has([data-view={}]) .bar').textCont
 
 
 @pytest.mark.browser
-def test_a_prediction_is_of_its_own_simulation_and_has_the_truths_colours(
-    store: Path, submission: Path, tmp_path: Path, browser: Browser
-) -> None:
-    split = read_split(store, "test", ["mass"])
-    simulation = np.where([True, False, True, True], split.halos["simulation"], "other")
-    mixed = submitted(tmp_path / "s", split.maps["mass"], rows={**split.halos, "simulation": simulation})
-    with running(explorer_server(str(store), str(mixed))) as address:
-        browser.visit(address)
-        for row, held in enumerate((True, False)):
-            browser.run("location.hash = arguments[0]", f"halo={halo_keys(split.halos)[row]}")
-            wait_for(browser, READY.format(f"test/{row}/0"))
-            status = browser.run("return document.getElementById('status').textContent")
-            assert status == ("" if held else "The predictions do not hold this cluster.")
+def test_the_prediction_has_the_truths_colours(store: Path, submission: Path, browser: Browser) -> None:
     with running(explorer_server(str(store), str(submission))) as address:  # twice the mass
         browser.visit(address)
         wait_for(browser, READY.format("test/0/0"))
         assert browser.run(BAR.format("predicted")) == browser.run(BAR.format("mass"))
+
+
+@pytest.mark.browser
+def test_clusters_of_several_simulations_are_not_mistaken(
+    tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = []
+    for seed, simulation in enumerate(("one", "other")):
+        monkeypatch.setattr(BlobCluster, "simulation", simulation)
+        folder = tmp_path / simulation
+        stores.append(tiny_store(folder, halos=(1, 1, 2), n_los=1, pixels=16, half=False, seed=seed))
+    both = merge(stores, tmp_path / "both")
+    split = read_split(both, "test", ["mass"])
+    maps = split.maps["mass"] * np.array([1, 2, 3, 4], np.float32)[:, None, None, None]
+    with running(explorer_server(str(both), str(submitted(tmp_path / "s", maps, rows=split)))) as address:
+        browser.visit(address)
+        for row, halo in enumerate(halo_keys(split.halos)):
+            browser.run("location.hash = arguments[0]", f"halo={halo}")
+            wait_for(browser, READY.format(f"test/{row}/0"))
+            browser.run("document.querySelector('canvas[data-view=residual]').focus()")
+            browser.press("\ue014")
+            text = browser.run("return document.getElementById('readout').textContent")
+            assert float(text.split("residual ")[1]) == pytest.approx(np.log10(row + 1), abs=2e-3)
+        names = browser.run("return [...document.getElementById('halo').options].map(o => o.text)")
+        assert [name.split(",")[0] for name in names] == list(map(str, halo_keys(split.halos)))
+    nameless = {name: values[:2] for name, values in split.halos.items() if name != "simulation"}
+    silent = submitted(tmp_path / "n", maps[:2], rows=nameless)
+    with running(explorer_server(str(both), str(silent))) as address:
+        browser.visit(address)
+        wait_for(browser, "document.getElementById('status').textContent.includes('of which simulation')")
     browser.console()
 
 
@@ -176,9 +196,9 @@ def test_views_of_every_kind_are_told_apart(tmp_path: Path, browser: Browser) ->
     views = ("sz", "mass", "gas", "dark_matter")
     declared = {"gas": {"signed": True}}
     seen = tiny_store(tmp_path / "t", halos=(0, 0, 1), n_los=1, pixels=41, views=views, half=False)
-    text = json.loads((seen / "zarr.json").read_text())
-    text["attributes"] |= {"view_attrs": declared, "observed": {"level": "deep"}}
-    (seen / "zarr.json").write_text(json.dumps(text))
+    group = json.loads((seen / "zarr.json").read_text())
+    group["attributes"] |= {"view_attrs": declared, "observed": {"level": "deep"}}
+    (seen / "zarr.json").write_text(json.dumps(group))
     with running(explorer_server(str(seen))) as address:
         browser.visit(address)
         wait_for(browser, READY.format("test/0/0"))

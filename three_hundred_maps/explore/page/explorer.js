@@ -10,7 +10,7 @@ const RESIDUAL_DEX = 0.5;
 const at = (id) => document.getElementById(id);
 const state = { split: "test", row: 0, los: 0, cursor: null };
 const kept = new Map(); // maps of the clusters looked at last
-let store, predictions, shown, drawing = 0;
+let store, predictions, shown, several, drawing = 0;
 
 const halos = () => store.splits[state.split];
 const halo = () => halos()[state.row];
@@ -176,7 +176,6 @@ function choose(change) {
   const count = Number(at("los").max) + 1;
   state.los = ((state.los % count) + count) % count || 0;
   at("split").value = state.split;
-  const several = new Set(halos().map((h) => h.simulation)).size > 1;
   const label = (h) => `${several ? h.key : h.name}, ${h.M200c.toExponential(2)} Msun`;
   at("halo").replaceChildren(...halos().map((h) => new Option(label(h), h.row, false, h.row === state.row)));
   at("los").value = state.los;
@@ -193,7 +192,9 @@ async function start() {
   };
   store = await MapStore.open(address).catch(named("store", address));
   const predicted = asked.get("predictions") || given.predictions;
+  several = new Set(Object.values(store.splits).flatMap((rows) => rows.map((h) => h.simulation))).size > 1;
   if (predicted) predictions = await Predictions.open(predicted).catch(named("predictions", predicted));
+  if (several && predictions?.by === "name") throw new Error("the predictions do not say of which simulation their clusters are");
   if (!Object.keys(store.splits).length) throw new Error("the store holds no cluster");
   document.title = `${store.attrs.name}: cluster maps`;
   at("name").textContent = store.attrs.name;
