@@ -496,6 +496,8 @@ def test_on_a_narrow_screen(site: Path, browser: Browser, width: int) -> None:
         browser.open(page)
         wide = browser.run("return document.documentElement.scrollWidth")
         assert wide <= width, f"{page.name} is {wide} wide on a screen of {width}"
+        captions = browser.run("return [...document.querySelectorAll('caption')].map(c => c.offsetWidth)")
+        assert captions and max(captions) <= width, "what is said of a table needs no scrolling to the side"
     assert browser.console() == []
 
 
