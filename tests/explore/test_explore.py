@@ -263,6 +263,9 @@ def test_the_static_folder_works_on_a_plain_host(store: Path, tmp_path: Path, br
         def log_message(self, format: str, *args: object) -> None:
             pass
 
+    browser.open(page / "index.html")
+    assert "needs a web server" in browser.run("return document.getElementById('status').textContent")
+    browser.console()
     handler: Callable[..., SimpleHTTPRequestHandler] = partial(WithoutRanges, directory=str(page))
     with running(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as plain:
         browser.visit(plain)
