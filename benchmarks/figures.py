@@ -46,6 +46,7 @@ def mass_distribution(masses_msun: Mapping[str, NDArray[np.float64]]) -> Figure:
     axis.hist(list(logs.values()), bins, stacked=True, label=list(logs), color=colours, rwidth=0.94)
     axis.set_xlabel("log$_{10}$ M$_{200c}$ / M$_\\odot$")
     axis.set_ylabel("clusters")
+    axis.yaxis.get_major_locator().set_params(integer=True)
     axis.legend(frameon=False, fontsize=9)
     axis.spines[["top", "right"]].set_visible(False)
     return figure
@@ -69,11 +70,11 @@ def inputs_and_truth(rows: Sequence[tuple[str, Mapping[str, Map]]], views: Seque
             bar = figure.colorbar(image, ax=axis, shrink=0.9, pad=0.02)
             bar.ax.tick_params(labelsize=8)
             if line == 0:
-                axis.set_title(LABELS.get(view, (view, ""))[0], fontsize=11)
+                axis.set_title("\n".join(LABELS.get(view, (view, ""))), fontsize=10)
             if column == 0:
                 axis.set_ylabel(label, fontsize=9)
             if line == len(rows) - 1:
-                axis.set_xlabel(LABELS.get(view, ("", view))[1], fontsize=9)
+                axis.set_xlabel("x / R200c", fontsize=9)
     return figure
 
 

@@ -114,7 +114,8 @@ def draw_map(
     if np.nanmin(values) < 0:
         reach = float(np.nanmax(np.abs(values)))
         middle = max(float(np.nanmedian(np.abs(values))), reach / 100.0)
-        norm: Any = SymLogNorm(middle, vmin=-reach, vmax=reach)
+        # By itself half of the colours were of what is below the median.
+        norm: Any = SymLogNorm(middle, linscale=0.25, vmin=-reach, vmax=reach)
         colours, line = RESIDUAL_COLOUR_MAP, "black"  # its middle is white
     else:
         low, high = span or colour_range(view, values)
@@ -238,8 +239,8 @@ def plot_halo(
     Parameters
     ----------
     row
-        A row of `load_dataset` or any mapping: (y, x) maps by view, and M200c (Msun), R200c (kpc),
-        redshift where they are known.
+        A row of `load_dataset` or any mapping: (y, x) maps by view, 2 R200c a side, and M200c (Msun),
+        R200c (kpc), redshift where they are known.
     views
         Which, in order; by default every 2-D array of the row.
     units

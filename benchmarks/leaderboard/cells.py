@@ -42,7 +42,7 @@ def with_units(name: str) -> str:
 
 def number(value: float | None, digits: int) -> str:
     """A number for people; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:z.{digits}f}"  # z: no -0.000
 
 
 def cell(name: str, score: Mapping[str, Any] | None) -> dict[str, str]:

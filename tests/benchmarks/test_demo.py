@@ -96,6 +96,15 @@ def test_page_in_a_browser(demo_folder: Path, browser: Browser, width: int) -> N
     assert browser.console() == []
 
 
+def test_an_axis_says_what_runs_along_it() -> None:
+    maps = dict.fromkeys(("sz", "mass"), np.ones((4, 4)))
+    shown = figures.inputs_and_truth([("a cluster", maps)], ["sz", "mass"]).axes[:2]
+    assert [axis.get_xlabel() for axis in shown] == ["x / R200c"] * 2
+    assert shown[0].get_title() == "Sunyaev-Zeldovich\nCompton y"
+    (counts,) = figures.mass_distribution({"train": np.array([1e14, 2e14])}).axes
+    assert all(tick == round(tick) for tick in counts.get_yticks())
+
+
 def test_what_lies_beyond_the_axis_is_told_and_makes_no_spike() -> None:
     values = np.concatenate([np.zeros(900), np.full(100, 9.0)])
     axis = figures.residual_histogram({"unet": values}).axes[0]

@@ -134,6 +134,11 @@ def test_what_is_verified_is_told_by_its_place(scored: dict[str, Any], tmp_path:
         render([{**scored, "verified": True}], tmp_path / "site")
 
 
+def test_what_rounds_to_nothing_has_no_sign() -> None:
+    found = cell("skill", {"value": -1e-5, "low": -2e-4, "high": 0.1})
+    assert (found["text"], found["interval"]) == ("0.000", "0.000 to 0.100")
+
+
 @pytest.mark.parametrize("name", ["Nеt", "ＮＥＴ", " net "])
 def test_a_name_that_looks_like_a_verified_one_is_marked(scored: dict[str, Any], name: str) -> None:
     (board,) = map_boards([variant(scored, 1.1, name=name)], [variant(scored, name="Net")])
@@ -472,6 +477,16 @@ def test_the_comparison_in_the_page_is_that_of_the_scores(
         assert shown == [c["text"] + c["interval"] for c in cells]
     board = browser.run("return document.getElementById('board2').textContent")
     assert board and board in browser.run("return document.getElementById('second').textContent")
+    # A link to one takes another of its board; what is no link leaves the page whole.
+    browser.open(site / "compare.html", f"#{slug_of(second)}")
+    chosen = "return ['name1', 'name2'].map(id => document.getElementById(id).textContent)"
+    assert browser.run(chosen)[0] == "Gamma baseline" != browser.run(chosen)[1]
+    assert "paired over" in browser.run("return document.getElementById('verdict').textContent")
+    browser.open(site / "compare.html", "#%,%E0%A4%A")
+    assert browser.run("return document.getElementById('verdict').textContent") and browser.console() == []
+    # Numbers of the axes are inside the picture.
+    boxes = "[...document.querySelectorAll('#cross text')].map(t => t.getBBox())"
+    assert max(browser.run(f"return {boxes}.map(b => b.x + b.width)")) <= 400
 
 
 @pytest.mark.browser
@@ -507,6 +522,8 @@ def test_on_a_narrow_screen(site: Path, browser: Browser, width: int) -> None:
         browser.open(page)
         wide = browser.run("return document.documentElement.scrollWidth")
         assert wide <= width, f"{page.name} is {wide} wide on a screen of {width}"
+        captions = browser.run("return [...document.querySelectorAll('caption')].map(c => c.offsetWidth)")
+        assert captions and max(captions) <= width, "what is said of a table needs no scrolling to the side"
     assert browser.console() == []
 
 

@@ -27,7 +27,7 @@ from three_hundred_maps.hub.exporting import check_limits, export
 from three_hundred_maps.hub.loading import load_dataset
 from three_hundred_maps.hub.manifests import MANIFEST, checked_path, parse_manifest
 from three_hundred_maps.hub.parquet import plan_files
-from three_hundred_maps.hub.pictures import LEVELS, levels
+from three_hundred_maps.hub.pictures import LEVELS, levels, shown_views
 from three_hundred_maps.hub.rows import ROW_FORMAT
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import OWN_LIST, sha256_file
@@ -517,3 +517,15 @@ def test_a_name_that_is_no_repositorys_is_refused_before_anything_is_written(sto
 def test_levels_rise_with_the_logarithm() -> None:
     image = np.array([[0.0, 1.0, 10.0, 100.0, 1e9]], np.float32)
     assert levels(image, 0.0, 2.0).tolist() == [[0, 0, LEVELS // 2, LEVELS - 1, LEVELS - 1]]
+
+
+@pytest.mark.parametrize(
+    ("views", "shown"),
+    [
+        ("sz xray star mass gas", "sz xray star mass"),
+        ("sz xray star shear1 shear2 mass", "sz xray star mass"),  # an observed store
+        ("ksz gas mass", "ksz gas mass"),
+    ],
+)
+def test_small_pictures_show_the_target(views: str, shown: str) -> None:
+    assert shown_views(views.split()) == shown.split()

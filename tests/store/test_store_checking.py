@@ -325,6 +325,27 @@ def test_preview_draws_and_says_what_is_wrong(tiny, tmp_path):
             preview(tiny, halo_text, los, tmp_path / name)
 
 
+def test_preview_of_an_observed_store_has_no_bar_of_kpc(tmp_path, monkeypatch):
+    bars = []
+
+    def recorded(*args, R200c_kpc, **options):
+        bars.append(R200c_kpc)
+        return draw_map(*args, R200c_kpc=R200c_kpc, **options)
+
+    monkeypatch.setattr("three_hundred_maps.store.preview.draw_map", recorded)
+    given = {"halos": (0, 0, 1), "n_los": 1, "pixels": 8, "views": ("mass",), "half": False}
+    for name, attrs in (("ideal", {}), ("seen", {"observed": {"level": "deep"}})):
+        preview(tiny_store(tmp_path / name, **given, **attrs), "1:1000", 0, tmp_path / "halo.png")
+    assert bars[0] > 0 and bars[1] is None
+
+
+def test_noise_is_pale():
+    noise = np.random.default_rng(0).normal(size=(40, 40))
+    drawn = draw_map(new_figure(1, 1, (3, 3))[1][0][0], "sz", noise)
+    shown = np.abs(np.asarray(drawn.norm(noise)) - 0.5) / 0.5  # 0 is white
+    assert np.median(shown) < 0.35 and shown.max() == pytest.approx(1)
+
+
 def test_table_of_halos(tmp_path):
     store = tiny_store(tmp_path / "store", halos=(3, 1, 2), n_los=2, pixels=8)
     table = halo_table(store)

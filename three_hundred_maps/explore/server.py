@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +23,7 @@ from three_hundred_maps.store.names import find_store, is_url
 PAGE = ("index.html", "style.css", "explorer.js", "store.js", "draw.js", "colours.js")
 VENDOR = ("zarrita.js", "LICENSES.txt")
 _TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css"}
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
+_RANGE = re.compile(r"bytes=(?=\d|-\d)(\d{0,18})-(\d{0,18})$")
 _BLOCK = 1 << 20
 
 
@@ -39,7 +40,7 @@ def prediction_store(address: str) -> str:
     for folder in (Path(address) / "predictions.zarr", Path(address)):
         if (folder / "mass" / "zarr.json").is_file():
             return str(folder)
-    raise InputError(f"{address} holds no predictions: name a submission's folder or its predictions.zarr")
+    raise InputError(f"{address} holds no predicted mass maps: name a submission or its predictions.zarr")
 
 
 def local_store(address: str) -> Path:
@@ -98,6 +99,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of each request."""
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # the browser turned to another page
+            super().handle()
+
     def do_HEAD(self) -> None:
         self.do_GET()
 
@@ -114,14 +119,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
 
     def _send_file(self, root: Path, name: str) -> None:
-        file = (root / name).resolve()
-        if not file.is_relative_to(root) or not file.is_file():
+        try:
+            file = (root / name).resolve()
+            found = file.is_relative_to(root) and file.is_file()
+        except (OSError, ValueError):  # a name that no file can have
+            found = False
+        if not found:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         size = file.stat().st_size
         begin, end = 0, size
         asked = _RANGE.match(self.headers.get("Range", ""))
-        if asked and any(asked.groups()):
+        if asked:
             first, last = asked.groups()
             begin = int(first) if first else max(size - int(last), 0)
             end = min(int(last) + 1, size) if first and last else size
@@ -169,6 +178,9 @@ def write_page(out: Path, store: str, predictions: str | None = None) -> Path:
     named = {"store": store if is_url(store) else str(local_store(store))}
     if predictions:
         named["predictions"] = prediction_store(predictions)
+    for address in named.values():
+        if not is_url(address) and out.resolve().is_relative_to(Path(address).resolve()):
+            raise InputError(f"{out} lies in {address}, which is copied into it; name a folder outside")
     with replaced_folder(out, "explorer page") as folder:
         for name, file in page_files().items():
             (folder / name).parent.mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ from typing import Any
 from huggingface_hub import DatasetCardData
 
 from three_hundred_maps.display import markdown_table, sections
+from three_hundred_maps.hub.pictures import shown_views
 from three_hundred_maps.hub.rows import COLUMN_VARIABLES, LOS_VECTOR
 from three_hundred_maps.store.overview import instrument_text
 from three_hundred_maps.store.schema import SPLITS
@@ -142,7 +143,7 @@ def pictures(configs: Mapping[str, Any]) -> str:
     """The pictures of the configs."""
     lines = []
     for name, c in configs.items():
-        shown = ", ".join(c["views"][:4])
+        shown = ", ".join(shown_views(c["views"]))
         kind = "synthetic clusters" if c["synthetic"] else "simulated clusters"
         lines += [
             f"![Config {name}: {kind}; from left to right {shown}]({path})" for path in c.get("images", [])

@@ -15,7 +15,7 @@ from three_hundred_maps.hub.card import render_card
 from three_hundred_maps.hub.croissant import render_croissant
 from three_hundred_maps.hub.manifests import MANIFEST, checked_path, new_manifest, parse_manifest
 from three_hundred_maps.hub.parquet import colour_ranges, plan_files, write_split
-from three_hundred_maps.hub.pictures import gallery, panel
+from three_hundred_maps.hub.pictures import gallery, panel, shown_views
 from three_hundred_maps.hub.record import add_file, describe_store
 from three_hundred_maps.hub.remote import checked_repository
 from three_hundred_maps.hub.side_files import render_citation, render_eval
@@ -246,7 +246,7 @@ def copy_store(store: Path, target: Path, root: Path) -> dict[str, Any]:
 def draw_gallery(source: StoreSource, ranges: Mapping[str, tuple[float, float]]) -> bytes:
     """A picture of some clusters of the split with most halos, light to heavy, each in up to four views."""
     split = max(SPLITS, key=lambda s: source.halos[s])
-    chosen = source.views[:4]
+    chosen = shown_views(source.views)
     masses = read_split(source.path, split, [], slice(None)).halos["M200c"]
     order = np.argsort(masses)
     count = min(GALLERY_ROWS, len(order))

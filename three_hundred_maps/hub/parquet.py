@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Image, Value
 
-from three_hundred_maps.hub.pictures import panel, png
+from three_hundred_maps.hub.pictures import panel, png, shown_views
 from three_hundred_maps.hub.rows import row_features, to_table, with_units
 from three_hundred_maps.hub.sources import StoreSource
 from three_hundred_maps.io import renamed_into_place
@@ -28,7 +28,6 @@ FILE_BYTES = 500e6
 ROW_GROUP_BYTES = 24e6
 """Raw size of a row group, about: what a reader of a few rows must fetch, and where zstd finds likeness."""
 
-PREVIEW_VIEWS = 4
 MAX_THREADS = 8
 
 
@@ -136,7 +135,7 @@ def catalogue_table(
 ) -> pa.Table:
     """One row a halo; the picture shows its first line of sight in up to four views."""
     schema = catalogue_features().arrow_schema
-    shown = list(views)[:PREVIEW_VIEWS]
+    shown = shown_views(views)
     pictures = [
         {"bytes": png(*panel({v: split.maps[v][i, 0] for v in shown}, ranges, shown)), "path": None}
         for i in range(len(split))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 LEVELS = 64
-"""Colours a view: four views share one palette of 256."""
+"""Colours a view: `MOST_VIEWS` views share one palette of 256."""
+MOST_VIEWS = 4
 
 _ANCHORS: Mapping[str, tuple[str, ...]] = {
     "sz": ("060814", "12306b", "1f78b4", "7fd0e6", "fbfdff"),
@@ -19,6 +20,15 @@ _ANCHORS: Mapping[str, tuple[str, ...]] = {
     "mass": ("06100c", "154d3d", "3a8f5c", "a5cf6b", "fbfde0"),
     "": ("0a0a0a", "444444", "808080", "c0c0c0", "ffffff"),
 }
+
+
+def shown_views(views: Sequence[str]) -> list[str]:
+    """The views that a picture shows, in their order: four at most, those with colours of their own first.
+
+    The target is thus among them, and a signed view, which has no logarithm, only where room is left.
+    """
+    chosen = sorted(views, key=lambda view: view not in _ANCHORS)[:MOST_VIEWS]
+    return [view for view in views if view in chosen]
 
 
 def palette_of(view: str) -> NDArray[np.uint8]:
@@ -51,7 +61,7 @@ def panel(
     ranges
         The log10 range of each view's colours.
     views
-        At most four.
+        At most `MOST_VIEWS`.
 
     Returns
     -------

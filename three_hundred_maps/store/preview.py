@@ -80,10 +80,13 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
         raise InputError(f"-o {out}: the suffix must be one of {', '.join(sorted(supported))}")
     root = open_group(path)
     group = root[split]
+    # Maps of an observed store are in units of an R200c that is somewhat off: no bar of kpc is right.
+    observed = "observed" in root.attrs
+    R200c_kpc = None if observed else float(data.halos["R200c"][0])
     for axis, (name, maps) in zip(axes[0], data.maps.items(), strict=True):
         attrs = dict(group[name].attrs)
         width = float(attrs["width_R200c"])
-        drawn = draw_map(axis, name, maps[0, los], width=width, R200c_kpc=float(data.halos["R200c"][0]))
+        drawn = draw_map(axis, name, maps[0, los], width=width, R200c_kpc=R200c_kpc)
         units, zero = "dimensionless" if attrs["units"] == "1" else attrs["units"], None
         if name in SOLAR_MAGNITUDE:
             units, zero = "mag arcsec-2", SOLAR_MAGNITUDE[name] + SURFACE_BRIGHTNESS
@@ -91,7 +94,7 @@ def preview(path: str | Path, halo: str, los: int, out: str | Path) -> Path:
         label = [*textwrap.wrap(attrs["long_name"], 52), f"[{units}]", *textwrap.wrap(instrument, 52)]
         colour_bar(figure, drawn, axis, "\n".join(label), zero)
         axis.set_title(name, fontsize=10)
-        axis.set_xlabel("x / R200c", fontsize=8)
+        axis.set_xlabel("x / observer's R200c" if observed else "x / R200c", fontsize=8)
     figure.suptitle(_title(data, split, los, synthetic=bool(root.attrs["synthetic"])), fontsize=11)
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=110)

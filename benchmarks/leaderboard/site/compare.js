@@ -99,7 +99,7 @@
     });
     [0.5, 1, 2, 5, 10, 20].forEach(function (k) {
       add("path", { "class": "grid", d: "M" + across(k).toFixed(1) + " 15V200" });
-      add("text", { x: across(k).toFixed(1), y: 216, "text-anchor": "middle" }, String(k));
+      add("text", { x: Math.min(across(k), 392).toFixed(1), y: 216, "text-anchor": "middle" }, String(k));
     });
     add("text", { x: 223, y: 234, "text-anchor": "middle" }, "k [cycles per R200c]");
     add("text", { transform: "translate(12 107) rotate(-90)", "text-anchor": "middle" }, title);
@@ -133,11 +133,15 @@
     draw("ratio", "ratio", "power ratio", 1.6, a, b);
   }
   function fromHash() {
-    var wanted = location.hash.slice(1).split(",").map(decodeURIComponent);
+    var wanted = location.hash.slice(1).split(",");
     data.forEach(function (entry, place) {
       if (entry.slug === wanted[0]) { first.value = String(place); }
       if (entry.slug === wanted[1]) { second.value = String(place); }
     });
+    // One alone is compared with the best other of its board.
+    var one = data[Number(first.value)];
+    var others = data.filter(function (entry) { return entry !== one && entry.board === one.board; });
+    if (wanted.length < 2 && others.length) { second.value = String(data.indexOf(others[0])); }
     show();
   }
   second.value = String(Math.min(1, data.length - 1));

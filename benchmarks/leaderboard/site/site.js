@@ -58,6 +58,6 @@
       byId("said").textContent = "Tick exactly two submissions; " + picked.length + " are ticked.";
       return;
     }
-    location.href = "compare.html#" + picked.map(encodeURIComponent).join(",");
+    location.href = "compare.html#" + picked.join(",");
   });
 }());

@@ -22,19 +22,31 @@ function palette(name) {
 }
 const palettes = {};
 
-// Colour scale of an array: {transform, low, high, ticks: [[value, place 0-1]]}.
+export const quantile = (values, part) => Float64Array.from(values).sort()[Math.floor(part * (values.length - 1))];
+
+const short = (value) => (value === 0 || (Math.abs(value) >= 0.01 && Math.abs(value) < 1e4) ? String(Number(value.toPrecision(3))) : Number(value.toPrecision(2)).toExponential().replace("e+", "e"));
+
+// Colour scale of an array: {place: value to 0-1, ticks: [[label, place]]}, down to `decades` below the brightest pixel or to the faintest.
 export function logScale(values, decades) {
-  let top = 0;
-  for (const value of values) if (value > top) top = value;
-  const high = Math.log10(top || 1);
-  const low = high - decades;
-  const ticks = [];
-  for (let power = Math.ceil(low); power <= high; power++) ticks.push([`1e${power}`, (power - low) / decades]);
-  return { place: (value) => (value > 0 ? (Math.log10(value) - low) / decades : 0), ticks };
+  const positive = values.filter((value) => value > 0 && Number.isFinite(value));
+  const [least, high] = positive.length ? [0.005, 1].map((part) => Math.log10(quantile(positive, part))) : [-1, 0];
+  const gap = positive.length < values.length ? 0.3 : 0; // the faintest is told from nothing
+  let low = Math.max(least - gap, high - decades);
+  if (high - low < 1e-6) low = high - 1;
+  const place = (value) => (value > 0 ? (Math.log10(value) - low) / (high - low) : 0);
+  let ticks = [];
+  for (const steps of [[1], [1, 3], [1, 2, 5], [1, 2, 3, 5, 7]]) {
+    ticks = [];
+    for (let power = Math.floor(low); power <= high; power++) ticks.push(...steps.map((step) => Number(`${step}e${power}`)));
+    ticks = ticks.filter((value) => place(value) >= 0 && place(value) <= 1);
+    if (ticks.length > 2) break;
+  }
+  if (ticks.length < 2) ticks = [10 ** low, 10 ** high];
+  return { place, ticks: ticks.map((value) => [short(value), place(value)]) };
 }
 
-export function linearScale(limit, unit) {
-  const ticks = [-limit, 0, limit].map((v) => [`${v > 0 ? "+" : ""}${Number(v.toPrecision(2))}${unit}`, (v + limit) / (2 * limit)]);
+export function linearScale(limit) {
+  const ticks = [-limit, 0, limit].map((v) => [`${v > 0 ? "+" : ""}${short(v)}`, (v + limit) / (2 * limit)]);
   return { place: (value) => (value + limit) / (2 * limit), ticks, signed: true };
 }
 
@@ -61,7 +73,8 @@ export function colourBar(scale, colours) {
   bar.append(node("div", { class: "ramp", style: `background:linear-gradient(to right,${stops})` }));
   const every = Math.ceil(scale.ticks.length / 4);
   for (const [label, place] of scale.ticks.filter((_, i) => i % every === 0)) {
-    const tick = node("span", { style: `left:${100 * place}%` });
+    const shift = { 0: 0, 1: -100 }[place] ?? -50; // a number at an end stays over its bar
+    const tick = node("span", { style: `left:${100 * place}%;transform:translateX(${shift}%)` });
     tick.textContent = label;
     bar.append(tick);
   }
@@ -101,10 +114,11 @@ export function profile(values, size, width) {
 // Radial profiles on logarithmic axes, each over its own innermost ring; series: [{label, points, style}].
 export function profileChart(series) {
   const [w, h, left, bottom, top] = [420, 250, 44, 40, 8];
-  const shown = series.map((s) => ({ ...s, points: s.points.map(([r, v]) => [Math.log10(r), Math.log10(v / s.zero)]).filter(([, v]) => Number.isFinite(v)) }));
+  const shown = series.map((s) => ({ ...s, points: s.points.map(([r, v], ring) => [Math.log10(r), Math.log10(v) - Math.log10(s.zero), ring]).filter(([, v]) => Number.isFinite(v)) }));
   const all = shown.flatMap((s) => s.points);
+  if (!all.length) return "no map is above 0 at its centre";
   const xs = [Math.min(...all.map((p) => p[0])), 0];
-  const ys = [Math.max(-6, Math.floor(Math.min(...all.map((p) => p[1])))), Math.ceil(Math.max(...all.map((p) => p[1])) * 2) / 2];
+  const ys = [Math.max(-6, Math.floor(Math.min(-0.1, ...all.map((p) => p[1])))), Math.ceil(Math.max(...all.map((p) => p[1])) * 2) / 2];
   const px = (x) => left + ((x - xs[0]) / (xs[1] - xs[0])) * (w - left - 8);
   const py = (y) => top + ((ys[1] - Math.max(y, ys[0])) / (ys[1] - ys[0])) * (h - top - bottom);
   const svg = node("svg", { viewBox: `0 0 ${w} ${h}`, class: "chart", role: "img", "aria-label": "Radial profiles of the views" });
@@ -117,7 +131,7 @@ export function profileChart(series) {
   }
   svg.append(node("text", { x: (left + w) / 2, y: h - 6, "text-anchor": "middle" }, "radius in R200c"));
   for (const s of shown) {
-    svg.append(node("path", { d: s.points.map(([x, y], i) => `${i ? "L" : "M"}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join(""), class: `series ${s.style}` }));
+    svg.append(node("path", { d: s.points.map(([x, y, ring], i) => `${s.points[i - 1]?.[2] === ring - 1 ? "L" : "M"}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join(""), class: `series ${s.style}` }));
   }
   return svg;
 }

@@ -1,6 +1,6 @@
 // The page: which cluster and line of sight, its maps side by side, a read-out, profiles, and a prediction beside the truth.
 import { MapStore, Predictions } from "./store.js";
-import { circles, colourBar, linearScale, logScale, massHistogram, node, paint, profile, profileChart } from "./draw.js";
+import { circles, colourBar, linearScale, logScale, massHistogram, node, paint, profile, profileChart, quantile } from "./draw.js";
 
 const COLOURS = { sz: "magma", xray: "inferno", star: "bone", mass: "viridis", predicted: "viridis", residual: "RdBu_r" };
 const DECADES = { sz: 3, xray: 5, star: 4, mass: 3, predicted: 3 };
@@ -10,7 +10,7 @@ const RESIDUAL_DEX = 0.5;
 const at = (id) => document.getElementById(id);
 const state = { split: "test", row: 0, los: 0, cursor: null };
 const kept = new Map(); // maps of the clusters looked at last
-let store, predictions, shown, drawing = 0;
+let store, predictions, shown, several, drawing = 0;
 
 const halos = () => store.splits[state.split];
 const halo = () => halos()[state.row];
@@ -26,6 +26,9 @@ async function mapsOf(one) {
     const reading = store.maps(one, store.attrs.views).then(async (maps) => {
       const mass = predictions && (await predictions.mass(one));
       if (mass) {
+        if (String(mass.shape) !== String(Object.values(maps)[0].shape)) {
+          throw new Error(`the prediction has shape ${mass.shape} (los, y, x), the store's maps ${Object.values(maps)[0].shape}`);
+        }
         maps.predicted = mass;
         if (maps.mass) {
           const logs = (v) => Math.log10(Math.max(v, FLOOR));
@@ -44,12 +47,14 @@ async function mapsOf(one) {
 const plane = (map, los) => map.data.subarray(los * map.shape[1] * map.shape[2], (los + 1) * map.shape[1] * map.shape[2]);
 
 function scaleOf(name, map) {
-  if (name === "residual") return linearScale(RESIDUAL_DEX, "");
+  if (name === "residual") return linearScale(RESIDUAL_DEX);
+  if (name === "predicted" && shown.mass) return scaleOf("mass", shown.mass); // the same colour is the same mass
   const values = at("fixed").checked ? map.data : plane(map, state.los);
-  const signed = values.some((v) => v < 0);
-  if (signed) return linearScale(values.reduce((m, v) => Math.max(m, Math.abs(v)), 0) || 1, "");
+  if (values.some((v) => v < 0)) return linearScale(quantile(values.map(Math.abs), 0.995) || 1);
   return logScale(values, DECADES[name] || 4);
 }
+
+const modified = (event) => event.altKey || event.ctrlKey || event.metaKey; // the browser's own keys
 
 function figure(name, map) {
   const size = map.shape[2];
@@ -68,10 +73,10 @@ function figure(name, map) {
   canvas.addEventListener("pointerdown", point); // a tap moves nothing
   canvas.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
-    if (!step) return;
+    if (!step || modified(event)) return;
     event.preventDefault();
     event.stopPropagation();
-    const [x, y] = state.cursor || [size / 2, size / 2];
+    const [x, y] = state.cursor || [size >> 1, size >> 1];
     move(x + step[0], y + step[1]);
   });
   const caption = node("figcaption", {}, name === "mass" && predictions ? "true mass" : name);
@@ -86,22 +91,36 @@ function setCursor(x, y) {
   state.cursor = [x, y];
   const size = Object.values(shown)[0].shape[2];
   const place = (i) => ((i + 0.5) / size - 0.5) * width();
-  const radius = Math.hypot(place(x), place(y));
+  // Maps of an observed store are in units of an R200c that is somewhat off: their kpc are not known.
+  const kpc = `; ${(Math.hypot(place(x), place(y)) * halo().R200c).toFixed(0)} kpc from the centre`;
+  const where = store.attrs.observed ? "of the observer's R200c" : `R200c${kpc}`;
   const values = Object.entries(shown).map(([name, map]) => `${name} ${written(plane(map, state.los)[y * size + x])}`);
-  at("readout").textContent = `x ${place(x).toFixed(3)}, y ${place(y).toFixed(3)} R200c; ${(radius * halo().R200c).toFixed(0)} kpc from the centre: ${values.join(", ")}`;
+  at("readout").textContent = `x ${place(x).toFixed(3)}, y ${place(y).toFixed(3)} ${where}: ${values.join(", ")}`;
   document.querySelectorAll(".cross").forEach((old) => old.remove());
   document.querySelectorAll(".square").forEach((square) =>
     square.append(node("div", { class: "cross", style: `left:${(100 * (x + 0.5)) / size}%;top:${100 - (100 * (y + 0.5)) / size}%` })),
   );
 }
 
-function drawCharts() {
-  const names = Object.keys(shown).filter((name) => name !== "residual");
+// A signed view has no logarithm; of others noise alone is negative.
+const logarithmic = (name) => name !== "residual" && (name in DECADES || !store.attrs.view_attrs?.[name]?.signed);
+
+function drawProfiles() {
+  const names = Object.keys(shown).filter(logarithmic);
   const points = Object.fromEntries(names.map((name) => [name, profile(plane(shown[name], state.los), shown[name].shape[2], width())]));
   const zero = (name) => points[name === "predicted" && points.mass ? "mass" : name][0][1];
-  const series = names.map((name) => ({ label: name, points: points[name], zero: zero(name), style: `s-${name}` }));
+  const series = names.map((name) => ({ label: name, points: points[name], zero: zero(name), style: styleOf(name) }));
   at("profiles").replaceChildren(profileChart(series));
   at("legend").replaceChildren(...series.map((s) => node("li", {}, node("i", { class: s.style }), s.label)));
+}
+
+// Views without a colour of their own share six, then the same six dashed.
+function styleOf(name) {
+  const place = store.attrs.views.filter((view) => !(view in DECADES)).indexOf(name);
+  return place < 0 ? `s-${name}` : `other-${place % 6}${place % 12 < 6 ? "" : " dashed"}`;
+}
+
+function drawHalo() {
   at("histogram").replaceChildren(
     massHistogram(halos(), halo(), (row) => {
       const here = row.indexOf(halo());
@@ -111,7 +130,7 @@ function drawCharts() {
   const h = halo();
   const rows = [
     ["simulation", h.simulation],
-    ["region : snapshot : halo", h.key],
+    ["region : snapshot : halo", h.name],
     ["redshift", h.redshift.toFixed(3)],
     ["M200c", `${h.M200c.toExponential(3)} Msun`],
     ["R200c, R500c", `${h.R200c.toFixed(0)}, ${h.R500c.toFixed(0)} kpc`],
@@ -125,21 +144,27 @@ function drawCharts() {
 async function draw() {
   const mine = ++drawing;
   at("los-number").textContent = `${state.los} of 0 to ${at("los").max}`;
-  report(`Reading cluster ${halo().key}…`);
+  const one = halo();
+  report(`Reading cluster ${one.key}…`);
   try {
-    const maps = await mapsOf(halo());
+    const maps = await mapsOf(one);
     if (mine !== drawing) return;
     shown = maps;
   } catch (error) {
-    report(`The maps of ${halo().key} cannot be read: ${error.message}`, true);
-    kept.delete(halo());
+    kept.delete(one);
+    if (mine !== drawing) return;
+    // Nothing of the cluster before may stand under this one's name.
+    for (const id of ["maps", "readout", "profiles", "legend"]) at(id).replaceChildren();
+    drawHalo();
+    report(`The maps of ${one.key} cannot be read: ${(error.cause || error).message}`, true);
     return;
   }
   const focused = document.activeElement?.dataset?.view;
   at("maps").replaceChildren(...Object.entries(shown).map(([name, map]) => figure(name, map)));
   if (focused) document.querySelector(`canvas[data-view="${focused}"]`)?.focus();
   if (state.cursor) setCursor(...state.cursor);
-  drawCharts();
+  drawProfiles();
+  drawHalo();
   report(predictions && !shown.predicted ? "The predictions do not hold this cluster." : "");
   history.replaceState(null, "", `#${new URLSearchParams({ split: state.split, halo: halo().key, los: state.los })}`);
   document.body.dataset.ready = `${state.split}/${state.row}/${state.los}`;
@@ -149,9 +174,9 @@ function choose(change) {
   Object.assign(state, change);
   state.row = (state.row + halos().length) % halos().length;
   const count = Number(at("los").max) + 1;
-  state.los = (state.los + count) % count;
+  state.los = ((state.los % count) + count) % count || 0;
   at("split").value = state.split;
-  const label = (h) => `${h.key}, ${h.M200c.toExponential(2)} Msun`;
+  const label = (h) => `${several ? h.key : h.name}, ${h.M200c.toExponential(2)} Msun`;
   at("halo").replaceChildren(...halos().map((h) => new Option(label(h), h.row, false, h.row === state.row)));
   at("los").value = state.los;
   return draw();
@@ -162,9 +187,14 @@ async function start() {
   const given = await fetch("config.json").then((r) => (r.ok ? r.json() : {})).catch(() => ({}));
   const address = asked.get("store") || given.store;
   if (!address) throw new Error("no store is named: add ?store=URL to the address, or start it with three-hundred-maps explore STORE");
-  store = await MapStore.open(address);
+  const named = (what, where) => (error) => {
+    throw new Error(`${what} at ${where}: ${(error.cause || error).message}`);
+  };
+  store = await MapStore.open(address).catch(named("store", address));
   const predicted = asked.get("predictions") || given.predictions;
-  if (predicted) predictions = await Predictions.open(predicted);
+  several = new Set(Object.values(store.splits).flatMap((rows) => rows.map((h) => h.simulation))).size > 1;
+  if (predicted) predictions = await Predictions.open(predicted).catch(named("predictions", predicted));
+  if (several && predictions?.by === "name") throw new Error("the predictions do not say of which simulation their clusters are");
   if (!Object.keys(store.splits).length) throw new Error("the store holds no cluster");
   document.title = `${store.attrs.name}: cluster maps`;
   at("name").textContent = store.attrs.name;
@@ -179,16 +209,24 @@ async function start() {
   at("fixed").addEventListener("change", draw);
   document.addEventListener("keydown", (event) => {
     if (/^(SELECT|INPUT)$/.test(event.target.tagName)) return;
+    if (modified(event)) return;
     const change = { ArrowRight: { los: state.los + 1 }, ArrowLeft: { los: state.los - 1 }, ArrowDown: { row: state.row + 1 }, ArrowUp: { row: state.row - 1 } }[event.key];
     if (!change) return;
     event.preventDefault();
     choose(change);
   });
+  if (store.attrs.observed) at("circles").nextSibling.textContent = " the observer's R200c and R500c";
   at("controls").hidden = false;
-  const link = new URLSearchParams(location.hash.slice(1));
-  const split = store.splits[link.get("split")] ? link.get("split") : store.splits.test ? "test" : Object.keys(store.splits)[0];
-  const row = Math.max(0, store.splits[split].findIndex((h) => h.key === link.get("halo")));
-  await choose({ split, row, los: Number(link.get("los")) || 0 });
+  addEventListener("hashchange", () => choose(linked()));
+  await choose(linked());
 }
 
-start().catch((error) => report(`The store cannot be shown: ${error.message}`, true));
+// What the address names, as far as the store has it.
+function linked() {
+  const link = new URLSearchParams(location.hash.slice(1));
+  const split = Object.hasOwn(store.splits, link.get("split")) ? link.get("split") : store.splits.test ? "test" : Object.keys(store.splits)[0];
+  const row = Math.max(0, store.splits[split].findIndex((h) => link.get("halo") === h.key || link.get("halo") === h.name));
+  return { split, row, los: Math.trunc(link.get("los")) || 0 };
+}
+
+start().catch((error) => report(`Nothing can be shown: ${error.message}`, true));

@@ -116,11 +116,11 @@ export function storeUrl(address) {
 
 async function column(group, name) {
   const array = await open.v3(group.resolve(name), { kind: "array" });
-  const values = array.shape.some((n) => n === 0) ? [] : Array.from((await get(array)).data, (v) => (typeof v === "bigint" ? Number(v) : v));
+  const values = array.shape.some((n) => n === 0) ? [] : Array.from((await get(array)).data, (v) => (typeof v === "bigint" ? String(v) : v));
   const names = (array.attrs.flag_meanings || "").split(" ").filter(Boolean);
   if (!names.length) return values;
   const codes = Array.from(array.attrs.flag_values || names.keys());
-  return values.map((code) => names[codes.indexOf(code)]);
+  return values.map((code) => names[codes.indexOf(Number(code))]);
 }
 
 export class MapStore {
@@ -136,7 +136,7 @@ export class MapStore {
       const part = store.root.resolve(split);
       const columns = await Promise.all(wanted.map((name) => column(part, name)));
       const halos = columns[0].map((_, row) => Object.fromEntries(wanted.map((name, i) => [name, columns[i][row]])));
-      halos.forEach((halo, row) => Object.assign(halo, { split, row, key: haloKey(halo) }));
+      halos.forEach((halo, row) => Object.assign(halo, { split, row, ...haloNames(KEY.map((name) => halo[name])) }));
       if (halos.length) store.splits[split] = halos;
     }
     return store;
@@ -153,20 +153,24 @@ export class MapStore {
   }
 }
 
-export const haloKey = (halo) => KEY.slice(1).map((name) => halo[name]).join(":");
+// A halo's key, and its part within one simulation: simulations of the same regions share the latter.
+const haloNames = (values) => ({ key: values.join(":"), name: values.slice(1).join(":") });
 
 export class Predictions {
   static async open(address) {
     const predictions = new Predictions();
     predictions.root = connect(address);
     predictions.array = await open.v3(predictions.root.resolve("mass"), { kind: "array" });
-    const columns = await Promise.all(KEY.slice(1).map((name) => column(predictions.root, name)));
-    predictions.rows = new Map(columns[0].map((_, row) => [columns.map((c) => c[row]).join(":"), row]));
+    const given = (name) => column(predictions.root, name);
+    const [simulations, ...columns] = await Promise.all([given(KEY[0]).catch(() => null), ...KEY.slice(1).map(given)]);
+    predictions.by = simulations ? "key" : "name"; // a submission may leave the simulation out
+    const rows = columns[0].map((_, row) => haloNames([simulations?.[row], ...columns.map((c) => c[row])])[predictions.by]);
+    predictions.rows = new Map(rows.map((name, row) => [name, row]));
     return predictions;
   }
 
   async mass(halo) {
-    const row = this.rows.get(halo.key);
+    const row = this.rows.get(halo[this.by]);
     if (row === undefined) return null;
     const { data, shape } = await get(this.array, [row, null, null, null]);
     return { data, shape, attrs: { units: "Msun kpc-2", long_name: "predicted total surface density" } };
