@@ -37,8 +37,9 @@ def read_csv(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halo
     path
         A file whose first line names the columns. Needed: ``halo_id`` (whole numbers), ``x_U``, ``y_U``,
         ``z_U`` with U one of ckpc_h, cMpc_h (comoving, over h), ckpc, cMpc (comoving), kpc, Mpc (proper), and
-        ``M200c_msun_h`` or ``M200c_msun``. Optional: ``R200c_U`` (else from the mass), ``host_id`` (-1
-        or its own for none), ``f_high_resolution``, ``com_offset`` (in R200c), ``f_sub``, ``redshift``. Others are not read.
+        ``M200c_msun_h`` or ``M200c_msun``. Optional: ``R200c_U`` (else from the mass), ``host_id`` (-1 or
+        its own for none), ``f_high_resolution``, ``com_offset`` (in R200c), ``f_sub``, ``redshift``. Others
+        are not read.
     cosmology, redshift
         Of the snapshot.
 
