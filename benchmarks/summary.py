@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks import metrics
 from benchmarks.grid import Grid
-from benchmarks.intervals import Estimate, Pool, bca, median_and_scatter, of_means
+from benchmarks.intervals import TOO_FEW, Estimate, Pool, bca, median_and_scatter, of_means
 from benchmarks.measure import Measured, histogram_edges
 from benchmarks.posterior import bands, credibilities
 from benchmarks.registry import PROBABILISTIC, RANKING
@@ -184,6 +184,9 @@ class Summary:
             counts = weights @ below
             return np.divide(weights @ above, counts, out=np.full(len(weights), np.nan), where=counts > 0)
 
+        if np.count_nonzero(below) < self.constants.least_regions:
+            # Those without a peak say nothing: of 13 regions with peaks in 3, an interval held 77 % of truths.
+            return Estimate(float(above.sum() / below.sum()), note=TOO_FEW)
         # Peaks are few: bootstrap-t divides by errors that may be nearly 0.
         return bca(share, len(self.regions.ids), self.constants, limits=(0.0, 1.0))
 

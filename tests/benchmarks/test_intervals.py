@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import scipy.stats
 from benchmarks.compare import is_tie, paired_difference, ties_with_best
 from benchmarks.constants import STANDARD
 from benchmarks.intervals import TOO_FEW, Estimate, Pool, bca, draws, median_and_scatter, of_means
+from benchmarks.summary import Regional, Summary
 from three_hundred_maps.errors import InputError
 
 REGIONS, SUBMISSIONS = 32, 1000
@@ -154,3 +157,14 @@ def test_results_of_different_data_are_not_compared() -> None:
     with pytest.raises(InputError, match="are of 1 and 2, two versions"):
         paired_difference(one, two)
     assert paired_difference(one, result(mse)["regions"]).value == 0
+
+
+@pytest.mark.parametrize(("with_peaks", "note"), [(1, TOO_FEW), (9, TOO_FEW), (10, ""), (13, "")])
+def test_regions_without_peaks_do_not_count_for_the_interval_of_a_share(with_peaks: int, note: str) -> None:
+    regions = SimpleNamespace(regions=Regional(np.arange(13)), constants=STANDARD)
+    below = np.where(np.arange(13) < with_peaks, 3.0, 0.0)
+    above = below * (np.arange(13) % 2) / 3.0
+    found = Summary._share(cast(Summary, regions), above, below)
+    assert found.value == pytest.approx(above.sum() / below.sum()) and found.note == note
+    assert (found.low is None) == bool(note)
+    assert note or (found.low is not None and found.high is not None and found.low < found.value < found.high)
