@@ -185,7 +185,7 @@ class Summary:
             return np.divide(weights @ above, counts, out=np.full(len(weights), np.nan), where=counts > 0)
 
         if np.count_nonzero(below) < self.constants.least_regions:
-            # Those without a peak say nothing: of 13 regions with peaks in 3, an interval held 77 % of truths.
+            # Regions without a peak say nothing: with peaks in 3 of 13, an interval held 77 % of the truths.
             return Estimate(float(above.sum() / below.sum()), note=TOO_FEW)
         # Peaks are few: bootstrap-t divides by errors that may be nearly 0.
         return bca(share, len(self.regions.ids), self.constants, limits=(0.0, 1.0))
