@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import canonical_json, sha256_bytes
 from three_hundred_maps.keys import KEY, HaloKey, halo_keys
 from three_hundred_maps.progress import progress
 from three_hundred_maps.simulation.tables import join, take
@@ -64,7 +65,8 @@ def subset(
     los
         Keep the first so many lines of sight.
     name
-        Of the new store; by default the old one's with ``-subset``.
+        Of the new store; by default the old one's with ``-subset-`` and a digest of what was chosen: the
+        benchmark tells data sets by name and recipe, and the recipe stays that of ``path``.
 
     Raises
     ------
@@ -92,21 +94,22 @@ def subset(
         raise InputError("the subset would hold no halo")
     kept_views = tuple(v for v in layout.maps if views is None or v.name in views)
     n_los = los or layout.n_los
-    wanted: dict[str, Any] = {
-        "subset_of": store_digest(source),
+    chosen: dict[str, Any] = {
         "views": [v.name for v in kept_views],
         "splits": list(splits or schema.SPLITS),
         "halos_a_split": halos,
         "regions": None if regions is None else sorted(regions),
         "lines_of_sight": n_los,
     }
+    derived = {"subset_of": store_digest(source), **chosen}
+    default = f"{layout.attrs['name']}-subset-{sha256_bytes(canonical_json(chosen))[:8]}"
     made = replace(
         layout,
         maps=kept_views,
         vectors=layout.vectors[:n_los],
         ups=layout.ups[:n_los],
         half=layout.half and schema.TARGET in {v.name for v in kept_views},
-        attrs={**layout.attrs, "name": name or f"{layout.attrs['name']}-subset", "derived": wanted},
+        attrs={**layout.attrs, "name": name or default, "derived": derived},
     )
     return _write(Path(out), made, rows)
 
