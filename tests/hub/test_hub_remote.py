@@ -583,6 +583,12 @@ download("org/maps", "out")
         published.troubles = [Trouble("manifest.json", "nameless")]
         assert "names no commit" in run("-c", REASONS, "org/maps", hub=published).stdout
 
+    def test_a_manifest_cut_midway_is_fetched_anew(self, run: Run, published: FakeHub) -> None:
+        for server in ([], [Trouble("manifest.json", "no-ranges")]):
+            published.troubles = [Trouble("manifest.json", "cut"), *server]
+            assert run("-c", REASONS, "org/maps", hub=published).stdout == ""
+        assert not published.ranges
+
     def test_answers_of_the_interface_that_are_none(self, run: Run, hub: FakeHub, own_export: Path) -> None:
         command = (*COMMAND, "publish", str(own_export), "org/maps")
         hub.add("org/maps", {"README.md": b""})
