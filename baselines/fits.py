@@ -24,6 +24,7 @@ from baselines.sky_images import Frame, Image, SkyImage, on_pixels_of, read_imag
 from three_hundred_maps.display import COLOUR_MAPS, DEFAULT_COLOUR_MAP
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.observe.fits import write_image
+from three_hundred_maps.observe.frame import PIXEL, PIXELS
 from three_hundred_maps.plot import new_figure
 from three_hundred_maps.torch_transforms import fainter_or_brighter
 
@@ -246,7 +247,7 @@ def predict_sky(
     Raises
     ------
     InputError
-        Where the views are not the model's, or an image cannot be brought to its frame and units.
+        Where the views or the grid are not the model's, or an image cannot be brought to its frame and units.
     """
     views = model.transforms.views
     if set(files) != set(views):
@@ -257,6 +258,11 @@ def predict_sky(
         raise InputError(f"--redshift {redshift}: a cluster on the sky is at a redshift above 0")
     if not 0 < frame.radius_arcmin < 600:
         raise InputError(f"--r200c-arcmin {frame.radius_arcmin}: give R200c in arcmin")
+    if (model.transforms.pixels, model.transforms.width) != (PIXELS, PIXELS * PIXEL):
+        raise InputError(
+            f"the model was trained on maps of {model.transforms.pixels} pixels over "
+            f"{model.transforms.width:g} R200c, and images are brought to {PIXELS} over {PIXELS * PIXEL:g}"
+        )
     prepared = {view: prepare(view, files[view], frame, about.get(view, {})) for view in views}
     maps = np.stack([prepared[view].maps for view in views])[None]
     mass, sigma = model.predict(maps, redshift, symmetries=symmetries)

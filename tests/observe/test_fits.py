@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -261,6 +263,10 @@ def test_wrong_options_are_one_line(model, tmp_path, deep, halo):
         given = {"redshift": 0.1, "centre": "55,-53", "radius_arcmin": 24.0, "words": words, **more}
         with pytest.raises(InputError, match=said):
             predict_fits(model, {}, given.pop("words"), tmp_path, name="a", **given)
+    wide = copy.copy(model)
+    wide.transforms = replace(model.transforms, width=3.0)
+    with pytest.raises(InputError, match="80 pixels over 3 R200c, and images are brought to 80 over 2"):
+        predict_fits(wide, {}, words, tmp_path, redshift=0.1, centre="55,-53", radius_arcmin=24.0, name="a")
     for word, said in (
         ("sz", "write VIEW=FILE"),
         ("sz=a,depth=b", "exposure=FILE"),
