@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import socket
 import threading
 import time
 import urllib.error
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import matplotlib
 import numpy as np
@@ -207,7 +209,9 @@ def fetch(address: str, **headers: str) -> tuple[int, bytes]:
         return error.code, b""
 
 
-def test_the_server_gives_ranges_and_no_other_files(store: Path, tmp_path: Path) -> None:
+def test_the_server_gives_ranges_and_no_other_files(
+    store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     secret = tmp_path / "secret"
     secret.write_text("no")
     (store / "link").symlink_to(secret)
@@ -219,7 +223,15 @@ def test_the_server_gives_ranges_and_no_other_files(store: Path, tmp_path: Path)
         assert fetch(f"{address}store/zarr.json", Range=f"bytes={len(whole)}-")[0] == 416
         for path in ("store/../secret", "store/%2e%2e/secret", "store/link", "etc/passwd", "store/absent"):
             assert fetch(address + path)[0] == 404, path
-    (store / "link").unlink()
+        for path in ("store/%00", "store/" + 300 * "a"):
+            assert fetch(address + path)[0] == 404, path
+        (store / "large").write_bytes(bytes(1 << 25))
+        with socket.create_connection(("127.0.0.1", urlsplit(address).port)) as client:
+            client.sendall(b"GET /store/large HTTP/1.1\r\n\r\n")
+            client.recv(1)
+    for name in ("link", "large"):
+        (store / name).unlink()
+    assert capfd.readouterr().err == ""
 
 
 def test_bad_input_is_one_line(store: Path, tmp_path: Path) -> None:

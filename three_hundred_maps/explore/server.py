@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -102,6 +103,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
+        with suppress(ConnectionError):  # a browser that turns to another map hangs up
+            self._answer()
+
+    def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path).lstrip("/") or "index.html"
         first, _, rest = path.partition("/")
         if path == "config.json":
@@ -114,8 +119,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
 
     def _send_file(self, root: Path, name: str) -> None:
-        file = (root / name).resolve()
-        if not file.is_relative_to(root) or not file.is_file():
+        try:
+            file = (root / name).resolve()
+            known = file.is_relative_to(root) and file.is_file()
+        except (OSError, ValueError):  # a name that no file can have
+            known = False
+        if not known:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         size = file.stat().st_size
