@@ -177,8 +177,9 @@ def _score(run: Path, store: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", *words, "--overwrite", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        why = done.stderr.strip().splitlines()[-1].removeprefix("error: ")
-        raise InputError(f"{run} could not be scored: {why}")
+        # One that is killed, as where memory runs out, says nothing.
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise InputError(f"{run} could not be scored: {said[-1].removeprefix('error: ')}")
 
 
 def _data_of(run: Path) -> str:
