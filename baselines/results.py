@@ -17,7 +17,7 @@ from typing import Any
 from baselines.command import command_line, find_stores
 from baselines.publish import is_of
 from baselines.results_figures import draw_statistics
-from baselines.settings import Parser, make_settings, read_config
+from baselines.settings import Parser, read_config
 from benchmarks.results import read_result
 from three_hundred_maps.display import markdown_table
 from three_hundred_maps.errors import InputError
@@ -183,9 +183,11 @@ def _score(run: Path, store: Path) -> None:
 
 
 def _data_of(run: Path) -> str:
-    if not (run / "config.yaml").is_file():
+    path = run / "config.yaml"
+    data = read_config(path).get("data") if path.is_file() else None
+    if not isinstance(data, str):
         raise InputError(f"{run} has no config.yaml that says what was predicted: give --data")
-    return make_settings(read_config(run / "config.yaml")).data
+    return data
 
 
 def render(results: Sequence[Mapping[str, Any]], title: str = TITLE) -> str:

@@ -36,6 +36,11 @@ def test_a_stale_page_is_named(tmp_path):
         results.check(tmp_path / "nowhere")
 
 
+def test_a_run_of_samples_says_what_it_predicted(tmp_path):
+    (tmp_path / "config.yaml").write_text("method: flow\ndata: mini\n", encoding="utf-8")
+    assert results._data_of(tmp_path) == "mini"
+
+
 def test_any_runs_make_a_page(tmp_path, settings, monkeypatch):
     from baselines import ridge
     from baselines.unet import train
