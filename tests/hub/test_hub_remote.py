@@ -285,7 +285,7 @@ class TestLoadingFromTheHub:
     def test_a_store_at_a_url(self, run: Run, published: FakeHub, store: Path) -> None:
         code = (
             load(store).replace('"org/maps", "tiny"', '"hf://datasets/org/maps/tiny/maps.zarr"')
-            + load(store).replace('"org/maps", "tiny"', '"hf://datasets/org/maps"')
+            + load(store).replace('"org/maps", "tiny"', '"hf://datasets/org/maps@%6Dain"')
             + """
 from three_hundred_maps import open_store
 there = open_store("hf://datasets/org/maps@main/tiny/maps.zarr")
