@@ -11,7 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +99,8 @@ def _count_rate(
             )
         values, masked = to_frame(image, None, frame, whole=True)
         return values * factor, masked, text
-    if image.units and not _unit(image).is_equivalent(units.ct):
-        raise InputError(f"{image.path} is in {image.units}, and with an exposure it is to be in counts")
-    given = read_image(files["exposure"], frame)
+    image = _in_unit(image, units.ct, "with an exposure it is to be in counts")
+    given = _in_unit(read_image(files["exposure"], frame), units.s, "an exposure is to be in s")
     exposure = on_pixels_of(image, given)
     moved = ["exposure"] if exposure is not given.values else []
     exposure = np.where(np.isfinite(exposure) & (exposure > 0), exposure, 0.0)
@@ -109,7 +108,7 @@ def _count_rate(
         raise InputError(f"{files['exposure']}: the exposure is 0 on all of {image.path}")
     counts, text = image.values, "counts over exposure and area"
     if "background" in files:
-        given = read_image(files["background"], frame)
+        given = _in_unit(read_image(files["background"], frame), units.ct, "a background is to be in counts")
         background = on_pixels_of(image, given, sums=True)
         moved += ["background"] if background is not given.values else []
         counts = counts - background + level * exposure * image.pixel_arcmin2
@@ -125,12 +124,23 @@ def _count_rate(
     return np.maximum(values, 0.0), masked, text
 
 
+def _in_unit(image: SkyImage, wanted: Any, said: str) -> SkyImage:
+    """An image in a unit, which it is where it names none; InputError with what is ``said`` for another."""
+    unit = _unit(image)
+    if unit == wanted or image.units in ("", "1"):
+        return image
+    if not unit.is_equivalent(wanted):
+        raise InputError(f"{image.path} is in {image.units}, and {said}")
+    return replace(image, values=image.values * float(unit.to(wanted)))
+
+
 def _unit(image: SkyImage) -> Any:
     from astropy import units
 
-    # As X-ray observatories write it: counts, cts, COUNTS/SEC; an S alone would be siemens.
+    # As X-ray observatories write it: counts, cts, COUNTS/SEC, seconds; an S alone would be siemens.
     text = re.sub(r"\b(counts?|cts?)\b", "ct", image.units, flags=re.IGNORECASE)
-    text = re.sub(r"\bs(ec)?\b", "s", text, flags=re.IGNORECASE) if "ct" in text else text
+    if "ct" in text or text.lower().startswith("sec"):
+        text = re.sub(r"\bs(ec(onds?)?)?\b", "s", text, flags=re.IGNORECASE)
     try:
         with warnings.catch_warnings():
             # Several slashes are discouraged, and common.
