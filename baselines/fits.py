@@ -11,7 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from baselines.sky_images import Frame, Image, SkyImage, on_pixels_of, read_imag
 from three_hundred_maps.display import COLOUR_MAPS, DEFAULT_COLOUR_MAP
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.observe.fits import write_image
+from three_hundred_maps.observe.frame import PIXEL, PIXELS
 from three_hundred_maps.plot import new_figure
 from three_hundred_maps.torch_transforms import fainter_or_brighter
 
@@ -98,9 +99,8 @@ def _count_rate(
             )
         values, masked = to_frame(image, None, frame, whole=True)
         return values * factor, masked, text
-    if image.units and not _unit(image).is_equivalent(units.ct):
-        raise InputError(f"{image.path} is in {image.units}, and with an exposure it is to be in counts")
-    given = read_image(files["exposure"], frame)
+    image = _in_unit(image, units.ct, "with an exposure it is to be in counts")
+    given = _in_unit(read_image(files["exposure"], frame), units.s, "an exposure is to be in s")
     exposure = on_pixels_of(image, given)
     moved = ["exposure"] if exposure is not given.values else []
     exposure = np.where(np.isfinite(exposure) & (exposure > 0), exposure, 0.0)
@@ -108,7 +108,7 @@ def _count_rate(
         raise InputError(f"{files['exposure']}: the exposure is 0 on all of {image.path}")
     counts, text = image.values, "counts over exposure and area"
     if "background" in files:
-        given = read_image(files["background"], frame)
+        given = _in_unit(read_image(files["background"], frame), units.ct, "a background is to be in counts")
         background = on_pixels_of(image, given, sums=True)
         moved += ["background"] if background is not given.values else []
         counts = counts - background + level * exposure * image.pixel_arcmin2
@@ -124,12 +124,23 @@ def _count_rate(
     return np.maximum(values, 0.0), masked, text
 
 
+def _in_unit(image: SkyImage, wanted: Any, said: str) -> SkyImage:
+    """An image in a unit, which it is where it names none; InputError with what is ``said`` for another."""
+    unit = _unit(image)
+    if unit == wanted or image.units in ("", "1"):
+        return image
+    if not unit.is_equivalent(wanted):
+        raise InputError(f"{image.path} is in {image.units}, and {said}")
+    return replace(image, values=image.values * float(unit.to(wanted)))
+
+
 def _unit(image: SkyImage) -> Any:
     from astropy import units
 
-    # As X-ray observatories write it: counts, cts, COUNTS/SEC; an S alone would be siemens.
+    # As X-ray observatories write it: counts, cts, COUNTS/SEC, seconds; an S alone would be siemens.
     text = re.sub(r"\b(counts?|cts?)\b", "ct", image.units, flags=re.IGNORECASE)
-    text = re.sub(r"\bs(ec)?\b", "s", text, flags=re.IGNORECASE) if "ct" in text else text
+    if "ct" in text or text.lower().startswith("sec"):
+        text = re.sub(r"\bs(ec(onds?)?)?\b", "s", text, flags=re.IGNORECASE)
     try:
         with warnings.catch_warnings():
             # Several slashes are discouraged, and common.
@@ -246,7 +257,7 @@ def predict_sky(
     Raises
     ------
     InputError
-        Where the views are not the model's, or an image cannot be brought to its frame and units.
+        Where the views or the grid are not the model's, or an image cannot be brought to its frame and units.
     """
     views = model.transforms.views
     if set(files) != set(views):
@@ -257,6 +268,11 @@ def predict_sky(
         raise InputError(f"--redshift {redshift}: a cluster on the sky is at a redshift above 0")
     if not 0 < frame.radius_arcmin < 600:
         raise InputError(f"--r200c-arcmin {frame.radius_arcmin}: give R200c in arcmin")
+    if (model.transforms.pixels, model.transforms.width) != (PIXELS, PIXELS * PIXEL):
+        raise InputError(
+            f"the model was trained on maps of {model.transforms.pixels} pixels over "
+            f"{model.transforms.width:g} R200c, and images are brought to {PIXELS} over {PIXELS * PIXEL:g}"
+        )
     prepared = {view: prepare(view, files[view], frame, about.get(view, {})) for view in views}
     maps = np.stack([prepared[view].maps for view in views])[None]
     mass, sigma = model.predict(maps, redshift, symmetries=symmetries)

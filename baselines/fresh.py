@@ -74,8 +74,11 @@ def load_expected(
         source = find_store(ideal or str(attrs["observed"]["of"]))
     except InputError as error:
         raise InputError(f"--noise fresh: {error}; --ideal STORE names what {store} was made of") from None
-    if store_digest(source) != attrs["derived"]["observed_of"]:
-        raise InputError(f"--noise fresh: {store} was not made of {source}; name that store by --ideal")
+    if store_digest(source) != attrs["derived"].get("observed_of"):
+        raise InputError(
+            f"--noise fresh: {store} is not what observe wrote of {source} (nor is a subset of that, or a "
+            "merged store); name the store that it was made of by --ideal"
+        )
     level, views = get_level(str(attrs["observed"]["level"])), transforms.views
     observatory, inputs, targets, scales, regions, numbers = Observatory(source, level), [], [], [], [], []
     halos = split_length(source, "train")

@@ -168,7 +168,7 @@ class MassModel(nn.Module):
         # One memory format, so that a model gives the same bits before and after it was saved.
         self.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         raw = torch.as_tensor(maps).to(self.climatology.device, torch.float32)
-        self.transforms.check_maps(raw)
+        self.transforms.check_maps(raw, redshift)
         raw = self.transforms.scale(raw, redshift)
         log_mass, sigma = self.log_mass(raw, symmetries=symmetries, bf16=bf16)
         if self.regression is not None:

@@ -143,7 +143,7 @@ class PosteriorModel(nn.Module):
         self.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         device = self.temperature.device
         raw = torch.as_tensor(maps).to(device, torch.float32)
-        self.transforms.check_maps(raw)
+        self.transforms.check_maps(raw, redshift)
         raw = self.transforms.scale(raw, redshift)
         inputs = self.transforms.standardise(raw)
         if not bool(torch.isfinite(inputs).all()):

@@ -142,7 +142,10 @@ def train_posterior(
         replace(settings, loss="gaussian" if method in ("deep", "white") else "l2"), out, machine
     )
     free = ("samples", "device", "threads", "data", "place", "test_symmetries")
-    with claimed(out, {"method": method, **asdict(options), **asdict(settings)}, free):
+    here = {"method": method, **asdict(options), **asdict(settings)}
+    # Of others, a flow that is resumed was trained on other residuals.
+    here["members"] = None if members is None else str(members)
+    with claimed(out, here, free):
         if settings.threads:
             torch.set_num_threads(settings.threads)
         if members is not None and not (members / f"member-{options.folds - 1}" / CONFIG_FILE).is_file():

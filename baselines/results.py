@@ -17,7 +17,7 @@ from typing import Any
 from baselines.command import command_line, find_stores
 from baselines.publish import is_of
 from baselines.results_figures import draw_statistics
-from baselines.settings import Parser, make_settings, read_config
+from baselines.settings import Parser, read_config
 from benchmarks.results import read_result
 from three_hundred_maps.display import markdown_table
 from three_hundred_maps.errors import InputError
@@ -177,14 +177,17 @@ def _score(run: Path, store: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", *words, "--overwrite", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        why = done.stderr.strip().splitlines()[-1].removeprefix("error: ")
-        raise InputError(f"{run} could not be scored: {why}")
+        # One that is killed, as where memory runs out, says nothing.
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise InputError(f"{run} could not be scored: {said[-1].removeprefix('error: ')}")
 
 
 def _data_of(run: Path) -> str:
-    if not (run / "config.yaml").is_file():
+    path = run / "config.yaml"
+    data = read_config(path).get("data") if path.is_file() else None
+    if not isinstance(data, str):
         raise InputError(f"{run} has no config.yaml that says what was predicted: give --data")
-    return make_settings(read_config(run / "config.yaml")).data
+    return data
 
 
 def render(results: Sequence[Mapping[str, Any]], title: str = TITLE) -> str:

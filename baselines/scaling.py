@@ -89,14 +89,21 @@ def fit(store: Path, views: tuple[str, ...], predicted: Predicted) -> Fitted:
     slopes, constant = fit_line(np.concatenate(xs), log_mass)
     known = np.isfinite(concentration) & (concentration > 0)
     c_slope, c_constant = fit_line(log_mass[known, None], np.log10(concentration[known]))
-    z, rho_crit = np.concatenate(redshifts), np.concatenate(scales)
+
+    def growth(redshift: Floats) -> Floats:
+        # Of rho_crit: E^2, or 1 where nothing evolves with the redshift.
+        return transforms.mass_factor(redshift) ** -1.5
+
+    z = np.concatenate(redshifts)
+    rho_crit = np.concatenate(scales) / growth(z)
     order = np.argsort(z)
     shapes = nfw_maps(transforms.grid, float(root_attrs(store)["half_depth_R200c"]))
 
     def blocks() -> Iterator[np.ndarray]:
         for arrays in predicted.shards(views):
             mass = 10.0 ** (observables(arrays, transforms) @ slopes + constant)
-            here = np.interp(arrays.halos["redshift"], z[order], rho_crit[order])[:, None]
+            redshift = arrays.halos["redshift"]
+            here = (np.interp(redshift, z[order], rho_crit[order]) * growth(redshift))[:, None]
             radius = (3.0 * mass / (800.0 * math.pi * here)) ** (1.0 / 3.0)
             c = 10.0 ** (np.log10(mass) * c_slope[0] + c_constant)
             nearest = np.abs(c[..., None] - CONCENTRATIONS).argmin(-1)

@@ -184,7 +184,7 @@ class Trainer:
                 if self.checkpoint.exists()
                 else "there was no checkpoint yet"
             )
-            rate = learning_rate(step, self.settings)
+            rate = learning_rate(step - 1, self.settings)
             raise InputError(
                 f"the loss is not finite at step {step} (learning rate {rate:.3g}): "
                 f"training stopped, {kept}; try a lower --lr, a --clip above 0, or --precision fp32"

@@ -209,7 +209,8 @@ def draw_scale(axis: Any, R200c_kpc: float, *, half: float = 1.0) -> None:
 
     longest = 0.5 * half * R200c_kpc
     power = 10.0 ** math.floor(math.log10(longest))
-    length = max(step * power for step in (1, 2, 5) if step * power <= longest)
+    # 0.5: the logarithm of what is all but a power of ten is rounded up.
+    length = max(step * power for step in (0.5, 1, 2, 5) if step * power <= longest)
     left, outline = -0.92 * half, withStroke(linewidth=2.2, foreground="black", alpha=0.6)
     own = {"color": "white", "path_effects": [outline]}
     axis.plot([left, left + length / R200c_kpc], [-0.9 * half] * 2, lw=2, **own)
@@ -232,7 +233,11 @@ def draw_residual(axis: Any, truth: Map, predicted: Map, *, dex: float = 0.6, ti
 
 
 def plot_halo(
-    row: Mapping[str, Any], views: Sequence[str] | None = None, *, units: Mapping[str, str] | None = None
+    row: Mapping[str, Any],
+    views: Sequence[str] | None = None,
+    *,
+    units: Mapping[str, str] | None = None,
+    width: float = 2.0,
 ) -> Figure:
     """Draw the views of one row side by side.
 
@@ -245,6 +250,8 @@ def plot_halo(
         Which, in order; by default every 2-D array of the row.
     units
         By view, where they are not those of an ideal store: ``attrs["units"]`` of the store's arrays.
+    width
+        Side of the maps in R200c: ``attrs["width_R200c"]`` of the store, 3 of a wide one.
 
     Raises
     ------
@@ -259,7 +266,7 @@ def plot_halo(
     R200c_kpc = float(row["R200c"]) if "R200c" in row else None
     figure, axes = new_figure(1, len(names), (3.4 * len(names), 4.1))
     for axis, name in zip(axes[0], names, strict=True):
-        drawn = draw_map(axis, name, maps[name], R200c_kpc=R200c_kpc)
+        drawn = draw_map(axis, name, maps[name], width=width, R200c_kpc=R200c_kpc)
         title, unit = LABELS.get(name, (name, ""))
         colour_bar(figure, drawn, axis, (units or {}).get(name, unit))
         axis.set_title(title, fontsize=10)

@@ -214,13 +214,15 @@ class Transforms:
                 f"R200c; those of {store} have {grid.pixels} over {grid.width:g}"
             )
 
-    def check_maps(self, maps: torch.Tensor) -> None:
-        """InputError unless maps are (N, C, H, W) of the pixels that these are for."""
+    def check_maps(self, maps: torch.Tensor, redshift: NDArray[np.floating] | float | None) -> None:
+        """InputError unless maps are (N, C, H, W) of the pixels that these are for, and redshifts theirs."""
         if maps.ndim != 4 or maps.shape[2:] != (self.pixels, self.pixels):
             raise InputError(
                 f"maps of the shape {tuple(maps.shape)}; the model takes (N, {len(self.inputs)}, "
                 f"{self.pixels}, {self.pixels})"
             )
+        if redshift is not None and not (np.size(redshift) in (1, len(maps)) and np.isfinite(redshift).all()):
+            raise InputError(f"the redshifts {redshift} are not one, or one of each of {len(maps)} maps")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, with the version of this format."""

@@ -82,6 +82,9 @@ def test_maps_that_are_no_maps_are_refused(store, model):
         model.predict(maps[..., :16, :16])
     with pytest.raises(InputError, match="symmetries is 1 or 8, not 3"):
         model.predict(maps, symmetries=3)
+    for redshift in ([0.1] * (len(maps) + 1), np.nan):
+        with pytest.raises(InputError, match=f"are not one, or one of each of {len(maps)} maps"):
+            model.predict(maps, redshift)
     maps[0, 0, 0, 0] = torch.nan
     with pytest.raises(InputError, match="not finite"):
         model.predict(maps)

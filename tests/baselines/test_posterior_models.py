@@ -260,13 +260,14 @@ def test_a_run_killed_between_the_two_files_of_a_member_goes_on(
 
 def test_another_run_in_the_same_folder_is_refused(run: Path, small: Settings) -> None:
     machine = find_machine("cpu")
-    for method, options, settings in (
-        ("field", OPTIONS, small),
-        ("flow", replace(OPTIONS, folds=3), small),
-        ("flow", OPTIONS, replace(small, lr=1.0)),
+    for method, options, settings, members in (
+        ("field", OPTIONS, small, None),
+        ("flow", replace(OPTIONS, folds=3), small, None),
+        ("flow", OPTIONS, replace(small, lr=1.0), None),
+        ("flow", OPTIONS, small, run.parent),
     ):
         with pytest.raises(InputError, match="holds a run with other settings"):
-            train_posterior(settings, method, options, run, machine)
+            train_posterior(settings, method, options, run, machine, members=members)
     with pytest.raises(InputError, match="no run with 2 finished networks"):
         train_posterior(small, "field", OPTIONS, run.parent / "new", machine, members=run.parent)
     assert not list((run.parent / "new").iterdir())

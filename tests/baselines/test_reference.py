@@ -61,7 +61,7 @@ class Evolved(Predicted):
             yield replace(arrays, maps=maps, halos={**arrays.halos, "redshift": redshift})
 
 
-@pytest.mark.parametrize("program", [mean_profile, ridge, profile_regression])
+@pytest.mark.parametrize("program", [mean_profile, ridge, profile_regression, scaling])
 def test_a_halo_of_another_redshift_gets_a_mass_map_of_its_own(tmp_path, large, program):
     maps = [
         zarr.open_group(program.write(large, tmp_path / name, ("sz",), kind(large)) / "predictions.zarr")[

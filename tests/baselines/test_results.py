@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,12 @@ def test_a_stale_page_is_named(tmp_path):
         results.check(tmp_path / "nowhere")
 
 
-def test_any_runs_make_a_page(tmp_path, settings):
+def test_a_run_of_samples_says_what_it_predicted(tmp_path):
+    (tmp_path / "config.yaml").write_text("method: flow\ndata: mini\n", encoding="utf-8")
+    assert results._data_of(tmp_path) == "mini"
+
+
+def test_any_runs_make_a_page(tmp_path, settings, monkeypatch):
     from baselines import ridge
     from baselines.unet import train
 
@@ -73,5 +79,8 @@ def test_any_runs_make_a_page(tmp_path, settings):
     assert (net / "result.json").read_bytes() == own  # scored anew: it was of another submission
     elsewhere = tiny_store(tmp_path / "elsewhere", halos=(2, 1, 2), n_los=3, pixels=32, first_region=50)
     refused(results.main, net, "--out", page, "--data", elsewhere, said="net could not be scored")
+    killed = subprocess.CompletedProcess([], -9, "", "")
+    monkeypatch.setattr(results.subprocess, "run", lambda *given, **more: killed)
+    refused(results.main, net, "--out", page, "--data", elsewhere, said="could not be scored: exit status -9")
     (other / "submission" / "submission.json").unlink()
     refused(results.main, *runs, "--out", page, said="is not a run")

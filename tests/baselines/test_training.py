@@ -363,7 +363,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good(tmp_pat
     before = checkpoint.read_bytes()
     trainer = make_trainer(settings, Path(settings.data), checkpoint, Machine(CPU))
     trainer.batches.rows.inputs[:] = torch.nan  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match=r"not finite at step 5 .*kept in .*lower --lr"):
+    rate = learning_rate(4, settings)
+    with pytest.raises(InputError, match=rf"not finite at step 5 .*{rate:.3g}.*kept in .*lower --lr"):
         trainer.run()
     assert checkpoint.read_bytes() == before
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -212,6 +215,15 @@ load_dataset("three_hundred_maps")
         recipe.write_text("name: spot\nsimulation: {kind: nothing}\n")
         with pytest.raises(InputError, match=r"could not be built: .*simulation\.kind"):
             cache.build_on_the_spot(str(recipe), known)
+
+
+def test_bars_of_a_build_are_passed_on_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THREE_HUNDRED_MAPS_QUIET", raising=False)
+    bar, out = "a" + 4000 * "\u2588", io.StringIO()
+    words = [sys.executable, "-c", f"import sys; sys.stdout.buffer.write({bar.encode()!r})"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        cache._copy_output(process, out)
+    assert out.getvalue() == bar
 
 
 class TestSample:

@@ -265,6 +265,7 @@ class TestRefused:
             ({"path": "mini", "name": "sample", "data_dir": None}, "give one config"),
             ({"path": "../org/maps", "data_dir": None}, "does not exist"),
             ({"path": "."}, "give one folder"),
+            ({"revision": "v1"}, "revision='v1' is of a Hub repository, and .* is none"),
             ({"revision": "v1", "data_dir": None}, "THREE_HUNDRED_MAPS_REPO"),
         ],
     )
@@ -274,6 +275,11 @@ class TestRefused:
             del given["data_dir"]
         with pytest.raises(InputError, match=says):
             load_dataset(**given)
+
+    def test_another_config_than_the_stores(self, store: Path, home: Path) -> None:
+        with pytest.raises(InputError, match="holds no config 'mini'; it is a store of 'tiny'"):
+            load_dataset(store, "mini")
+        assert load_dataset(store, "tiny", split="test").num_rows == 9
 
     def test_data_files_by_way_of_datasets(self, home: Path) -> None:
         with pytest.raises(InputError, match="data_dir="):

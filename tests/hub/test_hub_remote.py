@@ -285,7 +285,7 @@ class TestLoadingFromTheHub:
     def test_a_store_at_a_url(self, run: Run, published: FakeHub, store: Path) -> None:
         code = (
             load(store).replace('"org/maps", "tiny"', '"hf://datasets/org/maps/tiny/maps.zarr"')
-            + load(store).replace('"org/maps", "tiny"', '"hf://datasets/org/maps"')
+            + load(store).replace('"org/maps", "tiny"', '"hf://datasets/org/maps@%6Dain"')
             + """
 from three_hundred_maps import open_store
 there = open_store("hf://datasets/org/maps@main/tiny/maps.zarr")
@@ -582,6 +582,12 @@ download("org/maps", "out")
     def test_an_answer_without_a_commit(self, run: Run, published: FakeHub) -> None:
         published.troubles = [Trouble("manifest.json", "nameless")]
         assert "names no commit" in run("-c", REASONS, "org/maps", hub=published).stdout
+
+    def test_a_manifest_cut_midway_is_fetched_anew(self, run: Run, published: FakeHub) -> None:
+        for server in ([], [Trouble("manifest.json", "no-ranges")]):
+            published.troubles = [Trouble("manifest.json", "cut"), *server]
+            assert run("-c", REASONS, "org/maps", hub=published).stdout == ""
+        assert not published.ranges
 
     def test_answers_of_the_interface_that_are_none(self, run: Run, hub: FakeHub, own_export: Path) -> None:
         command = (*COMMAND, "publish", str(own_export), "org/maps")

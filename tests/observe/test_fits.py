@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +137,17 @@ def test_counts_are_brought_to_the_rate_and_background_of_training(tmp_path):
     assert made.maps.mean() == pytest.approx(0.02 + 3e-4, rel=0.01)
     assert np.isfinite(made.maps).all()
     assert "mean exposure" in made.notes[0] and "are filled" in made.notes[1]
+    for name, units_of in (("exposure", (("ks", 1e3), ("Seconds", 1.0))), ("image", (("COUNTS", 1.0),))):
+        for unit, factor in units_of:
+            values = (exposure if name == "exposure" else counts) / factor
+            other = {**files, name: str(sky_image(tmp_path / f"{unit}.fits", values, unit=unit))}
+            again = prepare("xray", other, Frame((55.0, -53.0), 24.0), RATE)
+            np.testing.assert_allclose(again.maps, made.maps, rtol=1e-5)
+    for name, unit in (("exposure", "cm2 s"), ("background", "ct/s"), ("image", "ct/s")):
+        other = {**files, name: str(sky_image(tmp_path / "other.fits", exposure, unit=unit))}
+        with pytest.raises(InputError, match=f"is in {unit}, and .* to be in"):
+            prepare("xray", other, Frame((55.0, -53.0), 24.0), RATE)
+        (tmp_path / "other.fits").unlink()
     # Noise is that of the counts: of 2.4 pixels an axis, that is 2 or 3, so a mean of 1 / n of .433.
     noise = np.sqrt(0.02 / (3000.0 * 0.25**2)) * (0.6 / 2 + 0.4 / 3)
     assert made.maps[:, :35].std() == pytest.approx(noise, rel=0.05)
@@ -269,6 +282,10 @@ def test_wrong_options_are_one_line(model, tmp_path, deep, halo):
         given = {"redshift": 0.1, "centre": "55,-53", "radius_arcmin": 24.0, "words": words, **more}
         with pytest.raises(InputError, match=said):
             predict_fits(model, {}, given.pop("words"), tmp_path, name="a", **given)
+    wide = copy.copy(model)
+    wide.transforms = replace(model.transforms, width=3.0)
+    with pytest.raises(InputError, match="80 pixels over 3 R200c, and images are brought to 80 over 2"):
+        predict_fits(wide, {}, words, tmp_path, redshift=0.1, centre="55,-53", radius_arcmin=24.0, name="a")
     for word, said in (
         ("sz", "write VIEW=FILE"),
         ("sz=a,depth=b", "exposure=FILE"),

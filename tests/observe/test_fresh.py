@@ -24,6 +24,7 @@ from benchmarks.truth import Truth
 from benchmarks.validation import find_problems
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.derive import subset
 from three_hundred_maps.torch_data import ScoreGrid, Transforms
 
 VIEWS = ("sz", "xray", "star", "shear1", "shear2")
@@ -71,7 +72,7 @@ def test_fresh_noise_is_another_each_step_about_the_same_maps(wide, deep, transf
     assert float(unit.std()) == pytest.approx(1.0, rel=0.03)
 
 
-def test_a_network_trains_on_fresh_noise(wide, deep, tmp_path):
+def test_a_network_trains_on_fresh_noise(wide, deep, transforms, tmp_path):
     settings = make_settings(
         {
             **PLAIN, "data": str(deep), "views": ",".join(VIEWS), "noise": "fresh", "ideal": str(wide),
@@ -85,6 +86,9 @@ def test_a_network_trains_on_fresh_noise(wide, deep, tmp_path):
     problems, manifest, _ = find_problems(tmp_path / "run" / "submission", Truth(deep))
     assert not problems and manifest is not None
     assert (manifest.task, manifest.trained_on) == ("observed", "tiny-observed-deep")
+    part = subset(deep, tmp_path / "part", los=1)
+    with pytest.raises(InputError, match="nor is a subset"):
+        load_expected(part, str(wide), transforms, ScoreGrid(transforms), device=CPU, seed=5)
     with pytest.raises(InputError, match="not an observed store"):
         train(replace(settings, data=str(wide), views="sz,star"), tmp_path / "other", submission=False)
 

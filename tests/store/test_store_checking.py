@@ -20,7 +20,7 @@ from three_hundred_maps import open_store
 from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import halo_keys
-from three_hundred_maps.plot import colour_bar, draw_map, new_figure
+from three_hundred_maps.plot import colour_bar, draw_map, new_figure, plot_halo
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import iter_shards, read_split, root_attrs, store_digest
 from three_hundred_maps.store.derive import merge, subset
@@ -393,6 +393,14 @@ def test_labels_of_colour_bars_stand_apart(span):
     boxes = sorted((box.x0, box.x1) for box in (label.get_window_extent() for label in labels))
     assert len(boxes) >= (3 if span[0] < 0 else 2)
     assert all(one[1] < two[0] for one, two in pairwise(boxes))
+
+
+def test_a_wide_halo_is_drawn_at_its_width():
+    # Half of the half width is all but 1000 kpc, the logarithm of which is rounded to 3.
+    row = {"mass": np.ones((12, 12)), "R200c": np.nextafter(1000.0, 0.0)}
+    (axes, _) = plot_halo(row, width=4.0).axes
+    assert axes.images[0].get_extent() == [-2.0, 2.0, -2.0, 2.0]
+    assert [text.get_text() for text in axes.texts] == ["500 kpc"]
 
 
 def test_tiny_stores_are_seeded_and_views_inform_on_mass(tiny, tmp_path):

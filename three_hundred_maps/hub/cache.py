@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import signal
 import subprocess
@@ -156,10 +157,12 @@ def _run_build(config: str, path: Path, command: list[str]) -> None:
 def _copy_output(process: subprocess.Popen[bytes], out: TextIO) -> str:
     """Pass a process's output on as it comes and return its last line that is not a progress bar."""
     assert process.stdout is not None
+    # A character of several bytes may lie across the end of a block.
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     tail = b""
     while block := os.read(process.stdout.fileno(), 4096):
         if not is_quiet():
-            out.write(block.decode("utf-8", "replace"))
+            out.write(decoder.decode(block))
             out.flush()
         tail = (tail + block)[-8192:]
     lines = [line.strip() for line in tail.decode("utf-8", "replace").replace("\r", "\n").splitlines()]

@@ -69,6 +69,8 @@ def find_source(
         None of these serves; the message says which to do and how.
     """
     if data_dir is not None:
+        if revision is not None:
+            raise InputError(f"revision={revision!r} is of a Hub repository, and {data_dir} is none")
         return open_folder(os.fspath(data_dir), config)
     asked = repository is not None or revision is not None
     repository = repository or os.environ.get(REPOSITORY_VARIABLE) or None

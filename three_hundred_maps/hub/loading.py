@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import datasets
 
@@ -72,7 +73,7 @@ def load_dataset(
     """
     path = os.fspath(path)
     if repository := _REPOSITORY_URL.fullmatch(path):
-        path, revision = repository[1], revision or repository[2]
+        path, revision = repository[1], revision or unquote(repository[2] or "") or None
     if path != NAME:
         if is_place(path):
             if data_dir is not None:

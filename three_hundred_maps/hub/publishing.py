@@ -84,7 +84,7 @@ def publish(
     repository
         ``ORG/NAME``.
     go
-        False: find out what would be done, and do nothing.
+        False: find out what would be done, and send nothing; the card in ``folder`` names ``repository``.
     public
         Make a new repository public; by default it is private. One that exists stays as it is.
     pull_request

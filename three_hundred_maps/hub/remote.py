@@ -293,6 +293,9 @@ def fetch_manifest(repository: str, *, revision: str | None = None) -> tuple[dic
     stream = io.BytesIO()
 
     def fetch() -> str:
+        # From its first byte at every try: a new commit in between is another file.
+        stream.seek(0)
+        stream.truncate()
         return receive(url, stream, MAX_MANIFEST_BYTES, 4 * GRACE_S, lambda size: None, what)
 
     try:

@@ -216,15 +216,17 @@ def open_folder(where: str | Path, config: str | None = None) -> Source:
     Raises
     ------
     InputError
-        Where the folder does not exist or is neither.
+        Where the folder does not exist, is neither, or holds no such config.
     """
-    if "://" in str(where):
-        return StoreSource.open(str(where))
     path = full_path(where)
-    if not path.exists():
+    is_url = "://" in str(where)
+    if not is_url and not path.exists():
         raise InputError(f"data_dir: {path} does not exist")
-    if (path / "zarr.json").exists():
-        return StoreSource.open(path)
+    if is_url or (path / "zarr.json").exists():
+        store = StoreSource.open(str(where) if is_url else path)
+        if config not in (None, store.name):
+            raise InputError(f"{where} holds no config {config!r}; it is a store of {store.name!r}")
+        return store
     if (path / MANIFEST).exists():
         manifest = parse_manifest((path / MANIFEST).read_bytes(), str(path))
         return ParquetSource.from_manifest(manifest, config, root=path)
