@@ -203,6 +203,43 @@ def test_redshifts_and_regions_that_there_are_not_are_refused(override, words):
         load_recipe("mini", overrides=(override,))
 
 
+@pytest.mark.parametrize(
+    ("recipe", "override", "words"),
+    [
+        ("mini", "selection.max_halos=yes", "selection.max_halos: yes and no"),
+        ("mini", "selection.min_masss=1e14", r"selection.min_masss \(near it is min_mass\)"),
+        ("mini", "maps={pixels: 8, pixels: 9}", "the key pixels is there twice"),
+        ("mini", "simulation.regions=1:30", "cannot read '1:30'"),
+        ("mini", "simulation.regions=1-2147483648", "below 2"),
+        ("mini", "simulation.dialect=swift", "simulation.dialect: of files"),
+        ("mini", "maps.lines_of_sight=999999999999", "maps.lines_of_sight: .* less than or equal to 4096"),
+        ("mini", "maps.lines_of_sight=[]", "maps.lines_of_sight: .* at least 1"),
+        ("gadgetx", "simulation.redshifts=[0.5]", "simulation.redshifts: of the synthetic"),
+        ("gadgetx", "simulation.region_by=halo", "simulation.regions: of region_by: region"),
+        ("gadgetx", "simulation.number=-1", "simulation.number: .* greater than or equal to 0"),
+        ("gadgetx", "simulation.catalogue.path=[]", "simulation.catalogue.path: .* at least 1"),
+        ("gadgetx", "simulation.snapshot=''", "simulation.snapshot: .* at least 1"),
+    ],
+)
+def test_what_a_recipe_would_pass_over_is_refused(recipe, override, words):
+    with pytest.raises(InputError, match=words):
+        load_recipe(recipe, overrides=(override,))
+
+
+def test_whole_numbers_are_decimal():
+    # In YAML 1.1, 010 is eight: the snapshot before.
+    made = load_recipe("gadgetx", overrides=("simulation.number=010", "selection.max_halos=1_000"))
+    assert made.simulation.number == 10
+    assert made.selection.max_halos == 1000
+
+
+@pytest.mark.parametrize("pattern", ["'{region.x}'", "'{region[0]}'", "'{snapshot:zz}'"])
+def test_a_pattern_that_cannot_be_filled_is_one_line(pattern, tmp_path):
+    recipe = load_recipe("gadgetx", overrides=(f"simulation.snapshot={pattern}",))
+    with pytest.raises(InputError, match="simulation.snapshot: .* nothing else"):
+        make_plan(sources_for(recipe, "gadgetx", tmp_path))
+
+
 def test_several_snapshots_of_files_need_regions(tmp_path):
     assert load_recipe("gadgetx", overrides=("simulation.number=[110, 128]",)).simulation.numbers() == (
         110,
