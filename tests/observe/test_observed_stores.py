@@ -152,6 +152,9 @@ def test_halos_that_the_ideal_store_excluded_stay_listed(wide, tmp_path):
     write_manifest(copy, {**manifest, "refused": gone, "halos_planned": planned})
     seen = read_manifest(observe(copy, tmp_path / "out", "rosat"))
     assert seen["refused"] == gone and seen["halos_planned"] == planned
+    views = read_manifest(subset(copy, tmp_path / "views", views=["mass"]))
+    assert views["refused"] == gone and views["halos_planned"] == planned
+    assert read_manifest(subset(copy, tmp_path / "part", splits=["train"]))["refused"] == []
 
 
 def test_another_level_is_not_written_over(wide, deep, tmp_path):

@@ -114,7 +114,9 @@ def subset(
         half=layout.half and schema.TARGET in {v.name for v in kept_views},
         attrs={**noticed, "name": name or shortened(default), "derived": derived},
     )
-    return _write(Path(out), made, rows)
+    manifest = read_manifest(source)
+    listed = {"planned": manifest["halos_planned"], "refused": manifest["refused"]} if whole else {}
+    return _write(Path(out), made, rows, **listed)
 
 
 def merge(paths: Sequence[str | Path], out: str | Path, *, name: str | None = None) -> Path:
