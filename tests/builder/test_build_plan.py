@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from three_hundred_maps.builder.recipe import (
     Recipe,
     SelectionRecipe,
     load_recipe,
+    recipe_text,
     shipped_recipes,
 )
 from three_hundred_maps.builder.run import build, shards_of_part
@@ -231,6 +233,28 @@ def test_whole_numbers_are_decimal():
     made = load_recipe("gadgetx", overrides=("simulation.number=010", "selection.max_halos=1_000"))
     assert made.simulation.number == 10
     assert made.selection.max_halos == 1000
+
+
+def test_an_empty_section_has_its_defaults(tmp_path):
+    (tmp_path / "mine.yaml").write_text(recipe_text("mini")[0] + "selection:\n  # max_halos: 3\n")
+    found = load_recipe(tmp_path / "mine.yaml", overrides=("selection.max_halos=2",))
+    assert found == load_recipe("mini", overrides=("selection.max_halos=2",))
+
+
+@pytest.mark.parametrize("field", ["M200c_msun", "R200c_kpc"])
+def test_a_catalogue_that_changed_between_two_parts_is_noticed(synthetic, field):
+    path = synthetic()
+    plan = make_plan(sources_for(load_recipe(path), path, None))
+
+    def scaled(factor):
+        rows = {
+            split: tuple(replace(c, **{field: factor * getattr(c, field)}) for c in cs)
+            for split, cs in plan.rows.items()
+        }
+        return replace(plan, rows=rows).digest()
+
+    assert scaled(1.001) != plan.digest()
+    assert scaled(1.0 + 1e-15) == plan.digest()  # the last bit is a processor's
 
 
 @pytest.mark.parametrize("pattern", ["'{region.x}'", "'{region[0]}'", "'{snapshot:zz}'"])

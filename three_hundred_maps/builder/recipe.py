@@ -382,6 +382,8 @@ def load_recipe(recipe: str | Path, *, overrides: tuple[str, ...] = ()) -> Recip
         raise InputError(f"{recipe}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(content, dict):
         raise InputError(f"{recipe}: a recipe is a YAML mapping with name, simulation, ...")
+    # A section whose keys are all commented out is empty, which YAML calls null.
+    content = {key: value for key, value in content.items() if value is not None}
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
