@@ -215,6 +215,8 @@ def test_redshifts_and_regions_that_there_are_not_are_refused(override, words):
         ("mini", "simulation.regions=1-2147483648", "below 2"),
         ("mini", "simulation.dialect=swift", "simulation.dialect: of files"),
         ("mini", "maps.lines_of_sight=999999999999", "maps.lines_of_sight: .* less than or equal to 4096"),
+        ("mini", "maps.width=1e-30", "maps.width: .* greater than or equal to 0.01"),
+        ("mini", "maps.smoothing_fwhm=2.1", "maps: smoothing_fwhm 2.1 is wider than the map, 2"),
         ("mini", "maps.lines_of_sight=[]", "maps.lines_of_sight: .* at least 1"),
         ("gadgetx", "simulation.redshifts=[0.5]", "simulation.redshifts: of the synthetic"),
         ("gadgetx", "simulation.region_by=halo", "simulation.regions: of region_by: region"),

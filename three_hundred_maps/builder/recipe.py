@@ -216,7 +216,7 @@ class MapsRecipe(_Model):
 
     views: tuple[str, ...] = ("sz", "xray", "star", "mass")
     pixels: Annotated[int, Field(ge=2, le=4096)] = 80
-    width: Positive = 2.0
+    width: Annotated[float, Field(ge=0.01, le=1000.0)] = 2.0
     half_depth: Positive = 2.0
     smoothing_fwhm: Annotated[float, Field(ge=0.0)] = 0.01
     lines_of_sight: (
@@ -225,6 +225,12 @@ class MapsRecipe(_Model):
     ) = 29
     dm_smoothing: Literal["gaussian", "adaptive"] = "gaussian"
     star_light: StarLightRecipe | None = None  # the shipped table
+
+    @model_validator(mode="after")
+    def _not_smoothed_away(self) -> MapsRecipe:
+        if self.smoothing_fwhm > self.width:
+            raise ValueError(f"smoothing_fwhm {self.smoothing_fwhm:g} is wider than the map, {self.width:g}")
+        return self
 
     def grid(self) -> MapGrid:
         """The map grid."""
