@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from three_hundred_maps.builder.recipe import (
     Recipe,
     SelectionRecipe,
     load_recipe,
+    recipe_text,
     shipped_recipes,
 )
 from three_hundred_maps.builder.run import build, shards_of_part
@@ -201,6 +203,67 @@ def test_snapshots_of_a_region_stay_in_one_split(synthetic):
 def test_redshifts_and_regions_that_there_are_not_are_refused(override, words):
     with pytest.raises(InputError, match=words):
         load_recipe("mini", overrides=(override,))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "override", "words"),
+    [
+        ("mini", "selection.max_halos=yes", "selection.max_halos: yes and no"),
+        ("mini", "selection.min_masss=1e14", r"selection.min_masss \(near it is min_mass\)"),
+        ("mini", "maps={pixels: 8, pixels: 9}", "the key pixels is there twice"),
+        ("mini", "simulation.regions=1:30", "cannot read '1:30'"),
+        ("mini", "simulation.regions=1-2147483648", "below 2"),
+        ("mini", "simulation.dialect=swift", "simulation.dialect: of files"),
+        ("mini", "maps.lines_of_sight=999999999999", "maps.lines_of_sight: .* less than or equal to 4096"),
+        ("mini", "maps.width=1e-30", "maps.width: .* greater than or equal to 0.01"),
+        ("mini", "maps.smoothing_fwhm=2.1", "maps: smoothing_fwhm 2.1 is wider than the map, 2"),
+        ("mini", "maps.lines_of_sight=[]", "maps.lines_of_sight: .* at least 1"),
+        ("gadgetx", "simulation.redshifts=[0.5]", "simulation.redshifts: of the synthetic"),
+        ("gadgetx", "simulation.region_by=halo", "simulation.regions: of region_by: region"),
+        ("gadgetx", "simulation.number=-1", "simulation.number: .* greater than or equal to 0"),
+        ("gadgetx", "simulation.catalogue.path=[]", "simulation.catalogue.path: .* at least 1"),
+        ("gadgetx", "simulation.snapshot=''", "simulation.snapshot: .* at least 1"),
+    ],
+)
+def test_what_a_recipe_would_pass_over_is_refused(recipe, override, words):
+    with pytest.raises(InputError, match=words):
+        load_recipe(recipe, overrides=(override,))
+
+
+def test_whole_numbers_are_decimal():
+    # In YAML 1.1, 010 is eight: the snapshot before.
+    made = load_recipe("gadgetx", overrides=("simulation.number=010", "selection.max_halos=1_000"))
+    assert made.simulation.number == 10
+    assert made.selection.max_halos == 1000
+
+
+def test_an_empty_section_has_its_defaults(tmp_path):
+    (tmp_path / "mine.yaml").write_text(recipe_text("mini")[0] + "selection:\n  # max_halos: 3\n")
+    found = load_recipe(tmp_path / "mine.yaml", overrides=("selection.max_halos=2",))
+    assert found == load_recipe("mini", overrides=("selection.max_halos=2",))
+
+
+@pytest.mark.parametrize("field", ["M200c_msun", "R200c_kpc"])
+def test_a_catalogue_that_changed_between_two_parts_is_noticed(synthetic, field):
+    path = synthetic()
+    plan = make_plan(sources_for(load_recipe(path), path, None))
+
+    def scaled(factor):
+        rows = {
+            split: tuple(replace(c, **{field: factor * getattr(c, field)}) for c in cs)
+            for split, cs in plan.rows.items()
+        }
+        return replace(plan, rows=rows).digest()
+
+    assert scaled(1.001) != plan.digest()
+    assert scaled(1.0 + 1e-15) == plan.digest()  # the last bit is a processor's
+
+
+@pytest.mark.parametrize("pattern", ["'{region.x}'", "'{region[0]}'", "'{snapshot:zz}'"])
+def test_a_pattern_that_cannot_be_filled_is_one_line(pattern, tmp_path):
+    recipe = load_recipe("gadgetx", overrides=(f"simulation.snapshot={pattern}",))
+    with pytest.raises(InputError, match="simulation.snapshot: .* nothing else"):
+        make_plan(sources_for(recipe, "gadgetx", tmp_path))
 
 
 def test_several_snapshots_of_files_need_regions(tmp_path):

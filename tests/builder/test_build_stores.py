@@ -22,6 +22,9 @@ from three_hundred_maps.builder import executors
 from three_hundred_maps.builder.remeasure import remeasure
 from three_hundred_maps.builder.run import build
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import MapGrid
+from three_hundred_maps.mapping import HaloGrid, cutout_radius, get_view, lines_of_sight, render
+from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.derive import merge, subset
 from three_hundred_maps.store.finishing import finalise
@@ -68,6 +71,24 @@ def test_a_real_zoom_becomes_a_store(real, write_recipe, tmp_path):
         stars = data["star"].values
         assert np.median(data["mass"].values[stars > 0]) > 3 * np.median(data["mass"].values[stars == 0])
     assert remeasure(store, recipe, root=real, sample=2) == (2, [])
+
+
+def test_small_maps_exclude_no_halo_for_particles_that_lie_beside_them(lcdm, tmp_path):
+    maps = {"views": ["mass"], "pixels": 4, "lines_of_sight": 1, "width": 0.2, "half_depth": 0.1}
+    chosen = {"max_halos": 2, "min_mass": 6.0e13, "min_particles": 200}
+    store = build(lcdm(maps=maps, selection=chosen), tmp_path / "store", quiet=True)
+    assert open_store(store).manifest["refused"] == []
+
+
+def test_a_halos_velocity_does_not_depend_on_the_size_of_its_map(real):
+    region = Region.open(real / "gadget4_lcdm_gas" / "snapshot_003.hdf5", optional=frozenset({"velocity"}))
+    centre = np.array([30055.23, 19043.46, 12064.27]) / H_LCDM
+    grid = HaloGrid(1297.0, MapGrid(pixels=8, width=0.4, half_depth=0.2))
+    found = [
+        render(region.cutout(centre, radius), [get_view("velocity")], grid, *lines_of_sight(2))["velocity"][0]
+        for radius in (cutout_radius(grid), 3000.0)
+    ]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=0.1)  # km/s
 
 
 def test_a_real_box_becomes_a_store_and_excluded_halos_are_listed(lcdm, tmp_path):

@@ -75,6 +75,16 @@ def test_inspect_verify_preview_subset_merge(run, tiny, tmp_path):
     assert run("finalise", tmp_path / "c")[0] == 0
 
 
+def test_what_is_made_of_stores_is_finished_by_its_own_command(run, tiny, tmp_path, monkeypatch):
+    given = ("subset", tiny, "--halos", 1, "--out", tmp_path / "a", "--quiet")
+    with monkeypatch.context() as patched:
+        patched.setattr("three_hundred_maps.store.derive.finalise", lambda *_, **__: sys.exit(137))
+        assert run(*given)[0] == 137
+    refused(run("finalise", tmp_path / "a"), "made of other stores", "re-run the command")
+    assert run(*given)[0] == 0
+    assert run("finalise", tmp_path / "a")[0] == 0
+
+
 def test_verify_names_a_damaged_file_and_ends_with_2(run, tiny, tmp_path):
     store = Path(shutil.copytree(tiny, tmp_path / "store"))
     with open(store / "train/mass/c/0/0/0/0", "r+b") as stream:
@@ -217,12 +227,24 @@ def test_folders_that_cannot_be_used(run, recipe, tmp_path):
         (("brew",), ["brew"]),
         (("simulate", "--out", "x"), ["--regions"]),
         (("simulate", "--json"), ["--check"]),
+        (("verify", "nowhere", "--sample", 3), ["--snapshots"]),
+        (("verify", "nowhere", "--root", "."), ["--snapshots"]),
+        (("recipe", "--out", "mine.yaml"), ["name the recipe", "mini"]),
     ],
 )
 def test_bad_options(run, tmp_path, monkeypatch, args, words):
     monkeypatch.chdir(tmp_path)
     refused(run(*args), *words)
     assert [p for p in tmp_path.iterdir() if p.name != "x"] == []
+
+
+def test_a_tilde_after_an_equals_sign_is_the_home_folder(run, tmp_path, monkeypatch):
+    # A shell fills it in where it stands alone; else a folder named ~ would be made.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    assert run("recipe", "mini", "--out=~/mine.yaml")[0] == 0
+    assert (tmp_path / "home" / "mine.yaml").exists() and not (tmp_path / "~").exists()
 
 
 def test_a_full_disk_is_one_line_and_the_build_goes_on(run, recipe, tmp_path, monkeypatch):

@@ -260,6 +260,8 @@ def test_the_sphere_holds_the_box():
     shape = HaloGrid(1000.0)
     assert cutout_radius(shape) == pytest.approx(1000.0 * np.sqrt(2.0 + 4.0), rel=0.01)
     assert cutout_radius(shape) >= 1000.0 * np.sqrt(2.0 + 4.0)
+    # What is measured inside R200c needs it whole, however small the map.
+    assert cutout_radius(HaloGrid(1000.0, MapGrid(width=0.2, half_depth=0.1))) == 1000.0
 
 
 def test_particles_are_not_copied_whole(monkeypatch):

@@ -20,6 +20,7 @@ from three_hundred_maps.observe.levels import LEVELS
 from three_hundred_maps.observe.operators import beam_matrix, separable
 from three_hundred_maps.store.arrays import read_split, root_attrs, store_digest
 from three_hundred_maps.store.derive import merge, subset
+from three_hundred_maps.store.manifest import read_manifest, write_manifest
 from three_hundred_maps.store.overview import describe, overview
 from three_hundred_maps.store.statistics import ViewStatistics, read_statistics
 from three_hundred_maps.store.verify import verify
@@ -140,6 +141,20 @@ def test_what_cannot_be_observed_is_one_line(make, level, said, tmp_path, wide, 
     with pytest.raises(InputError, match=said):
         observe(make(tmp_path / "few", wide, deep), tmp_path / "out", level)
     assert not (tmp_path / "out").exists()
+
+
+def test_halos_that_the_ideal_store_excluded_stay_listed(wide, tmp_path):
+    copy = subset(wide, tmp_path / "copy", halos=1, los=1)
+    manifest = read_manifest(copy)
+    gone = [{"simulation": "blobs", "region": 99, "snapshot": 0, "halo_id": 1, "reason": "for a test"}]
+    planned = {split: number + (split == "train") for split, number in manifest["halos_planned"].items()}
+    del manifest["digest"]
+    write_manifest(copy, {**manifest, "refused": gone, "halos_planned": planned})
+    seen = read_manifest(observe(copy, tmp_path / "out", "rosat"))
+    assert seen["refused"] == gone and seen["halos_planned"] == planned
+    views = read_manifest(subset(copy, tmp_path / "views", views=["mass"]))
+    assert views["refused"] == gone and views["halos_planned"] == planned
+    assert read_manifest(subset(copy, tmp_path / "part", splits=["train"]))["refused"] == []
 
 
 def test_another_level_is_not_written_over(wide, deep, tmp_path):

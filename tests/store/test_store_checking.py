@@ -27,6 +27,7 @@ from three_hundred_maps.store.derive import merge, subset
 from three_hundred_maps.store.duplicates import find_duplicates, symmetries
 from three_hundred_maps.store.halo_table import halo_table, write_halo_table
 from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.notes import subset_attrs
 from three_hundred_maps.store.overview import describe, overview
 from three_hundred_maps.store.preview import preview
 from three_hundred_maps.store.statistics import read_statistics
@@ -264,6 +265,39 @@ def test_subset_of_nothing_is_refused(tiny, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         subset(tiny, tmp_path / "small", **options)
     assert not (tmp_path / "small").exists()
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "x" * 65])
+def test_a_store_has_a_name_that_it_can_be_exported_by(tiny, tmp_path, name):
+    with pytest.raises(InputError, match="--name: .* is not a plain name"):
+        subset(tiny, tmp_path / "small", name=name)
+    assert not (tmp_path / "small").exists()
+    long = subset(tiny, tmp_path / "long", name="x" * 60, halos=1)
+    again = str(root_attrs(subset(long, tmp_path / "small"))["name"])
+    assert len(again) == 64 and again.startswith("x" * 55 + "-")
+
+
+def test_a_store_is_not_written_into_another(tiny, tmp_path):
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    with pytest.raises(InputError, match="lies in the store"):
+        subset(tiny, copy / "train" / "part", halos=1)
+    assert verify(copy).good
+
+
+def test_a_subset_says_nothing_of_views_that_it_has_not():
+    attrs = {
+        "name": "x",
+        "warnings": ["view star: dim", "view sz: odd", "views sz, xray: no density", "split train is empty"],
+        "ten_brightest_share": {"star": {"median": 1.0}, "sz": {"median": 0.1}},
+    }
+    assert subset_attrs(attrs, ["sz"], whole=True) == {
+        "name": "x",
+        "warnings": attrs["warnings"][1:],
+        "ten_brightest_share": {"sz": {"median": 0.1}},
+    }
+    # Shares of all halos are not those of some.
+    assert "ten_brightest_share" not in subset_attrs(attrs, ["sz"], whole=False)
+    assert "warnings" not in subset_attrs({"warnings": attrs["warnings"][:1]}, ["sz"], whole=True)
 
 
 def test_stores_are_not_made_of_unfinished_ones(tiny, tmp_path):

@@ -86,9 +86,15 @@ class Plan:
         return self.rows[split][shard * size : (shard + 1) * size]
 
     def digest(self) -> str:
-        """Digest of the keys in their order."""
+        """Digest of the halos in their order: their keys, and what the catalogue says of them."""
+
+        def said(c: Candidate) -> list[int | str]:
+            values = (*c.centre_kpc, c.M200c_msun, c.R200c_kpc)
+            # Not to the last bit, which may be another processor's.
+            return [*c.key, *(f"{value:.6g}" for value in values)]
+
         return sha256_bytes(
-            canonical_json({split: [list(c.key) for c in rows] for split, rows in self.rows.items()})
+            canonical_json({split: [said(c) for c in rows] for split, rows in self.rows.items()})
         )
 
     def map_bytes(self) -> int:

@@ -93,5 +93,5 @@ def warm_up(grid: MapGrid) -> None:
     cutout = made_up_cutout()
     cells = CellGrid.build(cutout["gas"].position)
     cells.relative(cells.within(np.zeros(3), 15.0, 0.0), np.zeros(3), 0.0, 1.0)
-    halo_grid = HaloGrid(500.0 / max(grid.width, grid.half_depth) / 2.0, grid)
+    halo_grid = HaloGrid(500.0 / max(grid.width, grid.half_depth, 0.5) / 2.0, grid)
     render(cutout, [get_view(name) for name in ("sz", "mass", "star")], halo_grid, *lines_of_sight(2))

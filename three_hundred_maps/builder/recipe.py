@@ -5,18 +5,29 @@ Every default is the paper's. Unknown keys are errors; paths are relative to the
 
 from __future__ import annotations
 
+import difflib
 import importlib.resources
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import sha256_bytes
 from three_hundred_maps.mapping.views import GasCuts
 
+_INTEGER: Final = "tag:yaml.org,2002:int"
 RECIPE_VERSION: Final = 1
 """Raised when a default changes, or what a key means: a recipe's identity leaves the defaults out."""
 
@@ -24,17 +35,34 @@ Dialect = Literal["gadget1", "gadget2", "gadgetx", "gizmo", "gadget3", "gadget4"
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Path_ = Annotated[str, Field(min_length=1)]
+Paths = Path_ | Annotated[tuple[Path_, ...], Field(min_length=1)]
+SnapshotNumber = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # Python would take yes for 1, and no for 0.
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError(f"yes and no (true, false) are not what this key takes (given {value})")
+        return value
 
 
 class CatalogueRecipe(_Model):
     """Where the halo catalogue is and of which kind."""
 
     kind: Literal["ahf", "subfind", "rockstar", "soap", "caesar", "csv"]
-    path: str | tuple[str, ...]  # several: these files alone, of a larger set
+    path: Paths  # several: these files alone, of a larger set
+
+
+OF_FILES: Final[tuple[str, ...]] = ("snapshot", "catalogue", "region_by", "offsets", "length_unit", "dialect")
+OF_SYNTHETIC: Final[tuple[str, ...]] = ("flavour", "seed", "resolution", "redshifts", "keep_snapshots")
+OF_REGIONS: Final[tuple[str, ...]] = ("regions", "region_centres")
+"""Keys of `SimulationRecipe` that one kind of simulation reads and another would pass over."""
 
 
 class SimulationRecipe(_Model):
@@ -47,13 +75,13 @@ class SimulationRecipe(_Model):
     id: Name | None = None  # enters every halo's key
     universe: Name | None = None  # initial conditions: regions of one universe are the same under every code
     # files
-    snapshot: str | tuple[str, ...] | None = None  # several: these files alone, of a larger set
+    snapshot: Paths | None = None  # several: these files alone, of a larger set
     catalogue: CatalogueRecipe | None = None
     region_by: Literal["halo", "region"] = "region"
     regions: str | None = None
     region_centres: str | None = None
-    number: int | tuple[int, ...] | None = None  # of the snapshot, or of several
-    offsets: str | None = None  # IllustrisTNG's offsets_NNN.hdf5: chunks of the snapshot may then be missing
+    number: SnapshotNumber | tuple[SnapshotNumber, ...] | None = None  # of the snapshot, or of several
+    offsets: Path_ | None = None  # IllustrisTNG's offsets_NNN.hdf5: chunks may then be missing
     length_unit: Literal["kpc/h", "Mpc/h", "kpc", "Mpc"] | None = None
     dialect: Dialect | None = None
     gas: GasCuts = GasCuts()
@@ -70,6 +98,18 @@ class SimulationRecipe(_Model):
     def _one_region(cls, value: Any) -> Any:
         # YAML reads a single region as a number
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    def _require_of_kind(self) -> None:
+        """ValueError where a key is given that this kind of simulation does not read."""
+        foreign, of = OF_FILES, "files, not of kind synthetic"
+        if self.kind == "gadget":
+            foreign, of = OF_SYNTHETIC, "the synthetic simulation, not of kind gadget"
+        given = [name for name in foreign if getattr(self, name) != type(self).model_fields[name].default]
+        if not given and self.kind == "gadget" and self.region_by == "halo":
+            given = [name for name in OF_REGIONS if getattr(self, name) is not None]
+            of = "region_by: region; with region_by: halo each halo is one"
+        if given:
+            raise ValueError(f"{', '.join(f'simulation.{name}' for name in given)}: of {of}; leave it out")
 
     @model_validator(mode="after")
     def _complete(self) -> SimulationRecipe:
@@ -95,6 +135,7 @@ class SimulationRecipe(_Model):
             raise ValueError("simulation.kind synthetic needs simulation.regions, as '1-48'")
         else:
             self._check_redshifts()
+        self._require_of_kind()
         self.region_list()
         return self
 
@@ -175,12 +216,21 @@ class MapsRecipe(_Model):
 
     views: tuple[str, ...] = ("sz", "xray", "star", "mass")
     pixels: Annotated[int, Field(ge=2, le=4096)] = 80
-    width: Positive = 2.0
+    width: Annotated[float, Field(ge=0.01, le=1000.0)] = 2.0
     half_depth: Positive = 2.0
     smoothing_fwhm: Annotated[float, Field(ge=0.0)] = 0.01
-    lines_of_sight: Annotated[int, Field(ge=1)] | tuple[tuple[float, float, float], ...] = 29
+    lines_of_sight: (
+        Annotated[int, Field(ge=1, le=4096)]
+        | Annotated[tuple[tuple[float, float, float], ...], Field(min_length=1)]
+    ) = 29
     dm_smoothing: Literal["gaussian", "adaptive"] = "gaussian"
     star_light: StarLightRecipe | None = None  # the shipped table
+
+    @model_validator(mode="after")
+    def _not_smoothed_away(self) -> MapsRecipe:
+        if self.smoothing_fwhm > self.width:
+            raise ValueError(f"smoothing_fwhm {self.smoothing_fwhm:g} is wider than the map, {self.width:g}")
+        return self
 
     def grid(self) -> MapGrid:
         """The map grid."""
@@ -263,8 +313,8 @@ def parse_ranges(text: str) -> tuple[int, ...]:
         if not first.isdigit() or (dash and not last.isdigit()):
             raise ValueError(f"cannot read {text!r} as numbers; write for instance 1-324 or 1,2,5-9")
         low, high = int(first), int(last or first)
-        if high < low or high - low > 1_000_000:
-            raise ValueError(f"{part.strip()!r} is not a rising range of numbers")
+        if high < low or high - low > 1_000_000 or high >= 2**31:
+            raise ValueError(f"{part.strip()!r} is not a rising range of numbers below 2^31")
         numbers.update(range(low, high + 1))
     return tuple(sorted(numbers))
 
@@ -291,6 +341,29 @@ def recipe_text(recipe: str | Path) -> tuple[str, Path | None]:
         raise InputError(f"{path} is not a text file: a recipe is a short YAML") from None
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML whose whole numbers are decimal, as 010 for ten, and whose keys are there once."""
+
+    yaml_implicit_resolvers: Any = {
+        first: [pair for pair in pairs if pair[0] != _INTEGER]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value]
+        twice = [key for number, key in enumerate(keys) if key in keys[:number]]
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice[0]} is there twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+# In YAML 1.1 the snapshot 010 is number 8, and 1:30 is 90.
+_Loader.add_implicit_resolver(_INTEGER, re.compile(r"[-+]?[0-9][0-9_]*$"), list("-+0123456789"))
+_Loader.add_constructor(_INTEGER, lambda _, node: int(str(node.value)))
+
+
 def load_recipe(recipe: str | Path, *, overrides: tuple[str, ...] = ()) -> Recipe:
     """Read and validate a recipe.
 
@@ -308,13 +381,15 @@ def load_recipe(recipe: str | Path, *, overrides: tuple[str, ...] = ()) -> Recip
     """
     text, _ = recipe_text(recipe)
     try:
-        content: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        content: Any = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise InputError(f"{recipe}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(content, dict):
         raise InputError(f"{recipe}: a recipe is a YAML mapping with name, simulation, ...")
+    # A section whose keys are all commented out is empty, which YAML calls null.
+    content = {key: value for key, value in content.items() if value is not None}
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
@@ -326,22 +401,34 @@ def load_recipe(recipe: str | Path, *, overrides: tuple[str, ...] = ()) -> Recip
             if not isinstance(target, dict):
                 raise InputError(f"--set {override}: {section} is not a section")
         try:
-            target[last] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(f"--set {override}: the value is not valid YAML") from None
+            target[last] = yaml.load(value, _Loader)
+        except (yaml.YAMLError, ValueError) as error:
+            problem = getattr(error, "problem", error)
+            raise InputError(f"--set {override}: the value is not valid YAML: {problem}") from None
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{recipe}: {describe_validation(error)}") from None
 
 
+def _all_keys() -> list[str]:
+    """The keys of every section."""
+    content = Recipe.model_json_schema()
+    return sorted({key for part in (content, *content["$defs"].values()) for key in part["properties"]})
+
+
+_ALTERNATIVE: Final = re.compile(r"constrained-|tuple\[|(str|int)$")
+
+
 def describe_validation(error: ValidationError) -> str:
     """All that pydantic found, as one line a person can act on."""
     lines = []
     for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
+        # Of alternatives, pydantic's own names for them say nothing.
+        where = ".".join(part for part in map(str, item["loc"]) if not _ALTERNATIVE.match(part))
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            lines.append(f"unknown key {where}")
+            near = difflib.get_close_matches(str(item["loc"][-1]), _all_keys(), n=1)
+            lines.append(f"unknown key {where}{f' (near it is {near[0]})' if near else ''}")
         else:
             message = item["msg"].removeprefix("Value error, ")
             given = "" if item["type"] in ("missing", "value_error") else f" (given {item['input']!r})"

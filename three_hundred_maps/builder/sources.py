@@ -98,7 +98,7 @@ class Sources:
             filled = pattern.format(
                 region=source, snapshot=0 if self.recipe.simulation.number is None else number
             )
-        except (KeyError, IndexError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise InputError(
                 f"{key}: {pattern!r} may hold {{region:04d}}, {{region+352}} and {{snapshot:03d}}, "
                 f"nothing else ({error})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
@@ -10,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from three_hundred_maps.errors import InputError, error_handling, fail
+from three_hundred_maps.io import full_path
 
 
 class LazyGroup(TyperGroup):
@@ -49,8 +51,9 @@ def run_app(app: typer.Typer, args: list[str] | None, program: str) -> NoReturn:
     """Run a typer application, ending as `error_handling` says; wrong options end with 2 too."""
     command = typer.main.get_command(app)
     with error_handling():
+        given = [with_home(arg) for arg in (sys.argv[1:] if args is None else args)]
         try:
-            status = command.main(args=args, prog_name=program, standalone_mode=False)
+            status = command.main(args=given, prog_name=program, standalone_mode=False)
         except typer.Abort:
             # What typer makes of Ctrl-C.
             raise KeyboardInterrupt from None
@@ -64,6 +67,14 @@ def run_app(app: typer.Typer, args: list[str] | None, program: str) -> NoReturn:
                 raise SystemExit(2) from None
             fail(error.format_message())
     raise SystemExit(status if isinstance(status, int) else 0)
+
+
+def with_home(argument: str) -> str:
+    """``--out=~/x`` with its ``~`` filled in, which shells do for ``--out ~/x`` alone."""
+    option, equals, value = argument.partition("=")
+    if option.startswith("--") and value.startswith("~"):
+        return f"{option}{equals}{full_path(value)}"
+    return argument
 
 
 def listed(text: str | None) -> list[str] | None:

@@ -19,6 +19,7 @@ STORE = typer.Argument(help="A finished store.")
 ROOT = typer.Option(None, "--root", help="Folder that the recipe's paths are relative to.")
 OUT = typer.Option(..., "--out", help="A new folder.")
 NAME = typer.Option(None, "--name", help="Name of the new store.")
+SAMPLE = 8
 
 
 def build(
@@ -73,8 +74,12 @@ def finalise(
     """Write halo arrays, statistics, consolidated metadata and the manifest."""
     from three_hundred_maps.store.arrays import root_attrs
     from three_hundred_maps.store.finishing import finalise as finish
+    from three_hundred_maps.store.layout import LAYOUT_FILE
     from three_hundred_maps.store.notes import say_warnings
 
+    if (store / LAYOUT_FILE).exists() and "derived" in root_attrs(store):
+        # What the stores that it is made of excluded is known to that command alone.
+        raise InputError(f"{store} is made of other stores: re-run the command that began it, to resume")
     manifest = finish(store)
     say_warnings(root_attrs(store))
     if not quiet:
@@ -113,7 +118,7 @@ def verify(
     ),
     root: Path | None = ROOT,
     set_: list[str] = typer.Option([], "--set", help="section.key=value, as `build` was given them."),
-    sample: int = typer.Option(8, "--sample", min=1, help="Halos that --snapshots measures."),
+    sample: int = typer.Option(SAMPLE, "--sample", min=1, help="Halos that --snapshots measures."),
     seed: int = typer.Option(0, "--seed", help="Which halos --snapshots measures."),
     json: bool = typer.Option(False, "--json", help="Print JSON."),
     quiet: bool = QUIET,
@@ -121,6 +126,8 @@ def verify(
     """Check checksums, schema and splits; exit status 2 where something is wrong."""
     from three_hundred_maps.store.verify import verify as check
 
+    if snapshots is None and (root is not None or set_ or sample != SAMPLE or seed):
+        raise InputError("--root, --set, --sample and --seed belong to --snapshots: add it")
     if quiet or json:
         set_quiet(True)
     report = check(store, deep=deep, against=against)
@@ -273,6 +280,8 @@ def recipe(
     from three_hundred_maps.builder.recipe import load_recipe, recipe_text, shipped_recipes
 
     if name is None:
+        if full or out is not None:
+            raise InputError(f"name the recipe; there are {', '.join(shipped_recipes())}")
         print("\n".join(shipped_recipes()))
         return
     if name not in shipped_recipes():

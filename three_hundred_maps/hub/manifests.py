@@ -11,13 +11,13 @@ from pydantic_core import from_json
 
 from three_hundred_maps._version import __version__
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.names import checked_name
 from three_hundred_maps.store.schema import SPLITS
 
 MANIFEST = "manifest.json"
 """The file at the root of an exported folder: configs, their files, sizes and sha256."""
 
 EXPORT_FORMAT = 1
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 VIEW = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 """What the name of a view looks like."""
 
@@ -31,15 +31,6 @@ def new_manifest(configs: dict[str, Any], files: dict[str, Any], repository: str
         "configs": configs,
         "files": files,
     }
-
-
-def checked_name(name: Any, what: str) -> str:
-    """``name`` where it can be the name of a folder or config; a path trick is refused."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
-        raise InputError(
-            f"{what} {name!r} is not a plain name: letters, digits, '.', '_' and '-', at most 64"
-        )
-    return name
 
 
 def checked_path(path: Any, what: str) -> str:

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.hub.manifests import MANIFEST, VIEW, checked_name, choose_config, parse_manifest
+from three_hundred_maps.hub.manifests import MANIFEST, VIEW, choose_config, parse_manifest
 from three_hundred_maps.hub.ranges import RemoteFile
 from three_hundred_maps.hub.remote import fetch_cached
 from three_hundred_maps.hub.rows import COLUMNS, map_column, map_values, row_features, to_table
 from three_hundred_maps.io import full_path
 from three_hundred_maps.store.arrays import open_group, read_split, shard_size, store_digest
+from three_hundred_maps.store.names import checked_name
 from three_hundred_maps.store.schema import SPLITS
 
 Chunk = tuple[Any, ...]

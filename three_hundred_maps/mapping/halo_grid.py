@@ -55,8 +55,9 @@ def cutout_radius(halo_grid: HaloGrid) -> float:
     It is the distance to the box's corner, sqrt(2 (width/2)^2 + half_depth^2) R200c, widened in the plane
     by the reach of the Gaussian (4 sigma). Around mid-depth the sphere is far wider than the map, so gas
     outside the map whose kernels reach in is there too; only right at the corners' depth would a kernel
-    from beyond the sphere be missed.
+    from beyond the sphere be missed. At least R200c, inside which the halo's velocity, the limit of a
+    particle's X-rays and the counts of a build are measured.
     """
     grid = halo_grid.grid
     half_width = 0.5 * grid.width + 4.0 * grid.smoothing_fwhm / FWHM_PER_SIGMA
-    return halo_grid.R200c_kpc * math.sqrt(2.0 * half_width**2 + grid.half_depth**2)
+    return halo_grid.R200c_kpc * max(1.0, math.sqrt(2.0 * half_width**2 + grid.half_depth**2))

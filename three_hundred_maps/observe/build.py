@@ -44,7 +44,8 @@ from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import open_group, read_split, root_attrs, store_digest
 from three_hundred_maps.store.derive import write_derived
 from three_hundred_maps.store.layout import Layout
-from three_hundred_maps.store.names import find_store
+from three_hundred_maps.store.manifest import read_manifest
+from three_hundred_maps.store.names import find_store, shortened
 from three_hundred_maps.store.records import read_layout
 from three_hundred_maps.store.writer import write_shard
 
@@ -268,7 +269,10 @@ def observe(
             for _ in run_tasks(_observe_shard, tasks, workers=workers, own_process=True):
                 bar.update(1)
 
-    return write_derived(Path(out), layout, fill)
+    manifest = read_manifest(source)
+    return write_derived(
+        Path(out), layout, fill, planned=manifest["halos_planned"], refused=manifest["refused"]
+    )
 
 
 def _observe_shard(task: tuple[str, str, Level, str, int]) -> None:
@@ -297,7 +301,7 @@ def observed_layout(source: Path, level: Level, name: str | None = None) -> Layo
         )
     attrs.pop("ten_brightest_share", None)
     attrs |= {
-        "name": name or observed_name(str(attrs["name"]), level),
+        "name": name or shortened(observed_name(str(attrs["name"]), level)),
         "description": f"{str(attrs['description']).rstrip('.')}. Seen as by: {level.title}.",
         "recipe": text,
         "recipe_sha256": sha256_bytes(text.encode()),

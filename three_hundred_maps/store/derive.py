@@ -23,8 +23,8 @@ from three_hundred_maps.store.finishing import finalise, tidy
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest
-from three_hundred_maps.store.names import resolve_store
-from three_hundred_maps.store.notes import NOTICED, joined_attrs
+from three_hundred_maps.store.names import checked_name, resolve_store, shortened
+from three_hundred_maps.store.notes import NOTICED, joined_attrs, subset_attrs
 from three_hundred_maps.store.records import is_done
 from three_hundred_maps.store.writer import create_store, write_shard
 
@@ -85,6 +85,7 @@ def subset(
     if halos is not None and halos < 1:
         raise InputError(f"--halos {halos}: at least 1")
     rows = _rows_of(source)
+    every = {split: len(items) for split, items in rows.items()}
     for split in schema.SPLITS:
         kept = rows[split] if splits is None or split in splits else []
         if regions is not None:
@@ -101,6 +102,8 @@ def subset(
         "regions": None if regions is None else sorted(regions),
         "lines_of_sight": n_los,
     }
+    whole = every == {split: len(items) for split, items in rows.items()}
+    noticed = subset_attrs(layout.attrs, chosen["views"], whole=whole)
     derived = {"subset_of": store_digest(source), **chosen}
     default = f"{layout.attrs['name']}-subset-{sha256_bytes(canonical_json(chosen))[:8]}"
     made = replace(
@@ -109,9 +112,11 @@ def subset(
         vectors=layout.vectors[:n_los],
         ups=layout.ups[:n_los],
         half=layout.half and schema.TARGET in {v.name for v in kept_views},
-        attrs={**layout.attrs, "name": name or default, "derived": derived},
+        attrs={**noticed, "name": name or shortened(default), "derived": derived},
     )
-    return _write(Path(out), made, rows)
+    manifest = read_manifest(source)
+    listed = {"planned": manifest["halos_planned"], "refused": manifest["refused"]} if whole else {}
+    return _write(Path(out), made, rows, **listed)
 
 
 def merge(paths: Sequence[str | Path], out: str | Path, *, name: str | None = None) -> Path:
@@ -156,7 +161,9 @@ def merge(paths: Sequence[str | Path], out: str | Path, *, name: str | None = No
     ordered = {split: sorted(items, key=lambda item: item.key) for split, items in rows.items()}
     attrs = {key: value for key, value in first.attrs.items() if key not in NOTICED}
     attrs |= joined_attrs([layout.attrs for layout in layouts])
-    attrs["name"] = name or "-".join(dict.fromkeys(str(layout.attrs["name"]) for layout in layouts))
+    attrs["name"] = name or shortened(
+        "-".join(dict.fromkeys(str(layout.attrs["name"]) for layout in layouts))
+    )
     attrs["derived"] = {
         "merge_of": [store_digest(source) for source in sources],
         "recipes": [layout.attrs["recipe_sha256"] for layout in layouts],
@@ -267,8 +274,9 @@ def write_derived(
     Raises
     ------
     InputError
-        Where the folder holds another store or other things.
+        Where the folder holds another store or other things, or the name cannot be a folder's.
     """
+    checked_name(layout.attrs["name"], "--name: the name of the store")
     if (out / MANIFEST).exists():
         if _settings(Layout.of_store(out)) != _settings(layout):
             raise InputError(f"{out} is another finished store; give a new folder")

@@ -8,12 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.io import sha256_bytes
 
 Resolver = Callable[[str], Path | None]
 
 _RESOLVERS: list[Resolver] = []
 _FILESYSTEMS: dict[str, Callable[[], Any]] = {}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST = 64
+
+
+def checked_name(name: Any, what: str) -> str:
+    """``name`` where it can be the name of a folder or config; a path trick is refused."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name or len(name) > _LONGEST:
+        raise InputError(
+            f"{what} {name!r} is not a plain name: letters, digits, '.', '_' and '-', at most {_LONGEST}"
+        )
+    return name
+
+
+def shortened(name: str) -> str:
+    """A name made of others as `checked_name` wants it: what is too long ends in a digest of the whole."""
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[: _LONGEST - 9]}-{sha256_bytes(name.encode())[:8]}"
 
 
 def register_resolver(resolver: Resolver) -> None:

@@ -106,6 +106,30 @@ def corrections_text(corrections: Mapping[str, int]) -> str:
     return f"values mended on reading: {done}"
 
 
+def subset_attrs(attrs: Mapping[str, Any], views: Sequence[str], *, whole: bool) -> dict[str, Any]:
+    """A store's root attributes for some of its views, without what was noticed of the others.
+
+    Parameters
+    ----------
+    attrs, views
+        The store's attributes, and the views that are kept.
+    whole
+        Whether all halos are: else the shares are not theirs.
+    """
+    warnings = [
+        text
+        for text in attrs.get("warnings", ())
+        if not (found := re.match(r"view (\w+):", text)) or found[1] in views
+    ]
+    shares = attrs.get("ten_brightest_share", {}) if whole else {}
+    kept = {
+        "warnings": warnings,
+        "ten_brightest_share": {view: share for view, share in shares.items() if view in views},
+    }
+    others = {name: value for name, value in attrs.items() if name not in kept}
+    return {**others, **{name: value for name, value in kept.items() if value}}
+
+
 def joined_attrs(stores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Of `NOTICED`, what a store made of several says from the start, given their root attributes.
 

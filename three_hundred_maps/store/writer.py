@@ -30,11 +30,15 @@ def create_store(path: str | Path, layout: Layout) -> None:
     Raises
     ------
     InputError
-        Where the folder holds other things, or a store of another recipe (the difference is shown).
+        Where the folder lies in a store, holds other things, or a store of another recipe (the difference is
+        shown).
     """
     store = Path(path)
     if store.exists() and not store.is_dir():
         raise InputError(f"{store} is a file; a store is a folder")
+    around = next((p for p in store.absolute().parents if (p / "zarr.json").exists()), None)
+    if around is not None:
+        raise InputError(f"{store} lies in the store {around}, which it would damage; give a folder outside")
     if (store / LAYOUT_FILE).exists():
         _require_same(store, read_layout(store), layout)
     elif (store / MANIFEST).exists():

@@ -25,6 +25,8 @@ def is_hdf5(path: Path) -> bool:
             return stream.read(8) == b"\x89HDF\r\n\x1a\n"
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; a file was expected") from None
 
 
 Paths = str | Path | Sequence[Path]
