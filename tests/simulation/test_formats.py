@@ -182,6 +182,41 @@ def test_units_without_h(tmp_path):
     np.testing.assert_allclose(density[0], density[1] / 0.6777**2, rtol=1e-5)
 
 
+def test_header_of_newer_gizmo(tmp_path):
+    """Units in cgs with 1/h in them, the kernel's radius by another name, and which kernel."""
+    small = small_snapshot(tmp_path, format="gizmo", particles=60)
+    centre = small.centres[0] / 1.1 / 0.6777
+    before = Region.open(small.snapshot).cutout(centre, 3000.0)
+    with h5py.File(small.snapshot, "r+") as file:
+        units = {"Length": 3.085678e21 / 0.6777, "Mass": 1.989e43 / 0.6777, "Velocity": 1e5}
+        file["Header"].attrs.update({f"Unit{name}_In_CGS": value for name, value in units.items()})
+        file["PartType0"].move("SmoothingLength", "KernelMaxRadius")
+    region = Region.open(small.snapshot)
+    assert region.info.length_unit == "kpc/h" and not region.info.assumptions
+    after = region.cutout(centre, 3000.0)
+    for species in ("gas", "dark_matter"):
+        np.testing.assert_array_equal(after[species].position, before[species].position)
+        np.testing.assert_array_equal(after[species].mass, before[species].mass)
+    for name, values in before["gas"].fields.items():
+        np.testing.assert_array_equal(after["gas"].fields[name], values, err_msg=name)
+    for number, kernel in ((3, "cubic_spline"), (6, "wendland_c2"), (7, "wendland_c4")):
+        with h5py.File(small.snapshot, "r+") as file:
+            file["Header"].attrs["Kernel_Function_ID"] = number
+        assert open_source(small.snapshot).info.kernel == kernel
+
+
+def test_neutrinos_are_matter(tmp_path):
+    """SWIFT's Omega_m is of baryons and cold dark matter alone."""
+    small = small_snapshot(tmp_path, format="swift", particles=60)
+    with h5py.File(small.snapshot, "r+") as file:
+        background = file["Cosmology"].attrs
+        background["Omega_m"] = background["Omega_m"] - 0.011
+        background["Omega_nu_0"] = np.array([0.011])
+    cosmology = open_source(small.snapshot).info.cosmology
+    assert cosmology.omega_m == pytest.approx(0.307115)
+    assert cosmology.hubble_km_s_mpc(1.0) == pytest.approx(small.header.cosmology.hubble_km_s_mpc(1.0))
+
+
 def test_double_precision_far_from_the_origin(tmp_path):
     """float32 would move particles by 30 pc/h at 500 Mpc/h; float64 files must not suffer that."""
     cosmology = Cosmology(0.6777, 0.307115, 0.692885)

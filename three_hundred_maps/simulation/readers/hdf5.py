@@ -233,7 +233,9 @@ class Hdf5Source:
         places = [*safe.groups(file, ("Cosmology", "Parameters"), path), header]
         cosmology = Cosmology(
             h=safe.first_number(places, path, ("HubbleParam", "h")),
-            omega_m=safe.first_number(places, path, ("Omega0", "Omega_m", "Omega_Matter")),
+            # SWIFT's is of baryons and cold dark matter: its neutrinos are matter too, as type 6 is.
+            omega_m=safe.first_number(places, path, ("Omega0", "Omega_m", "Omega_Matter"))
+            + safe.first_number(places, path, ("Omega_nu_0",), default=0.0),
             omega_lambda=safe.first_number(places, path, ("OmegaLambda", "Omega_lambda", "Omega_Lambda")),
             omega_b=safe.first_number(
                 places, path, ("OmegaBaryon", "Omega_b", "Omega_Baryon"), default=math.nan

@@ -27,7 +27,11 @@ COLUMNS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
     "mass": (("Masses", None), ("DynamicalMasses", None), ("Mass", None)),
     "internal_energy": (("InternalEnergy", None), ("InternalEnergies", None)),
     "density": (("Density", None), ("Densities", None)),
-    "smoothing_length": (("SmoothingLength", None), ("SmoothingLengths", None)),
+    "smoothing_length": (
+        ("SmoothingLength", None),
+        ("SmoothingLengths", None),
+        ("KernelMaxRadius", None),  # newer GIZMO's
+    ),
     "electron_abundance": (("ElectronAbundance", None),),
     "star_formation_rate": (("StarFormationRate", None), ("StarFormationRates", None)),
     "metallicity": (
@@ -156,6 +160,9 @@ def file_units(
             ("Unit time in cgs (U_t)",),
         )
     )
+    if any("UnitLength_In_CGS" in place.attrs for place in places):
+        # GIZMO's have 1/h in them: UNIT_LENGTH_IN_CGS is UnitLength_in_cm / HubbleParam, as is that of mass.
+        length_cm, mass_g = length_cm * cosmology.h, mass_g * cosmology.h
     if math.isnan(velocity_cm_s) and not math.isnan(time_s) and not math.isnan(length_cm):
         velocity_cm_s = length_cm / time_s
     for name, value in (("length", length_cm), ("mass", mass_g), ("velocity", velocity_cm_s)):
@@ -192,11 +199,17 @@ def kernel_of(file: h5py.File, path: Path, dialect: str, assumptions: dict[str, 
         return _SWIFT_KERNELS["cubic spline"]
     if dialect == "eagle":  # Schaller et al. 2015: Anarchy's kernel
         return "wendland_c2", 1.0
+    if dialect == "gizmo":
+        number = safe.first_number(
+            safe.groups(file, ("Header",), path), path, ("Kernel_Function_ID",), default=3.0
+        )
+        return {6.0: "wendland_c2", 7.0: "wendland_c4", 9.0: "wendland_c4"}.get(number, "cubic_spline"), 1.0
     if dialect == "gadget4":
         config = safe.optional_group(file, "Config", path)
         for flag, kernel in (
             ("WENDLAND_C2_KERNEL", "wendland_c2"),
             ("WENDLAND_C4_KERNEL", "wendland_c4"),
+            ("WENDLAND_C6_KERNEL", "wendland_c4"),  # as of SWIFT's
         ):
             if config is not None and flag in config.attrs:
                 return kernel, 1.0
