@@ -204,6 +204,16 @@ def test_contamination_of_tng_cluster(tmp_path):
     np.testing.assert_allclose(found.f_high_resolution, [1.0, 0.8, 1.0, 1.0, 0.0, 1.0], rtol=1e-6)
 
 
+def test_groups_of_seven_types(tmp_path):
+    """NTYPES may be above 6 in AREPO and GADGET-4, as in their snapshots."""
+    lengths = np.arange(42).reshape(6, 7) + 1000
+    _, found = written("subfind", tmp_path, halos(), lengths=lengths)
+    assert found.members is not None
+    assert found.members.length.tolist() == lengths[:, :6].tolist()
+    with pytest.raises(InputError, match=r"GroupLenType has shape \(6, 5\)"):
+        written("subfind", tmp_path, halos(), lengths=lengths[:, :5])
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [
