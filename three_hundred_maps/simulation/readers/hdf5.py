@@ -262,8 +262,8 @@ class Hdf5Source:
         factors["velocity"] = self._units.velocity_km_s * (1.0 if swift else (1.0 + self._redshift) ** -0.5)
         self.species_types: Mapping[str, tuple[int, ...]] = SPECIES_TYPES
         self._kernel, support = kernel_of(file, path, self._dialect, self._assumptions)
+        factors["smoothing_length"] *= support
         if swift:
-            factors["smoothing_length"] *= support
             self.species_types = {
                 **SPECIES_TYPES,
                 "dark_matter": (1, 6),
