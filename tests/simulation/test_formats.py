@@ -264,6 +264,28 @@ def test_neutrinos_are_matter(tmp_path):
     assert cosmology.hubble_km_s_mpc(1.0) == pytest.approx(small.header.cosmology.hubble_km_s_mpc(1.0))
 
 
+def test_another_expansion_is_told(tmp_path):
+    """Dark energy that changes, or matter that decays, as in some of FLAMINGO's runs: H(z) is not LCDM's."""
+    small = small_snapshot(tmp_path, format="swift", particles=60, redshift=0.5)
+    own = small.header.cosmology
+    expansion = own.hubble_km_s_mpc(0.5) / own.hubble_km_s_mpc(0.0)
+    dark = 1.5 ** (3 * (1 - 0.727 - 1.05)) * math.exp(3 * 1.05 * 0.5 / 1.5)
+    for e, told in (
+        (expansion, None),
+        (math.sqrt(own.omega_m * 1.5**3 + own.omega_lambda * dark), "is 1.3439 in the file, taken as 1.3151"),
+    ):
+        with h5py.File(small.snapshot, "r+") as file:
+            file["Cosmology"].attrs.update({"H0 [internal units]": [68.0], "H [internal units]": [68.0 * e]})
+        said = open_source(small.snapshot).info.assumptions.get("background")
+        assert said is None if told is None else told in said
+    with h5py.File(small.snapshot, "r+") as file:
+        file["Cosmology"].attrs.update({"Omega_m": [0.01], "Omega_lambda": [2.0]})
+    with pytest.raises(
+        InputError, match=r"Omega0 = 0.01 and OmegaLambda = 2 does not expand at redshift 0.5"
+    ):
+        open_source(small.snapshot)
+
+
 def test_double_precision_far_from_the_origin(tmp_path):
     """float32 would move particles by 30 pc/h at 500 Mpc/h; float64 files must not suffer that."""
     cosmology = Cosmology(0.6777, 0.307115, 0.692885)

@@ -47,6 +47,8 @@ from three_hundred_maps.units import KM_CM, KPC_CM
 
 _CHUNK_ROWS = 1 << 20
 _YEAR_S = 3.15576e7
+_OTHER_EXPANSION = 2e-3
+"""Of H(z) / H_0, between a file and its matter and dark energy alone; radiation adds less up to z = 10."""
 
 
 class Hdf5Source:
@@ -250,6 +252,16 @@ class Hdf5Source:
         swift = self._dialect == "swift"
         time = safe.number(header, path, "Scale-factor" if swift else "Time", default=math.nan)
         check_background(path, cosmology, self._redshift, None if math.isnan(time) else time, self._box)
+        now, then = (
+            safe.first_number(places, path, (f"{name} [internal units]",), default=0.0)
+            for name in ("H0", "H")
+        )
+        ours = cosmology.hubble_km_s_mpc(self._redshift) / (100.0 * cosmology.h)
+        if min(now, then) > 0 and abs(then / now / ours - 1.0) > _OTHER_EXPANSION:
+            self._assumptions["background"] = (
+                f"H(z) / H_0 is {then / now:.4f} in the file, taken as {ours:.4f}, that of stable matter "
+                "and a cosmological constant"
+            )
         self.mass_table = np.zeros(8)
         table = safe.array(header, path, "MassTable", longest=8, default=np.zeros(6))
         self.mass_table[: len(table)] = table
