@@ -105,6 +105,9 @@ def test_a_map_holds_the_light_of_its_stars() -> None:
         assert maps[name][1][0] == pytest.approx(light * 2e9 * 400, rel=1e-4)
         # spread as the stellar mass is: light is mass times a constant, pixel by pixel
         np.testing.assert_allclose(maps[name][0], light * maps["star"][0], rtol=1e-4)
+    context = MapContext(cosmology=MDPL2, redshift=0.5)
+    oldest, initial = (VIEWS["lum_r"].contribution(stars(born, 0.01, 3), context) for born in (0.0, -1.0))
+    np.testing.assert_array_equal(initial, oldest)  # -1: SWIFT's stars of the initial conditions
     # a Sun's worth of mass of middle age gives less light than the Sun, and young stars give more
     assert maps["lum_r"][1][0] < maps["star"][1][0]
 

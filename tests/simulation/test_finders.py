@@ -174,12 +174,44 @@ def test_rockstar_units_and_cosmology(tmp_path):
         read_catalogue("rockstar", path, **BACKGROUND)
 
 
+def test_heading_of_consistent_trees(tmp_path):
+    """An hlist says its scale factor in a column, h as h0 and the box in other words."""
+    path, found = written("rockstar", tmp_path, halos())
+    lines = path.read_text().splitlines()
+    rows = [line for line in lines if not line.startswith("#")]
+    names = " ".join(f"{name}({i})" for i, name in enumerate(["scale", *lines[0].lstrip("#").split()]))
+
+    def again(scale, h):
+        heading = f"#{names}\n#Omega_M = 0.307; Omega_L = 0.693; h0 = {h:f}\n#Full box size = 1000.0 Mpc/h\n"
+        path.write_text(heading + "".join(f"{scale:.5f} {row}\n" for row in rows))
+        return read_catalogue("rockstar", path, **BACKGROUND)
+
+    own = 1.0 / (1.0 + BACKGROUND["redshift"])
+    hlist = again(own, MDPL2.h)
+    assert hlist.redshift == pytest.approx(BACKGROUND["redshift"], abs=1e-4)
+    np.testing.assert_allclose(hlist.centre_kpc, found.centre_kpc, rtol=1e-4)
+    with pytest.raises(InputError, match=f"catalogue is of redshift {2.0 / own - 1.0:.3g}"):
+        again(0.5 * own, MDPL2.h)
+    with pytest.raises(InputError, match="catalogue's h is 0.7, the snapshot's 0.6777"):
+        again(own, 0.7)
+
+
 def test_contamination_of_tng_cluster(tmp_path):
     path, _ = written("subfind", tmp_path, halos())
     with h5py.File(path, "r+") as file:
         file["Group/GroupContaminationFracByMass"] = np.array([0.0, 0.2, 0.0, 0.0, 1.0, 0.0], np.float32)
     found = read_catalogue("subfind", path, **BACKGROUND)
     np.testing.assert_allclose(found.f_high_resolution, [1.0, 0.8, 1.0, 1.0, 0.0, 1.0], rtol=1e-6)
+
+
+def test_groups_of_seven_types(tmp_path):
+    """NTYPES may be above 6 in AREPO and GADGET-4, as in their snapshots."""
+    lengths = np.arange(42).reshape(6, 7) + 1000
+    _, found = written("subfind", tmp_path, halos(), lengths=lengths)
+    assert found.members is not None
+    assert found.members.length.tolist() == lengths[:, :6].tolist()
+    with pytest.raises(InputError, match=r"GroupLenType has shape \(6, 5\)"):
+        written("subfind", tmp_path, halos(), lengths=lengths[:, :5])
 
 
 @pytest.mark.parametrize(

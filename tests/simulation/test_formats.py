@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import h5py
 import numpy as np
 import pytest
@@ -180,6 +182,108 @@ def test_units_without_h(tmp_path):
         np.testing.assert_allclose(without[species].position, with_h[species].position * 0.6777, atol=1e-3)
     density = [cut["gas"].fields["density"] for cut in (without, with_h)]
     np.testing.assert_allclose(density[0], density[1] / 0.6777**2, rtol=1e-5)
+
+
+def test_header_of_newer_gizmo(tmp_path):
+    """Units in cgs with 1/h in them, and the kernel's radius by another name."""
+    small = small_snapshot(tmp_path, format="gizmo", particles=60)
+    centre = small.centres[0] / 1.1 / 0.6777
+    before = Region.open(small.snapshot).cutout(centre, 3000.0)
+    with h5py.File(small.snapshot, "r+") as file:
+        units = {"Length": 3.085678e21 / 0.6777, "Mass": 1.989e43 / 0.6777, "Velocity": 1e5}
+        file["Header"].attrs.update({f"Unit{name}_In_CGS": value for name, value in units.items()})
+        file["PartType0"].move("SmoothingLength", "KernelMaxRadius")
+    region = Region.open(small.snapshot)
+    assert region.info.length_unit == "kpc/h" and not region.info.assumptions
+    after = region.cutout(centre, 3000.0)
+    for species in ("gas", "dark_matter"):
+        np.testing.assert_array_equal(after[species].position, before[species].position)
+        np.testing.assert_array_equal(after[species].mass, before[species].mass)
+    for name, values in before["gas"].fields.items():
+        np.testing.assert_array_equal(after["gas"].fields[name], values, err_msg=name)
+
+
+PROFILES = {
+    "cubic spline": lambda u: (1 - u) ** 3 - 4 * np.maximum(0.5 - u, 0) ** 3,
+    "quartic spline": lambda u: (
+        (1 - u) ** 4 - 5 * np.maximum(0.6 - u, 0) ** 4 + 10 * np.maximum(0.2 - u, 0) ** 4
+    ),
+    "quintic spline": lambda u: (
+        (1 - u) ** 5 - 6 * np.maximum(2 / 3 - u, 0) ** 5 + 15 * np.maximum(1 / 3 - u, 0) ** 5
+    ),
+    "wendland c2": lambda u: (1 - u) ** 4 * (1 + 4 * u),
+    "wendland c4": lambda u: (1 - u) ** 6 * (1 + 6 * u + 35 / 3 * u**2),
+    "wendland c6": lambda u: (1 - u) ** 8 * (1 + 8 * u + 25 * u**2 + 32 * u**3),
+}
+
+
+def width(name):
+    """Standard deviation of a kernel along one axis, in units of the radius where it ends."""
+    u = np.linspace(0.0, 1.0, 4001)
+    shape = PROFILES[name](u)
+    return math.sqrt(np.sum(shape * u**4) / np.sum(shape * u**2) / 3.0)
+
+
+@pytest.mark.parametrize(
+    ("format", "where", "told"),
+    [
+        *(("swift", "HydroScheme/Kernel function", (name.title(), name)) for name in PROFILES),
+        ("gizmo", "Header/Kernel_Function_ID", (3, "cubic spline")),
+        ("gizmo", "Header/Kernel_Function_ID", (4, "quintic spline")),
+        ("gizmo", "Header/Kernel_Function_ID", (7, "wendland c4")),
+        ("gadget4", "Config/WENDLAND_C2_KERNEL", ("", "wendland c2")),
+        ("gadget4", "Config/WENDLAND_C6_KERNEL", ("", "wendland c6")),
+    ],
+)
+def test_kernels_keep_their_width(tmp_path, format, where, told):
+    """One that is not among ours is replaced by another as wide: by one that ends where it does, 16 % of the
+    gas were misplaced."""
+    small = small_snapshot(tmp_path, format=format, particles=60)
+    group, _, name = where.partition("/")
+    value, kernel = told
+    with h5py.File(small.snapshot, "r+") as file:
+        file[group].attrs[name] = value
+        stored = float(file["PartType0"].get("SmoothingLengths", file["PartType0"].get("SmoothingLength"))[0])
+    source = open_source(small.snapshot)
+    ours = source.info.kernel.replace("_", " ")
+    assert ours == kernel or ours == {"wendland c6": "wendland c4"}.get(kernel, "cubic spline")
+    ends = stored * source.factors["smoothing_length"] / source.factors["position"]
+    wide = 0.5 * stored if format == "swift" else width(kernel) * stored
+    assert ends * width(ours) == pytest.approx(wide, rel=1e-5)
+
+
+def test_neutrinos_are_matter(tmp_path):
+    """SWIFT's Omega_m is of baryons and cold dark matter alone."""
+    small = small_snapshot(tmp_path, format="swift", particles=60)
+    with h5py.File(small.snapshot, "r+") as file:
+        background = file["Cosmology"].attrs
+        background["Omega_m"] = background["Omega_m"] - 0.011
+        background["Omega_nu_0"] = np.array([0.011])
+    cosmology = open_source(small.snapshot).info.cosmology
+    assert cosmology.omega_m == pytest.approx(0.307115)
+    assert cosmology.hubble_km_s_mpc(1.0) == pytest.approx(small.header.cosmology.hubble_km_s_mpc(1.0))
+
+
+def test_another_expansion_is_told(tmp_path):
+    """Dark energy that changes, or matter that decays, as in some of FLAMINGO's runs: H(z) is not LCDM's."""
+    small = small_snapshot(tmp_path, format="swift", particles=60, redshift=0.5)
+    own = small.header.cosmology
+    expansion = own.hubble_km_s_mpc(0.5) / own.hubble_km_s_mpc(0.0)
+    dark = 1.5 ** (3 * (1 - 0.727 - 1.05)) * math.exp(3 * 1.05 * 0.5 / 1.5)
+    for e, told in (
+        (expansion, None),
+        (math.sqrt(own.omega_m * 1.5**3 + own.omega_lambda * dark), "is 1.3439 in the file, taken as 1.3151"),
+    ):
+        with h5py.File(small.snapshot, "r+") as file:
+            file["Cosmology"].attrs.update({"H0 [internal units]": [68.0], "H [internal units]": [68.0 * e]})
+        said = open_source(small.snapshot).info.assumptions.get("background")
+        assert said is None if told is None else told in said
+    with h5py.File(small.snapshot, "r+") as file:
+        file["Cosmology"].attrs.update({"Omega_m": [0.01], "Omega_lambda": [2.0]})
+    with pytest.raises(
+        InputError, match=r"Omega0 = 0.01 and OmegaLambda = 2 does not expand at redshift 0.5"
+    ):
+        open_source(small.snapshot)
 
 
 def test_double_precision_far_from_the_origin(tmp_path):

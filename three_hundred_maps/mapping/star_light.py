@@ -121,7 +121,8 @@ def luminosity(band: str) -> Callable[[Particles, MapContext], NDArray[np.float6
 
     def of_particles(particles: Particles, context: MapContext) -> NDArray[np.float64]:
         assert context.cosmology is not None
-        born = particles.fields["formation_time"].astype(np.float64)
+        # Below 0 are SWIFT's stars of the initial conditions: as old as the universe.
+        born = np.maximum(particles.fields["formation_time"].astype(np.float64), 0.0)
         now = context.cosmology.age_gyr(1.0 / (1.0 + context.redshift))
         age = now - context.cosmology.age_gyr(born)
         metals, own = particles.fields["metallicity"], context.star_light

@@ -34,12 +34,13 @@ _NAMES = {
     "x": ("x",),
     "y": ("y",),
     "z": ("z",),
+    "scale_factor": ("scale",),
 }
-_OPTIONAL = ("parent", "m200c", "m500c", "mvir", "scale_radius")
+_OPTIONAL = ("parent", "m200c", "m500c", "mvir", "scale_radius", "scale_factor")
 _PIECE = re.compile(r"^(.+)\.\d{1,5}\.ascii$")
 _SCALE_FACTOR = re.compile(r"^#\s*a\s*=\s*(?P<a>[0-9.eE+-]+)")
-_HUBBLE = re.compile(r"\bh\s*=\s*(?P<h>[0-9.eE+-]+)")
-_BOX = re.compile(r"Box size:\s*(?P<side>[0-9.eE+-]+)\s*Mpc/h")
+_HUBBLE = re.compile(r"\bh0?\s*=\s*(?P<h>[0-9.eE+-]+)")
+_BOX = re.compile(r"[Bb]ox size\s*[:=]\s*(?P<side>[0-9.eE+-]+)\s*Mpc/h")
 _UNITS = re.compile(
     r"(?P<what>Masses|Positions) in (?P<unit>Msun|[kM]pc)(?P<h>\s*/\s*h)?(?P<proper>.*physical)?"
 )
@@ -60,6 +61,13 @@ def read_rockstar(path: str | Path, *, cosmology: Cosmology, redshift: float) ->
         raise InputError(
             f"{file}: the catalogue's h is {said.h:g}, the snapshot's {cosmology.h:g}: another simulation"
         )
+    if "scale_factor" in text.words:  # a column of consistent-trees' hlists
+        scale = text.numbers("scale_factor")
+        if not (scale > 0).all() or np.ptp(scale) > 1e-6:
+            raise InputError(
+                f"{file}: column scale is not one scale factor, above 0: give one file a snapshot"
+            )
+        said.redshift = 1.0 / float(scale[0]) - 1.0
     redshift_own = said.redshift if math.isfinite(said.redshift) else redshift
     halo_id = text.integers("id")
     mass, origin = _m200c(text, file, cosmology, redshift_own, said)

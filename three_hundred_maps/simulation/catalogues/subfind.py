@@ -105,7 +105,7 @@ def _members(
     table: dict[str, NDArray[np.float64]], used: NDArray[np.bool_], length_kpc: float
 ) -> GroupMembers:
     """The rows of the larger groups: AREPO's and GADGET-4's snapshots are sorted by group."""
-    length = table["lengths"].astype(np.int64)
+    length = table["lengths"][:, :6].astype(np.int64)
     first = np.cumsum(length, axis=0) - length
     large = used & (length.sum(1) >= _FEWEST_MEMBERS)
     return GroupMembers(
@@ -141,7 +141,8 @@ def _read(
                 f"{path}: no {group}/{stored}: a table of SUBFIND is needed, plain FOF groups have no M200c"
             )
         dataset = safe.dataset(where, stored, path, rows)
-        if dataset.shape[1:] != {"centre": (3,), "lengths": (6,)}.get(name, ()):
+        widths = {"centre": [(3,)], "lengths": [(6,), (7,), (8,)]}  # AREPO's and GADGET-4's NTYPES
+        if dataset.shape[1:] not in widths.get(name, [()]):
             raise InputError(f"{path}: {group}/{stored} has shape {dataset.shape}")
         into[name].append(np.asarray(dataset[()], np.float64))
 

@@ -47,6 +47,8 @@ from three_hundred_maps.units import KM_CM, KPC_CM
 
 _CHUNK_ROWS = 1 << 20
 _YEAR_S = 3.15576e7
+_OTHER_EXPANSION = 2e-3
+"""Of H(z) / H_0, between a file and its matter and dark energy alone; radiation adds less up to z = 10."""
 
 
 class Hdf5Source:
@@ -233,7 +235,9 @@ class Hdf5Source:
         places = [*safe.groups(file, ("Cosmology", "Parameters"), path), header]
         cosmology = Cosmology(
             h=safe.first_number(places, path, ("HubbleParam", "h")),
-            omega_m=safe.first_number(places, path, ("Omega0", "Omega_m", "Omega_Matter")),
+            # SWIFT's is of baryons and cold dark matter: its neutrinos are matter too, as type 6 is.
+            omega_m=safe.first_number(places, path, ("Omega0", "Omega_m", "Omega_Matter"))
+            + safe.first_number(places, path, ("Omega_nu_0",), default=0.0),
             omega_lambda=safe.first_number(places, path, ("OmegaLambda", "Omega_lambda", "Omega_Lambda")),
             omega_b=safe.first_number(
                 places, path, ("OmegaBaryon", "Omega_b", "Omega_Baryon"), default=math.nan
@@ -248,6 +252,16 @@ class Hdf5Source:
         swift = self._dialect == "swift"
         time = safe.number(header, path, "Scale-factor" if swift else "Time", default=math.nan)
         check_background(path, cosmology, self._redshift, None if math.isnan(time) else time, self._box)
+        now, then = (
+            safe.first_number(places, path, (f"{name} [internal units]",), default=0.0)
+            for name in ("H0", "H")
+        )
+        ours = cosmology.hubble_km_s_mpc(self._redshift) / (100.0 * cosmology.h)
+        if min(now, then) > 0 and abs(then / now / ours - 1.0) > _OTHER_EXPANSION:
+            self._assumptions["background"] = (
+                f"H(z) / H_0 is {then / now:.4f} in the file, taken as {ours:.4f}, that of stable matter "
+                "and a cosmological constant"
+            )
         self.mass_table = np.zeros(8)
         table = safe.array(header, path, "MassTable", longest=8, default=np.zeros(6))
         self.mass_table[: len(table)] = table
@@ -260,8 +274,8 @@ class Hdf5Source:
         factors["velocity"] = self._units.velocity_km_s * (1.0 if swift else (1.0 + self._redshift) ** -0.5)
         self.species_types: Mapping[str, tuple[int, ...]] = SPECIES_TYPES
         self._kernel, support = kernel_of(file, path, self._dialect, self._assumptions)
+        factors["smoothing_length"] *= support
         if swift:
-            factors["smoothing_length"] *= support
             self.species_types = {
                 **SPECIES_TYPES,
                 "dark_matter": (1, 6),

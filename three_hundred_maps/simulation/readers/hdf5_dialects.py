@@ -27,7 +27,11 @@ COLUMNS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
     "mass": (("Masses", None), ("DynamicalMasses", None), ("Mass", None)),
     "internal_energy": (("InternalEnergy", None), ("InternalEnergies", None)),
     "density": (("Density", None), ("Densities", None)),
-    "smoothing_length": (("SmoothingLength", None), ("SmoothingLengths", None)),
+    "smoothing_length": (
+        ("SmoothingLength", None),
+        ("SmoothingLengths", None),
+        ("KernelMaxRadius", None),  # newer GIZMO's
+    ),
     "electron_abundance": (("ElectronAbundance", None),),
     "star_formation_rate": (("StarFormationRate", None), ("StarFormationRates", None)),
     "metallicity": (
@@ -55,14 +59,18 @@ COLUMNS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
     "velocity": (("Velocities", None), ("Velocity", None)),
 }
 
-_SWIFT_KERNELS = {  # name: (our kernel, support over smoothing length)
-    "cubic spline": ("cubic_spline", 1.825742),
-    "quartic spline": ("cubic_spline", 2.018932),
-    "quintic spline": ("cubic_spline", 2.195775),
-    "wendland c2": ("wendland_c2", 1.936492),
-    "wendland c4": ("wendland_c4", 2.207940),
-    "wendland c6": ("wendland_c4", 2.449490),
+# Radius at which a kernel ends, in units of twice its standard deviation (Dehnen & Aly 2012, table 1).
+_SUPPORT = {
+    "cubic spline": 1.825742,
+    "quartic spline": 2.018932,
+    "quintic spline": 2.195775,
+    "wendland c2": 1.936492,
+    "wendland c4": 2.207940,
+    "wendland c6": 2.449490,
 }
+_OURS = {"wendland c2": "wendland_c2", "wendland c4": "wendland_c4", "wendland c6": "wendland_c4"}
+_GIZMO_KERNELS = {4: "quintic spline", 5: "quartic spline", 6: "wendland c2", 7: "wendland c4"}
+_GADGET4_KERNELS = {f"WENDLAND_{name}_KERNEL": f"wendland {name.lower()}" for name in ("C2", "C4", "C6")}
 # Other types carry data sets of their own, and zooms even stray stellar ones: they are never looked at.
 NEEDED = {
     0: tuple(n for n in COLUMNS if n not in OPTIONAL_FIELDS or n == "metallicity"),
@@ -156,6 +164,9 @@ def file_units(
             ("Unit time in cgs (U_t)",),
         )
     )
+    if any("UnitLength_In_CGS" in place.attrs for place in places):
+        # GIZMO's have 1/h in them: UNIT_LENGTH_IN_CGS is UnitLength_in_cm / HubbleParam, as is that of mass.
+        length_cm, mass_g = length_cm * cosmology.h, mass_g * cosmology.h
     if math.isnan(velocity_cm_s) and not math.isnan(time_s) and not math.isnan(length_cm):
         velocity_cm_s = length_cm / time_s
     for name, value in (("length", length_cm), ("mass", mass_g), ("velocity", velocity_cm_s)):
@@ -181,23 +192,27 @@ def file_units(
 
 
 def kernel_of(file: h5py.File, path: Path, dialect: str, assumptions: dict[str, str]) -> tuple[str, float]:
-    """Our name of the kernel, and its support in units of the stored smoothing length."""
+    """Our name of the kernel, and where it ends in units of the stored smoothing length.
+
+    That length is the radius where the kernel ends, in SWIFT twice its standard deviation. One that is not
+    among ours is replaced by the most alike of the same standard deviation.
+    """
+    kernel = "wendland c2" if dialect == "eagle" else "cubic spline"  # Schaller et al. 2015: Anarchy's
     if dialect == "swift":
         scheme = safe.optional_group(file, "HydroScheme", path)
         named = safe.text(scheme, "Kernel function").lower() if scheme is not None else ""
-        for name, known in _SWIFT_KERNELS.items():
-            if named.startswith(name):
-                return known
-        assumptions["kernel"] = f"SWIFT kernel {named!r} is not known: cubic spline"
-        return _SWIFT_KERNELS["cubic spline"]
-    if dialect == "eagle":  # Schaller et al. 2015: Anarchy's kernel
-        return "wendland_c2", 1.0
-    if dialect == "gadget4":
+        known = next((name for name in _SUPPORT if named.startswith(name)), None)
+        if known is None:
+            assumptions["kernel"] = f"SWIFT kernel {named!r} is not known: cubic spline"
+        kernel = known or kernel
+    elif dialect == "gizmo":
+        header = safe.groups(file, ("Header",), path)
+        number = safe.first_number(header, path, ("Kernel_Function_ID",), default=3.0)
+        kernel = _GIZMO_KERNELS.get(int(number), kernel)
+    elif dialect == "gadget4":
         config = safe.optional_group(file, "Config", path)
-        for flag, kernel in (
-            ("WENDLAND_C2_KERNEL", "wendland_c2"),
-            ("WENDLAND_C4_KERNEL", "wendland_c4"),
-        ):
-            if config is not None and flag in config.attrs:
-                return kernel, 1.0
-    return "cubic_spline", 1.0
+        flags = config.attrs if config is not None else ()
+        kernel = next((name for flag, name in _GADGET4_KERNELS.items() if flag in flags), kernel)
+    ours = _OURS.get(kernel, "cubic_spline")
+    own = _SUPPORT[ours.replace("_", " ")]
+    return ours, own if dialect == "swift" else own / _SUPPORT[kernel]

@@ -168,6 +168,13 @@ def check_background(
                 f"{path}: {name} = {value:.6g} in the header is not of a cosmological simulation "
                 "(or the file is damaged)"
             )
+    growth = 1.0 + redshift
+    curvature = (1.0 - cosmology.omega_m - cosmology.omega_lambda) * growth**2
+    if not cosmology.omega_m * growth**3 + curvature + cosmology.omega_lambda > 0:
+        raise InputError(
+            f"{path}: a universe of Omega0 = {cosmology.omega_m:.6g} and OmegaLambda = "
+            f"{cosmology.omega_lambda:.6g} does not expand at redshift {redshift:.6g}: the header is damaged"
+        )
     if time is not None and not abs(time * (1.0 + redshift) - 1.0) < 1e-3:
         raise InputError(
             f"{path}: the header's Time {time:.6g} is not the scale factor of its Redshift {redshift:.6g}: "
