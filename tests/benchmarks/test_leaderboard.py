@@ -24,6 +24,7 @@ from benchmarks import records
 from benchmarks.cases import pack_image, unpack_image
 from benchmarks.compare import paired_difference
 from benchmarks.constants import VERSION
+from benchmarks.disclosure import rounded
 from benchmarks.fingerprints import dataset_key
 from benchmarks.leaderboard import render
 from benchmarks.leaderboard.boards import OTHER_TRUTH, Board, Entry, make_boards, slug_of
@@ -140,6 +141,7 @@ def test_what_is_verified_is_told_by_its_place(scored: dict[str, Any], tmp_path:
 def test_what_rounds_to_nothing_has_no_sign() -> None:
     found = cell("skill", {"value": -1e-5, "low": -2e-4, "high": 0.1})
     assert (found["text"], found["interval"]) == ("0.000", "0.000 to 0.100")
+    assert str(rounded([-1e-5, -0.004], signed=True)) == "[0.0, 0.0]"
 
 
 @pytest.mark.parametrize("name", ["Nеt", "ＮＥＴ", " net "])
