@@ -27,7 +27,8 @@ def rounded(value: Any, *, signed: bool) -> Any:
     if isinstance(value, list):
         return [rounded(v, signed=signed) for v in value]
     short = float(f"{value:.{DIGITS}g}")
-    return round(short, SIGNED_DECIMALS) if signed else short
+    # Not -0.0, which boards of others show.
+    return round(short, SIGNED_DECIMALS) + 0.0 if signed else short
 
 
 def _signed(name: str) -> bool:

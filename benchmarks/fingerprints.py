@@ -48,6 +48,8 @@ def dataset_key(dataset: Mapping[str, Any], training: Sequence[Mapping[str, Any]
         identity += [dataset["recipe_sha256"], dataset["generator"]]
     else:
         identity += ["digest", dataset["digest"]]
-    zero = [part for data in training for part in dataset_key({**data, "split": "train"})]
+    # Their climatology is that of all together, in whatever order they were named.
+    zeros = sorted(dataset_key({**data, "split": "train"}) for data in training)
+    zero = [part for key in zeros for part in key]
     target = dataset.get("target") or TARGET
     return (*identity, dataset.get("split", "test"), *([target] if target != TARGET else []), *zero)

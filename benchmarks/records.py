@@ -55,10 +55,15 @@ def kept_records() -> dict[tuple[str, ...], dict[str, Any]]:
 
 
 def find_record(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The record of the data set of a result: kept with the package, else measured on this machine."""
+    """The record of the data set of a result: kept with the package, else measured on this machine.
+
+    Of a result of another version its fingerprint alone: reference rows and floor are those of this one.
+    """
     dataset, training = result["dataset"], result.get("training", [])
     found = kept_records().get(dataset_key(dataset, training))
-    if found is not None or result["benchmark_version"] != VERSION:
+    if str(result["benchmark_version"]) != str(VERSION):
+        return found and {"fingerprint": found["fingerprint"]}
+    if found is not None:
         return found
     background = load_background(dataset, training, STANDARD)
     return None if background is None else background.to_json()

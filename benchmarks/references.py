@@ -27,8 +27,9 @@ from benchmarks.summary import Summary, above_noise, score_values
 from benchmarks.truth import Truth
 from three_hundred_maps.climatology import column_scale
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import cache_home, write_json
-from three_hundred_maps.store.arrays import iter_shards
+from three_hundred_maps.store.arrays import iter_shards, root_attrs
 from three_hundred_maps.store.schema import TARGET
 
 Array = NDArray[np.float64]
@@ -157,15 +158,18 @@ def mass_relation(truth: Truth) -> Sequence[float] | None:
     """
     if truth.sealed:
         return truth.mass_relation
-    circle = truth.grid.circle(1.0)
     cylinder: list[Array] = []
     mass: list[Array] = []
-    for shard in (s for store in truth.train_stores for s in iter_shards(store, "train", [truth.target])):
-        maps = np.asarray(shard.maps[truth.target], np.float64)
-        inside = aperture_masses(maps.reshape(-1, *maps.shape[2:]), circle)
-        radius = np.repeat(np.asarray(shard.halos["R200c"], np.float64), maps.shape[1])
-        cylinder.append(np.log10(inside * radius**2))
-        mass.append(np.log10(np.repeat(shard.halos["M200c"], maps.shape[1])))
+    for store in truth.train_stores:
+        # Its maps may be of another grid than those that are scored.
+        grid = MapGrid.from_attrs(root_attrs(store), store)
+        circle = grid.aperture * grid.area
+        for shard in iter_shards(store, "train", [truth.target]):
+            maps = np.asarray(shard.maps[truth.target], np.float64)
+            inside = aperture_masses(maps.reshape(-1, *maps.shape[2:]), circle)
+            radius = np.repeat(np.asarray(shard.halos["R200c"], np.float64), maps.shape[1])
+            cylinder.append(np.log10(inside * radius**2))
+            mass.append(np.log10(np.repeat(shard.halos["M200c"], maps.shape[1])))
     if not mass or len(np.unique(np.concatenate(mass))) < 2:
         return None
     slope, intercept = np.polyfit(np.concatenate(cylinder), np.concatenate(mass), 1)

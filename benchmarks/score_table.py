@@ -68,4 +68,4 @@ def _number(value: float | None, digits: int) -> str:
     """A number with its decimals; one of many digits in five of them."""
     if value is None:
         return "-"
-    return f"{value:.{digits}f}" if abs(value) < 1e4 else f"{value:.4e}"
+    return f"{value:z.{digits}f}" if abs(value) < 1e4 else f"{value:.4e}"

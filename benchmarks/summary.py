@@ -237,7 +237,12 @@ class Summary:
         return bca(largest, len(curves), self.constants, limits=(0.0, 1.0))
 
     def _expected_coverage(self, name: str) -> Array:
-        """(region, level): share of the maps that lie within the credible region of each level."""
+        """(region, level): share of the maps that lie within the credible region of each level.
+
+        NaN of a single halo: there is no other whose truth could be the reference.
+        """
+        if len(self.regions.row) == 1:
+            return np.full((1, len(credibilities(self.constants))), np.nan)
         below = metrics.rank_shares(self.samples, credibilities(self.constants))
         return self.regions.means(below[self._field(f"{name}_rank")].mean(axis=1))
 

@@ -123,6 +123,7 @@ class Board:
 
 
 _TOLD_BY = (
+    "benchmark_version",
     "name",
     "authors",
     "date",

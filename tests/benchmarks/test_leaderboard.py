@@ -20,8 +20,12 @@ import pytest
 import yaml
 from PIL import Image
 
+from benchmarks import records
 from benchmarks.cases import pack_image, unpack_image
 from benchmarks.compare import paired_difference
+from benchmarks.constants import VERSION
+from benchmarks.disclosure import rounded
+from benchmarks.fingerprints import dataset_key
 from benchmarks.leaderboard import render
 from benchmarks.leaderboard.boards import OTHER_TRUTH, Board, Entry, make_boards, slug_of
 from benchmarks.leaderboard.cells import COLUMNS, cell, marks
@@ -137,6 +141,7 @@ def test_what_is_verified_is_told_by_its_place(scored: dict[str, Any], tmp_path:
 def test_what_rounds_to_nothing_has_no_sign() -> None:
     found = cell("skill", {"value": -1e-5, "low": -2e-4, "high": 0.1})
     assert (found["text"], found["interval"]) == ("0.000", "0.000 to 0.100")
+    assert str(rounded([-1e-5, -0.004], signed=True)) == "[0.0, 0.0]"
 
 
 @pytest.mark.parametrize("name", ["Nеt", "ＮＥＴ", " net "])
@@ -334,6 +339,20 @@ def test_versions_of_the_benchmark_are_not_compared(scored: dict[str, Any]) -> N
     boards = map_boards([scored, other, variant(scored, name="Same")])
     assert sorted(len(board.entries) for board in boards) == [1, 2]
     assert len({entry["dataset"] for entry in compare_data(boards)}) == 2
+    # Of one submission, with the very same scores: both stay.
+    assert len(map_boards([{**scored, "benchmark_version": 1}, scored])) == 2
+
+
+def test_boards_of_other_versions_have_no_rows_of_this_one(
+    scored: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = {name: scored[name] for name in ("references", "noise_floor")}
+    record["fingerprint"] = scored["dataset"]["fingerprint"]
+    monkeypatch.setattr(records, "kept_records", lambda: {dataset_key(scored["dataset"]): record})
+    for version, known in ((VERSION, True), (str(VERSION), True), (1, False)):
+        (board,) = map_boards([{**scored, "benchmark_version": version}])
+        assert (bool(board.references), board.noise_floor is not None) == (known, known)
+        assert board.entries[0].rank == 1 and not board.entries[0].warnings
 
 
 def test_only_its_own_files_are_replaced(

@@ -149,6 +149,13 @@ def scores_of(samples: Array, truth: Array) -> dict[str, float]:
     return {**found, RANKING: math.sqrt(measured.per_halo["mse"].mean())}
 
 
+def test_a_single_halo_has_no_tarp() -> None:
+    """It was its own reference, so that all samples lay farther: 0.95 for calibrated ones."""
+    rng = np.random.default_rng(6)
+    scores = scores_of(8.0 + 0.1 * fields(rng, 1, 2, 20), 8.0 + 0.1 * fields(rng, 1, 2))
+    assert set(OF_SAMPLES) - set(scores) == {"tarp", "tarp_mass"}
+
+
 @pytest.fixture(scope="module")
 def drawn() -> tuple[Array, Array, Array]:
     """The mean of l, its truths, and the deviations of calibrated samples, in units of the spread."""

@@ -188,12 +188,16 @@ def test_targets_that_cannot_be_submitted(
     assert done.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_a_task_is_found_or_told(matter: Path) -> None:
+def test_a_task_is_found_or_told(matter: Path, tmp_path: Path) -> None:
     assert find_task("gas-map") is find_task(TASKS["gas-map"]) is task_of_target("gas")
     assert task_of_target("mass", "all").name == "transfer" and task_of_target("mass").name == "mass-map"
     with pytest.raises(InputError, match="no task 'gas'; the tasks are mass-map"):
         find_task("gas")
     assert predict.Predicted(matter, target="dark_matter").task == "dark-matter-map"
+    # Sealed inputs say what for; what predicts another target does not follow.
+    zarr.create_group(tmp_path / "inputs", attributes={"sealed": 1, "task": "observed"})
+    for target, task in (("mass", "observed"), ("gas", "gas-map")):
+        assert predict.Predicted(tmp_path / "inputs", target=target).task == task
     own = replace(TASKS["gas-map"], name="own", floor=1e5)
     assert own.constants().floor == 1e5 and isinstance(own, Task) and own.at_home
     assert not TASKS["cross-code"].at_home and TASKS["observed"].at_home

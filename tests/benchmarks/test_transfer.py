@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from benchmarks import Evaluator
 from benchmarks.cli import app
 from benchmarks.features import Features
+from benchmarks.fingerprints import dataset_key
+from benchmarks.references import mass_relation
 from benchmarks.registry import RANKING
 from benchmarks.results import result_problems
 from benchmarks.scoring import score_submission
@@ -102,6 +104,21 @@ def test_several_training_stores_are_one_climatology(home: Path, store: Path, ta
     alone = [Truth(path, split="train").climatology for path in (home, store)]
     assert np.array_equal(both.climatology.sum_l, alone[0].sum_l + alone[1].sum_l)
     assert [data["name"] for data in both.training] == ["tiny", "tiny"]
+    first, second = (dataset_key(both.identity, both.training[::step]) for step in (1, -1))
+    assert first == second != dataset_key(both.identity, both.training[:1])
+
+
+def test_a_training_store_may_have_another_grid(target: Path, tmp_path: Path) -> None:
+    """Of 80 pixels too, over another width: the line of its masses was one of other circles, 0.3 dex off."""
+    masses = []
+    for pixels, width in ((80, 2.0), (120, 3.0), (80, 3.0)):
+        path = tiny_store(
+            tmp_path / f"{pixels}-{width}", halos=(9, 0, 0), n_los=2, pixels=pixels, width=width
+        )
+        relation = mass_relation(Truth(target, split="all", trained_on=[path]))
+        assert relation is not None
+        masses.append(np.polyval(relation, 14.8))
+    assert masses == pytest.approx([masses[0]] * 3, abs=0.01)
 
 
 def test_what_it_needs(home: Path, target: Path, tmp_path: Path) -> None:

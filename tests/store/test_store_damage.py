@@ -13,6 +13,8 @@ import xarray
 import zarr
 from conftest_store import resign, rewritten, set_value, shard_content, small_layout, write_all
 
+from benchmarks.fingerprints import dataset_key
+from benchmarks.rows import dataset_identity
 from tests.helpers import flip
 from three_hundred_maps import open_store
 from three_hundred_maps.errors import InputError
@@ -310,5 +312,10 @@ def test_merging_keeps_the_list_of_excluded_halos(tmp_path):
         finalise(tmp_path / name)
     joined = read_manifest(merge([tmp_path / "a", tmp_path / "b"], tmp_path / "joined"))
     assert joined["refused"] == read_manifest(tmp_path / "a")["refused"] != []
+    # The benchmark tells data sets by name and recipe, which is that of the first.
+    identities = [
+        dataset_key({**dataset_identity(tmp_path / name), "generator": "1"}) for name in ("a", "joined")
+    ]
+    assert identities[0][1] == identities[1][1] and identities[0] != identities[1]
     assert sum(joined["halos_planned"].values()) == 12 and sum(joined["halos"].values()) == 11
     assert open_store(tmp_path / "joined")["train"]["simulation"].attrs["flag_meanings"] == "a b"

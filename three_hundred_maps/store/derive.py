@@ -122,7 +122,8 @@ def subset(
 def merge(paths: Sequence[str | Path], out: str | Path, *, name: str | None = None) -> Path:
     """Join stores of one kind into one; halos keep their splits.
 
-    The halos that the stores had excluded stay listed.
+    Its name is by default those of the stores and a digest of their recipes. The halos that the stores had
+    excluded stay listed.
 
     Raises
     ------
@@ -161,12 +162,14 @@ def merge(paths: Sequence[str | Path], out: str | Path, *, name: str | None = No
     ordered = {split: sorted(items, key=lambda item: item.key) for split, items in rows.items()}
     attrs = {key: value for key, value in first.attrs.items() if key not in NOTICED}
     attrs |= joined_attrs([layout.attrs for layout in layouts])
-    attrs["name"] = name or shortened(
-        "-".join(dict.fromkeys(str(layout.attrs["name"]) for layout in layouts))
-    )
+    recipes = [layout.attrs["recipe_sha256"] for layout in layouts]
+    names = dict.fromkeys(str(layout.attrs["name"]) for layout in layouts)
+    # The benchmark tells data sets by name and recipe, and the recipe is the first store's.
+    digest = sha256_bytes(canonical_json(sorted(recipes)))
+    attrs["name"] = name or shortened(f"{'-'.join(names)}-{digest[:8]}")
     attrs["derived"] = {
         "merge_of": [store_digest(source) for source in sources],
-        "recipes": [layout.attrs["recipe_sha256"] for layout in layouts],
+        "recipes": recipes,
     }
     made = replace(first, half=all(layout.half for layout in layouts), attrs=attrs)
     manifests = [read_manifest(source) for source in sources]
