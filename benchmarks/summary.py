@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from benchmarks import metrics
 from benchmarks.grid import Grid
-from benchmarks.intervals import TOO_FEW, Estimate, Pool, bca, median_and_scatter, of_means
+from benchmarks.intervals import (
+    TOO_FEW,
+    Estimate,
+    Pool,
+    bca,
+    largest_deviation,
+    median_and_scatter,
+    of_means,
+)
 from benchmarks.measure import Measured, histogram_edges
 from benchmarks.posterior import bands, credibilities
 from benchmarks.registry import PROBABILISTIC, RANKING
@@ -222,19 +230,10 @@ class Summary:
             yield f"sample_power_ratio_{band}", ratio
         ranks = np.cumsum(self.regions.means(self._field("ranks")), axis=1)
         levels = np.arange(1, ranks.shape[1] + 1) / ranks.shape[1]
-        yield "rank_deviation", self._deviation(ranks, levels)
+        yield "rank_deviation", largest_deviation(ranks, levels, self.constants)
         for name in ("tarp", "tarp_mass"):
-            yield name, self._deviation(self._expected_coverage(name), credibilities(self.constants))
-
-    def _deviation(self, curves: Array, levels: Array) -> Estimate:
-        """Largest deviation from ``levels`` of the mean over regions of curves (region, level)."""
-
-        def largest(weights: Array) -> Array:
-            mean = weights @ curves / weights.sum(axis=1, keepdims=True)
-            return np.abs(mean - levels).max(axis=1)
-
-        # The largest of several has no smooth gradient.
-        return bca(largest, len(curves), self.constants, limits=(0.0, 1.0))
+            curves = self._expected_coverage(name)
+            yield name, largest_deviation(curves, credibilities(self.constants), self.constants)
 
     def _expected_coverage(self, name: str) -> Array:
         """(region, level): share of the maps that lie within the credible region of each level.

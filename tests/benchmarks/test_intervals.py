@@ -12,7 +12,17 @@ import scipy.stats
 
 from benchmarks.compare import is_tie, paired_difference, ties_with_best
 from benchmarks.constants import STANDARD
-from benchmarks.intervals import TOO_FEW, Estimate, Pool, bca, draws, median_and_scatter, of_means
+from benchmarks.intervals import (
+    TOO_FEW,
+    Estimate,
+    Pool,
+    bca,
+    draws,
+    largest_deviation,
+    median_and_scatter,
+    of_means,
+)
+from benchmarks.metrics import rank_shares
 from benchmarks.summary import Regional, Summary
 from three_hundred_maps.errors import InputError
 
@@ -61,6 +71,25 @@ def test_intervals_of_pooled_quantiles_cover_too() -> None:
             hits[name] += covers(pool.estimate(exact, quantiles), truth[name])
     for name, count in hits.items():
         assert 0.93 <= count / SUBMISSIONS <= 0.97, f"{name} is covered in {count} of {SUBMISSIONS}"
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.2, 1.6])
+def test_intervals_of_the_largest_deviation_cover_calibrated_samples_too(factor: float) -> None:
+    """Ranks of the truth among 32 samples whose spread is too small by a factor, alike within a region."""
+    rng = np.random.default_rng(10)
+    levels = np.linspace(0.05, 1.0, 20)
+    shares = rank_shares(32, levels)
+
+    def curves(regions: int) -> np.ndarray:
+        z = np.sqrt(0.5) * (rng.normal(size=(regions, 1)) + rng.normal(size=(regions, 6)))
+        return shares[rng.binomial(32, scipy.stats.norm.cdf(factor * z))].mean(axis=1)
+
+    truth = float(np.abs(curves(20_000).mean(axis=0) - levels).max()) if factor > 1 else 0.0
+    hits = sum(covers(largest_deviation(curves(REGIONS), levels), truth) for _ in range(300))
+    assert 0.93 <= hits / 300 <= 0.99
+    assert largest_deviation(curves(9), levels).note == TOO_FEW
+    same = largest_deviation(np.tile(levels, (REGIONS, 1)), levels)
+    assert (same.value, same.low, same.high) == pytest.approx((0.0, 0.0, 0.0), abs=1e-12)
 
 
 def test_bca_is_scipys_with_expanded_percentiles() -> None:
