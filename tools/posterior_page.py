@@ -178,8 +178,7 @@ def _reading(
         plain = values[PLAIN][RANKING]["value"]
         ratio = values[BEST][RANKING]["value"] / plain
         said.append(text["MEAN"].format(ratio=ratio, plain=number(plain, RANKING)))
-    if (known := interval(values[BEST]["tarp"], "tarp")) != "-":
-        said.append(text["TARP"].format(interval=known))
+    said.append(text["TARP"])
     return " ".join(said)
 
 
