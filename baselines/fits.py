@@ -137,10 +137,9 @@ def _in_unit(image: SkyImage, wanted: Any, said: str) -> SkyImage:
 def _unit(image: SkyImage) -> Any:
     from astropy import units
 
-    # As X-ray observatories write it: counts, cts, COUNTS/SEC, seconds; an S alone would be siemens.
+    # As X-ray observatories write it: counts, cts, COUNTS/SEC, seconds; no image here is in siemens (S).
     text = re.sub(r"\b(counts?|cts?)\b", "ct", image.units, flags=re.IGNORECASE)
-    if "ct" in text or text.lower().startswith("sec"):
-        text = re.sub(r"\bs(ec(onds?)?)?\b", "s", text, flags=re.IGNORECASE)
+    text = re.sub(r"\bs(ec(onds?)?)?\b", "s", text, flags=re.IGNORECASE)
     try:
         with warnings.catch_warnings():
             # Several slashes are discouraged, and common.

@@ -137,7 +137,10 @@ def test_counts_are_brought_to_the_rate_and_background_of_training(tmp_path):
     assert made.maps.mean() == pytest.approx(0.02 + 3e-4, rel=0.01)
     assert np.isfinite(made.maps).all()
     assert "mean exposure" in made.notes[0] and "are filled" in made.notes[1]
-    for name, units_of in (("exposure", (("ks", 1e3), ("Seconds", 1.0))), ("image", (("COUNTS", 1.0),))):
+    for name, units_of in (
+        ("exposure", (("ks", 1e3), ("Seconds", 1.0), ("S", 1.0))),
+        ("image", (("COUNTS", 1.0),)),
+    ):
         for unit, factor in units_of:
             values = (exposure if name == "exposure" else counts) / factor
             other = {**files, name: str(sky_image(tmp_path / f"{unit}.fits", values, unit=unit))}
