@@ -105,6 +105,23 @@ def test_a_sign_must_be_declared():
     check_views([VIEWS[name] for name in MOTION], MapContext())
 
 
+@pytest.mark.parametrize(
+    ("function", "given", "said"),
+    [
+        (lambda p, c: np.abs(p.fields["velocity"][:, 0]), {}, r"KeyError.*; say needs=\(\"velocity\",\)$"),
+        (lambda p, c: p.position @ c.sight, {"signed": True}, "it reads context.sight; say sight=True$"),
+        (lambda p, c: c.sight * p.mass, {"signed": True}, "ValueError"),
+    ],
+)
+def test_what_a_view_reads_it_must_ask_for(function, given, said):
+    # Another view of the recipe may have the field read: the first recipe without that one would fail.
+    from three_hundred_maps.builder.probe import check_views
+
+    moving = VIEWS["velocity"]
+    with pytest.raises(InputError, match=said):
+        check_views([moving, View("mine", "1", "text", ("gas",), function, **given)], MapContext())
+
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "add-a-view.md"
 BORN, METALS, SUN = 0.5, 0.01, 0.0142
 

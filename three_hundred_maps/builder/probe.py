@@ -66,23 +66,44 @@ def check_views(views: Sequence[View], context: MapContext) -> None:
     Raises
     ------
     InputError
-        For an error in a user's view, and for one with negative values that does not say ``signed``.
+        For an error in a user's view, and for one that does not say ``needs``, ``sight`` or ``signed`` where
+        it has to.
     """
     cutout = made_up_cutout()
-    context = replace(context, halo_velocity=np.zeros(3), cosmology=cutout.cosmology)
+    sight = np.array([0.0, 0.0, 1.0])
     for view in views:
-        seen = replace(context, sight=np.array([0.0, 0.0, 1.0])) if view.sight else context
+        seen = replace(context, cosmology=cutout.cosmology, sight=sight if view.sight else None)
+        if "velocity" in view.needs:
+            seen = replace(seen, halo_velocity=np.zeros(3))
         for species in view.species:
+            particles = _asked(cutout[species], species, view)
             for function in (view.contribution, view.weight):
                 if function is None:
                     continue
-                values = evaluate(function, cutout[species], seen, f"view {view.name}")
+                try:
+                    values = evaluate(function, particles, seen, f"view {view.name}")
+                except InputError as error:
+                    missing = error.__cause__.args if isinstance(error.__cause__, KeyError) else ()
+                    for name in set(missing) & set(OPTIONAL_FIELDS):
+                        raise InputError(f'{error}; say needs=("{name}",)') from error
+                    if view.sight:
+                        raise
+                    # Where the direction is not the reason, this fails as before.
+                    evaluate(function, particles, replace(seen, sight=sight), f"view {view.name}")
+                    raise InputError(f"view {view.name}: it reads context.sight; say sight=True") from error
                 negative = function is view.contribution and (view.signed or view.dispersion)
                 if not (np.isfinite(values).all() and (negative or values.min() >= 0.0)):
                     raise InputError(
                         f"view {view.name}: its values for {species} are negative or not finite;"
                         " a view that may be below 0 says signed=True"
                     )
+
+
+def _asked(particles: Particles, species: str, view: View) -> Particles:
+    """The particles with no field that is read only for views that ask for it, and this one does not."""
+    usual = GAS_FIELDS if species == "gas" else ()
+    fields = {k: v for k, v in particles.fields.items() if k in usual or k in view.needs}
+    return replace(particles, fields=fields)
 
 
 def warm_up(grid: MapGrid) -> None:
