@@ -235,8 +235,11 @@ HOSTILE = {
         "keeps its data in other files",
     ),
     "no header": (_delete("Header"), "no group Header"),
-    "no type": (_delete("PartType1"), "no group PartType1"),
-    "no positions": (_delete("PartType0/Coordinates"), "40 particles but no Coordinates"),
+    "no type": (_delete("PartType1"), "no group PartType1: .*, / holds Header, PartType0"),
+    "no positions": (
+        _delete("PartType0/Coordinates"),
+        "40 particles but no Coordinates: /PartType0 holds ",
+    ),
     "no masses": (_delete("PartType0/Masses"), "neither Masses nor an entry in MassTable"),
     "no energies": (
         _delete("PartType0/InternalEnergy"),

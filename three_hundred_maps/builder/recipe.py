@@ -9,7 +9,7 @@ import difflib
 import importlib.resources
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import (
@@ -26,12 +26,18 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.io import sha256_bytes
 from three_hundred_maps.mapping.views import GasCuts
+from three_hundred_maps.simulation.readers.source import BINARY_CODES, HDF5_CODES, LENGTH_UNITS
 
 _INTEGER: Final = "tag:yaml.org,2002:int"
 RECIPE_VERSION: Final = 1
 """Raised when a default changes, or what a key means: a recipe's identity leaves the defaults out."""
 
-Dialect = Literal["gadget1", "gadget2", "gadgetx", "gizmo", "gadget3", "gadget4", "arepo", "swift", "eagle"]
+if TYPE_CHECKING:
+    Dialect = str
+    LengthUnit = str
+else:  # what the readers know
+    Dialect = Literal[(*BINARY_CODES, *HDF5_CODES)]
+    LengthUnit = Literal[tuple(LENGTH_UNITS)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -82,7 +88,7 @@ class SimulationRecipe(_Model):
     region_centres: str | None = None
     number: SnapshotNumber | tuple[SnapshotNumber, ...] | None = None  # of the snapshot, or of several
     offsets: Path_ | None = None  # IllustrisTNG's offsets_NNN.hdf5: chunks may then be missing
-    length_unit: Literal["kpc/h", "Mpc/h", "kpc", "Mpc"] | None = None
+    length_unit: LengthUnit | None = None
     dialect: Dialect | None = None
     gas: GasCuts = GasCuts()
     emissivity: Literal["cie", "atomdb", "bremsstrahlung"] = "cie"

@@ -104,11 +104,6 @@ class Columns:
         names: set[str] = set()
         if species == "gas":
             names = columns_of(source.has)
-            if not names & {"internal_energy", "temperature"}:
-                raise InputError(
-                    f"{source.path}: the gas has neither an internal energy nor a temperature "
-                    "(truncated, or not a snapshot of a hydrodynamical run)"
-                )
         if species == "stars" and source.info.dialect == "arepo" and source.has(4, "formation_time"):
             names.add("formation_time")  # tells winds
         names |= {name for name in source.optional if species in OPTIONAL_FIELDS[name]}

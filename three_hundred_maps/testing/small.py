@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class SmallSnapshot:
     snapshot: Path
     catalogue: Path
     header: SnapshotHeader
-    particles: ParticleData
+    particles: ParticleData = field(repr=False)
     centres: NDArray[np.float64]
     M200c: NDArray[np.float64]
     R200c: NDArray[np.float64]

@@ -42,8 +42,7 @@ class _Columns:
             folder = names[0]
             while (group := safe.optional_group(self.file, folder, self.path)) is None:
                 folder = folder.rpartition("/")[0]  # the innermost that is there
-            instead = f"{group.name} holds {', '.join(sorted(group)[:8]) or 'nothing'}"
-            raise InputError(f"{self.path}: no {' or '.join(names)}: {instead}")
+            raise InputError(f"{self.path}: no {' or '.join(names)}: {safe.holds(group)}")
         if found.shape[1:] != (() if width == 1 else (width,)):
             raise InputError(f"{self.path}: {found.name} has shape {found.shape}")
         return found

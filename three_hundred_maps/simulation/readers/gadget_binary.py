@@ -30,6 +30,7 @@ from three_hundred_maps.simulation.readers.gadget_blocks import (
     read_header,
 )
 from three_hundred_maps.simulation.readers.source import (
+    BINARY_CODES,
     SPECIES_TYPES,
     SnapshotInfo,
     Span,
@@ -41,7 +42,6 @@ from three_hundred_maps.simulation.readers.source import (
 )
 
 _GADGETX_BLOCKS = frozenset(("ZS", "HOTT", "CLDX", "IM"))
-_DIALECTS = ("gadget1", "gadget2", "gadgetx")
 _PIECE_BYTES = 1 << 24
 # Numbers a row, in the order in which they are tried; one where nothing is said.
 _WIDTHS: Mapping[str, tuple[Sequence[int], ...]] = {
@@ -81,8 +81,11 @@ class BinarySource:
         self.path = files[0]
         self.optional = optional
         self._files = files
-        if dialect not in (None, *_DIALECTS):
-            raise InputError(f"{self.path}: a Gadget binary file cannot be of dialect {dialect}")
+        if dialect not in (None, *BINARY_CODES):
+            raise InputError(
+                f"{self.path}: a Gadget binary file cannot be of dialect {dialect}, "
+                f"but of {', '.join(BINARY_CODES)}"
+            )
         said: dict[str, str] = {}
         headers, chains, formats = [], [], set()
         for name in files:
@@ -124,7 +127,7 @@ class BinarySource:
             redshift=first.redshift,
             box_kpc=first.box * units.length_kpc,
             cosmology=cosmology,
-            code="GADGET-X" if dialect == "gadgetx" else "GADGET",
+            code=BINARY_CODES[dialect],
             dialect=dialect,
             synthetic=first.synthetic,
             # GADGET-X runs with Wendland C4, the others with the cubic spline: files do not say.

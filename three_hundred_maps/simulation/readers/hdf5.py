@@ -19,7 +19,6 @@ from three_hundred_maps.simulation.block_index import BlockIndex, Ranges, within
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
 from three_hundred_maps.simulation.readers.hdf5_dialects import (
-    CODES,
     COLUMNS,
     NEEDED,
     Evidence,
@@ -35,6 +34,7 @@ from three_hundred_maps.simulation.readers.hdf5_index import (
 )
 from three_hundred_maps.simulation.readers.snapshot_files import part_number
 from three_hundred_maps.simulation.readers.source import (
+    HDF5_CODES,
     SPECIES_TYPES,
     SnapshotInfo,
     Span,
@@ -94,8 +94,10 @@ class Hdf5Source:
                 self._counts.append(type_counts(header, name, "NumPart_ThisFile"))
                 summed += self._counts[-1]
                 evidence.add(file, header, name)
-        if dialect not in (None, *CODES):
-            raise InputError(f"{self.path}: an HDF5 file cannot be of dialect {dialect}")
+        if dialect not in (None, *HDF5_CODES):
+            raise InputError(
+                f"{self.path}: an HDF5 file cannot be of dialect {dialect}, but of {', '.join(HDF5_CODES)}"
+            )
         self._dialect = dialect or evidence.dialect(self.path)
         with safe.opened(self.path) as file:
             header = safe.group(file, "Header", self.path)
@@ -122,7 +124,7 @@ class Hdf5Source:
             redshift=self._redshift,
             box_kpc=self._box * self._units.length_kpc,
             cosmology=self._cosmology,
-            code=CODES[self._dialect],
+            code=HDF5_CODES[self._dialect],
             dialect=self._dialect,
             synthetic=self._synthetic,
             kernel=self._kernel,
@@ -311,7 +313,9 @@ class Hdf5Source:
                         here[kind] = 0
                         self._assumptions["tracers"] = "type 3 has no positions: tracers, left out"
                         continue
-                    raise InputError(f"{path}: PartType{kind} has {rows} particles but no Coordinates")
+                    raise InputError(
+                        f"{path}: PartType{kind} has {rows} particles but no Coordinates: {safe.holds(group)}"
+                    )
                 if "mass" not in found and not self.mass_table[kind] > 0:
                     raise InputError(f"{path}: PartType{kind} has neither Masses nor an entry in MassTable")
                 before = self._present.setdefault(kind, found)

@@ -13,6 +13,7 @@ from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.particles import OPTIONAL_FIELDS
 from three_hundred_maps.simulation.readers import hdf5_safe as safe
 from three_hundred_maps.simulation.readers.source import (
+    HDF5_CODES,
     LENGTH_UNITS,
     FileUnits,
     gadget_units,
@@ -80,14 +81,6 @@ NEEDED = {
 _MESH_COLUMNS = {"CenterOfMass", "Volume", "NumTracers", "AllowRefinement"}
 _MESH_PARAMETERS = {"CellShapingSpeed", "CellShapingFactor", "CellMaxAngleFactor", "TargetGasMassFactor"}
 _EAGLE_COLUMNS = {"ElementAbundance", "SmoothedElementAbundance", "SmoothedMetallicity"}
-CODES = {
-    "gizmo": "GIZMO",
-    "gadget4": "GADGET-4",
-    "gadget3": "GADGET",
-    "arepo": "AREPO",
-    "swift": "SWIFT",
-    "eagle": "EAGLE",
-}
 
 
 class Evidence:
@@ -113,7 +106,7 @@ class Evidence:
             "swift": safe.text(header, "Code").upper().startswith("SWIFT")
             or (groups["Cosmology"] is not None and groups["Units"] is not None),
             "eagle": bool(names & _EAGLE_COLUMNS),
-            "mesh": bool(
+            "arepo": bool(
                 names & _MESH_COLUMNS
                 or settings & _MESH_PARAMETERS
                 or {"VORONOI", "Composition_vector_length"} & {*options, *header.attrs}
@@ -127,14 +120,8 @@ class Evidence:
 
     def dialect(self, path: Path) -> str:
         """The dialect that the evidence speaks for; InputError where it does not decide."""
-        for mark, dialect in (
-            ("swift", "swift"),
-            ("eagle", "eagle"),
-            ("mesh", "arepo"),
-            ("gadget4", "gadget4"),
-            ("gizmo", "gizmo"),
-        ):
-            if mark in self._marks:
+        for dialect in HDF5_CODES:
+            if dialect in self._marks:
                 return dialect
         if "Density" in self._gas and "SmoothingLength" not in self._gas:
             raise InputError(

@@ -68,8 +68,15 @@ def group(parent: h5py.Group, name: str, path: Path) -> h5py.Group:
     """A group that must be there."""
     found = optional_group(parent, name, path)
     if found is None:
-        raise InputError(f"{path}: no group {name}: not a snapshot or catalogue of a known kind")
+        raise InputError(
+            f"{path}: no group {name}: not a snapshot or catalogue of a known kind, {holds(parent)}"
+        )
     return found
+
+
+def holds(group: h5py.Group) -> str:
+    """What is there instead of what was looked for, in words."""
+    return f"{group.name} holds {', '.join(sorted(group)[:8]) or 'nothing'}"
 
 
 def array(

@@ -56,7 +56,12 @@ def open_source(
         source = BinarySource(files, length_unit, dialect, optional)
     if source.count(0):
         info = source.info
-        arepo = info.dialect == "arepo"
-        said = assumptions(columns_of(source.has), arepo=arepo, kernel=info.kernel)
+        columns = columns_of(source.has)
+        if not columns & {"internal_energy", "temperature"}:
+            raise InputError(
+                f"{source.path}: the gas has neither an internal energy nor a temperature by a name that is "
+                "read (truncated, of other names, or not of a hydrodynamical run)"
+            )
+        said = assumptions(columns, arepo=info.dialect == "arepo", kernel=info.kernel)
         source.info = replace(info, assumptions={**info.assumptions, **said})
     return source

@@ -26,6 +26,17 @@ SPECIES_TYPES: Mapping[str, tuple[int, ...]] = {
 }
 """Gadget particle types of each species; a dialect may differ."""
 
+BINARY_CODES: Mapping[str, str] = {"gadget1": "GADGET", "gadget2": "GADGET", "gadgetx": "GADGET-X"}
+HDF5_CODES: Mapping[str, str] = {
+    "swift": "SWIFT",
+    "eagle": "EAGLE",
+    "arepo": "AREPO",
+    "gadget4": "GADGET-4",
+    "gizmo": "GIZMO",
+    "gadget3": "GADGET",
+}
+"""Dialects and the codes that write them; a file of HDF5 is of the first that speaks for itself."""
+
 LENGTH_UNITS: Mapping[str, tuple[float, bool]] = {
     "kpc/h": (1.0, True),
     "Mpc/h": (1e3, True),
@@ -48,9 +59,9 @@ class SnapshotInfo:
     cosmology
         Background.
     code
-        Of the simulation, as far as the files tell: GADGET-X, GIZMO, GADGET-4, AREPO, SWIFT, GADGET.
+        Of the simulation, as far as the files tell.
     dialect
-        Of the files: gadget1, gadget2, gadgetx, gizmo, gadget3, gadget4, arepo, swift.
+        Of the files: of `BINARY_CODES` or `HDF5_CODES`, whose value is the code.
     synthetic
         Whether the header marks it as synthetic.
     kernel
