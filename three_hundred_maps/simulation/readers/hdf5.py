@@ -203,7 +203,7 @@ class Hdf5Source:
         for here, name in zip(self._counts, self._files, strict=True):
             if here[kind]:
                 with safe.opened(name) as file:
-                    dataset = file[f"PartType{kind}/Coordinates"]
+                    dataset = file[f"PartType{kind}/{self._present[kind]['position'][0]}"]
                     return None if dataset.dtype.itemsize <= 4 else np.asarray(dataset[0], np.float64)
         return None
 
