@@ -256,6 +256,8 @@ def test_units_that_are_not_known_are_refused(tmp_path):
         ]
     with pytest.raises(InputError, match="has no attribute Conversion factor"):
         read_catalogue("soap", path, **BACKGROUND)
+    with pytest.raises(InputError, match=r"catalogue\.kind 'vr' is unknown: write one of ahf, .*csv$"):
+        read_catalogue("vr", path, **BACKGROUND)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from simulation_helpers import content, gas_content, set_count
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.cosmology import Cosmology
+from three_hundred_maps.simulation.readers.hdf5_dialects import COLUMNS
 from three_hundred_maps.simulation.readers.snapshot import open_source
 from three_hundred_maps.simulation.region import Region
 from three_hundred_maps.simulation.writers.content import SnapshotHeader
@@ -391,6 +392,19 @@ def test_smoothing_lengths_by_evidence(tmp_path):
     assert told(lambda f: f["Header"].attrs.__setitem__("GIZMO_version", 2022)) == "gizmo"
     with pytest.raises(InputError, match=r"simulation\.dialect"):  # Parameters alone are of either
         told(lambda f: f.create_group("Parameters").attrs.__setitem__("TimeMax", 1.0))
+
+
+def test_columns_are_read_by_the_table_of_names(tmp_path, monkeypatch):
+    small = small_snapshot(tmp_path, format="gadget3", particles=60)
+    centre = np.zeros(3)
+    expected = Region.open(small.snapshot).cutout(centre, 3e4)["gas"]
+    with h5py.File(small.snapshot, "r+") as file:
+        for kind in ("PartType0", "PartType1", "PartType4"):
+            file[kind].move("Coordinates", "Position")
+    monkeypatch.setitem(COLUMNS, "position", (("Coordinates", None), ("Position", None)))
+    np.testing.assert_array_equal(
+        Region.open(small.snapshot).cutout(centre, 3e4)["gas"].position, expected.position
+    )
 
 
 def test_a_binary_dialect_of_the_recipe(tmp_path):

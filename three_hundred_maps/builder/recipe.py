@@ -61,7 +61,7 @@ class _Model(BaseModel):
 class CatalogueRecipe(_Model):
     """Where the halo catalogue is and of which kind."""
 
-    kind: Literal["ahf", "subfind", "rockstar", "soap", "caesar", "csv"]
+    kind: str  # a name of `catalogue.READERS`, which refuses others
     path: Paths  # several: these files alone, of a larger set
 
 

@@ -16,7 +16,7 @@ from three_hundred_maps.simulation.catalogues.subfind import read_subfind
 from three_hundred_maps.simulation.cosmology import Cosmology
 from three_hundred_maps.simulation.readers.snapshot_files import Paths, first_path
 
-_READERS: Mapping[str, Callable[..., Halos]] = {
+READERS: Mapping[str, Callable[..., Halos]] = {
     "ahf": read_ahf,
     "subfind": read_subfind,
     "rockstar": read_rockstar,
@@ -24,8 +24,7 @@ _READERS: Mapping[str, Callable[..., Halos]] = {
     "caesar": read_caesar,
     "csv": read_csv,
 }
-KINDS = tuple(_READERS)
-"""Of catalogues that `read_catalogue` reads."""
+"""By the kind that a recipe names."""
 
 
 def read_catalogue(kind: str, path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos:
@@ -48,13 +47,13 @@ def read_catalogue(kind: str, path: Paths, *, cosmology: Cosmology, redshift: fl
     InputError
         Where nothing can be read, a column is missing, or the catalogue is of another redshift.
     """
-    if kind not in _READERS:
-        raise InputError(f"catalogue kind {kind!r} is unknown: write one of {', '.join(KINDS)}")
+    if kind not in READERS:
+        raise InputError(f"simulation.catalogue.kind {kind!r} is unknown: write one of {', '.join(READERS)}")
     if kind != "subfind" and not isinstance(path, str | Path):
         raise InputError(
             f"{first_path(path)}: a list of files is understood for a catalogue of kind subfind alone"
         )
-    halos = _READERS[kind](path, cosmology=cosmology, redshift=redshift)
+    halos = READERS[kind](path, cosmology=cosmology, redshift=redshift)
     # File names of AHF carry three decimals.
     if math.isfinite(halos.redshift) and abs(halos.redshift - redshift) > 0.002 * (1.0 + redshift):
         raise InputError(

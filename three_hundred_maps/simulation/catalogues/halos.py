@@ -58,7 +58,7 @@ class Halos:
     redshift
         Of the catalogue; NaN where it does not say.
     source
-        A kind of catalogue (`catalogue.KINDS`), or ``synthetic``.
+        A kind of catalogue (`catalogue.READERS`), or ``synthetic``.
     mass_origin
         Where M200c comes from: the catalogue, or what it was made from.
     members
