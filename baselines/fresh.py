@@ -11,7 +11,7 @@ import torch
 from baselines.data import BLOCK_HALOS, Rows
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.observe.build import Observatory, with_noise
-from three_hundred_maps.observe.levels import Level, get_level
+from three_hundred_maps.observe.levels import Level
 from three_hundred_maps.store.arrays import root_attrs, split_length, store_digest
 from three_hundred_maps.store.names import find_store
 from three_hundred_maps.store.schema import TARGET
@@ -79,7 +79,7 @@ def load_expected(
             f"--noise fresh: {store} is not what observe wrote of {source} (nor is a subset of that, or a "
             "merged store); name the store that it was made of by --ideal"
         )
-    level, views = get_level(str(attrs["observed"]["level"])), transforms.views
+    level, views = Level.of_recipe(str(attrs["recipe"])), transforms.views
     observatory, inputs, targets, scales, regions, numbers = Observatory(source, level), [], [], [], [], []
     halos = split_length(source, "train")
     for first in range(0, halos, BLOCK_HALOS):

@@ -19,7 +19,14 @@ from three_hundred_maps.observe.frame import (
     place,
     resampling_matrix,
 )
-from three_hundred_maps.observe.levels import BENCHMARK_LEVELS, LEVELS, PERFECT
+from three_hundred_maps.observe.levels import (
+    BENCHMARK_LEVELS,
+    LEVELS,
+    PERFECT,
+    Level,
+    StarInstrument,
+    observed_recipe,
+)
 from three_hundred_maps.observe.operators import (
     band_fraction,
     beam_matrix,
@@ -260,6 +267,9 @@ def test_levels_say_where_their_figures_come_from():
         for instrument in (level.sz, level.xray, level.star, level.shear):
             assert instrument is None or instrument.source
         assert level.views[-1] == schema.TARGET
+        assert Level.of_recipe(observed_recipe("name: mini-wide", level)) == level
+    with pytest.raises(InputError, match="no density for a limit of 27 mag"):
+        StarInstrument(27.0, "assumed")
 
 
 def test_symmetries_of_the_square_turn_the_shear_too():

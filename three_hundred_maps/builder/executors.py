@@ -113,8 +113,8 @@ def _on_pool(
             failures += 1
             if failures >= LOST_WORKER_TRIES:
                 raise InputError(
-                    f"workers died {LOST_WORKER_TRIES} times with nothing finished: out of memory?"
-                    " run with fewer --workers"
+                    f"workers died {LOST_WORKER_TRIES} times with nothing finished: out of memory? run with"
+                    ' fewer workers; in a script of your own, call this below `if __name__ == "__main__":`'
                 ) from None
         finally:
             processes = set(multiprocessing.active_children()) - others

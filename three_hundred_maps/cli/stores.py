@@ -213,7 +213,7 @@ def merge(
 def observe(
     store: str = typer.Argument(..., help="A wide ideal store: a folder, or a config as mini-wide."),
     out: Path = typer.Option(..., "--out", help="The observed store: a new folder, or one to resume."),
-    level: str = typer.Option(..., "--level", help="The instruments: pointed, deep, wide, rosat or perfect."),
+    level: str = typer.Option(..., "--level", help="The instruments, as deep; another name lists them."),
     name: str | None = NAME,
     workers: int = typer.Option(0, "--workers", min=0, help="Local processes; 0: one a core."),
     quiet: bool = QUIET,

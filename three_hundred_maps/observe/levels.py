@@ -84,6 +84,13 @@ class StarInstrument:
     limit_mag: float
     source: str
 
+    def __post_init__(self) -> None:
+        if self.limit_mag not in MAG_LIMIT_DENSITY:
+            raise InputError(
+                f"StarInstrument: no density for a limit of {self.limit_mag:g} mag arcsec-2; give it in"
+                f" MAG_LIMIT_DENSITY, or take one of {', '.join(map(str, MAG_LIMIT_DENSITY))}"
+            )
+
     @property
     def limit_msun_kpc2(self) -> float:
         """The limit as a stellar surface density at z = 0."""
@@ -143,6 +150,19 @@ class Level:
         """The views that the ideal store must hold."""
         views = [name for name in ("sz", "xray", "star") if getattr(self, name) is not None]
         return (*views, "mass")
+
+    @classmethod
+    def of_recipe(cls, recipe: str) -> Level:
+        """The level that the recipe of an observed store declares, be it shipped or one's own."""
+        said = yaml.safe_load(recipe)["observe"]
+        instruments = {
+            "sz": SzInstrument,
+            "xray": XrayInstrument,
+            "star": StarInstrument,
+            "shear": ShearInstrument,
+        }
+        made = {name: kind(**said[name]) for name, kind in instruments.items() if said[name] is not None}
+        return cls(**{**said, **made, "redshifts": tuple(said["redshifts"])})
 
     def declaration(self) -> dict[str, Any]:
         """All figures as plain values: part of an observed store's recipe."""
