@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from baselines.model import read_model_config
+from baselines.model import NETWORKS, read_model_config
 from three_hundred_maps.display import markdown_table, sections
 from three_hundred_maps.io import write_bytes
 from three_hundred_maps.store.schema import TARGET
@@ -42,13 +42,9 @@ def write_card(run: Path, result: Path | None = None) -> Path:
         "tags": ["astronomy", "galaxy-clusters", "u-net", *views],
     }
     architecture = config["architecture"]
-    network = {
-        "unet": "the paper's U-Net",
-        "residual": "a U-Net of residual blocks with attention",
-        "nafnet": "a U-Net of NAFNet's blocks",
-        "convnext": "a U-Net of ConvNeXt's blocks",
-        "encoder": f"a U-Net on timm's {architecture['encoder']}",
-    }[architecture["network"]]
+    network = getattr(NETWORKS[architecture["network"]], "title", architecture["network"])
+    if architecture["encoder"]:
+        network += f", {architecture['encoder']}"
     target = config["transforms"].get("target_view", TARGET)
     wanted = "total projected mass" if target == TARGET else f"projected {target.replace('_', ' ')}"
     text = sections(files(__package__).joinpath("card.md"))

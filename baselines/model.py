@@ -15,7 +15,7 @@ from torch import nn
 
 from baselines.mass_regression import MassRegression
 from baselines.modern_networks import ConvNeXtUNet, NAFUNet
-from baselines.networks import NETWORKS, NORMS, EncoderUNet, ResidualUNet, UNet
+from baselines.networks import NORMS, EncoderUNet, ResidualUNet, UNet
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes, write_json
 from three_hundred_maps.torch_symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
@@ -32,13 +32,14 @@ MAX_POOLINGS = 10
 MAX_SHUFFLE = 8
 
 
-_LEVELLED: dict[str, type[UNet]] = {
+NETWORKS: dict[str, type[nn.Module]] = {
     "unet": UNet,
     "residual": ResidualUNet,
     "nafnet": NAFUNet,
     "convnext": ConvNeXtUNet,
+    "encoder": EncoderUNet,
 }
-"""The networks that differ in what a level does."""
+"""Every network by the name that settings and a model's config give it."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,10 @@ class Architecture:
             kinds = (str, type(None)) if like is None else (int, float) if type(like) is float else type(like)
             if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(like, bool):
                 raise TypeError(f"{item.name} is {value!r}")
-        if architecture.network not in NETWORKS or architecture.norm not in NORMS:
-            raise ValueError(f"network {architecture.network!r} with norm {architecture.norm!r}")
+        if architecture.network not in NETWORKS:
+            raise ValueError(f"no network {architecture.network!r} among {', '.join(NETWORKS)}")
+        if architecture.norm not in NORMS:
+            raise ValueError(f"no norm {architecture.norm!r} among {', '.join(NORMS)}")
         if not (0 <= architecture.drop < 1 and architecture.channels >= 1):
             raise ValueError(f"drop {architecture.drop} with {architecture.channels} channels")
         if not 1 <= architecture.poolings <= MAX_POOLINGS:
@@ -77,8 +80,11 @@ class Architecture:
 
     @property
     def widest(self) -> int:
-        """Channels of the lowest level; of a network on an encoder, those of the stem."""
-        return self.channels << (0 if self.network == "encoder" else self.poolings)
+        """Channels of the lowest level; on an encoder, of the stem; 0 for a network from elsewhere."""
+        kind = NETWORKS[self.network]
+        if issubclass(kind, UNet):
+            return self.channels << self.poolings
+        return self.channels if issubclass(kind, EncoderUNet) else 0
 
 
 class MassModel(nn.Module):
@@ -92,6 +98,7 @@ class MassModel(nn.Module):
 
     climatology: torch.Tensor
     radius_map: torch.Tensor
+    network: nn.Module
 
     def __init__(self, architecture: Architecture, transforms: Transforms) -> None:
         super().__init__()
@@ -114,10 +121,10 @@ class MassModel(nn.Module):
                 f"--poolings {architecture.poolings} leaves nothing of maps of {side} pixels (of "
                 f"{transforms.pixels}, by --shuffle): give at most {side.bit_length() - 1}"
             )
-        if architecture.network == "encoder":
-            self.network: nn.Module = EncoderUNet(architecture.encoder or "", inputs, outputs, **common)
+        kind = NETWORKS[architecture.network]
+        if issubclass(kind, EncoderUNet):
+            self.network = kind(architecture.encoder or "", inputs, outputs, **common)
         else:
-            kind = _LEVELLED[architecture.network]
             common |= {"poolings": architecture.poolings, "shuffle": architecture.shuffle}
             self.network = kind(inputs, outputs, **common)
         # The first prediction is the climatology, with a plausible sigma.

@@ -65,6 +65,8 @@ class NAFBlock(nn.Module):
 class NAFUNet(UNet):
     """The levels of `UNet`, of two `NAFBlock`; ``norm`` is that of the ways up alone."""
 
+    title = "a U-Net of NAFNet's blocks"
+
     def block(self, inputs: int, outputs: int, norm: str, drop: float) -> nn.Module:
         """A convolution and two blocks."""
         return _level(NAFBlock, inputs, outputs, drop)
@@ -75,6 +77,8 @@ class ConvNeXtUNet(UNet):
 
     ``norm`` is that of the ways up alone.
     """
+
+    title = "a U-Net of ConvNeXt's blocks"
 
     def block(self, inputs: int, outputs: int, norm: str, drop: float) -> nn.Module:
         """A convolution and two of timm's blocks."""

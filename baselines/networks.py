@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from three_hundred_maps.errors import InputError
 
-NETWORKS = ("unet", "residual", "nafnet", "convnext", "encoder")
 NORMS = ("batch", "group", "instance", "none")
 """Normalisation layers. ``instance`` is the paper's (fastMRI's): it takes the mean of every channel away,
 map by map, and with it the amplitude of the input, which carries the cluster's mass."""
@@ -80,7 +79,6 @@ class UpBlock(nn.Module):
 
 class UNet(nn.Module):
     """The paper's U-Net: average pooling down, transposed convolutions up, channels doubled at each level.
-
     Parameters
     ----------
     inputs, outputs
@@ -98,6 +96,9 @@ class UNet(nn.Module):
     embedding
         Length of a vector that scales and shifts what every block gives (FiLM: Perez et al. 2018); 0: none.
     """
+
+    title = "the paper's U-Net"
+    """In a model card."""
 
     def __init__(
         self,
@@ -208,6 +209,8 @@ class SelfAttention(nn.Module):
 class ResidualUNet(UNet):
     """The same levels, of `ResidualBlock`, with `SelfAttention` at the lowest; parameters as for `UNet`."""
 
+    title = "a U-Net of residual blocks with attention"
+
     def block(self, inputs: int, outputs: int, norm: str, drop: float) -> nn.Module:
         """A residual block."""
         return ResidualBlock(inputs, outputs, norm, drop)
@@ -227,6 +230,8 @@ class EncoderUNet(nn.Module):
     inputs, outputs, channels, norm, drop
         As for `UNet`; ``channels`` is the width of the stem and of the last level.
     """
+
+    title = "a U-Net on a timm encoder"
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 import yaml
 
-from baselines.networks import NETWORKS, NORMS
+from baselines.model import NETWORKS
+from baselines.networks import NORMS
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import parse_views
 from three_hundred_maps.store.schema import TARGET
@@ -23,7 +24,11 @@ LOSSES = ("l2", "l1", "huber", "gaussian")
 
 
 def _setting(
-    default: Any, help: str, choices: Sequence[Any] = (), low: float | None = None, below: float | None = None
+    default: Any,
+    help: str,
+    choices: Collection[Any] = (),
+    low: float | None = None,
+    below: float | None = None,
 ) -> Any:
     """A field: what it is, its choices, its least value, and what it must stay below."""
     return field(default=default, metadata={"help": help, "choices": choices, "low": low, "below": below})

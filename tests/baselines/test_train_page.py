@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from baselines import from_pretrained, unet
+from baselines.model import NETWORKS
+from baselines.networks import UNet
 from tests.snippets import run_lines, snippets
 from three_hundred_maps.testing import tiny_store
 
@@ -25,6 +28,7 @@ def test_what_the_page_shows_is_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STORE", str(full_store))
+    monkeypatch.setitem(NETWORKS, "dilated", UNet)  # what the page names is gone after this test
     for block in snippets(TRAIN, "python"):
         exec(compile(block.text, str(TRAIN), "exec"), {"__name__": "page"})
     assert capsys.readouterr().out.splitlines() == ["(2, 80, 80)", "(4, 80, 80)", "(4, 2, 80, 80)"]
@@ -32,6 +36,10 @@ def test_what_the_page_shows_is_run(
     assert len(blocks) == 6
     # The same lines, trained for a moment only.
     brief = "--steps 2 --channels 4 --batch 8 --test-symmetries 1"
+    own = f"--network dilated {brief} --poolings 1 --data {full_store} --out runs/dilated --quiet"
+    with pytest.raises(SystemExit, match="^0$"):
+        unet.main(own.split())
+    assert type(from_pretrained("runs/dilated").network).__name__ == "Dilated"
     lines = "".join(block.text for block in blocks).replace("baselines.unet ", f"baselines.unet {brief} ")
     for command, more in (("flow", "--flow-steps 2 --heun-steps 1"), ("ensemble", "")):
         lines = lines.replace(
