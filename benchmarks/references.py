@@ -28,13 +28,13 @@ from benchmarks.truth import Truth
 from three_hundred_maps.climatology import column_scale
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import MapGrid
-from three_hundred_maps.io import cache_home, write_json
+from three_hundred_maps.io import cache_home, canonical_json, sha256_bytes, write_json
 from three_hundred_maps.store.arrays import iter_shards, root_attrs
 from three_hundred_maps.store.schema import TARGET
 
 Array = NDArray[np.float64]
 FORMAT = 7
-"""Of the cached file: raised when what is kept, or how it is measured, changes."""
+"""Of the cached file: raised when what is kept, or how a score is measured, changes."""
 
 REFERENCES = {
     "climatology": "No input: the mean of l at each radius over the train split.",
@@ -193,7 +193,9 @@ def background_path(
 ) -> Path:
     """The file that the background of a data set is kept in: of `Truth.identity` and `Truth.training`."""
     zero = [data["digest"][:32] for data in training]
-    parts = [f"v{VERSION}", str(FORMAT), constants.digest(), dataset["digest"][:32], dataset["split"], *zero]
+    scores = sha256_bytes(canonical_json(list(SCORES)))[:8]  # another score has references to measure
+    parts = [f"v{VERSION}", str(FORMAT), scores, constants.digest()]
+    parts += [dataset["digest"][:32], dataset["split"], *zero]
     target = dataset.get("target") or TARGET
     parts += [target] if target != TARGET else []
     return cache_home() / "benchmark" / ("-".join(parts) + ".json")

@@ -22,7 +22,7 @@ from benchmarks.intervals import (
 )
 from benchmarks.measure import Measured, histogram_edges
 from benchmarks.posterior import bands, credibilities
-from benchmarks.registry import PROBABILISTIC, RANKING
+from benchmarks.registry import PROBABILISTIC, RANKING, SCORES
 
 Array = NDArray[np.float64]
 
@@ -120,6 +120,10 @@ class Summary:
         with np.errstate(all="ignore"):
             return of_means(rows, function, self.constants, limits=limits)
 
+    def _score(self, name: str, function: Callable[[Array], Array], *fields: str) -> tuple[str, Estimate]:
+        """A score of the registry, ``function`` of the means of ``fields``, and its name."""
+        return name, self._means(function, *fields, limits=SCORES[name].limits)
+
     def _each(
         self, rows: Array, function: Callable[[Array], Array], limits: tuple[float, float] = (-np.inf, np.inf)
     ) -> list[Estimate]:
@@ -144,23 +148,21 @@ class Summary:
 
     def residuals(self) -> Iterator[tuple[str, Estimate]]:
         """The scores of residuals in dex, pixel by pixel."""
-        yield RANKING, self._means(_root, "mse")
-        yield "central_rms_dex", self._means(_root, "mse_central")
+        yield self._score(RANKING, _root, "mse")
+        yield self._score("central_rms_dex", _root, "mse_central")
         counts = self.regions.sums(self._field("histogram"))
         bounds = self.measured.bounds["score"]
         pool = Pool.of_histograms(counts, bounds)
         for name, quantiles in (("residual_bias", self.bias), ("residual_scatter", self.scatter)):
             exact = sum(f * histogram_quantile(counts.sum(axis=0), bounds, q) for q, f in quantiles.items())
             yield name, pool.estimate(exact, quantiles, self.constants)
-        yield "skill", self._means(_skill, "mse", "mse_climatology", limits=(-np.inf, 1.0))
-        yield "ssim", self._means(_first, "ssim", limits=(-1.0, 1.0))
+        yield self._score("skill", _skill, "mse", "mse_climatology")
+        yield self._score("ssim", _first, "ssim")
 
     def linear(self) -> Iterator[tuple[str, Estimate]]:
         """Moments of the paper's residuals."""
-        yield "residual_rms", self._means(_moment(0), "powers")
-        everything = (-np.inf, np.inf)
-        for place, name in ((1, "residual_skewness"), (2, "residual_kurtosis")):
-            yield name, self._means(_moment(place), "powers", limits=everything)
+        for place, name in enumerate(("residual_rms", "residual_skewness", "residual_kurtosis")):
+            yield self._score(name, _moment(place), "powers")
 
     def masses(self) -> Iterator[tuple[str, Estimate]]:
         """Cylinder masses and concentrations."""
@@ -201,11 +203,9 @@ class Summary:
     def probability(self) -> Iterator[tuple[str, Estimate]]:
         """Of ``mass_sigma`` or of posterior samples, where they were given."""
         kept = self.measured.per_halo
-        for name in ("coverage_68", "coverage_95"):
+        for name in ("coverage_68", "coverage_95", PROBABILISTIC):
             if name in kept:
-                yield name, self._means(_first, name, limits=(0.0, 1.0))
-        if PROBABILISTIC in kept:
-            yield PROBABILISTIC, self._means(_first, PROBABILISTIC)
+                yield self._score(name, _first, name)
         if self.samples:
             yield from self._of_samples()
 
@@ -215,14 +215,14 @@ class Summary:
         return int(self._field("samples")[0]) if "samples" in self.measured.per_halo else 0
 
     def _of_samples(self) -> Iterator[tuple[str, Estimate]]:
-        yield "energy_score", self._means(_first, "energy_score")
+        yield self._score("energy_score", _first, "energy_score")
         factor = 1.0 + 1.0 / self.samples
 
         def spread_skill(m: Array) -> Array:
             return np.sqrt(factor * m[..., 0] / m[..., 1])
 
-        yield "spread_skill", self._means(spread_skill, "variance", "mse")
-        yield "mass_spread_skill", self._means(spread_skill, "mass_variance", "mass_mse")
+        yield self._score("spread_skill", spread_skill, "variance", "mse")
+        yield self._score("mass_spread_skill", spread_skill, "mass_variance", "mass_mse")
         power = self._sample_power()
         for band, chosen in bands(self.grid).items():
             with np.errstate(all="ignore"):

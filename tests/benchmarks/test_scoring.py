@@ -15,6 +15,7 @@ from benchmarks import references
 from benchmarks.constants import STANDARD
 from benchmarks.features import Features
 from benchmarks.measure import measure
+from benchmarks.references import background_path
 from benchmarks.registry import BELOW_NOISE, CURVES, OF_SAMPLES, RANKING, SAMPLE_CURVES, SCORES
 from benchmarks.results import Result, read_result, result_problems
 from benchmarks.scoring import COPY, NOISE_KNOWN, score_submission, stream
@@ -150,6 +151,10 @@ def test_a_damaged_cache_is_measured_again_and_one_that_is_nowhere_not_kept(
     (path,) = [p for p in (own_cache / "benchmark").glob("*.json") if Truth(store).digest[:32] in p.name]
     path.write_text("{}")
     assert canonical_json(score_submission(folder, store)) == canonical_json(first)
+    with monkeypatch.context() as patched:  # what was kept has no references of a score that is new
+        patched.setitem(SCORES, "another", SCORES[RANKING])
+        truth = Truth(store)
+        assert not background_path(truth.identity, truth.training, truth.constants).exists()
     monkeypatch.setenv("THREE_HUNDRED_MAPS_HOME", "~nobody-of-this-name")
     assert canonical_json(score_submission(folder, store)) == canonical_json(first)
 
