@@ -79,6 +79,7 @@ class UpBlock(nn.Module):
 
 class UNet(nn.Module):
     """The paper's U-Net: average pooling down, transposed convolutions up, channels doubled at each level.
+
     Parameters
     ----------
     inputs, outputs
