@@ -102,7 +102,7 @@ class Evaluator:
 
         measured, background = score_maps(truth, read, variables=tuple(given), workers=self.workers)
         assert measured is not None
-        summary = Summary(measured, truth.halos["region"], truth.grid, background.noise_power)
+        summary = Summary(measured, truth.halos["region"], truth.grid, background.noise_free(truth))
         return score_values(all_scores(summary, truth, background))
 
     def _match(self, found: Rows, splits: list[str]) -> tuple[Truth, NDArray[np.int64]]:

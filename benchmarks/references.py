@@ -33,7 +33,7 @@ from three_hundred_maps.store.arrays import iter_shards, root_attrs
 from three_hundred_maps.store.schema import TARGET
 
 Array = NDArray[np.float64]
-FORMAT = 7
+FORMAT = 8
 """Of the cached file: raised when what is kept, or how a score is measured, changes."""
 
 REFERENCES = {
@@ -108,6 +108,11 @@ class Background:
     fingerprint: dict[str, list[float]] | None = None
     relation: Sequence[float] | None = None
 
+    def noise_free(self, truth: Truth) -> Array | None:
+        """``noise_power`` where it is of every halo that is scored."""
+        power = self.noise_power
+        return power if power is not None and len(power) == truth.n_halos else None
+
     def to_json(self) -> dict[str, Any]:
         """For the cache and for records."""
         power = None if self.noise_power is None else self.noise_power.tolist()
@@ -120,13 +125,12 @@ def background_of(truth: Truth, measured: Mapping[str, Measured]) -> Background:
     noise_floor, noise_power = None, None
     if NOISE in measured:
         rows = truth.half_rows
-        if len(rows) == truth.n_halos:
-            noise_power = np.asarray(measured[NOISE].per_halo["power_cross"], np.float64)
+        noise_power = np.asarray(measured[NOISE].per_halo["power_cross"], np.float64)
         noise_floor = _noise_floor(measured[NOISE], region[rows], truth.grid)
     marks = None if truth.sealed else fingerprint(next(iter(measured.values())), truth)
     background = Background({}, noise_floor, noise_power, marks, mass_relation(truth))
     for name, text in REFERENCES.items():
-        summary = Summary(measured[name], region, truth.grid, noise_power)
+        summary = Summary(measured[name], region, truth.grid, background.noise_free(truth))
         background.references[name] = {
             "text": text,
             "scores": score_values(all_scores(summary, truth, background)),

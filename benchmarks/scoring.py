@@ -184,33 +184,34 @@ def score_maps(
     return measured.get(SUBMISSION), background
 
 
-def _knows_noise(measured: Measured, noise_power: Array | None, c: Constants) -> bool:
+def _knows_noise(measured: Measured, truth: Truth, noise_power: Array | None) -> bool:
     """Whether a prediction correlates with the truth by more than a truth without noise could.
 
     Re(F_p F_t*) / sqrt(P_p P_s), P_s the truth's power without its noise, is 1 at most for what does not know
     the noise, and sqrt(P_t / P_s) for any filtered truth. Bins count where P_s is a tenth of P_t or more:
-    where it is less it is not known well enough.
+    where it is less it is not known well enough. Of the halos that have half-samples.
     """
     if noise_power is None:
         return False
-    own, truth, cross = (
-        measured.per_halo[name].sum(axis=0) for name in ("power", "power_truth", "power_cross")
+    own, noisy, cross = (
+        measured.per_halo[name][truth.half_rows].sum(axis=0)
+        for name in ("power", "power_truth", "power_cross")
     )
     clean = noise_power.sum(axis=0)
-    most = c.noise_correlation * np.sqrt(np.maximum(own * clean, 0.0))
-    return bool(np.any((clean > 0.1 * truth) & (cross > most) & (own > 0)))
+    most = truth.constants.noise_correlation * np.sqrt(np.maximum(own * clean, 0.0))
+    return bool(np.any((clean > 0.1 * noisy) & (cross > most) & (own > 0)))
 
 
 def _flags(
-    scores: Mapping[str, Any], measured: Measured, background: references.Background, c: Constants
+    scores: Mapping[str, Any], measured: Measured, truth: Truth, background: references.Background
 ) -> list[str]:
-    flags, noise = [], background.noise_floor
+    c, flags, noise = truth.constants, [], background.noise_floor
     bias = scores["residual_bias"]["value"]
     if bias is not None and abs(bias) > c.biased_dex:
         flags.append("biased")
     if float(np.mean(measured.per_halo["copied"])) > c.copied_share:
         flags.append(COPY)
-    if _knows_noise(measured, background.noise_power, c):
+    if _knows_noise(measured, truth, background.noise_power):
         flags.append(NOISE_KNOWN)
     if scores[RANKING]["value"] < ((noise or {}).get(RANKING) or 0.0):
         flags.append(BELOW_NOISE)
@@ -316,9 +317,9 @@ def assemble(
     """A result from what was measured."""
     c = truth.constants
     region = truth.halos["region"]
-    summary = Summary(measured, region, truth.grid, background.noise_power)
+    summary = Summary(measured, region, truth.grid, background.noise_free(truth))
     scores = score_values(references.all_scores(summary, truth, background))
-    flags = _flags(scores, measured, background, c)
+    flags = _flags(scores, measured, truth, background)
     maps = float(measured.counts["maps"])
     mean = measured.counts["residual_sum"] / maps
     rms = np.sqrt(measured.counts["residual_square"] / maps)

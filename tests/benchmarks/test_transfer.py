@@ -16,7 +16,7 @@ from benchmarks.fingerprints import dataset_key
 from benchmarks.references import mass_relation
 from benchmarks.registry import RANKING
 from benchmarks.results import result_problems
-from benchmarks.scoring import score_submission
+from benchmarks.scoring import NOISE_KNOWN, score_submission
 from benchmarks.sealing import seal
 from benchmarks.truth import Truth
 from tests.helpers import submitted
@@ -91,9 +91,14 @@ def test_what_lies_outside_the_training_range_is_told(home: Path, target: Path, 
 
 
 def test_it_ranks_from_ten_regions_on(home: Path, store: Path, tmp_path: Path) -> None:
-    folder = submit(tmp_path / "s", store, 1.3)
+    truth = all_maps(store)
+    mean = np.broadcast_to(truth.mean(axis=(0, 1)), truth.shape)
+    folder = submitted(tmp_path / "mean", mean, task="transfer", rows=(store, "all"))
     result = score_submission(folder, store, trained_on=[home])
     assert result["dataset"]["regions"] == 19 and result["ranked"] is True
+    # What is made from the truth is not ranked: its halos with half-samples tell.
+    copied = score_submission(submit(tmp_path / "s", store, 1.3), store, trained_on=[home])
+    assert copied["ranked"] is False and NOISE_KNOWN in copied["flags"]
     # Half-samples are kept for the test split alone: the floor is that of its halos.
     assert result["noise_floor"][RANKING] > 0
     assert "power_ratio_noise_free" not in result["curves"]

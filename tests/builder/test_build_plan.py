@@ -209,7 +209,9 @@ def test_redshifts_and_regions_that_there_are_not_are_refused(override, words):
     ("recipe", "override", "words"),
     [
         ("mini", "selection.max_halos=yes", "selection.max_halos: yes and no"),
-        ("mini", "selection.min_masss=1e14", r"selection.min_masss \(near it is min_mass\)"),
+        ("mini", "selection.min_masss=1e14", r"selection.min_masss \(near it is selection.min_mass\)"),
+        ("mini", "gas.xray_max_share=0.1", r"unknown key gas \(near it is simulation.gas\)"),
+        ("mini", "views=[sz]", r"unknown key views \(near it is maps.views\)"),
         ("mini", "maps={pixels: 8, pixels: 9}", "the key pixels is there twice"),
         ("mini", "simulation.regions=1:30", "cannot read '1:30'"),
         ("mini", "simulation.regions=1-2147483648", "below 2"),

@@ -58,15 +58,28 @@ def test_a_deleted_file_is_named_wherever_the_store_is_opened(copy, name):
         subset(copy, copy.parent / "part")
 
 
+def test_an_empty_file_is_no_map_of_nan(copy):
+    (copy / "train/sz/c/1/0/0/0").write_bytes(b"")
+    with pytest.raises(InputError, match="train/sz/c/1/0/0/0 is missing"):
+        open_store(copy)["train"]["sz"].values  # noqa: B018
+
+
 def test_a_shard_that_a_server_lacks_is_no_map_of_nan(copy):
     import fsspec
 
     (copy / "train/sz/c/1/0/0/0").unlink()
     memory = fsspec.filesystem("memory")
+    (copy / "test/M200c/c/0").unlink()
     memory.put(str(copy), "/lacking", recursive=True)
     try:
-        with pytest.raises(InputError, match="train/sz/c/1/0/0/0 is missing"):
-            read_split("memory://lacking", "train", ["sz"])
+        for read in (
+            lambda url: read_split(url, "train", ["sz"]),
+            lambda url: open_store(url)["train"]["sz"].values,
+        ):
+            with pytest.raises(InputError, match="memory://lacking/train/sz/c/1/0/0/0 is missing"):
+                read("memory://lacking")
+        with pytest.raises(InputError, match="test/M200c/c/0 is missing"):
+            read_split("memory://lacking", "test", ["sz"])
     finally:
         memory.rm("/lacking", recursive=True)
 

@@ -417,10 +417,18 @@ def load_recipe(recipe: str | Path, *, overrides: tuple[str, ...] = ()) -> Recip
         raise InputError(f"{recipe}: {describe_validation(error)}") from None
 
 
-def _all_keys() -> list[str]:
-    """The keys of every section."""
-    content = Recipe.model_json_schema()
-    return sorted({key for part in (content, *content["$defs"].values()) for key in part["properties"]})
+def _all_keys() -> dict[str, str]:
+    """The keys of every section, each with the name that ``--set`` takes, as ``maps.views``."""
+    schema, keys = Recipe.model_json_schema(), dict[str, str]()
+
+    def add(part: dict[str, Any], section: str) -> None:
+        for key, value in part.get("properties", {}).items():
+            keys.setdefault(key, section + key)
+            for name in re.findall(r"#/\$defs/(\w+)", str(value)):
+                add(schema["$defs"].pop(name, {}), f"{section}{key}.")
+
+    add(schema, "")
+    return keys
 
 
 _ALTERNATIVE: Final = re.compile(r"constrained-|tuple\[|(str|int)$")
@@ -433,8 +441,9 @@ def describe_validation(error: ValidationError) -> str:
         # Of alternatives, pydantic's own names for them say nothing.
         where = ".".join(part for part in map(str, item["loc"]) if not _ALTERNATIVE.match(part))
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            near = difflib.get_close_matches(str(item["loc"][-1]), _all_keys(), n=1)
-            lines.append(f"unknown key {where}{f' (near it is {near[0]})' if near else ''}")
+            keys = _all_keys()
+            near = difflib.get_close_matches(str(item["loc"][-1]), keys, n=1)
+            lines.append(f"unknown key {where}{f' (near it is {keys[near[0]]})' if near else ''}")
         else:
             message = item["msg"].removeprefix("Value error, ")
             given = "" if item["type"] in ("missing", "value_error") else f" (given {item['input']!r})"

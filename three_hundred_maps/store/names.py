@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import sha256_bytes
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
 
 Resolver = Callable[[str], Path | None]
 
@@ -49,14 +52,18 @@ def register_filesystem(scheme: str, make: Callable[[], Any]) -> None:
 
 
 def zarr_place(path: str | Path) -> Any:
-    """What zarr and xarray open of a folder or URL: itself, or a zarr store on a registered file system."""
+    """What zarr and xarray open of a folder or URL: a store in which a missing chunk is an error."""
+    from zarr.storage import FsspecStore, LocalStore
+
+    from three_hundred_maps.store.whole import WholeStore
+
     url = str(path)
     filesystem = _registered(url)
-    if filesystem is None:
-        return url
-    from zarr.storage import FsspecStore
-
-    return FsspecStore.from_mapper(filesystem.get_mapper(url), read_only=True)
+    if filesystem is not None:
+        store: Store = FsspecStore.from_mapper(filesystem.get_mapper(url), read_only=True)
+    else:
+        store = (FsspecStore.from_url if is_url(url) else LocalStore)(url, read_only=True)
+    return WholeStore(store, url)
 
 
 def read_url(url: str) -> bytes:

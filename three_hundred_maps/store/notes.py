@@ -52,7 +52,10 @@ def closing_attrs(store: Path, layout: Layout) -> dict[str, Any]:
         shares[view] = {"median": round(median, 4), "largest": round(largest, 4), "halo": halo}
         many = sum(share > LARGE_SHARE for share, _ in each)
         if many:
-            cure = "gas.xray_max_hydrogen_density_cm3 and gas.xray_max_share leave such gas out"
+            cure = (
+                "simulation.gas.xray_max_hydrogen_density_cm3 and simulation.gas.xray_max_share "
+                "leave such gas out"
+            )
             warnings.append(
                 f"view {view}: in {many} of {len(each)} halos ten particles give over {LARGE_SHARE:.0%} of "
                 f"the light inside R200c, at most {largest:.0%} (halo {halo})"
