@@ -27,6 +27,7 @@ from three_hundred_maps.store.derive import merge, subset
 from three_hundred_maps.store.duplicates import find_duplicates, symmetries
 from three_hundred_maps.store.halo_table import halo_table, write_halo_table
 from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.notes import subset_attrs
 from three_hundred_maps.store.overview import describe, overview
 from three_hundred_maps.store.preview import preview
@@ -74,9 +75,10 @@ def test_streaming_gives_every_halo_once_in_seeded_order(tiny, seed):
     assert again == ids
 
 
-def test_reading_through_fsspec_is_the_same(tiny):
+def test_reading_through_fsspec_is_the_same(tiny, tmp_path, monkeypatch):
     import fsspec
 
+    monkeypatch.setenv("THREE_HUNDRED_MAPS_HOME", str(tmp_path))
     memory = fsspec.filesystem("memory")
     memory.put(str(tiny), "/a-store", recursive=True)
     try:
@@ -87,6 +89,17 @@ def test_reading_through_fsspec_is_the_same(tiny):
         assert store_digest("memory://a-store") == store_digest(tiny)
         assert overview("memory://a-store")["halos"] == 14
         assert open_store("memory://a-store").statistics["mass"].mean == read_statistics(tiny)["mass"].mean
+        assert verify("memory://a-store").good
+        copied = find_store("memory://a-store")
+        assert copied.parent == tmp_path / "urls" and verify(copied).good
+        memory.pipe("/a-store/train/mass/c/0/0/0/0", b"damaged")
+        memory.rm("/a-store/train/sz/c/0/0/0/0")
+        assert find_store("memory://a-store") == copied
+        damaged, missing = verify("memory://a-store").problems
+        assert damaged.startswith("train/mass/c/0/0/0/0 has 7 bytes") and "train/sz/c/0/0/0/0 is m" in missing
+        shutil.rmtree(copied)
+        with pytest.raises(InputError, match="memory://a-store/train/mass.* does not match its checksum"):
+            find_store("memory://a-store")
     finally:
         memory.rm("/a-store", recursive=True)
 
