@@ -12,7 +12,7 @@ from typing import NoReturn
 from three_hundred_maps.errors import InputError, error_handling
 from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.store.arrays import open_group, read_split, root_attrs, split_group
-from three_hundred_maps.store.names import find_store
+from three_hundred_maps.store.local import find_store
 
 MANIFEST = "manifest.json"
 

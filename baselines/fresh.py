@@ -13,7 +13,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.observe.build import Observatory, with_noise
 from three_hundred_maps.observe.levels import Level
 from three_hundred_maps.store.arrays import root_attrs, split_length, store_digest
-from three_hundred_maps.store.names import find_store
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import ScoreGrid, Transforms
 

@@ -24,7 +24,7 @@ from three_hundred_maps.nfw import projected_mass
 from three_hundred_maps.observe.frame import cosmology_of, critical_density_of, place
 from three_hundred_maps.observe.operators import convergence_from_shear
 from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
-from three_hundred_maps.store.names import find_store
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import Transforms
 

@@ -18,7 +18,7 @@ from three_hundred_maps.io import claim_folder
 from three_hundred_maps.keys import parse_views
 from three_hundred_maps.progress import set_quiet
 from three_hundred_maps.store.arrays import root_attrs, split_length
-from three_hundred_maps.store.names import find_store
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.schema import SPLITS, TARGET
 from three_hundred_maps.torch_data import Transforms, check_views
 

@@ -41,7 +41,7 @@ def validate(
     from benchmarks.packing import opened
     from benchmarks.truth import Truth
     from benchmarks.validation import find_problems, task_of
-    from three_hundred_maps.store.names import find_store
+    from three_hundred_maps.store.local import find_store
 
     with opened(submission) as folder:
         truth = None if data is None else Truth(find_store(data), task=task_of(folder))
@@ -77,7 +77,7 @@ def score(
     from benchmarks.packing import opened
     from benchmarks.score_table import score_table
     from benchmarks.scoring import score_submission
-    from three_hundred_maps.store.names import find_store
+    from three_hundred_maps.store.local import find_store
 
     if quiet or as_json:
         set_quiet(True)
@@ -122,7 +122,7 @@ def fingerprint(
     from benchmarks.records import write_record
     from benchmarks.scoring import score_maps
     from benchmarks.truth import Truth
-    from three_hundred_maps.store.names import find_store
+    from three_hundred_maps.store.local import find_store
 
     if quiet:
         set_quiet(True)
@@ -170,7 +170,7 @@ def pack(
 ) -> None:
     """Check a submission and make one archive of it, ready to send."""
     from benchmarks import packing
-    from three_hundred_maps.store.names import find_store
+    from three_hundred_maps.store.local import find_store
 
     archive = packing.pack(submission, out, None if data is None else find_store(data))
     if not quiet:
@@ -179,7 +179,7 @@ def pack(
 
 @app.command()
 def seal(
-    store: Annotated[Path, typer.Argument(help="A finished store.")],
+    store: Annotated[str, typer.Argument(help="A finished store.")],
     out: Annotated[Path, typer.Option("--out", help="A new folder for inputs and truth.")],
     task: TaskName = "mass-map",
     quiet: Quiet = False,

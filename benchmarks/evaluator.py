@@ -18,7 +18,7 @@ from benchmarks.validation import order_of
 from benchmarks.variables import SAMPLES, given_maps
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import root_attrs
-from three_hundred_maps.store.names import find_store
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.schema import SPLITS
 
 
@@ -63,8 +63,8 @@ class Evaluator:
         Parameters
         ----------
         maps
-            (halo, los, y, x), or one map a row (row, y, x): total surface density, Msun kpc-2; of another
-            task what it predicts, in its units.
+            (halo, los, y, x), or one map a row (row, y, x), or a list: total surface density, Msun kpc-2;
+            of another task what it predicts, in its units.
         rows
             What ``maps`` belong to, in their order: a split of the store by its name or ``all``, a
             `MapDataset`, rows of `datasets.load_dataset`, or a mapping with the halos' keys. A whole split,
@@ -88,7 +88,7 @@ class Evaluator:
         found = find_rows((self.store, rows) if isinstance(rows, str) else rows)
         truth, order = self._match(found, [rows] if isinstance(rows, str) else [SPLIT, *SPLITS])
         given = given_maps(maps, mass_sigma, mass_samples)
-        arranged = {name: np.asarray(found.arrange(values, name)) for name, values in given.items()}
+        arranged = {name: np.asarray(found.arrange(_whole(values), name)) for name, values in given.items()}
         for name, values in arranged.items():
             samples = values.shape[2:3] if name == SAMPLES else ()
             expected = (truth.n_halos, truth.n_los, *samples, *[truth.grid.maps.pixels] * 2)
@@ -119,3 +119,13 @@ class Evaluator:
                 return truth, order
             first = first or problems[0]
         raise InputError(f"the rows are those of no whole split of {self.store}: {first}")
+
+
+def _whole(values: Any) -> Any:
+    """A list of maps as one array."""
+    if not isinstance(values, list | tuple):
+        return values
+    try:
+        return np.stack([np.asarray(each) for each in values])
+    except ValueError:
+        raise InputError("maps of a list differ in shape: join batches by numpy.concatenate") from None

@@ -13,10 +13,12 @@ from benchmarks.variables import map_dims
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, SEALED_KEY
 from three_hundred_maps.store.arrays import SplitArrays, read_split, root_attrs, store_digest
-from three_hundred_maps.store.schema import SPLITS, generator_of
+from three_hundred_maps.store.schema import SPLITS, decode_ids, generator_of, simulation_ids
 
 ALL = "all"
 """In place of a split: the halos of all splits."""
+IDENTITY = ("name", "digest", "recipe_sha256", "generator")
+"""What is known of a data set, as `dataset_identity` gives it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Rows:
         (halo, los): the place of each map where predictions come one a row; None where they can only come
         as (halo, los, y, x).
     dataset
-        What is known of the data set: name, digest, recipe_sha256, generator.
+        What is known of the data set: of `IDENTITY`.
     """
 
     keys: dict[str, NDArray[Any]]
@@ -107,8 +109,8 @@ def find_rows(rows: Any) -> Rows:
     ----------
     rows
         A pair (store, split), also (store, "all"); a `MapDataset`; rows of `datasets.load_dataset`;
-        `SplitArrays`; or a mapping with region, snapshot, halo_id (and simulation), or the sealed ``key``,
-        each (halo,).
+        `SplitArrays`; a split of `open_store`; or a mapping with region, snapshot, halo_id (and simulation),
+        or the sealed ``key``, each (halo,).
 
     Raises
     ------
@@ -126,6 +128,8 @@ def find_rows(rows: Any) -> Rows:
         )
     if hasattr(rows, "column_names"):
         return _table_rows(rows)
+    if isinstance(getattr(rows, "halos", None), int):
+        raise InputError("rows of a StreamDataset are in a drawn order: take a MapDataset or (store, split)")
     if hasattr(rows, "halos"):
         return Rows(_keys(rows.halos), _in_order(rows))
     if isinstance(rows, Mapping):
@@ -147,7 +151,10 @@ def _keys(values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         )
     keys: dict[str, NDArray[Any]] = {name: np.asarray(values[name], np.int64) for name in KEY[1:]}
     if KEY[0] in values:
-        keys = {KEY[0]: np.asarray(values[KEY[0]], np.str_), **keys}
+        names = np.asarray(values[KEY[0]])
+        if names.dtype.kind in "iu":  # codes, of a split as xarray opens it
+            names = decode_ids(names, simulation_ids(getattr(values[KEY[0]], "attrs", {})))
+        keys = {KEY[0]: names.astype(np.str_), **keys}
     if len({len(value) for value in keys.values()}) != 1 or not len(keys[KEY[1]]):
         raise InputError(f"the keys of the halos have lengths {[len(v) for v in keys.values()]}")
     return keys
@@ -163,7 +170,12 @@ def _table_rows(table: Any) -> Rows:
     names = [name for name in KEY if name in table.column_names]
     if "los" not in table.column_names:
         raise InputError("the rows lack the column los: load them with it")
-    columns = table.select_columns([*names, "los"]).with_format("numpy")[:]
+    table = table.select_columns([*names, "los"])
+    if hasattr(table, "__len__"):
+        columns = table.with_format("numpy")[:]
+    else:  # streamed
+        rows = list(table)
+        columns = {name: np.array([row[name] for row in rows]) for name in (*names, "los")}
     los = np.asarray(columns.pop("los"), np.int64)
     keys = _keys(columns)
     first: dict[tuple[Any, ...], int] = {}
@@ -175,6 +187,12 @@ def _table_rows(table: Any) -> Rows:
     order[halo, los] = np.arange(len(los))
     if (order < 0).any() or order.size != len(los):
         raise InputError(f"a submission needs every halo once along each of its {n_los} lines of sight")
-    name = getattr(table.info, "config_name", None)
     keys = {key: value[order[:, 0]] for key, value in keys.items()}
-    return Rows(keys, order, {"name": name} if name else {})
+    return Rows(keys, order, _identity_in(table.info))
+
+
+def _identity_in(info: Any) -> dict[str, str]:
+    """What rows of `load_dataset` say of the data set: lines of their description, else the config's name."""
+    lines = (line.partition(": ") for line in (info.description or "").splitlines())
+    said = {name: value for name, _, value in lines if name in IDENTITY and value}
+    return said or ({"name": str(info.config_name)} if info.config_name else {})

@@ -36,7 +36,7 @@ from benchmarks.variables import SAMPLES
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import cores
 from three_hundred_maps.progress import progress
-from three_hundred_maps.store.names import find_store
+from three_hundred_maps.store.local import find_store
 
 Array = NDArray[np.float64]
 Reader = Callable[[str, NDArray[np.int64]], NDArray[np.float32]]

@@ -36,6 +36,7 @@ from three_hundred_maps.io import naming, write_json
 from three_hundred_maps.keys import KEY, SEALED_KEY
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store.arrays import open_group, read_split
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.schema import AXIS_VARIABLES, MAP_DIMS
 
 INPUTS, TRUTH = "inputs", "truth"
@@ -59,7 +60,7 @@ def seal(store: str | Path, out: str | Path, *, task: str | Task = MASS_MAP) -> 
     Parameters
     ----------
     store
-        A finished store on this machine.
+        A finished store: a name, a folder or a URL.
     out
         A new folder; it gets ``inputs`` (to publish) and ``truth`` (to keep).
     task
@@ -76,7 +77,8 @@ def seal(store: str | Path, out: str | Path, *, task: str | Task = MASS_MAP) -> 
         Where the store has no truth, is sealed already, or ``out`` holds something.
     """
     out = Path(out)
-    if (Path(store) / SEAL_FILE).exists():
+    store = find_store(store)
+    if (store / SEAL_FILE).exists():
         raise InputError(f"{store} is the truth of a sealed store already")
     truth = Truth(store, task=task)
     if truth.split != SPLIT:

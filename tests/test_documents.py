@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import baselines
+import benchmarks
+import three_hundred_maps
 from tests.processes import run_python
 from tests.snippets import run_lines, snippets
+from three_hundred_maps import builder, mapping, testing
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.hub.cache import store_path
 from three_hundred_maps.testing import tiny_store
@@ -105,6 +109,15 @@ def test_links_inside_the_project_lead_somewhere(document: Path) -> None:
         and not (document.parent / target).exists()
     ]
     assert not broken
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    pages = "".join(path.read_text("utf-8") for path in (ROOT / "docs" / "api").glob("*.md"))
+    modules = set(re.findall(r"automodule:: (\S+)", pages))
+    for package in (three_hundred_maps, builder, mapping, testing, benchmarks, baselines):
+        named = [getattr(package, name) for name in package.__all__]
+        assert {item.__module__ for item in named if callable(item)} <= modules
+    assert "three_hundred_maps.plot" in modules
 
 
 def test_citation_names_this_version() -> None:

@@ -234,7 +234,7 @@ def draw_residual(axis: Any, truth: Map, predicted: Map, *, dex: float = 0.6, ti
 
 def plot_halo(
     row: Mapping[str, Any],
-    views: Sequence[str] | None = None,
+    views: str | Sequence[str] | None = None,
     *,
     units: Mapping[str, str] | None = None,
     width: float = 2.0,
@@ -259,6 +259,7 @@ def plot_halo(
         Where the row holds no map, or not that view.
     """
     maps = {name: np.asarray(value) for name, value in row.items() if np.ndim(value) == 2}
+    views = [views] if isinstance(views, str) else views
     missing = [name for name in views or () if name not in maps]
     if missing or not maps:
         raise InputError(f"the row holds no map {', '.join(missing)}; it has {', '.join(maps) or 'none'}")
@@ -303,10 +304,12 @@ def plot_prediction(truth: Map, predicted: Map | Mapping[str, Map], *, dex: floa
     InputError
         Where a shape differs from the truth's.
     """
-    models = predicted if isinstance(predicted, Mapping) else {"prediction": predicted}
+    truth = np.asarray(truth)  # rows of datasets hold lists
+    given = predicted if isinstance(predicted, Mapping) else {"prediction": predicted}
+    models = {name: np.asarray(values) for name, values in given.items()}
     for name, values in models.items():
-        if np.shape(values) != np.shape(truth):
-            raise InputError(f"{name} has shape {np.shape(values)}, the truth {np.shape(truth)}")
+        if values.shape != truth.shape:
+            raise InputError(f"{name} has shape {values.shape}, the truth {truth.shape}")
     span = colour_range("mass", truth)
     figure, axes = new_figure(2, 1 + len(models), (3.0 * (1 + len(models)), 5.8))
     drawn = draw_map(axes[0][0], "mass", truth, span=span)
@@ -322,13 +325,14 @@ def plot_prediction(truth: Map, predicted: Map | Mapping[str, Map], *, dex: floa
     return figure
 
 
-def plot_profile(maps: Mapping[str, Map], *, R200c_kpc: float | None = None) -> Figure:
+def plot_profile(maps: Map | Mapping[str, Map], *, R200c_kpc: float | None = None) -> Figure:
     """Draw the mean surface density in rings, one line a map.
 
     Parameters
     ----------
     maps
-        (y, x) Msun kpc-2 by name, 2 R200c a side; the first is the one that the lower panel compares with.
+        A (y, x) map in Msun kpc-2, 2 R200c a side, or several by name; the lower panel compares them with
+        the first.
     R200c_kpc
         Says the radius in kpc too.
 
@@ -337,13 +341,15 @@ def plot_profile(maps: Mapping[str, Map], *, R200c_kpc: float | None = None) -> 
     InputError
         Where there is no map, or one that is not square.
     """
-    if not maps:
+    named = maps if isinstance(maps, Mapping) else {"map": maps}
+    if not named:
         raise InputError("there is no map to draw a profile of")
     figure, axes = new_figure(2, 1, (5.2, 5.0))
     upper, lower = axes[:, 0]
     radius = np.sqrt(PROFILE_EDGES[1:] * PROFILE_EDGES[:-1])
     reference: NDArray[np.float64] | None = None
-    for name, values in maps.items():
+    for name, values in named.items():
+        values = np.asarray(values)
         if values.ndim != 2 or values.shape[0] != values.shape[1]:
             raise InputError(f"{name} has shape {values.shape}: a map is square")
         weights = ring_fractions(len(values), PROFILE_EDGES, 2.0 / len(values))
@@ -354,7 +360,7 @@ def plot_profile(maps: Mapping[str, Map], *, R200c_kpc: float | None = None) -> 
             reference = profile
         lower.plot(radius, np.log10(profile / reference), lw=1.4)
     upper.set(xscale="log", yscale="log", ylabel=LABELS["mass"][1])
-    lower.set(xscale="log", xlabel="R / R200c", ylabel=f"dex from {next(iter(maps))}")
+    lower.set(xscale="log", xlabel="R / R200c", ylabel=f"dex from {next(iter(named))}")
     if R200c_kpc is not None:
         top = upper.secondary_xaxis(
             "top", functions=(lambda r: r * R200c_kpc, lambda length: length / R200c_kpc)

@@ -11,9 +11,10 @@ import pytest
 from benchmarks import Evaluator
 from benchmarks.registry import RANKING
 from benchmarks.scoring import score_submission
+from three_hundred_maps import load_dataset, open_store
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import SplitArrays, read_split
-from three_hundred_maps.torch_data import MapDataset
+from three_hundred_maps.torch_data import MapDataset, StreamDataset
 
 
 def test_the_scores_are_those_of_a_submission(
@@ -28,11 +29,14 @@ def test_the_scores_are_those_of_a_submission(
     assert evaluator.evaluate(fair[order], keys, mass_sigma=sigma[order]) == expected
 
 
-def test_one_map_a_row_of_a_torch_data_set(store: Path, test_split: SplitArrays, fair: np.ndarray) -> None:
+def test_rows_and_maps_of_many_kinds(store: Path, fair: np.ndarray) -> None:
     evaluator = Evaluator(store)
     rows = MapDataset(store, "test", ["sz"])
-    scores = evaluator.evaluate(fair.reshape(-1, *fair.shape[2:]), rows)
-    assert scores == evaluator.evaluate(fair)
+    maps = fair.reshape(-1, *fair.shape[2:])
+    streamed = load_dataset(data_dir=store, split="test", streaming=True)
+    scores = evaluator.evaluate(fair)
+    for given, of in ((maps, rows), (list(maps), streamed), (fair, open_store(store)["test"])):
+        assert evaluator.evaluate(given, of) == scores
 
 
 def test_another_split_is_found_by_its_rows(store: Path) -> None:
@@ -53,6 +57,8 @@ def test_what_cannot_be_evaluated(store: Path, fair: np.ndarray) -> None:
         (-fair, "test", "mass is negative"),
         (fair.astype(float) * 1e100, "test", "mass is infinite"),
         (fair + 0j, "test", "mass holds complex"),
+        (fair, StreamDataset(store, "test", ["sz"]), "take a MapDataset"),
+        ([fair[:1], fair[1:]], "test", "maps of a list differ in shape"),
     ):
         with pytest.raises(InputError, match=message):
             evaluator.evaluate(maps, rows)

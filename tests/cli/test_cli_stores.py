@@ -20,6 +20,7 @@ from three_hundred_maps.cli import COMMANDS, main, project
 from three_hundred_maps.compiled import cache_folder, njit
 from three_hundred_maps.errors import declared_packages, error_handling
 from three_hundred_maps.progress import set_quiet
+from three_hundred_maps.store import names
 from three_hundred_maps.testing import tiny_store
 
 
@@ -52,6 +53,17 @@ def refused(result: tuple[int, str, str], *words: str) -> None:
     assert len(lines) == 1 and lines[0].startswith("error: "), err
     for word in words:
         assert word in lines[0], (word, lines[0])
+
+
+def test_commands_take_a_store_by_name_and_by_url(run, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(names, "_RESOLVERS", [lambda name: tiny if name == "little" else None])
+    monkeypatch.setenv("THREE_HUNDRED_MAPS_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert run("verify", "little", "--against", "little", "--quiet")[0] == 0
+    for number, store in enumerate(("little", tiny.as_uri())):
+        assert run("subset", store, "--halos", 1, "--out", f"part-{number}", "--quiet")[0] == 0
+        assert run("export", store, "--out", f"hub-{number}", "--quiet")[0] == 0
+    refused(run("merge", "little", tiny.as_uri(), "--out", "joined"), "is in")
 
 
 def test_every_command_explains_itself(run):

@@ -288,6 +288,8 @@ class TestLoadingFromTheHub:
             + load(store).replace('"org/maps", "tiny"', '"hf://datasets/org/maps@%6Dain"')
             + """
 from three_hundred_maps import open_store
+from three_hundred_maps.store.verify import verify
+assert verify("hf://datasets/org/maps/tiny/maps.zarr").good
 there = open_store("hf://datasets/org/maps@main/tiny/maps.zarr")
 mass = there["train"]["mass"]
 assert mass.dims == ("halo", "los", "y", "x") and there.manifest["files"]

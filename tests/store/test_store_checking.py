@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from conftest_store import rewritten, set_value
 
 from tests.helpers import command, hashes
@@ -20,13 +21,14 @@ from three_hundred_maps import open_store
 from three_hundred_maps.cli import main
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import halo_keys
-from three_hundred_maps.plot import colour_bar, draw_map, new_figure, plot_halo
+from three_hundred_maps.plot import colour_bar, draw_map, new_figure, plot_halo, plot_prediction, plot_profile
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import iter_shards, read_split, root_attrs, store_digest
 from three_hundred_maps.store.derive import merge, subset
 from three_hundred_maps.store.duplicates import find_duplicates, symmetries
 from three_hundred_maps.store.halo_table import halo_table, write_halo_table
 from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.notes import subset_attrs
 from three_hundred_maps.store.overview import describe, overview
 from three_hundred_maps.store.preview import preview
@@ -74,9 +76,10 @@ def test_streaming_gives_every_halo_once_in_seeded_order(tiny, seed):
     assert again == ids
 
 
-def test_reading_through_fsspec_is_the_same(tiny):
+def test_reading_through_fsspec_is_the_same(tiny, tmp_path, monkeypatch):
     import fsspec
 
+    monkeypatch.setenv("THREE_HUNDRED_MAPS_HOME", str(tmp_path))
     memory = fsspec.filesystem("memory")
     memory.put(str(tiny), "/a-store", recursive=True)
     try:
@@ -87,6 +90,17 @@ def test_reading_through_fsspec_is_the_same(tiny):
         assert store_digest("memory://a-store") == store_digest(tiny)
         assert overview("memory://a-store")["halos"] == 14
         assert open_store("memory://a-store").statistics["mass"].mean == read_statistics(tiny)["mass"].mean
+        assert verify("memory://a-store").good
+        copied = find_store("memory://a-store")
+        assert copied.parent == tmp_path / "urls" and verify(copied).good
+        memory.pipe("/a-store/train/mass/c/0/0/0/0", b"damaged")
+        memory.rm("/a-store/train/sz/c/0/0/0/0")
+        assert find_store("memory://a-store") == copied
+        damaged, missing = verify("memory://a-store").problems
+        assert damaged.startswith("train/mass/c/0/0/0/0 has 7 bytes") and "train/sz/c/0/0/0/0 is m" in missing
+        shutil.rmtree(copied)
+        with pytest.raises(InputError, match="memory://a-store/train/mass.* does not match its checksum"):
+            find_store("memory://a-store")
     finally:
         memory.rm("/a-store", recursive=True)
 
@@ -435,6 +449,19 @@ def test_a_wide_halo_is_drawn_at_its_width():
     (axes, _) = plot_halo(row, width=4.0).axes
     assert axes.images[0].get_extent() == [-2.0, 2.0, -2.0, 2.0]
     assert [text.get_text() for text in axes.texts] == ["500 kpc"]
+
+
+@pytest.mark.parametrize("kind", [np.array, np.ndarray.tolist, torch.tensor])
+def test_maps_are_drawn_of_arrays_lists_and_tensors(kind):
+    """Rows of `datasets` hold lists unless a format is set."""
+    values = np.full((20, 20), 3e7)
+    assert len(plot_halo({"mass": kind(values), "sz": kind(values)}, "mass").axes) == 2
+    _, predicted, _, error, *_ = plot_prediction(kind(values), kind(10 * values)).axes
+    assert predicted.images[0].get_array().max() == 3e8 and error.images[0].get_array().max() == 1
+    for maps in (kind(values), {"truth": kind(values)}):
+        upper, lower = plot_profile(maps).axes
+        np.testing.assert_allclose(upper.lines[0].get_ydata(), 3e7)
+        assert not lower.lines[0].get_ydata().any()
 
 
 def test_tiny_stores_are_seeded_and_views_inform_on_mass(tiny, tmp_path):

@@ -19,7 +19,7 @@ from tests.helpers import flip
 from three_hundred_maps import open_store
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store import names, schema
-from three_hundred_maps.store.arrays import iter_shards, read_split
+from three_hundred_maps.store.arrays import iter_shards, open_group, read_array, read_split
 from three_hundred_maps.store.derive import merge, subset
 from three_hundred_maps.store.finishing import finalise
 from three_hundred_maps.store.layout import Layout
@@ -118,6 +118,8 @@ def test_names_are_resolved_where_no_such_folder_is(tiny, tmp_path, monkeypatch)
     names.register_resolver(lambda name: tiny if name == "little" else None)
     assert len(read_split("little", "train", ["sz"])) == len(open_store("little")["train"].halo) == 7
     assert verify("little").good and overview("little")["halos"] == 14
+    root = open_group("little")
+    assert read_array("little", root["train"], "redshift").shape == (7,)
     with pytest.raises(InputError, match="no store at unknown"):
         open_store("unknown")
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.store.names import find_store
+from three_hundred_maps.store.local import find_store
 from tools.realism.attack import ATTACKS, attack, least_blob, rank_correlation
 from tools.realism.cavities import outward_rise
 from tools.realism.report import count_plans, fingerprint, render_page

@@ -19,6 +19,7 @@ from three_hundred_maps.progress import progress
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import read_split
 from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.splits import hash_order
 from three_hundred_maps.store.writer import recipe_difference
 
@@ -52,7 +53,7 @@ def remeasure(
     -------
     How many halos were looked at, and one line for each difference.
     """
-    store = Path(path)
+    store = find_store(path)
     layout = Layout.of_store(store)
     content = load_recipe(recipe, overrides=overrides)
     if content.sha256() != layout.attrs["recipe_sha256"]:

@@ -15,7 +15,7 @@ QUIET = typer.Option(False, "--quiet", help="No progress bars.")
 
 
 def export(
-    stores: list[Path] = typer.Argument(
+    stores: list[str] = typer.Argument(
         ..., metavar="STORE...", help="Finished stores; each becomes a config."
     ),
     out: Path = typer.Option(..., "--out", help="A new folder, or one exported before."),

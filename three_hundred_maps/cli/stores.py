@@ -15,7 +15,7 @@ from three_hundred_maps.io import cores
 from three_hundred_maps.progress import set_quiet
 
 QUIET = typer.Option(False, "--quiet", help="No progress bars and no report.")
-STORE = typer.Argument(help="A finished store.")
+STORE = typer.Argument(help="A finished store: a name, a folder or a URL.")
 ROOT = typer.Option(None, "--root", help="Folder that the recipe's paths are relative to.")
 OUT = typer.Option(..., "--out", help="A new folder.")
 NAME = typer.Option(None, "--name", help="Name of the new store.")
@@ -87,7 +87,7 @@ def finalise(
 
 
 def inspect(
-    store: str = typer.Argument(help="A store, finished or not, or the URL of one."),
+    store: str = typer.Argument(help="A store, finished or not: a name, a folder or a URL."),
     halos: Path | None = typer.Option(
         None, "--halos", help="Write a table of the halos to FILE.csv or FILE.parquet."
     ),
@@ -110,9 +110,9 @@ def inspect(
 
 
 def verify(
-    store: Path = STORE,
+    store: str = STORE,
     deep: bool = typer.Option(False, "--deep", help="Recompute totals and statistics; look for duplicates."),
-    against: Path | None = typer.Option(None, "--against", help="Another store: no region may leak."),
+    against: str | None = typer.Option(None, "--against", help="Another store: no region may leak."),
     snapshots: str | None = typer.Option(
         None, "--snapshots", help="The recipe it was built with: measure a sample of halos again."
     ),
@@ -165,7 +165,7 @@ def preview(
 
 
 def subset(
-    store: Path = STORE,
+    store: str = STORE,
     out: Path = OUT,
     views: str | None = typer.Option(None, "--views", help="Views to keep, as sz,mass."),
     splits: str | None = typer.Option(None, "--splits", help="Splits to keep, as train,test."),
@@ -195,7 +195,7 @@ def subset(
 
 
 def merge(
-    stores: list[Path] = typer.Argument(help="Two or more finished stores of one kind."),
+    stores: list[str] = typer.Argument(help="Two or more finished stores of one kind."),
     out: Path = OUT,
     name: str | None = NAME,
     quiet: bool = QUIET,
@@ -211,7 +211,7 @@ def merge(
 
 
 def observe(
-    store: str = typer.Argument(..., help="A wide ideal store: a folder, or a config as mini-wide."),
+    store: str = typer.Argument(..., help="A wide ideal store: a name as mini-wide, a folder or a URL."),
     out: Path = typer.Option(..., "--out", help="The observed store: a new folder, or one to resume."),
     level: str = typer.Option(..., "--level", help="The instruments, as deep; another name lists them."),
     name: str | None = NAME,
@@ -245,7 +245,7 @@ def export_fits(
 
 
 def explore(
-    store: str = typer.Argument(help="A finished store: a name, a folder, or a URL (https:// or hf://)."),
+    store: str = typer.Argument(help="A finished store: a name, a folder or a URL (https:// or hf://)."),
     predictions: str = typer.Option(None, "--predictions", help="A submission's folder, beside the truth."),
     port: int = typer.Option(
         0, "--port", min=0, max=65535, help="Port on this machine; any free one by default."

@@ -17,8 +17,9 @@ from urllib.parse import unquote, urlsplit
 
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import replaced_folder, write_json
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.manifest import read_manifest
-from three_hundred_maps.store.names import find_store, is_url
+from three_hundred_maps.store.names import is_url
 
 PAGE = ("index.html", "style.css", "explorer.js", "store.js", "draw.js", "colours.js")
 VENDOR = ("zarrita.js", "LICENSES.txt")

@@ -35,6 +35,7 @@ from three_hundred_maps.io import (
 )
 from three_hundred_maps.progress import progress
 from three_hundred_maps.store.arrays import read_split
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.manifest import OUTSIDE, read_manifest
 from three_hundred_maps.store.schema import SPLITS
 from three_hundred_maps.store.statistics import read_statistics
@@ -86,7 +87,7 @@ def export(
     """
     root = Path(out)
     checked_repository(repository)
-    sources = [StoreSource.open(Path(store)) for store in stores]
+    sources = [StoreSource.open(find_store(os.fspath(store))) for store in stores]
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:

@@ -44,8 +44,9 @@ from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import open_group, read_split, root_attrs, store_digest
 from three_hundred_maps.store.derive import write_derived
 from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.manifest import read_manifest
-from three_hundred_maps.store.names import find_store, shortened
+from three_hundred_maps.store.names import shortened
 from three_hundred_maps.store.records import read_layout
 from three_hundred_maps.store.writer import write_shard
 

@@ -15,7 +15,7 @@ from three_hundred_maps.geometry import MapGrid
 from three_hundred_maps.keys import halo_keys
 from three_hundred_maps.observe.frame import Frame, cosmology_of, place
 from three_hundred_maps.store.arrays import open_group, root_attrs
-from three_hundred_maps.store.names import find_store
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.preview import read_halo
 
 ORIGIN = (180.0, 0.0)

@@ -100,7 +100,7 @@ def read_array(path: str | Path, group: Any, name: str) -> NDArray[Any]:
     InputError
         Where it is missing or damaged, naming it.
     """
-    full = f"{group.path}/{name}"
+    path, full = resolve_store(path), f"{group.path}/{name}"
     try:
         array = group[name]
         chunk = Path(path) / full / "c" / "/".join("0" * array.ndim)

@@ -21,9 +21,10 @@ from three_hundred_maps.store.arrays import halo_columns, open_group, read_array
 from three_hundred_maps.store.duplicates import CORRELATION, map_correlation
 from three_hundred_maps.store.finishing import finalise, tidy
 from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.local import find_store
 from three_hundred_maps.store.lock import store_lock
 from three_hundred_maps.store.manifest import MANIFEST, read_manifest
-from three_hundred_maps.store.names import checked_name, resolve_store, shortened
+from three_hundred_maps.store.names import checked_name, shortened
 from three_hundred_maps.store.notes import NOTICED, joined_attrs, subset_attrs
 from three_hundred_maps.store.records import is_done
 from three_hundred_maps.store.writer import create_store, write_shard
@@ -73,7 +74,7 @@ def subset(
     InputError
         For names or numbers that the store has not, or when nothing would be left.
     """
-    source = Path(resolve_store(path))
+    source = find_store(path)
     layout = Layout.of_store(source)
     unknown = [view for view in views or () if view not in layout.views]
     unknown += [split for split in splits or () if split not in schema.SPLITS]
@@ -131,7 +132,7 @@ def merge(paths: Sequence[str | Path], out: str | Path, *, name: str | None = No
         Where views, lines of sight or map grids differ, a halo is in two stores (by its key, or by what was
         measured of it), or a region would come to lie in two splits.
     """
-    sources = [Path(resolve_store(path)) for path in paths]
+    sources = [find_store(path) for path in paths]
     if len(sources) < 2:
         raise InputError("merge needs at least two stores")
     layouts = [Layout.of_store(source) for source in sources]

@@ -17,13 +17,14 @@ Resolver = Callable[[str], Path | None]
 
 _RESOLVERS: list[Resolver] = []
 _FILESYSTEMS: dict[str, Callable[[], Any]] = {}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What may be the name of a store: a config's, as ``mini``."""
 _LONGEST = 64
 
 
 def checked_name(name: Any, what: str) -> str:
     """``name`` where it can be the name of a folder or config; a path trick is refused."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name or len(name) > _LONGEST:
+    if not isinstance(name, str) or not NAME.fullmatch(name) or ".." in name or len(name) > _LONGEST:
         raise InputError(
             f"{what} {name!r} is not a plain name: letters, digits, '.', '_' and '-', at most {_LONGEST}"
         )
@@ -101,27 +102,9 @@ def resolve_store(store: str | Path) -> str | Path:
 
     A folder of that name in the working directory comes before a registered name.
     """
-    if isinstance(store, str) and _NAME.fullmatch(store) and not Path(store).exists():
+    if isinstance(store, str) and NAME.fullmatch(store) and not Path(store).exists():
         for resolver in _RESOLVERS:
             found = resolver(store)
             if found is not None:
                 return found
     return store
-
-
-def find_store(store: str | Path) -> Path:
-    """The folder of a store on this machine, given by name or folder.
-
-    Raises
-    ------
-    InputError
-        Where there is none.
-    """
-    found = Path(resolve_store(store))
-    if not (found / "zarr.json").is_file():
-        config = f" and no config {store!r}" if _NAME.fullmatch(str(store)) else ""
-        raise InputError(
-            f"no store at {store}{config}: "
-            "a store is a folder with zarr.json, made by three-hundred-maps build"
-        )
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,16 +21,18 @@ from three_hundred_maps.store import schema
 from three_hundred_maps.store.arrays import halo_columns, iter_shards, open_group, read_array
 from three_hundred_maps.store.duplicates import CoarseSplit, copies_between, find_duplicates
 from three_hundred_maps.store.layout import Layout
+from three_hundred_maps.store.local import copy_store
 from three_hundred_maps.store.manifest import (
     MANIFEST,
     OUTSIDE,
     PROVENANCE,
     check_schema_version,
     parse_manifest,
+    read_manifest,
     self_check,
     unfinished_message,
 )
-from three_hundred_maps.store.names import resolve_store
+from three_hundred_maps.store.names import is_url, resolve_store
 from three_hundred_maps.store.schema import times_kpc2
 from three_hundred_maps.store.statistics import Statistics, read_statistics
 
@@ -72,7 +75,7 @@ def verify(path: str | Path, *, deep: bool = False, against: str | Path | None =
     Parameters
     ----------
     path
-        The store, a local folder.
+        The store, by name, folder or URL; what lies at a URL is copied to a temporary folder.
     deep
         Recompute totals and statistics from the maps, and look for near-duplicates across splits.
     against
@@ -83,7 +86,12 @@ def verify(path: str | Path, *, deep: bool = False, against: str | Path | None =
     InputError
         Where there is no finished store to check.
     """
-    store = Path(resolve_store(path))
+    place = resolve_store(path)
+    if is_url(place):
+        with tempfile.TemporaryDirectory() as folder:
+            copy_store(str(place), read_manifest(place), Path(folder), check=False)
+            return verify(folder, deep=deep, against=against)
+    store = Path(place)
     report = Report()
     files = _check_manifest(store, report)
     _check_files(store, files, report)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from baselines.command import command_line
 from baselines.settings import Parser
-from three_hundred_maps.store.names import find_store
+from three_hundred_maps.store.local import find_store
 from tools.realism.attack import attack, attack_table
 from tools.realism.gallery import draw_beside
 from tools.realism.report import keep_texture
