@@ -101,19 +101,18 @@ def opened(path: str | Path) -> Iterator[Path]:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="submission-") as scratch:
-        folder = Path(scratch) / "submission"
-        unpack(path, folder)
-        yield folder
+        yield unpack(path, Path(scratch) / "submission")
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a submission from one file into an empty folder.
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack a submission from one file into an empty folder, and give the folder that holds it.
 
     Parameters
     ----------
     archive
-        An uncompressed .tar; a .zip; or an .npz with the arrays of ``predictions.zarr`` by their names and a
-        text ``submission``, the content of ``submission.json``.
+        An uncompressed .tar or a .zip, of the submission's files or of their folder; or an .npz with the
+        arrays of ``predictions.zarr`` by their names and a text ``submission``, the content of
+        ``submission.json``.
     folder
         Where to.
 
@@ -127,11 +126,12 @@ def unpack(archive: Path, folder: Path) -> None:
         with open(archive, "rb") as stream:
             if stream.read(2) == b"PK":
                 with _open_zip(stream, archive) as source:
-                    npz = any(info.filename.endswith(".npy") for info in source.infolist())
-                    (_unpack_npz if npz else _unpack_zip)(source, archive, folder)
-                return
+                    if not any(info.filename.endswith(".npy") for info in source.infolist()):
+                        return folder / _unpack_zip(source, archive, folder)
+                    _unpack_npz(source, archive, folder)
+                    return folder
         with _ShortReads(io.FileIO(archive)) as short, tarfile.open(fileobj=short, mode="r:") as members:
-            _unpack_tar(members, short, archive, folder)
+            return folder / _unpack_tar(members, short, archive, folder)
     except (NotADirectoryError, FileExistsError, IsADirectoryError):
         raise InputError(f"{archive.name}: names of files and folders collide") from None
     except InputError:
@@ -143,24 +143,28 @@ def unpack(archive: Path, folder: Path) -> None:
         ) from None
 
 
-def _check_names(names: Iterable[tuple[str, bool]], archive: Path) -> None:
-    """Check the name of every entry (given with whether it is a folder)."""
+def _check_names(names: Iterable[tuple[str, bool]], archive: Path) -> PurePosixPath:
+    """Check the name of every entry (given with whether it is a folder); gives the folder they are all in."""
     seen: set[PurePosixPath] = set()
+    top = PurePosixPath()
     for count, (text, is_folder) in enumerate(names, 1):
         if count > MAX_FILES:
             raise InputError(f"{archive.name}: holds more than {MAX_FILES:,} files")
         path = PurePosixPath(text)
-        parts = path.parts
-        plain = text.isascii() and text.isprintable() and not path.is_absolute() and ".." not in parts
+        if count == 1 and path.name and path.parts[0] not in ALLOWED and (is_folder or len(path.parts) > 1):
+            top = PurePosixPath(path.parts[0])  # what a file manager or tar makes of a folder
+        parts = path.relative_to(top).parts if path.is_relative_to(top) else ("",)
+        plain = text.isascii() and text.isprintable() and not path.is_absolute() and ".." not in path.parts
         outside = bool(parts) and parts[0] not in ALLOWED or not (parts or is_folder)
         if not plain or outside or "\\" in text or len(parts) > MAX_DEPTH:
             raise InputError(
                 f"{archive.name}: {shown(text)!r} does not belong into a submission "
-                f"({MANIFEST} and {PREDICTIONS} alone, in no folder)"
+                f"({MANIFEST} and {PREDICTIONS} alone, or one folder of these)"
             )
         if path in seen and not is_folder:
             raise InputError(f"{archive.name}: {shown(text)!r} is there twice")
         seen.add(path)
+    return top
 
 
 class _ShortReads(io.BufferedReader):
@@ -172,7 +176,7 @@ class _ShortReads(io.BufferedReader):
         return super().read(size)
 
 
-def _unpack_tar(source: tarfile.TarFile, stream: BinaryIO, path: Path, folder: Path) -> None:
+def _unpack_tar(source: tarfile.TarFile, stream: BinaryIO, path: Path, folder: Path) -> PurePosixPath:
     members: list[tarfile.TarInfo] = []
 
     def names() -> Iterator[tuple[str, bool]]:
@@ -184,12 +188,13 @@ def _unpack_tar(source: tarfile.TarFile, stream: BinaryIO, path: Path, folder: P
             members.append(member)
             yield member.name, member.isdir()
 
-    _check_names(names(), path)
+    top = _check_names(names(), path)
     # tarfile takes a damaged header behind the first for the end.
     stream.seek(source.offset)
     if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
         raise tarfile.ReadError("a header is damaged")
     source.extractall(folder, members, filter="data")
+    return top
 
 
 def _open_zip(stream: BinaryIO, path: Path) -> zipfile.ZipFile:
@@ -216,11 +221,12 @@ def _open_zip(stream: BinaryIO, path: Path) -> zipfile.ZipFile:
     return source
 
 
-def _unpack_zip(source: zipfile.ZipFile, path: Path, folder: Path) -> None:
+def _unpack_zip(source: zipfile.ZipFile, path: Path, folder: Path) -> PurePosixPath:
     infos = source.infolist()
-    _check_names(((info.filename, info.is_dir()) for info in infos), path)
+    top = _check_names(((info.filename, info.is_dir()) for info in infos), path)
     for info in infos:
         source.extract(info, folder)
+    return top
 
 
 def _unpack_npz(source: zipfile.ZipFile, path: Path, folder: Path) -> None:

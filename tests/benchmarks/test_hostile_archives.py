@@ -58,7 +58,9 @@ def zipped(path: Path, *entries: tuple[str, bytes]) -> Path:
         "/tmp/evil-of-a-submission",
         "predictions.zarr/../../evil",
         "run.py",
-        "submission/submission.json",
+        "submission/run.py",
+        "submission/submission/submission.json",
+        "submission/../../evil",
         "predictions.zarr\\..\\evil",
         "predictions.zarr/a\nb",
         "predictions.zarr/a\x1b[31mb",
@@ -77,6 +79,17 @@ def test_archives_stay_in_their_folder(tmp_path: Path, name: str) -> None:
 )
 def test_archives_hold_plain_files_alone(tmp_path: Path, kind: bytes) -> None:
     refused(tar(tmp_path / "a", (entry("submission.json", kind, "/etc/passwd"), b"")), "plain files only")
+
+
+def test_a_submission_may_be_packed_with_its_folder(tmp_path: Path) -> None:
+    files = [(f"mine/{name}", b"{}") for name in ("submission.json", "predictions.zarr/zarr.json")]
+    folder = [(entry("mine", tarfile.DIRTYPE), b""), *((entry(name), data) for name, data in files)]
+    for path in (tar(tmp_path / "a", *folder), zipped(tmp_path / "b", *files)):
+        with opened(path) as found:
+            assert sorted(p.name for p in found.iterdir()) == ["predictions.zarr", "submission.json"]
+    mixed = ("submission.json", b"{}")
+    refused(zipped(tmp_path / "c", files[0], mixed), "does not belong")
+    refused(zipped(tmp_path / "d", mixed, files[0]), "does not belong")
 
 
 def test_names_that_collide(tmp_path: Path) -> None:
