@@ -144,11 +144,13 @@ def _unit(image: SkyImage) -> Any:
         with warnings.catch_warnings():
             # Several slashes are discouraged, and common.
             warnings.simplefilter("ignore", units.UnitsWarning)
-            return units.Unit(text) if text not in ("", "1") else units.dimensionless_unscaled
+            unit = units.Unit(text) if text not in ("", "1") else units.dimensionless_unscaled
     except ValueError:
         raise InputError(
             f"{image.path}: BUNIT {image.units!r} is not a unit of the FITS standard, such as ct s-1 arcmin-2"
         ) from None
+    # A value of a pixel need not say so: count s-1 and count s-1 pixel-1 are the same.
+    return unit * units.pix if dict(zip(unit.bases, unit.powers, strict=True)).get(units.pix) == -1 else unit
 
 
 def _conversion(view: str, image: SkyImage, wanted: str) -> tuple[float, str]:

@@ -451,3 +451,8 @@ def test_a_recipe_of_another_version_is_refused(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump({**SMALLEST, "recipe_version": RECIPE_VERSION + 1}))
     with pytest.raises(InputError, match="recipe_version"):
         load_recipe(file)
+
+
+@pytest.mark.parametrize("given", ["'7,9'", "[7, 9]"])
+def test_regions_are_text_or_a_list(given):
+    assert load_recipe("mini", overrides=(f"simulation.regions={given}",)).simulation.regions == "7,9"

@@ -56,7 +56,11 @@ def test_exported_images_stand_on_the_sky(deep, files):
         with fits.open(path, checksum=True) as file:
             file.verify("exception")
             header, data = file[0].header, file[0].data
-            assert data.shape == (80, 80) and header["SYNTHET"] is True and header["LOS"] == 1
+            assert (
+                data.shape == (80, 80)
+                and header["SYNTHET"] is header["SYNTHETIC"] is True
+                and header["LOS"] == 1
+            )
             assert header["REDSHIFT"] > 0.1 and header["M200C"] > 1e13
             assert header.comments["CHECKSUM"] == "as written"
             if view in wanted:
@@ -139,7 +143,7 @@ def test_counts_are_brought_to_the_rate_and_background_of_training(tmp_path):
     assert "mean exposure" in made.notes[0] and "are filled" in made.notes[1]
     for name, units_of in (
         ("exposure", (("ks", 1e3), ("Seconds", 1.0), ("S", 1.0))),
-        ("image", (("COUNTS", 1.0),)),
+        ("image", (("COUNTS", 1.0), ("ct pixel-1", 1.0))),
     ):
         for unit, factor in units_of:
             values = (exposure if name == "exposure" else counts) / factor
@@ -179,6 +183,13 @@ def test_count_rates_are_read_as_observatories_write_them(unit, tmp_path):
     path = sky_image(tmp_path / "rate.fits", np.full((80, 80), 0.02), pixel_arcmin=0.75, unit=unit)
     made = prepare("xray", {"image": str(path)}, Frame((55.0, -53.0), 24.0), RATE)
     assert made.maps.mean() == pytest.approx(0.02, rel=1e-5)
+
+
+@pytest.mark.parametrize("unit", ["ct s-1 pixel-1", "counts/sec/pix", "ct s-1"])
+def test_a_rate_a_pixel_is_one_over_the_pixels_area(unit, tmp_path):
+    path = sky_image(tmp_path / "rate.fits", np.full((80, 80), 0.02), pixel_arcmin=0.75, unit=unit)
+    made = prepare("xray", {"image": str(path)}, Frame((55.0, -53.0), 24.0), RATE)
+    assert made.maps.mean() == pytest.approx(0.02 / 0.75**2, rel=1e-4)
 
 
 def test_empty_pixels_stay_empty_though_coordinates_are_rounded(tmp_path):

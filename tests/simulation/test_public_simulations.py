@@ -9,6 +9,7 @@ import pytest
 
 from three_hundred_maps import open_store
 from three_hundred_maps.builder import build, load_recipe
+from three_hundred_maps.errors import InputError
 from three_hundred_maps.simulation.catalogues.catalogue import read_catalogue
 from three_hundred_maps.simulation.gas import AREPO_CELL_RADII
 from three_hundred_maps.simulation.readers.snapshot import open_source
@@ -190,6 +191,9 @@ def test_tng300(particles, catalogue, reference, tmp_path):
     np.testing.assert_array_equal(left["mass"], whole[0]["mass"])
     said = open_store(tmp_path / "store").attrs["simulation"]["assumptions"]["files"]
     assert said.startswith("1 of 8 files of the snapshot are not here")
+    other = f"simulation.catalogue={{kind: ahf, path: {small.catalogue}}}"
+    with pytest.raises(InputError, match="1 of 8 files .* does not say which halos need them"):
+        build("tng300", tmp_path / "other", root=tmp_path, overrides=(*QUICK, other), quiet=True)
 
 
 def test_tng_cluster(particles, catalogue, reference, tmp_path):

@@ -101,9 +101,11 @@ class SimulationRecipe(_Model):
 
     @field_validator("regions", mode="before")
     @classmethod
-    def _one_region(cls, value: Any) -> Any:
-        # YAML reads a single region as a number
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    def _as_ranges(cls, value: Any) -> Any:
+        # YAML reads a single region as a number, and some write a list as of `number`.
+        given = value if isinstance(value, list) else [value]
+        whole = all(isinstance(item, int) and not isinstance(item, bool) for item in given)
+        return ",".join(map(str, given)) if given and whole else value
 
     def _require_of_kind(self) -> None:
         """ValueError where a key is given that this kind of simulation does not read."""

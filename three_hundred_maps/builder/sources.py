@@ -150,6 +150,12 @@ class Sources:
             simulation.catalogue.kind, path, cosmology=info.cosmology, redshift=info.redshift
         )
         _require_inside(halos, info, first_path(path), first_path(self.snapshot_path(place)))
+        if simulation.offsets is not None and halos.members is None and "files" in info.assumptions:
+            missing = info.assumptions["files"].partition(":")[0]
+            raise InputError(
+                f"{first_path(path)}: {missing}, and this catalogue does not say which halos need them: get "
+                "them, or give the table of SUBFIND with its GroupLenType"
+            )
         return halos, info.cosmology.h, info.box_kpc
 
     def context(self) -> MapContext:

@@ -120,6 +120,7 @@ def export_fits(
     header["M200C"] = (float(data.halos["M200c"][0]), "[solMass] the halo's true M200c")
     header["LOS"] = (los, "number of the line of sight")
     header["SYNTHET"] = (bool(attrs["synthetic"]), "whether the halo is of a synthetic simulation")
+    header["HIERARCH SYNTHETIC"] = header["SYNTHET"]  # nine letters, which the standard itself has not
     header["DATASET"] = str(attrs["name"])
     folder, group, written = Path(out), open_group(source)[split], []
     folder.mkdir(parents=True, exist_ok=True)

@@ -164,7 +164,10 @@ def read_caesar(path: str | Path, *, cosmology: Cosmology, redshift: float) -> H
                 raise InputError(
                     f"{path}: {dataset.name} is in {unit!r}: only {', '.join(units)} are understood"
                 )
-            return _finite(np.asarray(dataset[()], np.float64) * units[unit], dataset.name, path)
+            values = np.asarray(dataset[()], np.float64) * units[unit]
+            # CAESAR divides by zero where a group is too small for an M200c.
+            values[np.isnan(values) & ("virial" in dataset.name)] = 0.0
+            return _finite(values, dataset.name, path)
 
         h, a = cosmology.h, 1.0 / (1.0 + redshift)
         lengths = {

@@ -68,16 +68,16 @@ def read_rockstar(path: str | Path, *, cosmology: Cosmology, redshift: float) ->
                 f"{file}: column scale is not one scale factor, above 0: give one file a snapshot"
             )
         said.redshift = 1.0 / float(scale[0]) - 1.0
-    redshift_own = said.redshift if math.isfinite(said.redshift) else redshift
     halo_id = text.integers("id")
-    mass, origin = _m200c(text, file, cosmology, redshift_own, said)
-    centre = np.stack([text.numbers(axis) for axis in "xyz"], 1) * said.length_kpc(cosmology, redshift_own)
+    # By the snapshot's redshift: a scale factor of four digits puts a halo of a large box 50 kpc off.
+    mass, origin = _m200c(text, file, cosmology, redshift, said)
+    centre = np.stack([text.numbers(axis) for axis in "xyz"], 1) * said.length_kpc(cosmology, redshift)
     used = mass > 0
     parent = text.integers("parent")[used] if "parent" in text.words else None
     halo_id, mass, centre = halo_id[used], mass[used], centre[used]
-    radius = cosmology.radius_200c_kpc(mass, redshift_own)
+    radius = cosmology.radius_200c_kpc(mass, redshift)
     if parent is None:
-        box = said.box / cosmology.h / (1.0 + redshift_own)
+        box = said.box / cosmology.h / (1.0 + redshift)
         host = hosts_by_position(halo_id, centre, mass, radius, box)
     else:
         host = np.where(parent < 0, NO_HOST, parent)
