@@ -17,6 +17,7 @@ from scipy.special import erf
 
 from benchmarks import Evaluator, metrics
 from benchmarks.constants import STANDARD
+from benchmarks.disclosure import disclosed
 from benchmarks.features import Features
 from benchmarks.grid import make_grid
 from benchmarks.leaderboard import render
@@ -349,6 +350,12 @@ def test_a_sealed_truth_scores_samples_alike(
         )
     assert not {"regions", "cases"} & set(found) and not result_problems(found)
     assert all(share == float(f"{share:.3g}") for share in found["rank_histogram"]["share"])
+    # Digits that are all rounded up make more than 1.
+    ranks = {**result["rank_histogram"], "share": [0.1005001] * 9 + [1 - 9 * 0.1005001]}
+    found["rank_histogram"] = disclosed({**result, "rank_histogram": ranks}, STANDARD)["rank_histogram"]
+    assert sum(found["rank_histogram"]["share"]) > 1.004 and not result_problems(found)
+    found["rank_histogram"]["share"] = [0.102] * 10
+    assert "must sum to 1" in result_problems(found)[0]
 
 
 @pytest.mark.parametrize(
