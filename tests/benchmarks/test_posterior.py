@@ -299,6 +299,10 @@ def test_samples_in_memory_score_as_those_of_a_submission(
     assert evaluator.evaluate(mass_samples=samples.reshape(24, 5, 80, 80)) == expected
     with pytest.raises(InputError, match="mass_samples alone"):
         evaluator.evaluate(samples[:, :, 0], mass_samples=samples)
+    with pytest.raises(InputError, match="1 samples of a map; give 2 to 64"):
+        evaluator.evaluate(mass_samples=samples[:, :, :1])
+    with pytest.raises(InputError, match="smoothed_fwhm is for mass_samples"):
+        evaluator.evaluate(samples[:, :, 0], smoothed_fwhm=0.05)
 
 
 def test_what_is_on_the_score_grid_already_is_not_smoothed_again(
@@ -307,6 +311,7 @@ def test_what_is_on_the_score_grid_already_is_not_smoothed_again(
     smooth = Truth(store).grid.smooth(samples).astype(np.float32)
     plain = result["scores"]
     declared = score_submission(sampled("declared", mass_samples=smooth, smoothed_fwhm=0.05), store)["scores"]
+    assert Evaluator(store).evaluate(mass_samples=smooth, smoothed_fwhm=0.05) == declared
     twice = score_submission(sampled("twice", mass_samples=smooth), store)["scores"]
     for name in (RANKING, PROBABILISTIC, *OF_SAMPLES):
         assert declared[name]["value"] == pytest.approx(plain[name]["value"], rel=1e-4), name
