@@ -235,6 +235,8 @@ def test_samples_follow_from_the_seed_and_others_have_the_same_beginning(
     words = (run, "--data", store, "--out", tmp_path / "e", "--seed")
     refused(predict.main, *words, 2**32, said="--seed is 0 to 4294967295, not 4294967296")
     assert not np.isclose(first, other, rtol=1e-3).all()
+    # At redshift 0 another scaling changes nothing.
+    assert np.array_equal(first, predicted(run, store, tmp_path / "s", "--samples", "4", "--scaling", "none"))
     assert predicted(run, store, tmp_path / "d").shape[2] == 16
     scores = score_submission(tmp_path / "d", store)["scores"]
     assert scores["crps"]["value"] > 0 and "tarp" in scores
