@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,11 @@ from three_hundred_maps.observe.frame import PIXEL, PIXELS
 from three_hundred_maps.plot import new_figure
 from three_hundred_maps.torch_transforms import fainter_or_brighter
 
+if TYPE_CHECKING:
+    from baselines.posterior_model import PosteriorModel
+
 MASS_FILE = "mass.fits"
+NO_DRAWING: Mapping[str, Any] = {}
 
 
 @dataclass
@@ -219,7 +223,7 @@ class SkyPrediction:
     mass
         (80, 80) Msun kpc-2.
     sigma
-        (80, 80) dex, or None.
+        (80, 80) dex, or None; of posterior samples their standard deviation.
     inputs
         By view, as the model saw it.
     notes, outside
@@ -234,13 +238,14 @@ class SkyPrediction:
 
 
 def predict_sky(
-    model: MassModel,
+    model: MassModel | PosteriorModel,
     about: Mapping[str, Mapping[str, Any]],
     files: Mapping[str, Mapping[str, str]],
     frame: Frame,
     redshift: float,
     *,
     symmetries: int = 8,
+    drawing: Mapping[str, Any] = NO_DRAWING,
 ) -> SkyPrediction:
     """A mass map from FITS images.
 
@@ -254,6 +259,8 @@ def predict_sky(
         Where the cluster is.
     redshift
         Of the cluster.
+    drawing
+        Number and seed of posterior samples, where the model draws some: ``samples`` and ``seed``.
 
     Raises
     ------
@@ -276,7 +283,8 @@ def predict_sky(
         )
     prepared = {view: prepare(view, files[view], frame, about.get(view, {})) for view in views}
     maps = np.stack([prepared[view].maps for view in views])[None]
-    mass, sigma = model.predict(maps, redshift, symmetries=symmetries)
+    mass, sigma = model.predict(maps, redshift, symmetries=symmetries, **drawing)
+    drawn = [f"mean and standard deviation of log10 of {drawing['samples']} samples"] if drawing else []
     shares = model.transforms.outside(maps[:, None], np.array([redshift]))
     outside = [text for each in prepared.values() for text in each.warnings]
     if shares.pop("redshift") > 0:
@@ -286,7 +294,7 @@ def predict_sky(
         mass[0].cpu().numpy().astype(np.float64),
         None if sigma is None else sigma[0].cpu().numpy().astype(np.float64),
         {view: each.maps for view, each in prepared.items()},
-        [note for each in prepared.values() for note in each.notes],
+        [note for each in prepared.values() for note in each.notes] + drawn,
         outside,
     )
 
@@ -330,7 +338,7 @@ def draw_sky(made: SkyPrediction, frame: Frame, path: Path, title: str) -> None:
 
 
 def predict_fits(
-    model: MassModel,
+    model: MassModel | PosteriorModel,
     config: Mapping[str, Any],
     words: Sequence[str],
     out: Path,
@@ -340,13 +348,15 @@ def predict_fits(
     radius_arcmin: float | None,
     name: str,
     symmetries: int = 8,
+    drawing: Mapping[str, Any] = NO_DRAWING,
 ) -> SkyPrediction:
     """The command: reads, predicts, writes, and prints what was done and what lies outside of training."""
     if redshift is None or centre is None or radius_arcmin is None:
         raise InputError("--fits needs --redshift Z, --centre RA,DEC and --r200c-arcmin R too")
     frame = Frame(parse_centre(centre), radius_arcmin)
+    about = config.get("inputs", {})
     made = predict_sky(
-        model, config.get("inputs", {}), parse_fits(words), frame, redshift, symmetries=symmetries
+        model, about, parse_fits(words), frame, redshift, symmetries=symmetries, drawing=drawing
     )
     write_prediction(made, frame, redshift, new_folder(out, ours=MASS_FILE), name)
     for note in made.notes:

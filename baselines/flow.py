@@ -2,8 +2,9 @@
 
 Cross-fitted U-Nets give a mean and, on clusters they have not seen, residuals. A flow turns a Gaussian random
 field of the residuals' own power spectrum into such residuals, given the views and the mean: a sample has the
-texture of a true map. RUN holds what a run of `baselines.unet` holds, the networks in member-K, and a
-submission of samples; ``python -m baselines.predict RUN --samples 16 --data STORE`` draws others.
+texture of a true map. RUN holds the settings, the model, the log of the flow's training, the networks in
+member-K, and a submission of samples; ``python -m baselines.predict RUN --samples 16 --data STORE`` draws
+others.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from baselines.model import (
 )
 from baselines.random_field import RandomField
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import FLOOR_MSUN_KPC2
 from three_hundred_maps.torch_symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
 from three_hundred_maps.torch_transforms import ScoreGrid, Transforms
 
@@ -43,6 +44,11 @@ MAX_MEMBERS = 32
 LEVEL = 8.0
 """log10 of a surface density, Msun kpc-2: powers of it stay within single precision."""
 BATCH = 64
+
+
+def draw_seeds(seed: int, first: int, count: int) -> range:
+    """Of the draws of a split's maps from the ``first`` on, others for every ``seed``."""
+    return range(seed * 10**9 + first, seed * 10**9 + first + count)
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,33 @@ class PosteriorModel(nn.Module):
         logs = self.climatology + self.calibrated(self.draw(inputs, seeds, samples, symmetries))
         scaled = redshift if redshift is None or np.ndim(redshift) == 0 else np.asarray(redshift)[:, None]
         return self.transforms.unscale_mass(10.0**logs, scaled)
+
+    def predict(
+        self,
+        maps: np.ndarray | torch.Tensor,
+        redshift: np.ndarray | float | None = None,
+        *,
+        samples: int = 16,
+        seed: int = 0,
+        symmetries: int = SYMMETRIES,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation of log10 of posterior samples: what a `MassModel` predicts in one go.
+
+        Parameters
+        ----------
+        maps, redshift, samples, symmetries
+            As `sample`.
+        seed
+            Of the draws.
+
+        Returns
+        -------
+        (N, H, W) Msun kpc-2, on the score grid; and sigma, dex.
+        """
+        seeds = draw_seeds(seed, 0, len(maps))
+        drawn = self.sample(maps, redshift, seeds, samples=samples, symmetries=symmetries)
+        logs = drawn.clamp(min=FLOOR_MSUN_KPC2).log10()
+        return 10.0 ** logs.mean(1), logs.std(1)
 
     def calibrated(self, residuals: torch.Tensor) -> torch.Tensor:
         """(N, samples, H, W) draws with their mean moved and their spread scaled."""

@@ -72,7 +72,8 @@ def add_options(parser: Parser) -> None:
         "--samples", type=int, default=16, help="of each map of the test split; 0: no submission [16]"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    add_settings(parser)
+    # The method has its own loss and calibration.
+    add_settings(parser, cpu=NETWORK, without=("loss", "calibrate"))
 
 
 def run(method: str, args: dict[str, object]) -> None:
@@ -87,8 +88,6 @@ def run(method: str, args: dict[str, object]) -> None:
         raise InputError("--folds must be at least 2, --samples 2 to 64, or 0 for none")
     if min(options.flow_steps, options.heun_steps) < 1 or not 0 < options.flow_lr < math.inf:
         raise InputError("--flow-steps and --heun-steps must be at least 1, --flow-lr above 0 and finite")
-    if given["loss"] is not None or given["calibrate"] is not None:
-        raise InputError("--loss and --calibrate are not of samples: the method has its loss and calibration")
     machine = find_machine(str(given.get("device") or "auto"))
     if machine.ranks > 1:
         raise InputError("a model of posterior samples is trained by one process")

@@ -118,8 +118,6 @@ def main(args: list[str]) -> None:
     config = read_model_config(folder)
     name = options.name or str(config.get("name", folder.name))
     samples = "posterior" in config
-    if samples and (options.data is None or options.fits or options.scaling):
-        raise InputError("a model of posterior samples takes --data STORE, and neither --fits nor --scaling")
     if not samples and (options.samples is not None or options.seed is not None):
         raise InputError(
             f"--samples, --seed: {options.run} predicts one map; baselines.flow trains a model that samples"
@@ -137,10 +135,16 @@ def main(args: list[str]) -> None:
     count = 16 if options.samples is None else options.samples
     if samples and not least <= count <= most:
         raise InputError(f"--samples is {least} to {most}, not {count}")
-    if not samples:
+    model: MassModel | PosteriorModel
+    if samples:
+        # Here: a model of maps needs none of it.
+        from baselines.posterior_model import load_posterior
+
+        model = load_posterior(folder, device=device)
+    else:
         model = from_pretrained(folder, device=device)
-        if options.scaling:
-            model.transforms = with_scaling(model.transforms, options.scaling)
+    if options.scaling:
+        model.transforms = with_scaling(model.transforms, options.scaling)
     if options.fits:
         from baselines.fits import predict_fits
 
@@ -154,6 +158,7 @@ def main(args: list[str]) -> None:
             radius_arcmin=options.r200c_arcmin,
             name=name,
             symmetries=options.symmetries,
+            drawing={"samples": count, "seed": seed} if samples else {},
         )
         print(options.out)
         return
@@ -176,14 +181,10 @@ def main(args: list[str]) -> None:
         "symmetries": options.symmetries,
         "trained_on": config.get("dataset"),
     }
-    if samples:
-        # Here: a model of maps needs none of it.
-        from baselines.posterior_model import load_posterior
-
-        posterior = load_posterior(folder, device=device)
-        predict_samples(posterior, predicted, options.out, samples=count, seed=seed, **written)
-    else:
+    if isinstance(model, MassModel):
         predict_split(model, predicted, options.out, **written)
+    else:
+        predict_samples(model, predicted, options.out, samples=count, seed=seed, **written)
     print(options.out)
 
 
@@ -283,6 +284,9 @@ def predict_samples(
     InputError
         Where the store lacks a view the model needs or its maps lie on another grid.
     """
+    # Here, as where models are loaded.
+    from baselines.posterior_model import draw_seeds
+
     transforms = model.transforms
     predicted.check(transforms)
     outside: list[Mapping[str, float]] = []
@@ -294,7 +298,7 @@ def predict_samples(
                 for halo, redshift in enumerate(arrays.halos["redshift"]):
                     maps = np.stack([arrays.maps[view][halo] for view in transforms.views], axis=1)
                     outside.append(transforms.outside(maps[None], np.array([redshift])))
-                    seeds = range(seed * 10**9 + done, seed * 10**9 + done + len(maps))
+                    seeds = draw_seeds(seed, done, len(maps))
                     drawn = model.sample(maps, float(redshift), seeds, samples=samples, symmetries=symmetries)
                     done += len(maps)
                     bar.update(1)

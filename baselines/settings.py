@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import yaml
@@ -176,12 +177,27 @@ def _board_name(text: str) -> str:
     return text
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """One option for each setting, as `--validate-every`; one that is not given is None."""
+def add_settings(
+    parser: argparse.ArgumentParser,
+    *,
+    cpu: Mapping[str, Any] = MappingProxyType({}),
+    without: Collection[str] = (),
+) -> None:
+    """One option for each setting, as `--validate-every`; one that is not given is None.
+
+    Parameters
+    ----------
+    cpu
+        Defaults of the command without a GPU, other than its preset's.
+    without
+        Settings that the command chooses itself.
+    """
     group = parser.add_argument_group("settings (in brackets: the default, and that of a device's preset)")
     for item in fields(Settings):
+        if item.name in without:
+            continue
         # argparse fills in %(...)s, so a percent sign is written twice.
-        text = f"{meaning(item)} [{'; '.join(default_words(item.name))}]".replace("%", "%%")
+        text = f"{meaning(item)} [{'; '.join(default_words(item.name, cpu))}]".replace("%", "%%")
         if item.type == "bool":
             group.add_argument(_option(item.name), action=argparse.BooleanOptionalAction, help=text)
         else:
@@ -198,14 +214,18 @@ def meaning(item: Field[Any]) -> str:
     return item.metadata["help"] + (f" ({', '.join(map(str, choices))})" if choices else "")
 
 
-def default_words(name: str) -> list[str]:
-    """The default of a setting and, named, that of each preset which has another: as ``32``, ``cpu: 8``."""
+def default_words(name: str, cpu: Mapping[str, Any] = MappingProxyType({})) -> list[str]:
+    """The default of a setting and, named, that of each preset which has another: as ``32``, ``cpu: 8``.
+
+    ``cpu`` stands above the preset of that name.
+    """
     words = {None: "none", True: "yes", False: "no"}
 
     def shown(value: Any) -> str:
         return words[value] if value is None or isinstance(value, bool) else f"{value}"
 
-    presets = [f"{device}: {shown(preset[name])}" for device, preset in PRESETS.items() if name in preset]
+    known = {**PRESETS, "cpu": {**PRESETS["cpu"], **cpu}}
+    presets = [f"{device}: {shown(preset[name])}" for device, preset in known.items() if name in preset]
     return [shown(getattr(Settings, name)), *presets]
 
 

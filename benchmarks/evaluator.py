@@ -15,7 +15,7 @@ from benchmarks.summary import Summary, score_values
 from benchmarks.tasks import MASS_MAP, Task, find_task
 from benchmarks.truth import SPLIT, Truth
 from benchmarks.validation import order_of
-from benchmarks.variables import SAMPLES, given_maps
+from benchmarks.variables import SAMPLES, check_sample_count, check_smoothed, given_maps
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.store.arrays import root_attrs
 from three_hundred_maps.store.local import find_store
@@ -56,7 +56,13 @@ class Evaluator:
         self._truths: dict[str, Truth] = {}
 
     def evaluate(
-        self, maps: Any = None, rows: Any = SPLIT, *, mass_sigma: Any = None, mass_samples: Any = None
+        self,
+        maps: Any = None,
+        rows: Any = SPLIT,
+        *,
+        mass_sigma: Any = None,
+        mass_samples: Any = None,
+        smoothed_fwhm: float | None = None,
     ) -> dict[str, dict[str, Any]]:
         """Every score with its interval.
 
@@ -72,7 +78,10 @@ class Evaluator:
         mass_sigma
             As ``maps``: sigma of log10 of the prediction, dex.
         mass_samples
-            Instead of both: posterior samples (halo, los, sample, y, x), or (row, sample, y, x), Msun kpc-2.
+            Instead of both: 2 to 64 posterior samples (halo, los, sample, y, x), or (row, sample, y, x), Msun
+            kpc-2.
+        smoothed_fwhm
+            0.05 where the samples are on the score grid already; by default they are smoothed once more.
 
         Returns
         -------
@@ -88,19 +97,23 @@ class Evaluator:
         found = find_rows((self.store, rows) if isinstance(rows, str) else rows)
         truth, order = self._match(found, [rows] if isinstance(rows, str) else [SPLIT, *SPLITS])
         given = given_maps(maps, mass_sigma, mass_samples)
+        check_smoothed(smoothed_fwhm, given)
         arranged = {name: np.asarray(found.arrange(_whole(values), name)) for name, values in given.items()}
         for name, values in arranged.items():
             samples = values.shape[2:3] if name == SAMPLES else ()
             expected = (truth.n_halos, truth.n_los, *samples, *[truth.grid.maps.pixels] * 2)
             if values.shape != expected:
                 raise InputError(f"{name} has the shape {values.shape}; expected {expected} or one map a row")
+            check_sample_count(name, values.shape)
 
         def read(variable: str, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
             # Float64 beyond what float32 holds becomes inf here, and the check names it.
             with np.errstate(over="ignore"):
                 return arranged[variable][order[chosen]].astype(np.float32)
 
-        measured, background = score_maps(truth, read, variables=tuple(given), workers=self.workers)
+        measured, background = score_maps(
+            truth, read, variables=tuple(given), workers=self.workers, on_grid=smoothed_fwhm is not None
+        )
         assert measured is not None
         summary = Summary(measured, truth.halos["region"], truth.grid, background.noise_free(truth))
         return score_values(all_scores(summary, truth, background))

@@ -140,7 +140,8 @@ class Histogram(Part):
     def _between_edges(self) -> Self:
         if not len(self.edges) == len(self.share) + 1 > 2:
             raise ValueError("must have a share between each two edges")
-        if sum(self.share) > 1 + 1e-4:
+        # Those on a held-back truth have three digits (`benchmarks.disclosure`): each errs by 0.5 % at most.
+        if sum(self.share) > 1.0051:
             raise ValueError("shares must sum to 1")
         return self
 

@@ -16,17 +16,17 @@ from benchmarks.manifest import MANIFEST, PREDICTIONS, canonical_track, parse_ma
 from benchmarks.rows import Rows, find_rows
 from benchmarks.tasks import MASS_MAP, TASKS, Task
 from benchmarks.variables import (
-    SAMPLE_COUNT,
     SAMPLES,
     SIGMA,
     SMOOTHED,
     array_name,
     attributes,
+    check_sample_count,
+    check_smoothed,
     given_maps,
     map_dims,
 )
 from three_hundred_maps.errors import InputError
-from three_hundred_maps.geometry import SCORE_FWHM
 from three_hundred_maps.io import naming, replaced_folder, sha256_bytes, sha256_file, write_json
 from three_hundred_maps.keys import KEY
 from three_hundred_maps.store.schema import MASS_UNITS, encode_ids, flag_attrs
@@ -119,11 +119,8 @@ def write_submission(
     given = given_maps(maps, mass_sigma, mass_samples)
     goal = TASKS.get(task, MASS_MAP)
     described = {name: attributes(name, goal.units) for name in given}
+    check_smoothed(smoothed_fwhm, given)
     if smoothed_fwhm is not None:
-        if SAMPLES not in given or smoothed_fwhm != SCORE_FWHM:
-            raise InputError(
-                f"{SMOOTHED} is for {SAMPLES} on the score grid: {SCORE_FWHM:g} (R200c) or left out"
-            )
         described[SAMPLES][SMOOTHED] = smoothed_fwhm
     with replaced_folder(path, KIND) as folder, naming(path / PREDICTIONS):
         _write_predictions(folder / PREDICTIONS, given, described, found, goal)
@@ -145,9 +142,7 @@ def _write_predictions(
                 raise InputError(
                     f"{name} must have the dimensions {', '.join(dims)}; a block has {block.shape}"
                 )
-            least, most = SAMPLE_COUNT
-            if name == SAMPLES and not least <= block.shape[2] <= most:
-                raise InputError(f"{name} holds {block.shape[2]} samples of a map; give {least} to {most}")
+            check_sample_count(name, block.shape)
             if array is None:
                 array = root.create_array(
                     array_name(name, task.target),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.geometry import SCORE_FWHM
 from three_hundred_maps.store.schema import MAP_DIMS
 
 MASS, SIGMA, SAMPLES = "mass", "mass_sigma", "mass_samples"
@@ -42,6 +44,19 @@ def given_maps(maps: Any, mass_sigma: Any, mass_samples: Any) -> dict[str, Any]:
             + (", ".join(given) or "nothing")
         )
     return given
+
+
+def check_sample_count(name: str, shape: Sequence[int]) -> None:
+    """InputError where an array of samples, by its shape, holds too few or too many of a map."""
+    least, most = SAMPLE_COUNT
+    if name == SAMPLES and not least <= shape[2] <= most:
+        raise InputError(f"{name} holds {shape[2]} samples of a map; give {least} to {most}")
+
+
+def check_smoothed(fwhm: float | None, given: Mapping[str, Any]) -> None:
+    """InputError where something else than samples is said to be on the score grid, or another grid."""
+    if fwhm is not None and (SAMPLES not in given or fwhm != SCORE_FWHM):
+        raise InputError(f"{SMOOTHED} is for {SAMPLES} on the score grid: {SCORE_FWHM:g} (R200c) or left out")
 
 
 def map_dims(name: str) -> tuple[str, ...]:

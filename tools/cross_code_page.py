@@ -44,13 +44,13 @@ def render(results: Sequence[Result]) -> str:
     away = [result for result in results if result["task"] == "cross-code"]
     names = sorted({result["dataset"]["name"] for result in away})
     home = {
-        (result["dataset"]["digest"], result["track"], result["name"]): result
+        (result["dataset"]["name"], result["track"], result["name"]): result
         for result in results
         if result["task"] == "mass-map" and result.get("trained_on") == result["dataset"]["name"]
     }
     rows = []
     for result in sorted(away, key=_order):
-        key = (result["dataset"]["digest"], result["track"], (result.get("in_domain") or {}).get("name"))
+        key = (result["dataset"]["name"], result["track"], (result.get("in_domain") or {}).get("name"))
         if key not in home:
             raise InputError(
                 f"no in-domain result for {result['track']} on {result['dataset']['name']}: "
@@ -70,25 +70,28 @@ def render(results: Sequence[Result]) -> str:
         climatologies=climatologies,
         synthetic=f"{text['SYNTHETIC']}\n\n" if synthetic else "",
         table=markdown_table(HEADS, rows),
-        reading=_reading(away, text["READING"]),
+        reading=_reading(away, set(names), text),
         names=names,
     )
     return f"{page}\n"
 
 
-def _reading(away: Sequence[Result], text: str) -> str:
-    """Which views travel: the mean degradation over both directions, and that of mixed training."""
-    means: dict[bool, dict[str, list[float]]] = {False: {}, True: {}}
+def _reading(away: Sequence[Result], codes: set[str], text: Mapping[str, str]) -> str:
+    """Which views travel: the mean degradation over both directions, of mixed training, of varied physics."""
+    means: dict[str, dict[str, list[float]]] = {"one": {}, "both": {}, "varied": {}}
     for result in away:
-        mixed = "+" in result["trained_on"]
-        means[mixed].setdefault(result["track"], []).append(result["scores"]["degradation"]["value"])
+        trained = set(result["trained_on"].split("+"))
+        kind = "varied" if not trained <= codes else "one" if len(trained) == 1 else "both"
+        means[kind].setdefault(result["track"], []).append(result["scores"]["degradation"]["value"])
 
-    def listed(mixed: bool) -> str:
-        tracks = {track: sum(values) / len(values) for track, values in means[mixed].items()}
+    def listed(kind: str) -> str:
+        tracks = {track: sum(values) / len(values) for track, values in means[kind].items()}
         ordered = sorted(tracks, key=lambda track: tracks[track])
         return ", ".join(f"{view_names(track)} {tracks[track]:+.4f}" for track in ordered)
 
-    return text.format(one=listed(False), both=listed(True)) if means[False] and means[True] else ""
+    parts = [text["READING"]] if means["one"] and means["both"] else []
+    parts += [text["VARIED"]] if means["varied"] else []
+    return " ".join(parts).format(**{kind: listed(kind) for kind in means})
 
 
 def _order(result: Result) -> tuple[int, str, str, int, str]:

@@ -235,6 +235,8 @@ def test_samples_follow_from_the_seed_and_others_have_the_same_beginning(
     words = (run, "--data", store, "--out", tmp_path / "e", "--seed")
     refused(predict.main, *words, 2**32, said="--seed is 0 to 4294967295, not 4294967296")
     assert not np.isclose(first, other, rtol=1e-3).all()
+    # At redshift 0 another scaling changes nothing.
+    assert np.array_equal(first, predicted(run, store, tmp_path / "s", "--samples", "4", "--scaling", "none"))
     assert predicted(run, store, tmp_path / "d").shape[2] == 16
     scores = score_submission(tmp_path / "d", store)["scores"]
     assert scores["crps"]["value"] > 0 and "tarp" in scores
@@ -314,8 +316,8 @@ def test_a_model_of_samples_is_no_model_of_maps(run: Path) -> None:
         (flow.main, ["--folds", "1"], "--folds must be at least 2"),
         (flow.main, ["--heun-steps", "0"], "--flow-steps and --heun-steps must be at least 1"),
         (flow.main, ["--flow-lr", "nan"], "--flow-lr above 0 and finite"),
-        (flow.main, ["--loss", "huber"], "--loss and --calibrate are not of samples"),
-        (ensemble.main, ["--calibrate"], "--loss and --calibrate are not of samples"),
+        (flow.main, ["--loss", "huber"], "unrecognized arguments: --loss"),
+        (ensemble.main, ["--calibrate"], "unrecognized arguments: --calibrate"),
         (ensemble.main, ["--method", "flow"], "invalid choice"),
         (ensemble.main, ["--data", "STORE", "--views", "radio"], "radio"),
     ],
@@ -330,6 +332,13 @@ def test_mistakes_are_told_in_one_line(
 def test_a_model_of_maps_takes_no_samples(run: Path, store: Path, tmp_path: Path) -> None:
     words = ("--data", store, "--out", tmp_path / "s", "--samples", "4")
     refused(predict.main, run / "member-0", *words, said="predicts one map")
+
+
+def test_the_help_names_the_defaults_of_the_members(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        flow.main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "[32; cpu: 16]" in said and "[4; cpu: 3]" in said and "--loss" not in said
 
 
 def test_the_error_of_a_flow_is_the_same_every_time(store: Path, small: Settings) -> None:

@@ -17,6 +17,7 @@ from scipy.special import erf
 
 from benchmarks import Evaluator, metrics
 from benchmarks.constants import STANDARD
+from benchmarks.disclosure import disclosed
 from benchmarks.features import Features
 from benchmarks.grid import make_grid
 from benchmarks.leaderboard import render
@@ -298,6 +299,10 @@ def test_samples_in_memory_score_as_those_of_a_submission(
     assert evaluator.evaluate(mass_samples=samples.reshape(24, 5, 80, 80)) == expected
     with pytest.raises(InputError, match="mass_samples alone"):
         evaluator.evaluate(samples[:, :, 0], mass_samples=samples)
+    with pytest.raises(InputError, match="1 samples of a map; give 2 to 64"):
+        evaluator.evaluate(mass_samples=samples[:, :, :1])
+    with pytest.raises(InputError, match="smoothed_fwhm is for mass_samples"):
+        evaluator.evaluate(samples[:, :, 0], smoothed_fwhm=0.05)
 
 
 def test_what_is_on_the_score_grid_already_is_not_smoothed_again(
@@ -306,6 +311,7 @@ def test_what_is_on_the_score_grid_already_is_not_smoothed_again(
     smooth = Truth(store).grid.smooth(samples).astype(np.float32)
     plain = result["scores"]
     declared = score_submission(sampled("declared", mass_samples=smooth, smoothed_fwhm=0.05), store)["scores"]
+    assert Evaluator(store).evaluate(mass_samples=smooth, smoothed_fwhm=0.05) == declared
     twice = score_submission(sampled("twice", mass_samples=smooth), store)["scores"]
     for name in (RANKING, PROBABILISTIC, *OF_SAMPLES):
         assert declared[name]["value"] == pytest.approx(plain[name]["value"], rel=1e-4), name
@@ -349,6 +355,12 @@ def test_a_sealed_truth_scores_samples_alike(
         )
     assert not {"regions", "cases"} & set(found) and not result_problems(found)
     assert all(share == float(f"{share:.3g}") for share in found["rank_histogram"]["share"])
+    # Digits that are all rounded up make more than 1.
+    ranks = {**result["rank_histogram"], "share": [0.1005001] * 9 + [1 - 9 * 0.1005001]}
+    found["rank_histogram"] = disclosed({**result, "rank_histogram": ranks}, STANDARD)["rank_histogram"]
+    assert sum(found["rank_histogram"]["share"]) > 1.004 and not result_problems(found)
+    found["rank_histogram"]["share"] = [0.102] * 10
+    assert "must sum to 1" in result_problems(found)[0]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from reproject import reproject_exact
 
 from baselines.fits import parse_centre, parse_fits, predict_fits, predict_sky, prepare
 from baselines.model import Architecture, MassModel
+from baselines.posterior_model import PosteriorArchitecture, PosteriorModel, draw_seeds
 from baselines.sky_images import Frame, read_image, to_frame
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import radius_grid
@@ -310,6 +311,25 @@ def test_wrong_options_are_one_line(model, tmp_path, deep, halo):
     assert parse_centre("-10,5") == (350.0, 5.0)
     with pytest.raises(InputError, match="was observed at"):
         export_fits(deep, halo, 0, tmp_path, redshift=0.7)
+
+
+def test_of_posterior_samples_the_mean_and_spread_are_given(model, tmp_path):
+    sampler = PosteriorModel(PosteriorArchitecture("field", 2), model.architecture, model.transforms)
+    for member in sampler.members:
+        member.load_state_dict(model.state_dict())
+    sampler.field.std += 0.1
+    words = [f"sz={sky_image(tmp_path / 'sz.fits', np.full((240, 240), 1e-5))}"]
+    words += [f"star={sky_image(tmp_path / 'star.fits', np.full((240, 240), 1e7), unit='solMass kpc-2')}"]
+    about = {"sz": {"units": "1"}, "star": {"units": "Msun kpc-2"}}
+    drawing = {"samples": 5, "seed": 2}
+    frame = Frame((55.0, -53.0), 24.0)
+    made = predict_sky(sampler, about, parse_fits(words), frame, 0.1, symmetries=1, drawing=drawing)
+    maps = np.stack([made.inputs[view] for view in ("sz", "star")])[None]
+    drawn = sampler.sample(maps, 0.1, draw_seeds(2, 0, 1), samples=5, symmetries=1)[0].numpy()
+    drawn = np.log10(np.maximum(drawn, 1e6))
+    np.testing.assert_allclose(np.log10(made.mass), drawn.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(made.sigma, drawn.std(0, ddof=1), rtol=1e-2)
+    assert made.sigma.max() > 0.05 and any("of 5 samples" in note for note in made.notes)
 
 
 def test_a_prediction_is_written_with_its_history(model, tmp_path, capsys):

@@ -42,7 +42,8 @@ def test_both_directions_and_mixed_training_of_every_track(tmp_path: Path):
         for source in ("both", *stores)
         if f"score {test}-from-{source}-sz" in commands
     }
-    assert pairs == {pair for pair in TASKS["cross-code"].recipes if pair[1].startswith("mini")}
+    varied = {("mini-hypercube", test) for test in stores}
+    assert pairs | varied == {pair for pair in TASKS["cross-code"].recipes if pair[1].startswith("mini")}
 
 
 def test_names_that_cannot_be_told_apart_are_refused(tmp_path: Path):
@@ -60,7 +61,7 @@ def test_the_page_in_docs_is_what_the_kept_results_give():
     kept = [read_result(path) for path in sorted((ROOT / "benchmarks" / "results").glob("*.json"))]
     page = (ROOT / "docs" / PAGE).read_text(encoding="utf-8")
     assert page == render(kept), "run python -m tools.cross_code, or render the page again"
-    assert page.count("| `mini` and `mini-gizmo` |") == 8
+    assert page.count("| `mini` and `mini-gizmo` |") == 8 and page.count("| `mini-hypercube` |") == 2
 
 
 @pytest.mark.long
