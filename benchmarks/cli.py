@@ -39,12 +39,10 @@ def validate(
 ) -> None:
     """List everything that is wrong with a submission. Each line says what was expected."""
     from benchmarks.packing import opened
-    from benchmarks.truth import Truth
-    from benchmarks.validation import find_problems, task_of
-    from three_hundred_maps.store.local import find_store
+    from benchmarks.validation import asked_of, find_problems
 
     with opened(submission) as folder:
-        truth = None if data is None else Truth(find_store(data), task=task_of(folder))
+        truth = None if data is None else asked_of(data, folder)
         problems, manifest, _ = find_problems(folder, truth)
     if not quiet:
         for problem in problems:
@@ -170,9 +168,8 @@ def pack(
 ) -> None:
     """Check a submission and make one archive of it, ready to send."""
     from benchmarks import packing
-    from three_hundred_maps.store.local import find_store
 
-    archive = packing.pack(submission, out, None if data is None else find_store(data))
+    archive = packing.pack(submission, out, data)
     if not quiet:
         print(f"packed: {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.inputs import SealedInputs
 from benchmarks.manifest import MANIFEST, PREDICTIONS, DatasetIdentity, Manifest, read_manifest
 from benchmarks.predictions import (
     MAX_DECODED_BYTES,
@@ -28,7 +29,11 @@ from benchmarks.truth import Truth
 from benchmarks.variables import SAMPLES, map_dims
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.keys import KEY, NO_VIEWS, parse_views
+from three_hundred_maps.store.arrays import root_attrs
+from three_hundred_maps.store.local import find_store
 
+Asked = Truth | SealedInputs
+"""What a submission is checked against."""
 SHOWN = 5
 SAME_MAP = 1e-4
 """Largest relative difference of two maps that are one: of the rounding of predictions."""
@@ -43,7 +48,7 @@ def _tuples(columns: Iterable[NDArray[Any]]) -> list[tuple[Any, ...]]:
     return list(zip(*(values.tolist() for values in columns), strict=True))
 
 
-def order_of(given: Predictions | Rows, truth: Truth) -> tuple[NDArray[np.int64], list[str]]:
+def order_of(given: Predictions | Rows, truth: Asked) -> tuple[NDArray[np.int64], list[str]]:
     """Row in the predictions of every halo of the truth (-1: missing), and what is wrong with the keys."""
     keys, expected = dict(given.keys), truth.keys
     simulation = KEY[0]
@@ -75,7 +80,7 @@ def order_of(given: Predictions | Rows, truth: Truth) -> tuple[NDArray[np.int64]
     return np.array([place.get(key, -1) for key in wanted], np.int64), problems
 
 
-def _shape_problems(predictions: Predictions, truth: Truth) -> Iterator[str]:
+def _shape_problems(predictions: Predictions, truth: Asked) -> Iterator[str]:
     halos = len(predictions)
     pixels = truth.grid.maps.pixels
     for name, info in predictions.maps.items():
@@ -102,7 +107,7 @@ def _value_problems(predictions: Predictions, task: Task) -> Iterator[str]:
                 break
 
 
-def _track_problems(predictions: Predictions, truth: Truth, order: NDArray[np.int64]) -> Iterator[str]:
+def _track_problems(predictions: Predictions, truth: Asked, order: NDArray[np.int64]) -> Iterator[str]:
     """On the track that sees no view, the map of a halo may depend on its redshift alone."""
     redshift = np.full(len(predictions), np.nan)
     redshift[order] = truth.halos["redshift"]
@@ -119,13 +124,13 @@ def _track_problems(predictions: Predictions, truth: Truth, order: NDArray[np.in
                 return
 
 
-def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
+def _match_problems(manifest: Manifest, truth: Asked) -> Iterator[str]:
     try:
         yield from _task_problems(find_task(manifest.task), manifest.trained_on, truth)
     except InputError as error:
         yield f"{MANIFEST}: {error}"
     of = manifest.dataset or DatasetIdentity()
-    identity = (truth.name, truth.attrs["recipe_sha256"], truth.generator)
+    identity = (truth.name, truth.attrs.get("recipe_sha256"), truth.generator)
     # The bytes of a data set differ between types of processors; name, recipe and generator do not.
     same = of.generator is not None and (of.name, of.recipe_sha256, of.generator) == identity
     if of.digest and not same and not truth.digest.startswith(of.digest):
@@ -143,7 +148,7 @@ def _match_problems(manifest: Manifest, truth: Truth) -> Iterator[str]:
         )
 
 
-def _task_problems(task: Task, trained_on: str | None, truth: Truth) -> Iterator[str]:
+def _task_problems(task: Task, trained_on: str | None, truth: Asked) -> Iterator[str]:
     if task.split != truth.split:
         yield f"{MANIFEST}: the task {task.name} scores {task.split}, not {truth.split}"
     if task.target != truth.target:
@@ -166,6 +171,18 @@ def task_of(folder: str | Path) -> Task:
     except InputError:
         # Told by `find_problems`, with all else that is wrong.
         return MASS_MAP
+
+
+def asked_of(store: str | Path, folder: str | Path) -> Asked:
+    """What the task of a submission asks of a store, which may be the sealed inputs of one.
+
+    Raises
+    ------
+    InputError
+        As `benchmarks.truth.Truth`.
+    """
+    found = find_store(store)
+    return SealedInputs(found) if root_attrs(found).get("sealed") else Truth(found, task=task_of(folder))
 
 
 def check_tree(root: Path) -> list[str]:
@@ -212,7 +229,7 @@ def check_tree(root: Path) -> list[str]:
 
 
 def find_problems(
-    folder: str | Path, truth: Truth | None = None, *, values: bool = True
+    folder: str | Path, truth: Asked | None = None, *, values: bool = True
 ) -> tuple[list[str], Manifest | None, Predictions | None]:
     """Everything that is wrong with a submission.
 
@@ -273,7 +290,7 @@ def find_problems(
 
 
 def checked(
-    folder: str | Path, truth: Truth | None = None, *, values: bool = True
+    folder: str | Path, truth: Asked | None = None, *, values: bool = True
 ) -> tuple[Manifest, Predictions]:
     """What a submission holds, where `find_problems` finds none.
 
@@ -290,4 +307,4 @@ def checked(
 
 def validate(folder: str | Path, store: str | Path | None = None) -> Manifest:
     """Check a submission; with a store, against what its task scores of it; InputError as `checked`."""
-    return checked(folder, None if store is None else Truth(store, task=task_of(folder)))[0]
+    return checked(folder, None if store is None else asked_of(store, folder))[0]

@@ -25,6 +25,7 @@ from benchmarks.rows import find_rows
 from benchmarks.scoring import score_submission
 from benchmarks.sealing import FILE_TIME, opaque_keys, public_seed, seal
 from benchmarks.truth import SEAL_FILE, Truth
+from benchmarks.validation import validate
 from tests.helpers import submitted
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
@@ -128,6 +129,20 @@ def test_sealed_and_open_score_alike(
     assert hidden["dataset"]["sealed"] and "cases" not in hidden and "cases" in public
     page = next((render([hidden], tmp_path / "site").parent / "submissions").iterdir()).read_text()
     assert "the truth of this dataset is held back" in page
+
+
+def test_a_participant_checks_a_submission_against_the_inputs(
+    sealed: tuple[Path, Path], fair: np.ndarray, submit: Callable[..., Path], tmp_path: Path
+) -> None:
+    truth = Truth(sealed[1])
+    keys, dataset = truth.keys["key"], {"digest": truth.digest}
+    assert validate(submit("good", maps=fair, rows={"key": keys}, dataset=dataset), sealed[0])
+    bad = submit("bad", maps=fair, rows={"key": keys + 1}, dataset={"digest": "0" * 64})
+    with pytest.raises(InputError, match=r"digest 0000.*12 test halos missing.*not in the test split"):
+        validate(bad, sealed[0])
+    other = submit("other", maps=fair, rows={"key": keys}, dataset=dataset, track="gas")
+    with pytest.raises(InputError, match="the track names gas; the dataset's views are sz, xray, star"):
+        validate(other, sealed[0])
 
 
 def test_open_keys_do_not_fit_a_sealed_truth(sealed: tuple[Path, Path], submit: Callable[..., Path]) -> None:
