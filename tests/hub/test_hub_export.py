@@ -508,6 +508,17 @@ def test_what_cannot_be_exported(store: Path, tmp_path: Path, prepare, says: str
         export(stores, out)
 
 
+def test_folders_too_deep_to_be_read_are_other_things(store: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    os.chdir("out")
+    for _ in range(25):  # by steps: the whole path is longer than a path may be
+        os.mkdir("d" * 200)
+        os.chdir("d" * 200)
+    with pytest.raises(InputError, match="holds other things"):
+        export([store], tmp_path / "out")
+
+
 def test_a_name_that_is_no_repositorys_is_refused_before_anything_is_written(store, tmp_path) -> None:
     with pytest.raises(InputError, match="write ORG/NAME"):
         export([store], tmp_path / "out", repository="foo")

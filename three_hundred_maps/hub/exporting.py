@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence, Set
@@ -140,7 +141,12 @@ def check_folder(root: Path) -> dict[str, Any]:
 
 def _is_left(entry: Path) -> bool:
     """Whether there is nothing but what an export that was killed at once left."""
-    return all(is_partial(path) for path in (entry, *entry.rglob("*")) if not path.is_dir())
+    try:
+        return all(
+            is_partial(path) for path in itertools.chain([entry], entry.rglob("*")) if not path.is_dir()
+        )
+    except OSError:  # not to be looked into, as folders of too long a path: no export made it
+        return False
 
 
 def _unchanged(root: Path, record: Mapping[str, Any], source: StoreSource, files: Mapping[str, Any]) -> bool:
