@@ -294,6 +294,10 @@ def test_subfind_of_arepo(tmp_path):
     np.testing.assert_allclose(whole.R200c_kpc, np.array([1000, 700, 300]) / 0.7 / 1.5, rtol=1e-6)
     np.testing.assert_allclose(whole.f_sub, [0.06, 0, 0], rtol=1e-5)
     assert whole.distinct.all()
+    in_mpc = read_catalogue(
+        "subfind", tmp_path / "fof_099.hdf5", cosmology=COSMOLOGY, redshift=0.5, length_unit="Mpc/h"
+    )  # the table does not say
+    np.testing.assert_allclose(in_mpc.R200c_kpc, 1000 * whole.R200c_kpc)
     assert np.isnan(whole.com_offset).all()  # FOF groups have no offset within R200c: from particles then
     for part, rows in enumerate((slice(0, 2), slice(2, 4))):
         subfind_table(tmp_path / f"set.{part}.hdf5", groups=rows, files=2)

@@ -233,7 +233,10 @@ def read_region(sources: Sources, place: Place, scratch: Path) -> LoadedRegion:
     info = particles.info
     corrections = dict(particles.corrections)
     warnings: list[str] = []
-    halos = read_catalogue(kind, catalogue, cosmology=info.cosmology, redshift=info.redshift)
+    unit = simulation.length_unit
+    halos = read_catalogue(
+        kind, catalogue, cosmology=info.cosmology, redshift=info.redshift, length_unit=unit
+    )
     if halos.members is not None:
         particles.expect(halos.members)
     if not sources.synthetic:

@@ -147,7 +147,11 @@ class Sources:
         path = self.catalogue_path(place)
         assert simulation.catalogue is not None
         halos = read_catalogue(
-            simulation.catalogue.kind, path, cosmology=info.cosmology, redshift=info.redshift
+            simulation.catalogue.kind,
+            path,
+            cosmology=info.cosmology,
+            redshift=info.redshift,
+            length_unit=simulation.length_unit,
         )
         _require_inside(halos, info, first_path(path), first_path(self.snapshot_path(place)))
         if simulation.offsets is not None and halos.members is None and "files" in info.assumptions:

@@ -27,7 +27,9 @@ READERS: Mapping[str, Callable[..., Halos]] = {
 """By the kind that a recipe names."""
 
 
-def read_catalogue(kind: str, path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos:
+def read_catalogue(
+    kind: str, path: Paths, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
+) -> Halos:
     """Read a halo catalogue of the snapshot with ``cosmology`` at ``redshift``.
 
     Parameters
@@ -41,6 +43,8 @@ def read_catalogue(kind: str, path: Paths, *, cosmology: Cosmology, redshift: fl
         is then these files alone of a larger table.
     cosmology, redshift
         Of the snapshot: to remove h and make lengths proper.
+    length_unit
+        Of a SUBFIND table that does not say its units, as its snapshot may not.
 
     Raises
     ------
@@ -53,7 +57,8 @@ def read_catalogue(kind: str, path: Paths, *, cosmology: Cosmology, redshift: fl
         raise InputError(
             f"{first_path(path)}: a list of files is understood for a catalogue of kind subfind alone"
         )
-    halos = READERS[kind](path, cosmology=cosmology, redshift=redshift)
+    units = {"length_unit": length_unit} if kind == "subfind" else {}  # the others have their own
+    halos = READERS[kind](path, cosmology=cosmology, redshift=redshift, **units)
     # File names of AHF carry three decimals.
     if math.isfinite(halos.redshift) and abs(halos.redshift - redshift) > 0.002 * (1.0 + redshift):
         raise InputError(

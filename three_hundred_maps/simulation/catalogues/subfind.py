@@ -29,7 +29,9 @@ _FEWEST_MEMBERS = 1000
 _SUBHALO_COLUMNS = {"mass": "SubhaloMass", "centre": "SubhaloPos"}
 
 
-def read_subfind(path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos:
+def read_subfind(
+    path: Paths, *, cosmology: Cosmology, redshift: float, length_unit: str | None = None
+) -> Halos:
     """Read a FOF/SUBFIND table: see `catalogue.read_catalogue`.
 
     Of a table in many files, of which one is that of a zoom region (TNG-Cluster), that one is given in a
@@ -47,7 +49,10 @@ def read_subfind(path: Paths, *, cosmology: Cosmology, redshift: float) -> Halos
             attrs = safe.group(file, "Header", part)
             if number == 0:
                 header = _header(attrs, part)
-                units = file_units(file, part, "gadget4", cosmology, redshift, None, {})
+                assumed: dict[str, str] = {}
+                units = file_units(file, part, "gadget4", cosmology, redshift, None, assumed)
+                if length_unit and assumed:
+                    units = file_units(file, part, "gadget4", cosmology, redshift, length_unit, {})
             here = safe.number(attrs, part, "Ngroups_ThisFile")
             inside = safe.first_number(
                 [attrs], part, ("Nsubhalos_ThisFile", "Nsubgroups_ThisFile"), default=0.0
