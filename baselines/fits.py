@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from baselines.posterior_model import PosteriorModel
 
 MASS_FILE = "mass.fits"
+_Y = re.compile(r"(compton|t?sz|y|param(eter)?|dimensionless|unitless|none|[ _-])+", re.IGNORECASE)
+"""What BUNIT of a Compton y map says where it names the quantity, which has no unit."""
 NO_DRAWING: Mapping[str, Any] = {}
 
 
@@ -171,6 +173,8 @@ def _conversion(view: str, image: SkyImage, wanted: str) -> tuple[float, str]:
         raise InputError(
             f"the model does not say in which units it saw {view}: train it again with this version"
         )
+    if wanted == "1" and _Y.fullmatch(image.units):
+        image = replace(image, units="")
     unit = _unit(image)
     if not unit.is_equivalent(target):
         hint = ""

@@ -126,6 +126,20 @@ def sky_image(path, values, *, pixel_arcmin=0.25, unit="", **keys):
     return path
 
 
+@pytest.mark.parametrize("unit", ["", "y", "Compton-y", "Compton parameter", "tSZ", "K_CMB", "uK"])
+def test_units_of_a_map_of_compton_y(tmp_path, unit):
+    path = sky_image(tmp_path / "y.fits", np.full((240, 240), 2e-5), unit=unit)
+
+    def seen():
+        return prepare("sz", {"image": str(path)}, Frame((55.0, -53.0), 24.0), {"units": "1"}).maps
+
+    if "K" in unit:
+        with pytest.raises(InputError, match="BUNIT|is in"):
+            seen()
+    else:
+        np.testing.assert_allclose(seen(), 2e-5, rtol=1e-6)
+
+
 def test_counts_are_brought_to_the_rate_and_background_of_training(tmp_path):
     rng, shape = np.random.default_rng(0), (240, 240)
     exposure = np.full(shape, 3000.0)
