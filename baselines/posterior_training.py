@@ -20,13 +20,13 @@ from baselines.model import CONFIG_FILE, MassModel
 from baselines.networks import count_parameters
 from baselines.posterior_model import METHODS, PosteriorArchitecture, PosteriorModel
 from baselines.predict import Predicted, predict_samples
-from baselines.run_files import default_name, input_facts, make_reporter, write_log
+from baselines.run_files import default_name, input_facts, make_reporter, training_facts, write_log
 from baselines.settings import Parser, Settings, add_settings, merge
 from baselines.training import Trainer
 from baselines.unet import claimed, with_precision
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.progress import progress, set_quiet
-from three_hundred_maps.store.arrays import root_attrs, split_length
+from three_hundred_maps.store.arrays import split_length
 from three_hundred_maps.store.schema import TARGET
 from three_hundred_maps.torch_data import check_views
 from three_hundred_maps.torch_transforms import ScoreGrid
@@ -159,11 +159,11 @@ def train_posterior(
             raise InputError(f"--members {members}: its networks have another loss or other views")
         model = _fit(settings, method, options, stores, out, machine, networks)
     offset, temperatures = calibrate_spread(model, stores[0], settings.test_symmetries)
-    trained_on = "+".join(str(root_attrs(store)["name"]) for store in stores)
+    data = training_facts(stores)
     extra = {
         "views": list(views),
         "inputs": {view: input_facts(stores[0], view) for view in views},
-        "dataset": trained_on,
+        **data,
         "parameters": count_parameters(model),
         "name": name or f"{method}, {default_name(settings)}",
         "description": METHODS[method],
@@ -173,7 +173,7 @@ def train_posterior(
     if options.samples and split_length(stores[0], "test"):
         predict_samples(
             model, Predicted(stores[0]), out / "submission", name=str(extra["name"]), samples=options.samples,
-            seed=settings.seed, symmetries=settings.test_symmetries, trained_on=trained_on,
+            seed=settings.seed, symmetries=settings.test_symmetries, trained_on=data["dataset"],
             description=f"Samples: {METHODS[method]}.",
         )  # fmt: skip
     return out

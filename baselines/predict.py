@@ -19,7 +19,7 @@ from three_hundred_maps.errors import InputError
 from three_hundred_maps.geometry import SCORE_FWHM, MapGrid
 from three_hundred_maps.io import require_claimable
 from three_hundred_maps.progress import progress, set_quiet
-from three_hundred_maps.store.arrays import SplitArrays, iter_shards, root_attrs, split_length
+from three_hundred_maps.store.arrays import SplitArrays, iter_shards, read_split, root_attrs, split_length
 from three_hundred_maps.store.schema import SPLITS, TARGET
 from three_hundred_maps.torch_data import Transforms, check_views
 from three_hundred_maps.torch_transforms import SCALINGS, fainter_or_brighter
@@ -168,6 +168,8 @@ def main(args: list[str]) -> None:
     units = {view: facts["units"] for view, facts in config["inputs"].items()}
     for split in predicted.splits:
         check_units(predicted.store, split, units)
+    if line := seen_line(config, predicted):
+        print(line, file=sys.stderr)
     # Before the prediction, which may take hours.
     from benchmarks.submissions import KIND
     from benchmarks.tasks import find_task
@@ -186,6 +188,26 @@ def main(args: list[str]) -> None:
     else:
         predict_samples(model, predicted, options.out, samples=count, seed=seed, **written)
     print(options.out)
+
+
+def seen_line(config: Mapping[str, Any], predicted: Predicted) -> str:
+    """A warning where regions that are predicted are among those of the model's training; else nothing.
+
+    Regions of real simulations have the same number where they are of one ``simulation.universe``, or where
+    recipes number unrelated ones alike; the public synthetic ones are the same clusters under any physics.
+    """
+    trained = set(config.get("regions", ()))
+    if config.get("synthetic") != bool(root_attrs(predicted.store).get("synthetic")) or not trained:
+        return ""
+    halos = (read_split(predicted.store, split, []).halos for split in predicted.splits)
+    here = {int(region) for each in halos for region in each.get("region", ())}
+    seen = len(here & trained)
+    if not seen:
+        return ""
+    return (
+        f"warning: {seen} of the {len(here)} regions are among those that the model was trained on "
+        f"({config['dataset']}): where they are of one simulation, its error is not that of new clusters"
+    )
 
 
 def predict_split(

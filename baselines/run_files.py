@@ -22,7 +22,7 @@ from baselines.training import Progress
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import write_bytes
 from three_hundred_maps.plot import new_figure, png
-from three_hundred_maps.store.arrays import open_group, root_attrs, split_length
+from three_hundred_maps.store.arrays import open_group, read_split, root_attrs, split_length
 
 LOG, CURVE = "log.csv", "curve.png"
 COLUMNS = ("step", "epoch", "samples", "learning_rate", "train_loss", "validation_rms_dex", "seconds")
@@ -61,11 +61,11 @@ def finish(
     calibration: Calibration | None = None,
 ) -> None:
     """Write the model, its learning curve, its prediction of the test split, and its card."""
-    trained_on = "+".join(str(root_attrs(each)["name"]) for each in (store, *more))
+    data = training_facts([store, *more])
     extra: dict[str, Any] = {
         "views": list(settings.view_list()),
         "inputs": {view: input_facts(store, view) for view in settings.view_list()},
-        "dataset": trained_on,
+        **data,
         "parameters": count_parameters(model),
         "best_step": state.best_step,
         "name": name or default_name(settings),
@@ -102,8 +102,18 @@ def finish(
         name=extra["name"],
         task=task,
         symmetries=settings.test_symmetries,
-        trained_on=trained_on,
+        trained_on=data["dataset"],
     )
+
+
+def training_facts(stores: Sequence[Path]) -> dict[str, Any]:
+    """What a model was trained on: the data sets' names, and the regions of their train splits."""
+    regions = {int(region) for store in stores for region in read_split(store, "train", []).halos["region"]}
+    return {
+        "dataset": "+".join(str(root_attrs(store)["name"]) for store in stores),
+        "synthetic": bool(root_attrs(stores[0])["synthetic"]),
+        "regions": sorted(regions),
+    }
 
 
 def input_facts(store: Path, view: str) -> dict[str, Any]:

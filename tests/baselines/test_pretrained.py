@@ -8,9 +8,11 @@ import pytest
 import torch
 
 import baselines
-from baselines import from_pretrained
+from baselines import from_pretrained, predict
 from baselines.model import read_model_config
+from tests.helpers import command
 from three_hundred_maps.errors import InputError
+from three_hundred_maps.store.arrays import read_split
 from tools import package_model
 
 SHIPPED = Path(baselines.__file__).parent / "pretrained"
@@ -34,6 +36,20 @@ def test_a_shipped_card_has_scores(folder):
     assert "/" not in settings  # no path of a machine
     assert "Scored on `mini` (test split): 20 halos x 29 lines" in card
     assert "| residual_rms_dex |" in card and f'from_pretrained("{folder.parent.name}")' in card
+
+
+def test_regions_of_the_training_are_told_where_they_are_predicted(store, trained, tmp_path):
+    config = read_model_config(trained)
+    halos = read_split(store, "train", []).halos["region"]
+    assert config["regions"] == sorted(set(halos.tolist())) and config["synthetic"] is True
+    words = [trained, "--data", store, "--symmetries", 1, "--quiet", "--task", "mass-map"]
+    for split, said in (("test", False), ("train", True)):
+        done = command(predict.main, *words, "--split", split, "--out", tmp_path / split)
+        number = len(config["regions"])
+        assert (f"{number} of the {number} regions are among those" in done.stderr) == said
+    assert not predict.seen_line({**config, "synthetic": False}, predict.Predicted(store, "train"))
+    for name in ("unet-mini", "residual-varied"):
+        assert min(read_model_config(SHIPPED / name)["regions"]) >= 1
 
 
 def test_a_run_is_shipped(tmp_path, trained):
