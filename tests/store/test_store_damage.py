@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 import xarray
@@ -62,6 +63,19 @@ def test_an_empty_file_is_no_map_of_nan(copy):
     (copy / "train/sz/c/1/0/0/0").write_bytes(b"")
     with pytest.raises(InputError, match="train/sz/c/1/0/0/0 is missing"):
         open_store(copy)["train"]["sz"].values  # noqa: B018
+
+
+def test_a_halo_that_a_shard_lacks_is_no_map_of_nan(copy):
+    file = copy / "train/sz/c/0/0/0/0"
+    data = bytearray(file.read_bytes())
+    halos = zarr.open_group(copy, mode="r")["train/sz"].shards[0]
+    start = len(data) - 16 * halos - 4
+    data[start : start + 16] = b"\xff" * 16  # of the index: the chunk was never written
+    data[-4:] = google_crc32c.value(bytes(data[start:-4])).to_bytes(4, "little")
+    file.write_bytes(data)
+    for read in (lambda p: read_split(p, "train", ["sz"]), lambda p: list(iter_shards(p, "train"))):
+        with pytest.raises(InputError, match="train/sz/c/0/0/0/0 lacks a halo"):
+            read(copy)
 
 
 def test_a_shard_that_a_server_lacks_is_no_map_of_nan(copy):
