@@ -13,6 +13,7 @@ import pytest
 import xarray
 import zarr
 from conftest_store import resign, rewritten, set_value, shard_content, small_layout, write_all
+from zarr.storage import LocalStore, WrapperStore
 
 from benchmarks.fingerprints import dataset_key
 from benchmarks.rows import dataset_identity
@@ -28,6 +29,7 @@ from three_hundred_maps.store.manifest import read_manifest
 from three_hundred_maps.store.overview import overview
 from three_hundred_maps.store.records import is_done
 from three_hundred_maps.store.verify import verify
+from three_hundred_maps.store.whole import WholeStore
 from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing import tiny_store
 from three_hundred_maps.testing.stores import write_store
@@ -96,6 +98,16 @@ def test_a_shard_that_a_server_lacks_is_no_map_of_nan(copy):
             read_split("memory://lacking", "test", ["sz"])
     finally:
         memory.rm("/lacking", recursive=True)
+
+
+def test_a_server_without_ranges_is_not_taken_for_damage(tiny):
+    class Whole(WrapperStore):
+        async def get(self, key, prototype, byte_range=None):
+            return await super().get(key, prototype)
+
+    place = WholeStore(Whole(LocalStore(tiny, read_only=True)), "http://place")
+    with pytest.raises(InputError, match="http://place: its server sends whole files"):
+        zarr.open_group(place, mode="r")["train/sz"][:1]
 
 
 @pytest.mark.parametrize(
