@@ -101,7 +101,11 @@ def opened(path: str | Path) -> Iterator[Path]:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="submission-") as scratch:
-        yield unpack(path, Path(scratch) / "submission")
+        folder = unpack(path, Path(scratch) / "submission")
+        missing = [name for name in (MANIFEST, PREDICTIONS) if not (folder / name).exists()]
+        if missing:
+            raise InputError(f"{path.name} holds no {' and no '.join(missing)}")
+        yield folder
 
 
 def unpack(archive: Path, folder: Path) -> Path:

@@ -167,8 +167,11 @@ def _in_order(arrays: Any) -> NDArray[np.int64]:
 
 def _table_rows(table: Any) -> Rows:
     """Rows of `datasets`, in whatever order: one map each, gathered by halo and line of sight."""
-    names = [name for name in KEY if name in table.column_names]
-    if "los" not in table.column_names:
+    if isinstance(table.column_names, Mapping):
+        raise InputError(f"the rows are of several splits: take one, of {', '.join(table.column_names)}")
+    given = table.column_names or list(next(iter(table), ()))  # of a stream that was mapped it is None
+    names = [name for name in KEY if name in given]
+    if "los" not in given:
         raise InputError("the rows lack the column los: load them with it")
     table = table.select_columns([*names, "los"])
     if hasattr(table, "__len__"):

@@ -35,7 +35,9 @@ def test_rows_and_maps_of_many_kinds(store: Path, fair: np.ndarray) -> None:
     maps = fair.reshape(-1, *fair.shape[2:])
     streamed = load_dataset(data_dir=store, split="test", streaming=True)
     scores = evaluator.evaluate(fair)
-    for given, of in ((maps, rows), (list(maps), streamed), (fair, open_store(store)["test"])):
+    mapped = streamed.map(dict)  # datasets knows no columns of it
+    split = open_store(store)["test"]
+    for given, of in ((maps, rows), (list(maps), streamed), (maps, mapped), (fair, split)):
         assert evaluator.evaluate(given, of) == scores
 
 
@@ -58,6 +60,7 @@ def test_what_cannot_be_evaluated(store: Path, fair: np.ndarray) -> None:
         (fair.astype(float) * 1e100, "test", "mass is infinite"),
         (fair + 0j, "test", "mass holds complex"),
         (fair, StreamDataset(store, "test", ["sz"]), "take a MapDataset"),
+        (fair, load_dataset(data_dir=store), "several splits: take one, of train, validation, test"),
         ([fair[:1], fair[1:]], "test", "maps of a list differ in shape"),
     ):
         with pytest.raises(InputError, match=message):

@@ -107,6 +107,8 @@ def test_what_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "d").write_bytes(b"PK\3\4" + os.urandom(3000))
     for name in "abcd":
         refused(tmp_path / name, "not an archive.*give the submission as a folder")
+    refused(tar(tmp_path / "e"), "e holds no submission.json and no predictions.zarr")
+    refused(zipped(tmp_path / "f", ("mine/submission.json", b"{}")), "f holds no predictions.zarr")
 
 
 def member(name: str = "submission.json", data: bytes = b"{}", kind: bytes = b"0", claim: int = -1) -> bytes:
@@ -148,9 +150,11 @@ def test_damaged_and_lying_headers(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("record", [b"30 mtime=1700000000.123456789\n", b"24 linkpath=/etc/passwd\n"])
 def test_other_headers_change_nothing(tmp_path: Path, record: bytes) -> None:
     path = tmp_path / "a.tar"
-    path.write_bytes(member(kind=b"x", data=record) + member("./submission.json") + END)
+    files = member("./submission.json") + member("predictions.zarr/zarr.json")
+    path.write_bytes(member(kind=b"x", data=record) + files + END)
     with opened(path) as folder:
-        assert [(p.name, p.is_symlink()) for p in folder.iterdir()] == [("submission.json", False)]
+        assert sorted(p.name for p in folder.iterdir()) == ["predictions.zarr", "submission.json"]
+        assert not any(p.is_symlink() for p in folder.rglob("*"))
 
 
 @pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K"])

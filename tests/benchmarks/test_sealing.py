@@ -27,12 +27,15 @@ from benchmarks.sealing import FILE_TIME, opaque_keys, public_seed, seal
 from benchmarks.truth import SEAL_FILE, Truth
 from benchmarks.validation import validate
 from tests.helpers import submitted
+from three_hundred_maps import load_dataset
 from three_hundred_maps.builder.recipe import load_recipe
 from three_hundred_maps.errors import InputError
 from three_hundred_maps.io import canonical_json
 from three_hundred_maps.store.arrays import SplitArrays, read_split
+from three_hundred_maps.store.overview import overview
 from three_hundred_maps.store.preview import preview
 from three_hundred_maps.store.schema import HALO_VARIABLES
+from three_hundred_maps.store.verify import verify
 from three_hundred_maps.testing import tiny_store
 
 
@@ -81,6 +84,14 @@ def test_sealed_inputs_fill_in_their_rows(sealed: tuple[Path, Path]) -> None:
     truth = Truth(sealed[1])
     assert rows.dataset == {"name": "tiny", "digest": truth.digest}
     assert sorted(rows.keys["key"].tolist()) == sorted(truth.keys["key"].tolist())
+
+
+def test_what_reads_whole_stores_says_that_it_is_sealed(sealed: tuple[Path, Path]) -> None:
+    for call in (overview, verify, load_dataset):
+        with pytest.raises(InputError, match="inputs holds sealed inputs"):
+            call(sealed[0])
+    with pytest.raises(InputError, match="truth is a sealed truth, without the maps of train"):
+        verify(sealed[1])
 
 
 def test_a_public_seed_is_told() -> None:

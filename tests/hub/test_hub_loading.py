@@ -141,6 +141,8 @@ def test_processes_fill_the_same_cache(store: Path, home: Path) -> None:
 def test_names_folders_and_what_is_loaded(store: Path, home: Path, capfd) -> None:
     """A config, a folder, a path: each by the first argument alone; a line says what no name gives."""
     assert len(load_dataset(store, split="test")) == len(load_dataset(str(store), split="test")) == 9
+    for folder in (store, str(store)):
+        assert len(datasets.load_dataset(folder, split="test", views="sz")) == 9
     assert len(load_dataset("sample", split="train")) == 14
     info = load_dataset(store, split="test").info
     assert (info.license, info.homepage) == ("CC0-1.0", "https://the300-project.org")

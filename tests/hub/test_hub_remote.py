@@ -115,7 +115,7 @@ class TestPublish:
             publish(own_export, repository, **options)
 
     def test_without_a_token_and_with_a_changed_file(
-        self, run: Run, hub: FakeHub, own_export: Path, tmp_path: Path
+        self, run: Run, hub: FakeHub, own_export: Path, store: Path, tmp_path: Path
     ) -> None:
         command = (*COMMAND, "publish", str(own_export), "org/maps", "--go")
         no_token = run(*command, hub=hub, status=2)
@@ -126,10 +126,9 @@ class TestPublish:
         with open(own_export / "README.md", "a") as stream:
             stream.write("edited by hand\n")
         assert "was changed after the export" in run(*command, hub=hub, token=True, status=2).stderr
-        assert (
-            "is not an export"
-            in run(*COMMAND, "publish", str(tmp_path), "org/maps", hub=hub, token=True, status=2).stderr
-        )
+        for folder, says in ((tmp_path, "is not an export (no manifest.json)"), (store, "(but a store)")):
+            other = run(*COMMAND, "publish", str(folder), "org/maps", hub=hub, token=True, status=2)
+            assert says in other.stderr
         assert not hub.repos
 
 

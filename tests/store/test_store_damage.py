@@ -7,11 +7,13 @@ import os
 import shutil
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 import xarray
 import zarr
 from conftest_store import resign, rewritten, set_value, shard_content, small_layout, write_all
+from zarr.storage import LocalStore, WrapperStore
 
 from benchmarks.fingerprints import dataset_key
 from benchmarks.rows import dataset_identity
@@ -27,6 +29,7 @@ from three_hundred_maps.store.manifest import read_manifest
 from three_hundred_maps.store.overview import overview
 from three_hundred_maps.store.records import is_done
 from three_hundred_maps.store.verify import verify
+from three_hundred_maps.store.whole import WholeStore
 from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing import tiny_store
 from three_hundred_maps.testing.stores import write_store
@@ -64,6 +67,19 @@ def test_an_empty_file_is_no_map_of_nan(copy):
         open_store(copy)["train"]["sz"].values  # noqa: B018
 
 
+def test_a_halo_that_a_shard_lacks_is_no_map_of_nan(copy):
+    file = copy / "train/sz/c/0/0/0/0"
+    data = bytearray(file.read_bytes())
+    halos = zarr.open_group(copy, mode="r")["train/sz"].shards[0]
+    start = len(data) - 16 * halos - 4
+    data[start : start + 16] = b"\xff" * 16  # of the index: the chunk was never written
+    data[-4:] = google_crc32c.value(bytes(data[start:-4])).to_bytes(4, "little")
+    file.write_bytes(data)
+    for read in (lambda p: read_split(p, "train", ["sz"]), lambda p: list(iter_shards(p, "train"))):
+        with pytest.raises(InputError, match="train/sz/c/0/0/0/0 lacks a halo"):
+            read(copy)
+
+
 def test_a_shard_that_a_server_lacks_is_no_map_of_nan(copy):
     import fsspec
 
@@ -82,6 +98,16 @@ def test_a_shard_that_a_server_lacks_is_no_map_of_nan(copy):
             read_split("memory://lacking", "test", ["sz"])
     finally:
         memory.rm("/lacking", recursive=True)
+
+
+def test_a_server_without_ranges_is_not_taken_for_damage(tiny):
+    class Whole(WrapperStore):
+        async def get(self, key, prototype, byte_range=None):
+            return await super().get(key, prototype)
+
+    place = WholeStore(Whole(LocalStore(tiny, read_only=True)), "http://place")
+    with pytest.raises(InputError, match="http://place: its server sends whole files"):
+        zarr.open_group(place, mode="r")["train/sz"][:1]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Makes ``datasets.load_dataset("three_hundred_maps")`` work once ``three_hundred_maps`` is imported.
 
 The library `datasets` has no plug-in mechanism, so the one function that turns a name into a builder is
-wrapped: our name gets our builder, every other name goes on as before. The wrapping happens at once where
-`datasets` is already imported, else at the end of its import, so that ours stays fast and imports nothing.
+wrapped: our name and the folder of a store get our builder, every other name goes on as before. The wrapping
+happens at once where `datasets` is already imported, else at the end of its import, so that ours stays fast
+and imports nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -89,11 +91,18 @@ def wrap(module: ModuleType) -> None:
             target.dataset_module_factory = wrapped  # type: ignore[attr-defined]
 
 
+def _is_store(path: Any) -> bool:
+    """Whether it is the folder of a store, of which `datasets` itself would read the metadata as rows."""
+    return all(os.path.isfile(os.path.join(path, name)) for name in ("zarr.json", "manifest.json"))
+
+
 def _wrapped(original: Any, load: ModuleType) -> Any:
     @functools.wraps(original)
     def dataset_module_factory(path: Any, *args: Any, **kwargs: Any) -> Any:
         if path != NAME:
-            return original(path, *args, **kwargs)
+            if not _is_store(path) or kwargs.get("data_dir") is not None:
+                return original(path, *args, **kwargs)
+            kwargs["data_dir"] = os.fspath(path)
         given = {key: kwargs[key] for key in ("data_dir", "revision") if kwargs.get(key) is not None}
         # The hash is the builder's own business: it follows the content of the store that is found.
         return load.DatasetModule(BUILDER_MODULE, NAME, {"dataset_name": NAME, **given})

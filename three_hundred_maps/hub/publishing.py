@@ -161,8 +161,9 @@ def read_export(root: Path) -> dict[str, Any]:
 
     Sizes of all files are compared here; checksums of the small ones, where an edit by hand is likely.
     """
-    if not (root / MANIFEST).is_file():
-        raise InputError(f"{root} is not an export (no {MANIFEST}): make one with three-hundred-maps export")
+    if not (root / MANIFEST).is_file() or (root / "zarr.json").is_file():
+        what = "but a store" if (root / "zarr.json").is_file() else f"no {MANIFEST}"
+        raise InputError(f"{root} is not an export ({what}): make one with three-hundred-maps export")
     manifest = parse_manifest((root / MANIFEST).read_bytes(), str(root))
     inside = root.resolve()
     for path, entry in manifest["files"].items():

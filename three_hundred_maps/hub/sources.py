@@ -53,6 +53,8 @@ class StoreSource:
         """Look at a store; InputError where it is none, is unfinished or carries bad names."""
         digest = store_digest(path)
         root: Any = open_group(path)
+        if root.attrs.get("sealed"):
+            raise InputError(f"{path} holds sealed inputs: read_split, open_store and MapDataset read them")
         name = checked_name(root.attrs.get("name"), f"{path}: the name of the store")
         views = tuple(str(view) for view in root.attrs["views"])
         for view in views:

@@ -117,6 +117,9 @@ def unfinished_message(path: str | Path) -> str:
                 f"{path} is not finished: re-run its build to resume, "
                 f"or `three-hundred-maps finalise {path}` when all parts are done"
             )
+        root = folder / "zarr.json"
+        if root.is_file() and b'"sealed"' in root.read_bytes():
+            return f"{path} holds sealed inputs, which are for read_split, open_store and MapDataset alone"
     return f"{path} is not a store: it has no {MANIFEST}"
 
 

@@ -92,6 +92,10 @@ def verify(path: str | Path, *, deep: bool = False, against: str | Path | None =
             copy_store(str(place), read_manifest(place), Path(folder), check=False)
             return verify(folder, deep=deep, against=against)
     store = Path(place)
+    if (store / "seal.json").is_file():
+        raise InputError(
+            f"{store} is a sealed truth, without the maps of train and validation: verify what was sealed"
+        )
     report = Report()
     files = _check_manifest(store, report)
     _check_files(store, files, report)

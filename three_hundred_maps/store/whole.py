@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zarr.abc.store import Store
+from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
 from zarr.storage import WrapperStore
 
 from three_hundred_maps.errors import InputError
@@ -29,6 +29,16 @@ class WholeStore(WrapperStore[Store]):
     ) -> Buffer | None:
         """The bytes at ``key``; InputError where a chunk has none."""
         found = await super().get(key, prototype, byte_range)
+        asked = None
+        if isinstance(byte_range, SuffixByteRequest):
+            asked = byte_range.suffix
+        elif isinstance(byte_range, RangeByteRequest):
+            asked = byte_range.end - byte_range.start
+        if found is not None and asked is not None and len(found) > asked:
+            raise InputError(
+                f"{self.place}: its server sends whole files where parts are asked for (HTTP ranges), as "
+                "python -m http.server does; copy the store by three-hundred-maps subset, or use another"
+            )
         if "/c/" in key and (found is None or len(found) == 0):
             raise InputError(
                 f"{self.place}/{key} is missing: the store is not whole; build or download it again"
