@@ -14,8 +14,10 @@ import pytest
 import xarray
 import zarr
 from conftest_store import shard_content, small_layout, write_all
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from zarr.storage import LocalStore, WrapperStore
 
 from tests.helpers import hashes
 from tests.processes import Forked
@@ -31,6 +33,7 @@ from three_hundred_maps.store.overview import describe, overview
 from three_hundred_maps.store.records import read_layout
 from three_hundred_maps.store.shards import encode_shard
 from three_hundred_maps.store.verify import verify
+from three_hundred_maps.store.whole import WholeStore
 from three_hundred_maps.store.writer import create_store, write_shard
 from three_hundred_maps.testing import tiny_store
 
@@ -421,6 +424,29 @@ def test_a_write_that_fails_says_why_though_its_cleaning_up_fails_too(tmp_path, 
 def test_a_url_of_no_known_kind_is_refused(read):
     with pytest.raises(InputError, match="foo://store.* cannot be read: Protocol not known"):
         read("foo://store")
+
+
+def test_a_store_is_read_where_ranges_are_not_known(tmp_path):
+    """`python -m http.server` answers a request for a part of a file with the whole file."""
+
+    class WithoutRanges(WrapperStore):
+        async def get(self, key, prototype, byte_range=None):
+            return await super().get(key, prototype)
+
+    store = tiny_store(tmp_path / "tiny", halos=(0, 0, 3), n_los=2, shard_halos=2)
+    served = WholeStore(WithoutRanges(LocalStore(store, read_only=True)), "http://here/tiny")
+    maps = zarr.open_group(served, mode="r")["test/mass"][1:3]
+    np.testing.assert_array_equal(maps, read_split(store, "test", ["mass"]).maps["mass"][1:3])
+
+
+@pytest.mark.parametrize("read", [root_attrs, read_manifest])
+def test_a_url_where_nothing_answers_is_named(read, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise ConnectionRefusedError("Connect call failed")
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", refuse)
+    with pytest.raises(InputError, match=r"^memory://store\S* cannot be read: Connect call failed"):
+        read("memory://store")
 
 
 # -- locks -------------------------------------------------------------------------------------------------

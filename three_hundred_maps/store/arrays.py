@@ -69,6 +69,8 @@ def open_group(path: str | Path) -> Any:
         raise InputError(f"no store at {path}: there is no zarr.json") from None
     except InputError:
         raise
+    except ConnectionError as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
     except DAMAGE as error:
         raise InputError(f"{path}: zarr.json cannot be read ({error}): the store is damaged") from None
     if root.attrs.get("sealed"):

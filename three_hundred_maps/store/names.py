@@ -72,10 +72,13 @@ def read_url(url: str) -> bytes:
     import fsspec
 
     filesystem = _registered(url)
-    if filesystem is None:
-        filesystem, url = fsspec.core.url_to_fs(url)
-    data: bytes = filesystem.cat_file(url)
-    return data
+    if filesystem is not None:
+        return bytes(filesystem.cat_file(url))
+    filesystem, path = fsspec.core.url_to_fs(url)
+    try:
+        return bytes(filesystem.cat_file(path))
+    except ConnectionError as error:
+        raise InputError(f"{url} cannot be read: {error}") from None
 
 
 def _registered(url: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zarr.abc.store import Store
+from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
 from zarr.storage import WrapperStore
 
 from three_hundred_maps.errors import InputError
@@ -29,6 +29,12 @@ class WholeStore(WrapperStore[Store]):
     ) -> Buffer | None:
         """The bytes at ``key``; InputError where a chunk has none."""
         found = await super().get(key, prototype, byte_range)
+        # A server that knows no ranges, as `python -m http.server`, answers with the whole file.
+        if found is not None and isinstance(byte_range, RangeByteRequest):
+            if len(found) > (length := byte_range.end - byte_range.start):
+                found = found[byte_range.start : byte_range.start + length]
+        elif found is not None and isinstance(byte_range, SuffixByteRequest):
+            found = found[-byte_range.suffix :]
         if "/c/" in key and (found is None or len(found) == 0):
             raise InputError(
                 f"{self.place}/{key} is missing: the store is not whole; build or download it again"
