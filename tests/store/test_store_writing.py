@@ -449,6 +449,13 @@ def test_a_url_where_nothing_answers_is_named(read, monkeypatch):
         read("memory://store")
 
 
+def test_the_redshift_of_one_snapshot_is_not_given_for_all(tmp_path):
+    content = overview(tiny_store(tmp_path / "tiny", halos=(1, 0, 0), n_los=1))
+    assert "snapshots" not in describe(content)
+    content["simulation"] = {**content["simulation"], "snapshots": [128, 110]}
+    assert "z = 0 in the first of 2 snapshots" in describe(content)
+
+
 # -- locks -------------------------------------------------------------------------------------------------
 
 HOLDER = """
