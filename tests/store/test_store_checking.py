@@ -29,7 +29,7 @@ from three_hundred_maps.store.duplicates import find_duplicates, symmetries
 from three_hundred_maps.store.halo_table import halo_table, write_halo_table
 from three_hundred_maps.store.layout import Layout
 from three_hundred_maps.store.local import find_store
-from three_hundred_maps.store.notes import subset_attrs
+from three_hundred_maps.store.notes import EMPTY_TRAIN, subset_attrs
 from three_hundred_maps.store.overview import describe, overview
 from three_hundred_maps.store.preview import preview
 from three_hundred_maps.store.statistics import read_statistics
@@ -301,7 +301,7 @@ def test_a_store_is_not_written_into_another(tiny, tmp_path):
 def test_a_subset_says_nothing_of_views_that_it_has_not():
     attrs = {
         "name": "x",
-        "warnings": ["view star: dim", "view sz: odd", "views sz, xray: no density", "split train is empty"],
+        "warnings": ["view star: dim", "view sz: odd", "views sz, xray: no density", EMPTY_TRAIN],
         "ten_brightest_share": {"star": {"median": 1.0}, "sz": {"median": 0.1}},
     }
     assert subset_attrs(attrs, ["sz"], whole=True) == {
@@ -312,6 +312,12 @@ def test_a_subset_says_nothing_of_views_that_it_has_not():
     # Shares of all halos are not those of some.
     assert "ten_brightest_share" not in subset_attrs(attrs, ["sz"], whole=False)
     assert "warnings" not in subset_attrs({"warnings": attrs["warnings"][:1]}, ["sz"], whole=True)
+    # Nor are the numbers of halos in warnings; and a part of a part says so once, of the views that it has.
+    part = subset_attrs(attrs, ["star", "sz"], whole=False)
+    assert subset_attrs(part, ["sz"], whole=False)["warnings"] == [
+        "of a store that this is part of, view sz: odd",
+        "of a store that this is part of, views sz, xray: no density",
+    ]
 
 
 def test_stores_are_not_made_of_unfinished_ones(tiny, tmp_path):

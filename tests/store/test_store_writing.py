@@ -9,11 +9,13 @@ import shutil
 import time
 from pathlib import Path
 
+import aiohttp
 import numpy as np
 import pytest
 import xarray
 import zarr
 from conftest_store import shard_content, small_layout, write_all
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -421,6 +423,24 @@ def test_a_write_that_fails_says_why_though_its_cleaning_up_fails_too(tmp_path, 
 def test_a_url_of_no_known_kind_is_refused(read):
     with pytest.raises(InputError, match="foo://store.* cannot be read: Protocol not known"):
         read("foo://store")
+
+
+@pytest.mark.parametrize("wrong", [ConnectionRefusedError, aiohttp.ClientPayloadError, TimeoutError])
+@pytest.mark.parametrize("read", [root_attrs, read_manifest])
+def test_a_url_where_nothing_answers_is_named(read, wrong, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise wrong("Connect call failed")
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", refuse)
+    with pytest.raises(InputError, match=r"^memory://store\S* cannot be read: Connect call failed"):
+        read("memory://store")
+
+
+def test_the_redshift_of_one_snapshot_is_not_given_for_all(tmp_path):
+    content = overview(tiny_store(tmp_path / "tiny", halos=(1, 0, 0), n_los=1))
+    assert "snapshots" not in describe(content)
+    content["simulation"] = {**content["simulation"], "snapshots": [128, 110]}
+    assert "z = 0 in the first of 2 snapshots" in describe(content)
 
 
 # -- locks -------------------------------------------------------------------------------------------------

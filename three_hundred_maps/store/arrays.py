@@ -19,7 +19,7 @@ from three_hundred_maps.keys import SEALED_KEY, require_list
 from three_hundred_maps.simulation.tables import take
 from three_hundred_maps.store import schema
 from three_hundred_maps.store.manifest import check_schema_version, read_manifest, unfinished_message
-from three_hundred_maps.store.names import is_url, resolve_store, zarr_place
+from three_hundred_maps.store.names import is_url, resolve_store, unreachable, zarr_place
 from three_hundred_maps.store.shards import decode_shard, decode_small
 
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError)
@@ -69,6 +69,8 @@ def open_group(path: str | Path) -> Any:
         raise InputError(f"no store at {path}: there is no zarr.json") from None
     except InputError:
         raise
+    except unreachable() as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
     except DAMAGE as error:
         raise InputError(f"{path}: zarr.json cannot be read ({error}): the store is damaged") from None
     if root.attrs.get("sealed"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,10 +73,19 @@ def read_url(url: str) -> bytes:
     import fsspec
 
     filesystem = _registered(url)
-    if filesystem is None:
-        filesystem, url = fsspec.core.url_to_fs(url)
-    data: bytes = filesystem.cat_file(url)
-    return data
+    if filesystem is not None:
+        return bytes(filesystem.cat_file(url))
+    filesystem, path = fsspec.core.url_to_fs(url)
+    try:
+        return bytes(filesystem.cat_file(path))
+    except unreachable() as error:
+        raise InputError(f"{url} cannot be read: {error}") from None
+
+
+def unreachable() -> tuple[type[Exception], ...]:
+    """The errors of a URL that does not answer, or with a refusal."""
+    client = getattr(sys.modules.get("aiohttp"), "ClientError", ConnectionError)
+    return (ConnectionError, TimeoutError, client)
 
 
 def _registered(url: str) -> Any:

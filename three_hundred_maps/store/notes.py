@@ -122,8 +122,12 @@ def subset_attrs(attrs: Mapping[str, Any], views: Sequence[str], *, whole: bool)
     warnings = [
         text
         for text in attrs.get("warnings", ())
-        if not (found := re.match(r"view (\w+):", text)) or found[1] in views
+        if not (found := re.search(r"(?:^|, )view (\w+):", text)) or found[1] in views
     ]
+    if not whole:
+        # Numbers of halos in them are the whole store's; whether train is empty is seen again.
+        mark = "of a store that this is part of, "
+        warnings = [mark + text.removeprefix(mark) for text in warnings if text != EMPTY_TRAIN]
     shares = attrs.get("ten_brightest_share", {}) if whole else {}
     kept = {
         "warnings": warnings,

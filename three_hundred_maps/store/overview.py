@@ -162,6 +162,7 @@ def describe(content: Mapping[str, Any]) -> str:
         f"state        {content['state']}: {content['halos']} of {content['halos_planned']} halos"
         + (f", {len(content['refused'])} excluded" if content["refused"] else ""),
         f"simulation   {simulation.get('code', '?')}, z = {simulation.get('redshift', float('nan')):.4g}"
+        + (f" in the first of {len(simulation['snapshots'])} snapshots" if "snapshots" in simulation else "")
         + (f", and {len(simulation['sources']) - 1} more" if "sources" in simulation else "")
         + (", synthetic" if content["synthetic"] else ""),
         f"maps         {content['lines_of_sight']} lines of sight, {pixels} x {pixels} pixels"
