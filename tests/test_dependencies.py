@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from three_hundred_maps.errors import error_handling
+from three_hundred_maps.errors import error_handling, missing_package
 from three_hundred_maps.testing import tiny_store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,6 +64,20 @@ def test_a_tree_that_is_not_installed_hides_no_missing_package(monkeypatch: pyte
     monkeypatch.setattr(importlib.metadata, "requires", not_installed)
     with pytest.raises(ModuleNotFoundError, match="msgspec"), error_handling():
         raise ModuleNotFoundError("No module named 'msgspec'", name="msgspec")
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [
+        ("three_hundred_maps.simulation.region", "build"),
+        ("benchmarks.figures", "benchmarks"),
+        ("baselines.curves", "baselines"),
+    ],
+)
+def test_the_extra_is_that_of_the_package_which_asks(module: str, extra: str) -> None:
+    with pytest.raises(ModuleNotFoundError) as caught:
+        exec("raise ModuleNotFoundError(name='matplotlib')", {"__name__": module})
+    assert str(missing_package(caught.value)).endswith(f"'three_hundred_maps[{extra}]'")
 
 
 WITHOUT = """
