@@ -85,7 +85,8 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The lock that numcodecs makes then has no name, which a worker stopped by an error would leave behind:
     # Python says so in lines of its own below the error.
-    multiprocessing.set_start_method("fork", force=True)
+    if "fork" in multiprocessing.get_all_start_methods():
+        multiprocessing.set_start_method("fork", force=True)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
