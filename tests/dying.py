@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -27,3 +28,8 @@ def always_dies(task: int) -> int:
 def fails(task: int) -> int:
     """A user's mistake."""
     raise InputError(f"task {task} is bad")
+
+
+def names_a_lock(task: int) -> bool:
+    """Whether a lock made here has a name, which stays behind where this process is ended."""
+    return getattr(multiprocessing.Lock(), "_semlock").name is not None  # noqa: B009

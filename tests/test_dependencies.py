@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from three_hundred_maps.errors import error_handling
+from three_hundred_maps.errors import error_handling, missing_package
 from three_hundred_maps.testing import tiny_store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +53,8 @@ def test_dependencies_are_declared_as_used() -> None:
     used = imported()
     assert not {name: files for name, files in used.items() if name not in declared}
     assert declared - set(used) == NEEDED_BY_OTHERS
+    # Stores are named by https:// too, which fsspec reads by packages that no other dependency brings.
+    assert any(one.startswith("fsspec[http]") for one in project["dependencies"])
     # `all` is all of them.
     assert project["optional-dependencies"]["all"] == [f"three_hundred_maps[{','.join(extras)}]"]
 
@@ -64,6 +66,20 @@ def test_a_tree_that_is_not_installed_hides_no_missing_package(monkeypatch: pyte
     monkeypatch.setattr(importlib.metadata, "requires", not_installed)
     with pytest.raises(ModuleNotFoundError, match="msgspec"), error_handling():
         raise ModuleNotFoundError("No module named 'msgspec'", name="msgspec")
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [
+        ("three_hundred_maps.simulation.region", "build"),
+        ("benchmarks.figures", "benchmarks"),
+        ("baselines.curves", "baselines"),
+    ],
+)
+def test_the_extra_is_that_of_the_package_which_asks(module: str, extra: str) -> None:
+    with pytest.raises(ModuleNotFoundError) as caught:
+        exec("raise ModuleNotFoundError(name='matplotlib')", {"__name__": module})
+    assert str(missing_package(caught.value)).endswith(f"'three_hundred_maps[{extra}]'")
 
 
 WITHOUT = """

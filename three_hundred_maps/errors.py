@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from traceback import walk_tb
 from typing import NoReturn
 
 _DISK = {
@@ -79,11 +80,16 @@ def installed_version(package: str) -> str | None:
 def missing_package(error: ModuleNotFoundError) -> str | None:
     """One line on what to install; None for a package that the project does not declare."""
     missing = (error.name or "").split(".")[0]
-    for extra, packages in declared_packages().items():
-        if missing in [package.replace("-", "_") for package in packages]:
-            wanted = f"three_hundred_maps[{extra}]" if extra else "three_hundred_maps"
-            return f"the package {missing!r} is not installed; install it with: pip install '{wanted}'"
-    return None
+    declared = declared_packages().items()
+    extras = [extra for extra, some in declared if missing in [one.replace("-", "_") for one in some]]
+    if not extras:
+        return None
+    # Several extras bring scipy: the one that is wanted is that of the package whose code asks for it.
+    rooms = [frame.f_globals.get("__name__", "").split(".")[0] for frame, _ in walk_tb(error.__traceback__)]
+    asking = next((room for room in reversed(rooms) if room in (*extras, "three_hundred_maps")), "")
+    extra = asking if asking in extras else "build" if "build" in extras else extras[0]
+    wanted = f"three_hundred_maps[{extra}]" if extra else "three_hundred_maps"
+    return f"the package {missing!r} is not installed; install it with: pip install '{wanted}'"
 
 
 @contextmanager

@@ -199,6 +199,10 @@ def test_workers_that_always_die_end_the_build(monkeypatch):
         list(executors.run_tasks(dying.fails, [1, 2], workers=2))
 
 
+def test_no_lock_of_a_stopped_worker_is_spoken_of_below_the_error():
+    assert [named for _, named in executors.run_tasks(dying.names_a_lock, [1, 2], workers=2)] == [False] * 2
+
+
 BUILD = (
     "from three_hundred_maps.builder.run import build\n"
     "if __name__ == '__main__':\n"

@@ -69,12 +69,14 @@ def test_real_column_names_are_ours(real):
 
 
 def test_hosts(tmp_path):
-    """-1 is no host; 0 is none where no halo is called 0, and a host where one is."""
+    """-1 is no host; 0 is none where no halo is called 0 or it names itself, else a host."""
     three_hundred = ahf(write_ahf(tmp_path / "a.AHF_halos", columns(hostHalo=[0, 0, 128_000_000_000_001])))
     assert three_hundred.host_id.tolist() == [-1, -1, 128_000_000_000_001]
     np.testing.assert_allclose(three_hundred.f_sub, [1e-2, 0, 0], rtol=1e-6)
     from_zero = ahf(write_ahf(tmp_path / "b.AHF_halos", columns(ID=[0, 1, 2], hostHalo=[-1, 0, 1])))
     assert from_zero.host_id.tolist() == [-1, 0, 1]
+    both = ahf(write_ahf(tmp_path / "c.AHF_halos", columns(ID=[0, 1, 2], hostHalo=[0, 0, 1])))
+    assert both.host_id.tolist() == [-1, -1, 1]
     assert from_zero.distinct.tolist() == [True, False, False]
     np.testing.assert_allclose(from_zero.f_sub, [0.1, 0.1, 0], rtol=1e-6)
 

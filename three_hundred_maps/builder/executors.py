@@ -83,6 +83,10 @@ def _start_worker() -> None:
     """Make a pool's worker end with its parent, however that ends."""
     # Ctrl-C reaches the whole process group: the parent alone decides, so that workers print nothing.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The lock that numcodecs makes then has no name, which a worker stopped by an error would leave behind:
+    # Python says so in lines of its own below the error.
+    if "fork" in multiprocessing.get_all_start_methods():
+        multiprocessing.set_start_method("fork", force=True)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

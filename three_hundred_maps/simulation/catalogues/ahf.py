@@ -33,17 +33,18 @@ _ROCKSTAR = dict.fromkeys(("num_p", "mbound_vir", "descid", "desc_id"), "rocksta
 def read_ahf(path: str | Path, *, cosmology: Cosmology, redshift: float) -> Halos:
     """Read an AHF_halos catalogue: see `catalogue.read_catalogue`.
 
-    Lengths are comoving kpc/h. A host of -1, or of 0 where no halo has the identifier 0, means that there is
-    none. Identifiers are unsigned in AHF: those above 2^63 become negative (``np.uint64`` gives them back).
-    The redshift is taken from the file's name, where AHF writes it (``.z0.989.``). A com_offset or fMhires
-    that is not a number is taken as one that the catalogue does not give.
+    Lengths are comoving kpc/h. A host of -1 means that there is none, and so does 0 where no halo has the
+    identifier 0, or that halo would be its own host. Identifiers are unsigned in AHF: those above 2^63
+    become negative (``np.uint64`` gives them back). The redshift is taken from the file's name, where AHF
+    writes it (``.z0.989.``). A com_offset or fMhires that is not a number is taken as one that the catalogue
+    does not give.
     """
     text = TextTable(_NAMES, _OPTIONAL, "an AHF_halos catalogue", _ROCKSTAR)
     file = text.read_all(path, _PIECE, "*AHF_halos")
     table = {name: text.numbers(name) for name in text.words if name not in ("id", "host")}
     halo_id, host = text.integers("id"), text.integers("host")
     none = np.array([word.startswith("-") for word in text.words["host"]])
-    none |= (host == 0) & ~np.any(halo_id == 0)
+    none |= (host == 0) & ~np.any((halo_id == 0) & (host != 0))
     host = np.where(none, NO_HOST, host)
     unit = 1.0 / cosmology.h / (1.0 + redshift)
     mass, radius = table["mass"] / cosmology.h, table["radius"] * unit

@@ -18,6 +18,15 @@ def part_number(path: Path) -> int | None:
     return int(match[1]) if match else None
 
 
+def _begins_as_snapshot(path: Path) -> bool:
+    """Whether a file is HDF5 or begins with the length of a Gadget binary's first record."""
+    if is_hdf5(path):
+        return True
+    with open(path, "rb") as stream:
+        start = stream.read(4)
+    return any(int.from_bytes(start, order) in (8, 256) for order in ("little", "big"))
+
+
 def is_hdf5(path: Path) -> bool:
     """Whether a file begins with HDF5's signature."""
     try:
@@ -65,10 +74,12 @@ def snapshot_files(paths: Paths, *, some: bool = False) -> list[Path]:
             raise InputError(f"{path}: this pattern matches {len(sets)} snapshots, it must match one")
         return list(sets.pop())
     if path.is_dir():
-        names = [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
+        # Catalogues and texts lie beside snapshots; hidden files are of a copy that still runs.
+        files = [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
+        names = [p for p in files if _begins_as_snapshot(p)]
         sets = {tuple(_siblings(name)) for name in names}
         # NAME.hdf5 beside NAME.0.hdf5, ... only points to them: see hdf5_index.
-        sets = {files for files in sets if len(files) > 1 or _first_part(files[0]) not in names}
+        sets = {parts for parts in sets if len(parts) > 1 or _first_part(parts[0]) not in names}
         if len(sets) != 1:
             raise InputError(f"{path}: this folder holds {len(sets)} snapshots; name the one that is meant")
         return list(sets.pop())
