@@ -168,8 +168,6 @@ def main(args: list[str]) -> None:
     units = {view: facts["units"] for view, facts in config["inputs"].items()}
     for split in predicted.splits:
         check_units(predicted.store, split, units)
-    if line := seen_line(config, predicted):
-        print(line, file=sys.stderr)
     # Before the prediction, which may take hours.
     from benchmarks.submissions import KIND
     from benchmarks.tasks import find_task
@@ -187,6 +185,8 @@ def main(args: list[str]) -> None:
         predict_split(model, predicted, options.out, **written)
     else:
         predict_samples(model, predicted, options.out, samples=count, seed=seed, **written)
+    if line := seen_line(config, predicted):
+        print(line, file=sys.stderr)
     print(options.out)
 
 
