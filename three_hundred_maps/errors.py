@@ -85,8 +85,8 @@ def missing_package(error: ModuleNotFoundError) -> str | None:
     if not extras:
         return None
     # Several extras bring scipy: the one that is wanted is that of the package whose code asks for it.
-    rooms = [frame.f_globals.get("__name__", "").split(".")[0] for frame, _ in walk_tb(error.__traceback__)]
-    asking = next((room for room in reversed(rooms) if room in (*extras, "three_hundred_maps")), "")
+    askers = [frame.f_globals.get("__name__", "").split(".")[0] for frame, _ in walk_tb(error.__traceback__)]
+    asking = next((name for name in reversed(askers) if name in (*extras, "three_hundred_maps")), "")
     extra = asking if asking in extras else "build" if "build" in extras else extras[0]
     wanted = f"three_hundred_maps[{extra}]" if extra else "three_hundred_maps"
     return f"the package {missing!r} is not installed; install it with: pip install '{wanted}'"
